@@ -1,0 +1,1 @@
+//! What tools and people ask: the runtime API, statistics, the stats page, Prometheus.

@@ -1,0 +1,1 @@
+//! Text to plan, with diagnostics worth reading. Pure but for reading files.

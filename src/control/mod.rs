@@ -1,0 +1,1 @@
+//! The main thread: start, publish, reload, supervise, stop.

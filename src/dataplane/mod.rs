@@ -1,0 +1,1 @@
+//! One core's work: sessions, streams and bytes.

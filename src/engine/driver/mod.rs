@@ -1,0 +1,1 @@
+//! The driver trait and its implementations: `uring` (the product), `sim` (virtual network and clock).

@@ -1,0 +1,1 @@
+//! HAProxy's expression language. Pure: takes a context, returns values and verdicts; no socket, no clock.

@@ -1,0 +1,1 @@
+//! TLS without sockets: drives rustls behind our own small trait.

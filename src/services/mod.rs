@@ -1,0 +1,1 @@
+//! What runs beside the traffic: health checks, name resolution, peers, log delivery.
