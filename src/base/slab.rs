@@ -83,9 +83,10 @@ impl<T> Slab<T> {
 
     /// Keys and values of all entries.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries.iter().enumerate().filter_map(|(i, e)| {
-            e.value.as_ref().map(|v| (Key { index: i as u32, generation: e.generation }, v))
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(i, e)| e.value.as_ref().map(|v| (Key { index: i as u32, generation: e.generation }, v)))
     }
 }
 
