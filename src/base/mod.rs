@@ -1,5 +1,9 @@
 //! Small tools that every floor may use. Nothing here knows of sockets, HTTP or configuration keywords.
 
 pub mod address;
+pub mod append;
 pub mod clock;
+pub mod counter;
+pub mod histogram;
 pub mod origin;
+pub mod rate;

@@ -2,6 +2,7 @@
 //! clock, no thread. Names are HAProxy's keywords.
 
 pub mod backend;
+pub mod balance;
 pub mod bind;
 pub mod frontend;
 pub mod global;
@@ -9,3 +10,4 @@ pub mod logging;
 pub mod plan;
 pub mod proxy;
 pub mod server;
+pub mod state;
