@@ -3,9 +3,18 @@
 
 pub mod backend;
 pub mod bind;
+pub mod check;
+pub mod compression;
 pub mod frontend;
 pub mod global;
+pub mod http_errors;
 pub mod logging;
+pub mod peers;
+pub mod persist;
 pub mod plan;
 pub mod proxy;
+pub mod resolvers;
 pub mod server;
+pub mod stats;
+pub mod stick_table;
+pub mod userlist;
