@@ -9,3 +9,4 @@ pub mod logging;
 pub mod plan;
 pub mod proxy;
 pub mod server;
+pub mod tls;
