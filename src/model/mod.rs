@@ -17,4 +17,5 @@ pub mod resolvers;
 pub mod server;
 pub mod stats;
 pub mod stick_table;
+pub mod tls;
 pub mod userlist;
