@@ -4,6 +4,7 @@ pub mod address;
 pub mod append;
 pub mod clock;
 pub mod counter;
+pub mod hash;
 pub mod histogram;
 pub mod origin;
 pub mod rate;

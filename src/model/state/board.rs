@@ -228,9 +228,7 @@ impl Board {
                     clear(&cell.counters, ListenerCounter::ALL, |id| id.is_maximum());
                 }
                 for cell in proxy.servers.iter().filter_map(Slot::peek) {
-                    clear(&cell.counters, ServerCounter::ALL, |id| {
-                        id.is_maximum() && *id != ServerCounter::Lastsess
-                    });
+                    clear(&cell.counters, ServerCounter::ALL, |id| id.is_maximum() && *id != ServerCounter::Lastsess);
                 }
             }
         }
@@ -628,9 +626,9 @@ impl Server<'_> {
         self.add(Scur, 1);
         self.set(Lastsess, now.0 + 1);
         if self.cell.session_rate.add(1, now) {
-            let recent = self.board.rates(now, |b| {
-                Some(&b.proxies.get(self.proxy)?.servers.get(self.server)?.peek()?.session_rate)
-            });
+            let recent = self
+                .board
+                .rates(now, |b| Some(&b.proxies.get(self.proxy)?.servers.get(self.server)?.peek()?.session_rate));
             self.cell.counters.of(RateMax).raise(recent.1 as u64);
         }
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
@@ -719,7 +717,8 @@ impl Process<'_> {
 fn record(latency: &OnceLock<Box<Latency>>, times: &Times) {
     let latency = latency.get_or_init(Box::default);
     let four = [&latency.queue, &latency.connect, &latency.response, &latency.total];
-    for (histogram, us) in four.into_iter().zip([times.queue_us, times.connect_us, times.response_us, times.total_us]) {
+    for (histogram, us) in four.into_iter().zip([times.queue_us, times.connect_us, times.response_us, times.total_us])
+    {
         if let Some(us) = us {
             histogram.record(us);
         }

@@ -1,12 +1,7 @@
 //! One worker's numbers about one thing: counters, rates and latencies. Written by its worker only.
 
 use super::counters::*;
-use crate::base::{
-    clock::Millis,
-    counter::Counter,
-    histogram::Histogram,
-    rate::Rate,
-};
+use crate::base::{clock::Millis, counter::Counter, histogram::Histogram, rate::Rate};
 use std::sync::OnceLock;
 
 /// The counters of one thing. Aligned so that two workers' cells never share a line (two lines: the prefetcher's pair).

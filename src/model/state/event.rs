@@ -53,7 +53,13 @@ pub struct Load {
 }
 
 impl Event {
-    pub(super) fn new(proxy: ProxyIndex, server: Option<ServerIndex>, level: u8, effect: Effect, head: String) -> Event {
+    pub(super) fn new(
+        proxy: ProxyIndex,
+        server: Option<ServerIndex>,
+        level: u8,
+        effect: Effect,
+        head: String,
+    ) -> Event {
         Event { proxy, server, level, effect, head, tail: Tail::None }
     }
 

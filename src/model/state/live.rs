@@ -169,12 +169,11 @@ impl Live {
                 detail: Mutex::default(),
                 position: roundrobin::Position::default(),
             };
-            let frontend =
-                FrontendLive {
-                    state: AtomicU8::new(0),
-                    is_listen: p.has_frontend && p.has_backend,
-                    maxconn: AtomicU32::new(p.frontend.maxconn.unwrap_or(0)),
-                };
+            let frontend = FrontendLive {
+                state: AtomicU8::new(0),
+                is_listen: p.has_frontend && p.has_backend,
+                maxconn: AtomicU32::new(p.frontend.maxconn.unwrap_or(0)),
+            };
             ProxyLive { name: p.name.clone(), frontend, backend }
         });
         let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
