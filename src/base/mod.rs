@@ -2,7 +2,12 @@
 
 pub mod address;
 pub mod buf;
+pub mod append;
 pub mod clock;
+pub mod counter;
+pub mod hash;
+pub mod histogram;
 pub mod origin;
 pub mod slab;
 pub mod wheel;
+pub mod rate;
