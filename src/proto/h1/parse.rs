@@ -98,7 +98,7 @@ pub(crate) fn parse_trailers(raw: &[u8], side: Side, limits: &Limits, trailers: 
     let error = |fault, at| Err(ParseError { fault, side, at });
     let joined;
     // A blank at the start folds into nothing: refused as a name.
-    let raw = match unfold_from(raw, 0) {
+    let raw = match unfold_from(raw, 0, limits.bare_lf) {
         Some(bytes) => {
             joined = bytes;
             &joined[..]
@@ -233,7 +233,7 @@ impl Reader<'_> {
     fn failed(&mut self, input: &[u8], error: httparse::Error) -> Result<Parsed, ParseError> {
         let head_end = input.len().min(self.limits.head_bytes);
         if error == httparse::Error::HeaderName
-            && let Some(joined) = unfold(&input[..head_end])
+            && let Some(joined) = unfold(&input[..head_end], self.limits.bare_lf)
         {
             // At most once: nothing is left to join.
             return with_fields(self.limits, |slots| match self.side {
@@ -431,19 +431,20 @@ fn skip_spaces(input: &[u8], from: usize) -> usize {
 
 /// Joins folded lines (RFC 9112 §5.2): the line break becomes spaces, so offsets stay. None if there is none.
 /// The start line is never joined with a blank that follows: that is refused, as by HAProxy.
-fn unfold(input: &[u8]) -> Option<Vec<u8>> {
+fn unfold(input: &[u8], bare_lf: bool) -> Option<Vec<u8>> {
     let leading = input.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
-    unfold_from(input, leading + memchr::memchr(b'\n', &input[leading..])? + 1)
+    unfold_from(input, leading + memchr::memchr(b'\n', &input[leading..])? + 1, bare_lf)
 }
 
-/// Joins from the line that begins at `first` on.
-fn unfold_from(input: &[u8], first: usize) -> Option<Vec<u8>> {
+/// Joins from the line that begins at `first` on. A bare LF is left for the parser to refuse where it must.
+fn unfold_from(input: &[u8], first: usize, bare_lf: bool) -> Option<Vec<u8>> {
     let mut joined: Option<Vec<u8>> = None;
     for at in memchr::memchr_iter(b'\n', input).filter(|&at| at >= first) {
-        if matches!(input.get(at + 1), Some(b' ' | b'\t')) {
+        let after_cr = at > first && input[at - 1] == b'\r';
+        if matches!(input.get(at + 1), Some(b' ' | b'\t')) && (after_cr || bare_lf) {
             let bytes = joined.get_or_insert_with(|| input.to_vec());
             bytes[at] = b' ';
-            if at > first && bytes[at - 1] == b'\r' {
+            if after_cr {
                 bytes[at - 1] = b' ';
             }
         } else if matches!(input.get(at + 1..at + 3), Some(b"\r\n")) {
