@@ -1,7 +1,13 @@
 //! A line's words as handlers see them, and what they answer when a word is wrong. Also the ways in which HAProxy reads
 //! numbers, which are more lenient than ours would be.
 
-use crate::{base::origin::Origin, config::lexer::Line};
+use crate::{
+    base::origin::Origin,
+    config::{
+        lexer::Line,
+        unit::{TimeError, Unit, time_as},
+    },
+};
 
 /// Words of a line from the keyword on: `get(0)` is the keyword, a missing word is empty.
 #[derive(Debug, Clone, Copy)]
@@ -131,46 +137,39 @@ pub enum Bare {
     S,
 }
 
-/// Why a word is no time.
+/// Why a word is no time; `Char('\0')`: there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeFault {
     Overflow,
     Char(char),
 }
 
-/// Largest time HAProxy takes, in its unit.
-const TIME_MAX: u64 = i32::MAX as u64;
-
 /// Reads a time in milliseconds (manual 2.5), at most 2147483647.
 pub fn time_ms(text: &str, bare: Bare) -> Result<u64, TimeFault> {
-    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, suffix) = text.split_at(end);
-    if digits.is_empty() {
-        return Err(TimeFault::Char(suffix.chars().next().unwrap_or('\0')));
-    }
-    let us_per_unit: u128 = match (suffix, bare) {
-        ("us", _) => 1,
-        ("ms", _) | ("", Bare::Ms) => 1000,
-        ("s", _) | ("", Bare::S) => 1_000_000,
-        ("m", _) => 60_000_000,
-        ("h", _) => 3_600_000_000,
-        ("d", _) => 86_400_000_000,
-        _ => return Err(TimeFault::Char(suffix.chars().next().unwrap_or('\0'))),
+    let bare = match bare {
+        Bare::Ms => Unit::Milliseconds,
+        Bare::S => Unit::Seconds,
     };
-    let Ok(value) = digits.parse::<u64>() else { return Err(TimeFault::Overflow) };
-    let us = u128::from(value) * us_per_unit;
-    // Rounded up: a time below the resolution is not 0, which would mean none.
-    match u64::try_from(us.div_ceil(1000)) {
-        Ok(ms) if ms > TIME_MAX => Err(TimeFault::Overflow),
-        Ok(ms) => Ok(ms),
-        Err(_) => Err(TimeFault::Overflow),
+    match time_as(text, bare, Unit::Milliseconds) {
+        Ok(time) => Ok(time.value),
+        Err(TimeError::Overflow) => Err(TimeFault::Overflow),
+        Err(TimeError::Unexpected(c)) => Err(TimeFault::Char(c)),
+        Err(TimeError::Missing) => Err(TimeFault::Char('\0')),
     }
 }
 
 /// Reads a time in whole seconds.
 pub fn time_s(text: &str, bare: Bare) -> Result<u32, TimeFault> {
-    let ms = time_ms(text, bare)?;
-    Ok(u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX))
+    let bare = match bare {
+        Bare::Ms => Unit::Milliseconds,
+        Bare::S => Unit::Seconds,
+    };
+    match time_as(text, bare, Unit::Seconds) {
+        Ok(time) => Ok(u32::try_from(time.value).unwrap_or(u32::MAX)),
+        Err(TimeError::Overflow) => Err(TimeFault::Overflow),
+        Err(TimeError::Unexpected(c)) => Err(TimeFault::Char(c)),
+        Err(TimeError::Missing) => Err(TimeFault::Char('\0')),
+    }
 }
 
 /// Reads a size with `k`, `m` or `g` (manual 2.5). The error is the rest that was not understood.

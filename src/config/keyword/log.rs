@@ -1,9 +1,11 @@
 //! `log` lines of `global` and proxies (manual 3.1, 4.2 "log", 8): where lines go, how they are framed, which are sent.
 
-use super::args::{Args, Fault, atol};
+use super::{
+    address,
+    args::{Args, Fault, atol},
+};
 use crate::{
     config::{
-        address::{self, Wanted},
         section::Loading,
     },
     model::logging::{LogFraming, LogSample, LogSink, LogTarget},
@@ -50,6 +52,14 @@ pub fn proxy(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     let target = target(cx, a, "log : expects <address> and <facility> or global as arguments")?;
     cx.draft().proxy.log.targets.extend(target);
     Ok(())
+}
+
+/// `log` of a section that has no `global` to refer to.
+pub fn section(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Vec<LogTarget>, Fault> {
+    if a.get(1) == "global" && a.get(2).is_empty() {
+        return Ok(cx.global.log_targets.clone());
+    }
+    Ok(target(cx, a, "log : expects <address> and <facility> or global as arguments")?.into_iter().collect())
 }
 
 fn none(a: &Args<'_>) -> Result<(), Fault> {
@@ -189,12 +199,9 @@ fn sink(cx: &mut Loading<'_>, a: &Args<'_>, word: &str) -> Result<LogSink, Fault
             return Err(a.fault(1, super::absent::text(&format!("log {unsupported}"))));
         }
     }
-    match address::parse(word, Wanted::LOG, cx.environment) {
-        Ok(found) => match found.first() {
-            Some(crate::base::address::Address::Inherited(fd)) => Ok(LogSink::Fd(*fd)),
-            Some(address) => Ok(LogSink::Datagram(address.clone())),
-            None => Err(a.fault(1, format!("log : invalid address: '{word}' in '{word}'"))),
-        },
+    match address::log(word, cx.environment) {
+        Ok(crate::base::address::Address::Inherited(fd)) => Ok(LogSink::Fd(fd)),
+        Ok(address) => Ok(LogSink::Datagram(address)),
         Err(text) => Err(a.fault(1, format!("log : {text}"))),
     }
 }

@@ -4,9 +4,9 @@
 //! read but not served by the data plane yet in [`unserved`].
 
 pub mod absent;
+pub mod address;
 pub mod args;
 pub mod bind;
-pub mod expr;
 pub mod global;
 pub mod log;
 pub mod proxy;

@@ -36,6 +36,8 @@ pub struct Loading<'a> {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    /// `default-server` of the `peers` section that is being read.
+    pub peers_default_server: Option<draft::ServerDraft>,
     pub section: Section,
     pub prefix: Prefix,
 }
@@ -98,6 +100,7 @@ impl<'a> Loading<'a> {
             peers: Vec::new(),
             resolvers: Vec::new(),
             http_errors: Vec::new(),
+            peers_default_server: None,
             section: Section::None,
             prefix: Prefix::None,
         }
@@ -195,6 +198,12 @@ impl<'a> Loading<'a> {
             Section::Proxy(index) => &mut self.proxies[index],
             _ => unreachable!("a proxy keyword outside a proxy section"),
         }
+    }
+
+    /// Name of the local peer: `-L`, `localpeer`, or the machine's own name.
+    pub fn local_peer(&self) -> &str {
+        let named = self.options.local_peer.as_deref().or(self.global.localpeer.as_deref());
+        named.unwrap_or(&self.options.hostname)
     }
 
     pub fn in_defaults(&self) -> bool {
