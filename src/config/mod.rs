@@ -4,11 +4,13 @@
 //! [`preprocess`] takes out what `.if` excludes; the sections turn words into the plan. [`diagnostic`] collects what is
 //! said about all of it; [`unit`] and [`address`] read the two kinds of words that every section has.
 
+pub mod address;
 pub mod diagnostic;
 pub mod env;
 pub mod files;
 pub mod lexer;
 pub mod preprocess;
+pub mod unit;
 
 /// The version of HAProxy that we speak as.
 pub const PERSONALITY: &str = "3.4.0";

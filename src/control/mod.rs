@@ -1,1 +1,3 @@
 //! The main thread: start, publish, reload, supervise, stop.
+
+pub mod args;
