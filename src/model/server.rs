@@ -216,10 +216,7 @@ pub enum UseSrc {
     Client,
     ClientIp,
     /// `hdr_ip(name[,occurrence])`.
-    HdrIp {
-        name: String,
-        occurrence: i32,
-    },
+    HdrIp { name: String, occurrence: i32 },
 }
 
 /// `send-proxy`, `send-proxy-v2` and its options.
