@@ -99,9 +99,7 @@ impl Protection {
         let extra: &[u8] = if inner_kind == 1 { &[kind] } else { &[] };
         let nonce = Nonce::assume_unique_for_key(nonce);
         let sealed = match self.format {
-            Format::Tls13 => {
-                self.key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, cipher, extra, tail)
-            }
+            Format::Tls13 => self.key.seal_out_of_place_scatter(nonce, Aad::from(header), plain, cipher, extra, tail),
             _ => {
                 let aad = Aad::from(self.additional_12(kind, plain.len()));
                 self.key.seal_out_of_place_scatter(nonce, aad, plain, cipher, extra, tail)

@@ -148,7 +148,10 @@ impl IgnoreErrors {
         if text == "all" {
             return Ok(IgnoreErrors::All);
         }
-        text.split(',').map(|word| parse(word).ok_or_else(|| word.to_owned())).collect::<Result<_, _>>().map(Self::These)
+        text.split(',')
+            .map(|word| parse(word).ok_or_else(|| word.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self::These)
     }
 
     pub fn ignores(&self, code: u32) -> bool {

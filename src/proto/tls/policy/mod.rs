@@ -111,10 +111,8 @@ pub fn resolve(written: &Written) -> Result<Policy, PolicyError> {
 
 fn versions(versions: &Versions, missing: &mut Missing) -> Result<(bool, bool), PolicyError> {
     // A range that only begins low is no wish for old versions, but it is told: the reader expects them to answer.
-    missing.versions = [Version::Sslv3, Version::Tlsv10, Version::Tlsv11]
-        .into_iter()
-        .filter(|v| versions.allows(*v))
-        .collect();
+    missing.versions =
+        [Version::Sslv3, Version::Tlsv10, Version::Tlsv11].into_iter().filter(|v| versions.allows(*v)).collect();
     let (tls12, tls13) = (versions.allows(Version::Tlsv12), versions.allows(Version::Tlsv13));
     if tls12 || tls13 { Ok((tls12, tls13)) } else { Err(PolicyError::NoVersion) }
 }
@@ -173,8 +171,22 @@ const GROUPS: &[(&[&str], &'static dyn SupportedKxGroup)] = &[
     (&["SECP256R1MLKEM768"], kx_group::SECP256R1MLKEM768),
 ];
 const GROUPS_MISSING: &[&str] = &[
-    "P-521", "SECP521R1", "X448", "SECP384R1MLKEM1024", "P-192", "PRIME192V1", "P-224", "SECP224R1", "SECP256K1",
-    "BRAINPOOLP256R1", "BRAINPOOLP384R1", "BRAINPOOLP512R1", "FFDHE2048", "FFDHE3072", "FFDHE4096", "FFDHE6144",
+    "P-521",
+    "SECP521R1",
+    "X448",
+    "SECP384R1MLKEM1024",
+    "P-192",
+    "PRIME192V1",
+    "P-224",
+    "SECP224R1",
+    "SECP256K1",
+    "BRAINPOOLP256R1",
+    "BRAINPOOLP384R1",
+    "BRAINPOOLP512R1",
+    "FFDHE2048",
+    "FFDHE3072",
+    "FFDHE4096",
+    "FFDHE6144",
     "FFDHE8192",
 ];
 
@@ -268,6 +280,19 @@ pub fn cipher_name(suite: CipherSuite) -> &'static str {
         .unwrap_or("(NONE)")
 }
 
+/// OpenSSL's name of a group, as `ssl_fc_curve` tells it.
+pub fn curve_name(group: rustls::NamedGroup) -> &'static str {
+    use rustls::NamedGroup as G;
+    match group {
+        G::X25519 => "X25519",
+        G::secp256r1 => "prime256v1",
+        G::secp384r1 => "secp384r1",
+        G::X25519MLKEM768 => "X25519MLKEM768",
+        G::secp256r1MLKEM768 => "SecP256r1MLKEM768",
+        _ => "",
+    }
+}
+
 /// Bits of the suite's key: `ssl_fc_alg_keysize` and `ssl_fc_use_keysize`.
 pub fn cipher_bits(suite: CipherSuite) -> u16 {
     match suite {
@@ -289,12 +314,15 @@ mod tests {
     fn nothing_written_is_openssl_default_without_a_warning() {
         let policy = resolve(&Written::default()).unwrap();
         assert!(policy.tls12 && policy.tls13 && policy.warning("bind ':443'").is_none());
-        assert_eq!(suites(&Written::default())[..4], [
-            "TLS_AES_256_GCM_SHA384",
-            "TLS_CHACHA20_POLY1305_SHA256",
-            "TLS_AES_128_GCM_SHA256",
-            "ECDHE-ECDSA-AES256-GCM-SHA384",
-        ]);
+        assert_eq!(
+            suites(&Written::default())[..4],
+            [
+                "TLS_AES_256_GCM_SHA384",
+                "TLS_CHACHA20_POLY1305_SHA256",
+                "TLS_AES_128_GCM_SHA256",
+                "ECDHE-ECDSA-AES256-GCM-SHA384",
+            ]
+        );
     }
 
     #[test]
