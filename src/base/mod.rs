@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counter;
 pub mod hash;
 pub mod histogram;
+pub mod mailbox;
 pub mod origin;
 pub mod slab;
 pub mod wheel;

@@ -205,7 +205,7 @@ impl KeyOf {
         match &w.plan.proxies[proxy].backend.balance {
             Balance::Roundrobin | Balance::StaticRr | Balance::Leastconn | Balance::First => KeyOf::None,
             Balance::Random(_) | Balance::Default | Balance::Sticky => KeyOf::None,
-            Balance::Source => s.facts.src.map_or(KeyOf::None, |a| KeyOf::Address(a.ip())),
+            Balance::Source => s.facts.borrow().src.map_or(KeyOf::None, |a| KeyOf::Address(a.ip())),
             other => super::rules::balance_key(w, proxy, other, s, ex),
         }
     }
@@ -349,7 +349,7 @@ async fn open(
     let Some(address) = live.address() else { return Err(Failure::ConnectFailed) };
     let address = match (&*address, server.port_map) {
         (Address::Ip(a), Some(offset)) => {
-            let port = s.facts.dst.map_or(0, |d| d.port()) as i32 + offset;
+            let port = s.facts.borrow().dst.map_or(0, |d| d.port()) as i32 + offset;
             Address::Ip(std::net::SocketAddr::new(a.ip(), port as u16))
         }
         (other, _) => other.clone(),

@@ -17,6 +17,7 @@ use crate::model::plan::ProxyIndex;
 use crate::model::proxy::{Mode, Proxy};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::proto::proxy_protocol;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 pub struct Session {
@@ -24,7 +25,8 @@ pub struct Session {
     pub proxy: ProxyIndex,
     pub bind: usize,
     pub transport: Transport,
-    pub facts: facts::Session,
+    /// Borrowed while rules run.
+    pub facts: RefCell<facts::Session>,
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
@@ -76,7 +78,7 @@ pub async fn run(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn) {
     let _counted = Counted::new(&w, proxy, bind);
     let accepted = w.rt.now();
     let mut s = Session {
-        facts: first_facts(&w, proxy, bind, &conn, accepted),
+        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
         transport: Transport::Plain(conn),
         vars: Rc::default(),
         accepted,
@@ -124,7 +126,7 @@ async fn begin(s: &mut Session) -> Option<Piece> {
         return None;
     }
     let mut pending = Piece::Empty;
-    if s.bind().accept_proxy || s.facts.expect_proxy {
+    if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
         pending = read_proxy_header(s).await?;
     }
     pending = super::transport::accept_tls(s, pending).await?;
@@ -148,8 +150,9 @@ async fn read_proxy_header(s: &mut Session) -> Option<Piece> {
         input.extend_from_slice(piece.bytes());
         match proxy_protocol::parse(&input) {
             Ok(proxy_protocol::Parsed::Partial) => {}
-            Ok(proxy_protocol::Parsed::Complete { header, consumed }) => {
-                rules::apply_proxy_header(s, header);
+            Ok(proxy_protocol::Parsed::Complete(header)) => {
+                let consumed = header.consumed;
+                rules::apply_proxy_header(s, &header);
                 let mut rest = piece;
                 // The header ends in this piece: all before it was header.
                 let before_piece = input.len() - rest.bytes().len();

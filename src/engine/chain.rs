@@ -80,7 +80,8 @@ impl Piece {
         }
     }
 
-    fn advance(&mut self, n: usize) {
+    /// Forgets the first `n` bytes.
+    pub fn advance(&mut self, n: usize) {
         match self {
             Piece::Empty => {}
             Piece::Block(_, start) | Piece::Shared(_, start) => *start += n,

@@ -23,6 +23,8 @@ pub(super) struct OpState {
     pub result: Option<i32>,
     /// The future is gone: drop the entry at the final completion.
     pub abandoned: bool,
+    /// Nobody ever waited: a failure is counted.
+    pub detached: bool,
     pub hold: Hold,
     /// Descriptor that dies with the operation when nobody waits for it any more.
     pub owned_fd: Option<Fd>,

@@ -4,11 +4,12 @@
 use super::chain::{Chain, Lease, Piece};
 use super::conn::{ConnState, Receive};
 use super::driver::{Completion, ConnectOptions, Driver, Fd, Group, MSG_PIECES, MsgBlock, Op, Socket};
-use super::driver::{Token, WAKE_TOKEN, WakeHandle, sockets::Name};
+use super::driver::{Token, WAKE_TOKEN, WakeHandle, sockets, sockets::Name};
 use super::frame::Frame;
 use super::listener::ListenerState;
 use super::operation::{Hold, OpState, Operation, Polling};
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::clock::{Millis, Now};
 use crate::base::slab::{Key, Slab};
 use crate::base::wheel::Wheel;
@@ -95,6 +96,7 @@ pub struct Reactor {
     mail_task: Cell<TaskId>,
     activity: Cell<Activity>,
     stopping: Cell<bool>,
+    detached_failures: Cell<u64>,
 }
 
 impl Reactor {
@@ -115,6 +117,7 @@ impl Reactor {
             mail_task: Cell::new(Key::NONE),
             activity: Cell::default(),
             stopping: Cell::new(false),
+            detached_failures: Cell::new(0),
         })
     }
 
@@ -375,6 +378,9 @@ impl Reactor {
             return;
         };
         op.result = Some(c.result);
+        if op.detached && c.result < 0 {
+            self.detached_failures.set(self.detached_failures.get() + 1);
+        }
         if op.abandoned {
             let op = operations.remove(key);
             drop(operations);
@@ -416,7 +422,7 @@ impl Reactor {
     }
 
     fn start(self: &Rc<Self>, hold: Hold, owned_fd: Option<Fd>, op: impl FnOnce(&Hold) -> Op) -> Operation {
-        let state = OpState { task: self.current.get(), result: None, abandoned: false, hold, owned_fd };
+        let state = OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
         let key = self.operations.borrow_mut().insert(state);
         let op = op(&self.operations.borrow().get(key).expect("just inserted").hold);
         self.push(token(Kind::Operation, key), op);
@@ -444,6 +450,44 @@ impl Reactor {
             Hold::Message(_, message) => Op::SendMsg { fd, message: &raw const **message },
             _ => unreachable!("a send holds its message"),
         })
+    }
+
+    /// Sends a datagram and forgets it: one that is not taken at once is lost and counted.
+    pub fn send_detached(&self, fd: Fd, block: Block) {
+        let hold = Hold::Chain(block.into());
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
+        let key = self.operations.borrow_mut().insert(state);
+        let op = match &self.operations.borrow().get(key).expect("just inserted").hold {
+            Hold::Chain(chain) => {
+                let bytes = chain.pieces()[0].bytes();
+                Op::SendNow { fd, data: bytes.as_ptr(), len: bytes.len() as u32 }
+            }
+            _ => unreachable!("a datagram is one piece"),
+        };
+        self.push(token(Kind::Operation, key), op);
+    }
+
+    /// Datagrams lost since the start.
+    pub fn detached_failures(&self) -> u64 {
+        self.detached_failures.get()
+    }
+
+    /// Writes to a descriptor that is no socket (a terminal, a pipe), without waiting for completion.
+    pub fn write_now(&self, fd: Fd, bytes: &[u8]) -> bool {
+        sockets::write(fd, bytes)
+    }
+
+    pub fn close_fd(&self, fd: Fd) {
+        self.push(token(Kind::Operation, Key::NONE), Op::Close { fd });
+    }
+
+    /// Lets every task look again: something that all may care about has changed.
+    pub fn wake_all(&self) {
+        let keys: Vec<TaskId> = self.tasks.borrow().iter().map(|(k, _)| k).collect();
+        for key in keys {
+            self.wake(key);
+        }
     }
 
     pub(super) fn start_connect(self: &Rc<Self>, fd: Fd, name: Name) -> Operation {

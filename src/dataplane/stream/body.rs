@@ -2,6 +2,7 @@
 //! buffers it arrived in; framing bytes are ours, so that both sides always agree about where a message ends.
 
 use super::super::transport::{SendError, Transport};
+use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::task::before;
@@ -26,6 +27,9 @@ pub struct Body {
     pub remaining: Remaining,
     /// Bytes that arrived and are not looked at yet.
     pub pending: Piece,
+    /// Data taken early, for rules that look at it; sent before anything else.
+    pub gathered: Vec<u8>,
+    announced: Option<u64>,
 }
 
 /// What a read of a body gave.
@@ -51,10 +55,61 @@ impl Body {
             Framing::Chunked => Remaining::Chunked(Box::new(Decoder::new(side, limits))),
             Framing::UntilClose | Framing::Tunnel => Remaining::UntilClose,
         };
-        Body { remaining, pending }
+        let announced = match framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        };
+        Body { remaining, pending, gathered: Vec::new(), announced }
+    }
+
+    /// A body of which nothing is left.
+    pub fn nothing() -> Body {
+        Body { remaining: Remaining::Nothing, pending: Piece::Empty, gathered: Vec::new(), announced: None }
+    }
+
+    /// A body that nobody will read.
+    pub fn unread() -> Body {
+        Body { remaining: Remaining::UntilClose, ..Body::nothing() }
+    }
+
+    /// Its length, when the head said it.
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// All data that is to come was gathered.
+    pub fn gathered_all(&self) -> bool {
+        self.sender_done()
+    }
+
+    /// Reads data ahead until `enough` is there, the body is complete or `deadline` comes.
+    pub async fn gather(&mut self, from: &Transport, enough: usize, deadline: Millis) -> Result<(), Failure> {
+        while self.gathered.len() < enough && !self.sender_done() {
+            let gathered = std::mem::take(&mut self.gathered);
+            let read = self.read(from, deadline).await;
+            self.gathered = gathered;
+            match read {
+                Ok(Read::Data(data)) => self.gathered.extend_from_slice(data.bytes()),
+                Ok(Read::End) | Err(ReadError::TimedOut) => break,
+                Err(ReadError::Broken) => return Err(Failure::BodyAborted),
+                Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts data back that was read and not used.
+    pub fn give_back(&mut self, data: &[u8]) {
+        let mut all = data.to_vec();
+        all.append(&mut self.gathered);
+        self.gathered = all;
     }
 
     pub fn is_complete(&self) -> bool {
+        self.gathered.is_empty() && self.sender_done()
+    }
+
+    fn sender_done(&self) -> bool {
         match &self.remaining {
             Remaining::Nothing => true,
             Remaining::Chunked(decoder) => decoder.is_done(),
@@ -72,6 +127,11 @@ impl Body {
 
     /// What has already arrived of the body, without waiting. `None`: nothing yet.
     pub fn ready(&mut self) -> Result<Option<Read>, ReadError> {
+        if !self.gathered.is_empty() {
+            let data = Block::copy_of(&self.gathered);
+            self.gathered.clear();
+            return Ok(Some(Read::Data(Piece::Block(data, 0))));
+        }
         match &mut self.remaining {
             Remaining::Nothing => Ok(Some(Read::End)),
             Remaining::Chunked(decoder) if decoder.is_done() => Ok(Some(Read::End)),

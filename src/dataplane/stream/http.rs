@@ -35,7 +35,7 @@ const COPY_MAX: usize = 4096;
 pub async fn serve(s: &mut Session, first: Piece) -> Next {
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
-    ex.begin(&w, w.rt.now());
+    ex.begin(s, w.rt.now());
     ex.facts.first_request = s.requests == 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
@@ -57,7 +57,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
         return;
     }
     let mut ex = w.exchanges.take();
-    ex.begin(&w, s.accepted);
+    ex.begin(s, s.accepted);
     if timed_out {
         w.counts().frontend(s.proxy).request(w.rt.now().mono);
         reply::failure(s, &mut ex, Failure::RequestTimeout).await;
@@ -707,6 +707,7 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
         }
     }
     ex.settle_times(w, s.proxy, now);
+    log::final_counts(w, s, ex);
     log::stream(s, ex);
     ex.leave_server(w);
     ex.leave_backend(w);

@@ -9,10 +9,12 @@ pub mod response;
 pub mod tcp;
 pub mod termination;
 
+use super::session::Session;
 use super::worker::Worker;
 use crate::base::clock::Now;
 use crate::engine::Piece;
 use crate::language::facts;
+use crate::language::rules::reply::Reply;
 use crate::language::vars::Vars;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
@@ -20,6 +22,7 @@ use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCount
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::{Head, Version};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What follows on the client's connection.
 pub enum Next {
@@ -55,6 +58,8 @@ pub struct Exchange {
     pub keep_client: bool,
     pub failure: Option<termination::Failure>,
     pub logged: bool,
+    /// The reply of a response rule.
+    pub replacement: Option<Box<Reply>>,
 }
 
 impl Exchange {
@@ -79,11 +84,13 @@ impl Exchange {
             keep_client: false,
             failure: None,
             logged: false,
+            replacement: None,
         }
     }
 
     /// Makes it ready for a stream that starts now.
-    pub fn begin(&mut self, w: &Worker, start: Now) {
+    pub fn begin(&mut self, s: &Session, start: Now) {
+        let w = &*s.w;
         // Vectors keep their memory; everything else is as new.
         let mut fresh = facts::Stream::default();
         std::mem::swap(&mut fresh.method, &mut self.facts.method);
@@ -100,6 +107,12 @@ impl Exchange {
         self.request.clear();
         self.response.clear();
         self.vars.clear_stream();
+        if !Rc::ptr_eq(&self.vars.sess, &s.vars) {
+            self.vars.sess = s.vars.clone();
+        }
+        if !Arc::ptr_eq(&self.vars.proc, &w.shared.proc_vars) {
+            self.vars.proc = w.shared.proc_vars.clone();
+        }
         self.input.clear();
         self.backend = None;
         self.server = None;
@@ -112,6 +125,7 @@ impl Exchange {
         self.keep_client = false;
         self.failure = None;
         self.logged = false;
+        self.replacement = None;
     }
 
     /// The stream goes to backend `proxy`.
@@ -168,8 +182,13 @@ impl Exchange {
         }
     }
 
-    /// Computes the log's timers at the stream's end (manual 8.4), and counts them.
-    pub fn settle_times(&mut self, w: &Worker, frontend: ProxyIndex, now: Now) {
+    /// The request has no body to be read.
+    pub fn request_is_bodyless(&self) -> bool {
+        matches!(self.request_framing, Framing::None | Framing::Length(0))
+    }
+
+    /// Computes the log's timers (manual 8.4) as of `now`.
+    pub fn fill_timers(&mut self, now: Now) {
         let ms = |from: u64, to: u64| (to.saturating_sub(from) / 1_000_000) as i64;
         let t = &mut self.facts.timers;
         let start = self.start.nanos;
@@ -189,6 +208,12 @@ impl Exchange {
         t.active = ms(start, now.nanos);
         t.total = t.idle + t.handshake + t.active;
         t.user = t.active + t.idle;
+    }
+
+    /// The timers at the stream's end, counted.
+    pub fn settle_times(&mut self, w: &Worker, frontend: ProxyIndex, now: Now) {
+        self.fill_timers(now);
+        let start = self.start.nanos;
         let us = |from: u64, to: u64| (from > 0 && to > 0).then(|| to.saturating_sub(from) / 1000);
         let times = Times {
             queue_us: us(self.request_ns, self.queued_ns),

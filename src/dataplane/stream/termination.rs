@@ -53,6 +53,14 @@ pub enum Failure {
     /// The server went down with `on-marked-down shutdown-sessions`.
     ServerDown,
     Internal,
+    /// A rule refused a TCP session.
+    Rejected,
+    /// A response rule denied the response; its reply is in the exchange.
+    ResponseDenied,
+    /// A response rule answers in the server's stead.
+    ResponseReplaced,
+    /// The response has a status that `retry-on` names.
+    RetryStatus(u16),
 }
 
 /// What the client is told.
@@ -77,10 +85,11 @@ impl Failure {
             BodyAborted => Answer::Page(400),
             NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown => Answer::Page(503),
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
-            NoResponse | BadResponse(_) | ResponseRewrite => Answer::Page(502),
+            NoResponse | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),
             ConnectResource | Rewrite | Internal => Answer::Page(500),
-            RequestAborted | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
+            RetryStatus(status) => Answer::Page(status),
+            Rejected | RequestAborted | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
         }
     }
@@ -100,7 +109,10 @@ impl Failure {
             AbortedInConnect => b"CC",
             ConnectResource => b"RC",
             NoResponse | NoResponseOnReused => b"SH",
-            BadResponse(_) | ResponseRewrite => b"PH",
+            BadResponse(_) | ResponseRewrite | ResponseDenied => b"PH",
+            ResponseReplaced => b"LH",
+            RetryStatus(_) => b"SH",
+            Rejected => b"PR",
             ResponseTimeout => b"sH",
             AbortedInResponse => b"CH",
             BodyTimeout => b"cD",

@@ -58,6 +58,12 @@ pub enum Op {
         data: *const u8,
         len: u32,
     },
+    /// Sends one datagram now or not at all.
+    SendNow {
+        fd: Fd,
+        data: *const u8,
+        len: u32,
+    },
     SendMsg {
         fd: Fd,
         message: *const MsgBlock,

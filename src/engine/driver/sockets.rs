@@ -170,6 +170,21 @@ pub fn close(fd: Fd) {
     unsafe { libc::close(fd) };
 }
 
+/// Connects a datagram socket: no packet is sent.
+pub fn connect_now(fd: Fd, to: &Address) -> io::Result<()> {
+    let name = Name::of(to)?;
+    // SAFETY: `name` is live and its length is the one passed.
+    let r = unsafe { libc::connect(fd, (&raw const name.storage).cast(), name.len) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// write(2) of all bytes; false when the descriptor did not take them.
+pub fn write(fd: Fd, bytes: &[u8]) -> bool {
+    // SAFETY: the pointer and length describe `bytes`.
+    let r = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    r == bytes.len() as isize
+}
+
 /// splice(2), without blocking.
 pub fn splice(from: Fd, to: Fd, len: usize) -> io::Result<usize> {
     let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;

@@ -62,6 +62,10 @@ impl Uring {
             }
             Op::Recv { fd, group } => opcode::RecvMulti::new(types::Fd(fd), group as u16).build(),
             Op::Send { fd, data, len } => opcode::Send::new(types::Fd(fd), data, len).flags(flags).build(),
+            Op::SendNow { fd, data, len } => {
+                let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+                opcode::Send::new(types::Fd(fd), data, len).flags(flags).build()
+            }
             Op::SendMsg { fd, message } => {
                 opcode::SendMsg::new(types::Fd(fd), message.cast::<libc::msghdr>()).flags(flags as u32).build()
             }
