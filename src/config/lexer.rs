@@ -451,3 +451,6 @@ pub fn bytes_of(text: &str) -> Cow<'_, [u8]> {
     }
     Cow::Owned(bytes)
 }
+
+#[cfg(test)]
+mod tests;

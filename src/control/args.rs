@@ -17,7 +17,7 @@ pub struct Args {
     /// `-cc`: evaluate this and exit with its value.
     pub condition: Option<String>,
     pub version: Option<Version>,
-    /// `-V`: it wins over `-q` and `quiet`.
+    /// `-V`; the last of it and `-q` wins.
     pub verbose: bool,
     pub quiet: bool,
     /// `-d`: stays in the foreground and talks more.
@@ -113,8 +113,8 @@ pub fn parse(arguments: &[String]) -> Result<Args, Refusal> {
             Some('d') => debug_flag(&mut args, &flag[1..]),
             Some('c') if flag == "cc" => args.condition = Some(rest.value()?.to_owned()),
             Some('c') => args.check = true,
-            Some('V') => args.verbose = true,
-            Some('q') => args.quiet = true,
+            Some('V') => (args.verbose, args.quiet) = (true, false),
+            Some('q') => (args.verbose, args.quiet) = (false, true),
             Some('D') => args.daemon = true,
             Some('W') => {
                 args.master_worker = true;
@@ -354,6 +354,12 @@ mod tests {
         assert_eq!(args("-f a -dKall").dump_keywords.as_deref(), Some("all"));
         assert_eq!(args("-f a -dM0x50,tag").memory_debug.as_deref(), Some("0x50,tag"));
         assert_eq!(args("-f a -dQ -dx"), args("-f a"));
+    }
+
+    #[test]
+    fn the_last_of_verbose_and_quiet_wins() {
+        let both = |line| (args(line).verbose, args(line).quiet);
+        assert_eq!((both("-f a -q -V"), both("-f a -V -q")), ((true, false), (false, true)));
     }
 
     #[test]
