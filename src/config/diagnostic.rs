@@ -203,8 +203,8 @@ pub struct Conclusion {
     pub exit: Option<i32>,
 }
 
-/// Decides about outputs and exit code of a load (the table of BEHAVIOUR 4.2). `listeners` tells whether the plan would listen
-/// anywhere.
+/// Decides about outputs and exit code of a load (the table of BEHAVIOUR 4.2). `listeners` tells whether the plan
+/// would listen anywhere.
 pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: &Rendering<'_>) -> Conclusion {
     let mut out = Conclusion::default();
     if diagnostics.failed() {
@@ -242,8 +242,8 @@ pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: 
     out
 }
 
-/// The candidate that a misspelt `word` was probably meant to be; HAProxy's "did you mean 'x' maybe ?". Calibrated with
-/// its answers on misspellings of its own keywords.
+/// The candidate that a misspelt `word` was probably meant to be; HAProxy's "did you mean 'x' maybe ?". Calibrated
+/// with its answers on misspellings of its own keywords.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.as_bytes();
     if word.is_empty() || word.len() > SUGGEST_MAX {
@@ -256,7 +256,8 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             continue;
         }
         let distance = distance(word, candidate.as_bytes());
-        // More than half of the longer word wrong: a different word, not a misspelt one. Of three letters, two may be.
+        // More than half of the longer word wrong: a different word, not a misspelt one. Of three letters, two may
+        // be.
         let limit = (word.len().max(length) * EDIT / 2).max(if word.len() > 2 { 2 * EDIT } else { 0 });
         let key = (distance, word.len().abs_diff(length));
         if distance <= limit && best.is_none_or(|(d, l, _)| key < (d, l)) {
@@ -320,8 +321,8 @@ mod tests {
         let mut diagnostics = said(Some(Severity::Warning));
         diagnostics.alert(&line(), 0, "unknown keyword 'foo' in 'global' section");
         let wanted = format!(
-            "{NOTICES}[WARNING]  (7) : config : parsing [f:3]: 'x'.\n[ALERT]    (7) : config : parsing [f:3] : unknown \
-             keyword 'foo' in 'global' section\n"
+            "{NOTICES}[WARNING]  (7) : config : parsing [f:3]: 'x'.\n[ALERT]    (7) : config : parsing [f:3] : \
+             unknown keyword 'foo' in 'global' section\n"
         );
         assert_eq!(diagnostics.render(&HOW), wanted);
         assert_eq!(Diagnostics::default().render(&HOW), "");

@@ -29,8 +29,8 @@ pub struct Source {
     pub content: Vec<u8>,
 }
 
-/// Finds and reads the files that `-f` arguments name, in reading order. All of HAProxy's: a directory gives its `*.cfg`
-/// files except dot-files, sorted by bytes. The error is HAProxy's text.
+/// Finds and reads the files that `-f` arguments name, in reading order. All of HAProxy's: a directory gives its
+/// `*.cfg` files except dot-files, sorted by bytes. The error is HAProxy's text.
 pub fn load(arguments: &[String]) -> Result<Vec<Source>, String> {
     let mut sources = Vec::new();
     for argument in arguments {
@@ -300,7 +300,8 @@ mod tests {
     fn truncated_files_are_told() {
         let lf = |line, position| {
             format!(
-                "config : parsing [f:{line}]: Missing LF on last line, file might have been truncated at position {position}."
+                "config : parsing [f:{line}]: Missing LF on last line, file might have been truncated at position \
+                 {position}."
             )
         };
         let error = "config : Error(s) found in configuration file : f".to_owned();

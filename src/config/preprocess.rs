@@ -1,5 +1,5 @@
-//! Conditional blocks: `.if`, `.elif`, `.else`, `.endif`, the messages `.notice` and its like, and the conditions that
-//! `-cc` evaluates too (manual 2.4). What is true here is told by [`Facts`]; nothing is looked up elsewhere.
+//! Conditional blocks: `.if`, `.elif`, `.else`, `.endif`, the messages `.notice` and its like, and the conditions
+//! that `-cc` evaluates too (manual 2.4). What is true here is told by [`Facts`]; nothing is looked up elsewhere.
 
 use super::{
     diagnostic::{Diagnostics, Severity},
@@ -162,8 +162,8 @@ impl Preprocessor {
     }
 }
 
-/// Evaluates the condition of a `.if` or `.elif` line. HAProxy stops at a broken one; we read on without its branches,
-/// so that the errors behind it are told in the same run.
+/// Evaluates the condition of a `.if` or `.elif` line. HAProxy stops at a broken one; we read on without its
+/// branches, so that the errors behind it are told in the same run.
 fn decide(line: &Line, facts: &Facts, env: &Environment, diagnostics: &mut Diagnostics) -> Branch {
     let directive = line.word(0);
     let expression = line.texts()[1..].join(" ");
@@ -244,8 +244,8 @@ pub fn evaluate(expression: &str, facts: &Facts, env: &Environment) -> Result<bo
 /// Nested parentheses beyond this are refused, so that no expression can exhaust the stack.
 const DEPTH_MAX: usize = 1024;
 
-/// `alternatives := all { "||" all }`, `all := term { "&&" term }`, `term := "!" term | "(" alternatives ")" | number |
-/// predicate [ "(" arguments ")" ]`.
+/// `alternatives := all { "||" all }`, `all := term { "&&" term }`, `term := "!" term | "(" alternatives ")" | number
+/// | predicate [ "(" arguments ")" ]`.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -382,7 +382,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The arguments in parentheses, quoted as everywhere in expressions (manual 2.2: the same but for `\#`, `\$`, `\x`).
+    /// The arguments in parentheses, quoted as everywhere in expressions (manual 2.2: the same but for `\#`, `\$`,
+    /// `\x`).
     fn arguments(&mut self, predicate: &Predicate) -> Result<Vec<String>, ConditionError> {
         let (name, wanted) = (predicate.name, predicate.arguments);
         if !self.rest().starts_with('(') {
@@ -391,14 +392,13 @@ impl Parser<'_> {
         self.at += 1;
         let mut found = Vec::new();
         loop {
-            let start = self.at;
             let (argument, length, closed) = argument(self.rest());
             if !closed {
                 let text = format!(
                     "expected ')' in argument {} of predicate '{name}' used in conditional expression",
                     found.len() + 1
                 );
-                return self.fail(text, start);
+                return self.fail(text, self.text.len());
             }
             self.at += length;
             found.push(argument);
@@ -418,8 +418,8 @@ impl Parser<'_> {
         }
         if found.len() < wanted {
             let text = format!(
-                "missing arguments (got {}/{wanted}), type 'string' expected in argument {} of predicate '{name}' used \
-                 in conditional expression",
+                "missing arguments (got {}/{wanted}), type 'string' expected in argument {} of predicate '{name}' \
+                 used in conditional expression",
                 found.len(),
                 found.len()
             );

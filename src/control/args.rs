@@ -1,6 +1,6 @@
-//! The command line (management guide 3). Reads it into [`Args`] and writes what `-v`, `-vv` and the usage page say; acts
-//! on nothing. Like HAProxy's, flags are single words: letters behind a known flag are ignored, unknown `-d?` are
-//! accepted quietly, every other unknown word gets the usage page.
+//! The command line (management guide 3). Reads it into [`Args`] and writes what `-v`, `-vv` and the usage page say;
+//! acts on nothing. Like HAProxy's, flags are single words: letters behind a known flag are ignored, unknown `-d?`
+//! are accepted quietly, every other unknown word gets the usage page.
 
 use std::fmt::Write as _;
 
@@ -222,8 +222,8 @@ fn debug_flag(args: &mut Args, letters: &str) {
     }
 }
 
-/// The first four lines of `-v`, `-vv` and the usage page. `kernel` is the system's name, release, version and machine as
-/// `uname -srvm` says them. Tools find HAProxy's version with `.*version (.+?)\.(.+?)(\.|-dev).*`.
+/// The first four lines of `-v`, `-vv` and the usage page. `kernel` is the system's name, release, version and
+/// machine as `uname -srvm` says them. Tools find HAProxy's version with `.*version (.+?)\.(.+?)(\.|-dev).*`.
 pub fn version_block(kernel: &str) -> String {
     let own = env!("CARGO_PKG_VERSION");
     format!(

@@ -1,5 +1,5 @@
-//! Conditions and blocks and what HAProxy 3.4.0 makes of them; each case was run there, but for the ones that ask what
-//! the program is linked to.
+//! Conditions and blocks and what HAProxy 3.4.0 makes of them; each case was run there, but for the ones that ask
+//! what the program is linked to.
 
 use super::*;
 use crate::{
