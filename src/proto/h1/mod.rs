@@ -12,6 +12,8 @@ pub mod persistence;
 #[cfg(test)]
 mod tests_parse;
 #[cfg(test)]
+mod tests_random;
+#[cfg(test)]
 mod tests_smuggling;
 
 pub use error::{Fault, ParseError, Side};
