@@ -6,6 +6,8 @@
 pub mod chunked;
 pub mod encode;
 pub mod error;
+mod explain;
+mod fold;
 pub mod framing;
 pub mod parse;
 pub mod persistence;
