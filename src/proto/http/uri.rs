@@ -93,16 +93,35 @@ pub fn host_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Bytes that a host with port may hold.
+/// Bytes that a host with port may hold, as a table: each request's Host is checked.
+const HOST_BYTES: [bool; 256] = {
+    let refused = b"\"#,/<>?@\\^`{|}";
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte < 0x7f {
+        table[byte as usize] = true;
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < refused.len() {
+        table[refused[at] as usize] = false;
+        at += 1;
+    }
+    table
+};
+
 fn is_host_byte(b: u8) -> bool {
-    b > b' ' && b < 0x7f && !b"\"#,/<>?@\\^`{|}".contains(&b)
+    HOST_BYTES[usize::from(b)]
 }
 
 /// Whether this may be a host with or without port: brackets only around all of a host. HAProxy 3.4 is looser about
 /// quotes, braces and angles.
 fn is_host(bytes: &[u8]) -> bool {
+    if !bytes.iter().all(|&b| is_host_byte(b)) {
+        return false;
+    }
     let has_bracket = |part: &[u8]| memchr::memchr2(b'[', b']', part).is_some();
-    let brackets_fit = match bytes.strip_prefix(b"[") {
+    match bytes.strip_prefix(b"[") {
         None => !has_bracket(bytes),
         Some(rest) => match memchr::memchr(b']', rest).map(|close| rest.split_at(close)) {
             Some((address, after)) => {
@@ -110,8 +129,7 @@ fn is_host(bytes: &[u8]) -> bool {
             }
             None => false,
         },
-    };
-    brackets_fit && bytes.iter().all(|&b| is_host_byte(b))
+    }
 }
 
 /// Checks target and Host of a received request as HAProxy 3.4 does, and normalises as it does: repeated equal Host
