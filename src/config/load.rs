@@ -93,7 +93,7 @@ pub fn load_sources(
     let mut failed_files: Vec<String> = Vec::new();
     let mut current: Option<String> = None;
     loop {
-        let failed_before = loading.diagnostics.failed();
+        let failures = loading.diagnostics.failures();
         let event = reader.next_line(loading.environment, loading.diagnostics);
         match event {
             Some(Event::File(name)) => {
@@ -107,7 +107,7 @@ pub fn load_sources(
             }
             None => break,
         }
-        if loading.diagnostics.failed() && !failed_before {
+        if loading.diagnostics.failures() > failures {
             failed_files.extend(current.clone().filter(|f| !failed_files.contains(f)));
         }
     }
