@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod bind;
+pub mod certificates;
 pub mod frontend;
 pub mod global;
 pub mod logging;
