@@ -5,6 +5,7 @@ pub mod backend;
 pub mod bind;
 pub mod check;
 pub mod compression;
+pub mod certificates;
 pub mod frontend;
 pub mod global;
 pub mod http_errors;
