@@ -99,6 +99,13 @@ impl Diagnostics {
         self.failures -= 1;
     }
 
+    /// What `say` adds does not make the load fail.
+    pub fn without_failing(&mut self, say: impl FnOnce(&mut Diagnostics)) {
+        let failures = self.failures;
+        say(self);
+        self.failures = failures;
+    }
+
     /// `config : parsing [file:line] : text`, pointing at a word of the line.
     pub fn alert(&mut self, line: &Line, word: usize, text: impl AsRef<str>) {
         self.at(Severity::Alert, line, word, text);

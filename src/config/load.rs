@@ -53,8 +53,6 @@ pub struct Outcome {
     /// `None` when anything was wrong.
     pub plan: Option<Plan>,
     pub diagnostics: Diagnostics,
-    /// Files in which errors were found while parsing, for the summary.
-    pub failed_files: Vec<String>,
     /// The plan listens somewhere. Without it the process ends with code 2.
     pub listeners: bool,
 }
@@ -67,7 +65,7 @@ pub fn load(paths: &[String], options: &Options, environment: &mut Environment) 
         Err(text) => {
             diagnostics.say(Severity::Alert, None, text);
             diagnostics.abort();
-            return Outcome { plan: None, diagnostics, failed_files: Vec::new(), listeners: false };
+            return Outcome { plan: None, diagnostics, listeners: false };
         }
     };
     environment.define(&Own {
@@ -90,16 +88,10 @@ pub fn load_sources(
 ) -> Outcome {
     let mut reader = Reader::new(sources, FACTS);
     let mut loading = Loading::new(options, environment, &mut diagnostics);
-    let mut failed_files: Vec<String> = Vec::new();
-    let mut current: Option<String> = None;
     loop {
-        let failed_before = loading.diagnostics.failed();
         let event = reader.next_line(loading.environment, loading.diagnostics);
         match event {
-            Some(Event::File(name)) => {
-                current = Some(name.to_string());
-                loading.end_section();
-            }
+            Some(Event::File(_)) => loading.end_section(),
             Some(Event::Line(line)) => {
                 if let Some(section) = loading.line(&line) {
                     reader.enter_section(&section);
@@ -107,11 +99,8 @@ pub fn load_sources(
             }
             None => break,
         }
-        if loading.diagnostics.failed() && !failed_before {
-            failed_files.extend(current.clone().filter(|f| !failed_files.contains(f)));
-        }
     }
     let (plan, listeners) = resolve::resolve(loading);
     let plan = (!diagnostics.failed()).then_some(plan);
-    Outcome { plan, diagnostics, failed_files, listeners }
+    Outcome { plan, diagnostics, listeners }
 }

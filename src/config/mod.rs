@@ -8,8 +8,12 @@ pub mod address;
 pub mod diagnostic;
 pub mod env;
 pub mod files;
+pub mod keyword;
 pub mod lexer;
+pub mod load;
 pub mod preprocess;
+pub mod resolve;
+pub mod section;
 pub mod unit;
 
 /// The version of HAProxy that we speak as.

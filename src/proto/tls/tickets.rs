@@ -46,12 +46,12 @@ pub fn wipe(secret: &mut [u8]) {
 }
 
 impl TicketKey {
-    /// From 48 bytes (name, AES-128, HMAC) or 80 bytes (name, HMAC, AES-256), the layouts of HAProxy's files.
+    /// From 48 or 80 bytes: name, AES key (128 or 256 bits), HMAC key of the same length. Found by checking tickets of HAProxy
+    /// 3.4.0 against its key files.
     fn from_bytes(bytes: &[u8]) -> Option<TicketKey> {
         let name = *bytes.first_chunk::<NAME>()?;
         let (aes_key, hmac_key) = match bytes.len() {
-            48 => (&bytes[16..32], &bytes[32..48]),
-            80 => (&bytes[48..80], &bytes[16..48]),
+            48 | 80 => bytes[NAME..].split_at((bytes.len() - NAME) / 2),
             _ => return None,
         };
         let mut aes = [0; 32];
@@ -105,7 +105,10 @@ pub struct TicketKeys {
 /// Why a `tls-ticket-keys` file is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketKeysError {
-    /// A line that is no base64, or of another length than 48 or 80 bytes.
+    BadBase64 {
+        line: usize,
+    },
+    /// Another length than 48 or 80 bytes.
     BadKey {
         line: usize,
     },
@@ -127,7 +130,7 @@ impl TicketKeys {
     pub fn from_file(text: &str, lifetime_s: u32) -> Result<Arc<TicketKeys>, TicketKeysError> {
         let mut keys: Vec<TicketKey> = Vec::new();
         for (at, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-            let mut bytes = base64::engine::general_purpose::STANDARD.decode(line.trim()).unwrap_or_default();
+            let mut bytes = decode(line, at + 1)?;
             let key = TicketKey::from_bytes(&bytes);
             wipe(&mut bytes);
             let key = key.ok_or(TicketKeysError::BadKey { line: at + 1 })?;
@@ -147,7 +150,7 @@ impl TicketKeys {
 
     /// Appends a key given in base64 and drops the oldest (`set ssl tls-key`). Errs on a bad key or another length.
     pub fn push(&self, base64: &str) -> Result<(), TicketKeysError> {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(base64.trim()).unwrap_or_default();
+        let bytes = decode(base64, 1)?;
         let bad = TicketKeysError::BadKey { line: 1 };
         let key = TicketKey::from_bytes(&bytes).ok_or(bad)?;
         if self.keys.load().first().is_some_and(|k| k.aes_len != key.aes_len) {
@@ -186,6 +189,12 @@ impl TicketKey {
     fn copy(&self) -> TicketKey {
         TicketKey { name: self.name, aes: self.aes, aes_len: self.aes_len, hmac: self.hmac.clone() }
     }
+}
+
+fn decode(text: &str, line: usize) -> Result<Vec<u8>, TicketKeysError> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(text.trim());
+    // HAProxy: what decodes to less than a name and keys is "unable to decode".
+    decoded.ok().filter(|d| !d.is_empty()).ok_or(TicketKeysError::BadBase64 { line })
 }
 
 fn random_key() -> Option<TicketKey> {
@@ -345,7 +354,7 @@ mod tests {
         let mixed = file(48, &[1, 2]) + &file(80, &[3]);
         assert_eq!(TicketKeys::from_file(&mixed, 1).unwrap_err(), TicketKeysError::MixedLengths { line: 3 });
         let keys = TicketKeys::from_file(&file(48, &[1, 2, 3]), 1).unwrap();
-        assert_eq!(keys.push("!"), Err(TicketKeysError::BadKey { line: 1 }));
+        assert_eq!(keys.push("!"), Err(TicketKeysError::BadBase64 { line: 1 }));
         assert_eq!(keys.push(&file(48, &[9])), Ok(()));
     }
 }

@@ -59,6 +59,20 @@ impl Trust {
         Ok(Trust { roots: Arc::new(roots), exact, subjects, crls })
     }
 
+    /// Sixteen bytes that differ where the trusted certificates or the revocation lists do; sessions are bound to them.
+    pub fn fingerprint(&self) -> [u8; 16] {
+        let mut sorted: Vec<&[u8]> = self.exact.iter().map(|c| &**c).collect();
+        sorted.sort_unstable();
+        let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in sorted.into_iter().chain(self.crls.iter().map(|c| c.as_ref())) {
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&context.finish().as_ref()[..16]);
+        fingerprint
+    }
+
     pub fn len(&self) -> usize {
         self.exact.len()
     }

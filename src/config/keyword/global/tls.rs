@@ -6,14 +6,14 @@ use crate::{
         keyword::args::{Args, Bare, Fault, TimeFault, atol, time_s},
         section::Loading,
     },
-    model::tls::{ExtraFiles, ServerVerify, TlsOptions, Version},
+    model::tls::{ExtraFiles, ServerVerify, TlsGlobal, TlsOptions, Version},
 };
 use std::path::PathBuf;
 
 pub static ROWS: &[GlobalRow] = &[
-    g("ca-base", |cx, a| base(a, |cx| &mut cx.global.tls.ca_base, cx)),
-    g("crt-base", |cx, a| base(a, |cx| &mut cx.global.tls.crt_base, cx)),
-    g("key-base", |cx, a| base(a, |cx| &mut cx.global.tls.key_base, cx)),
+    g("ca-base", |cx, a| base(a, |t| &mut t.ca_base, cx)),
+    g("crt-base", |cx, a| base(a, |t| &mut t.crt_base, cx)),
+    g("key-base", |cx, a| base(a, |t| &mut t.key_base, cx)),
     g("ssl-default-bind-ciphers", |cx, a| {
         cx.global.tls.bind.ciphers = Some(string(a, "a cipher suite as an argument")?);
         Ok(())
@@ -140,7 +140,7 @@ pub static ROWS: &[GlobalRow] = &[
 
 fn base(
     a: &Args<'_>,
-    field: fn(&mut Loading<'_>) -> &mut Option<PathBuf>,
+    field: fn(&mut TlsGlobal) -> &mut Option<PathBuf>,
     cx: &mut Loading<'_>,
 ) -> Result<(), Fault> {
     a.at_most(1)?;
@@ -148,7 +148,7 @@ fn base(
     if path.is_empty() {
         return Err(a.fault(1, format!("global statement '{keyword}' expects a directory path as an argument.")));
     }
-    let field = field(cx);
+    let field = field(&mut cx.global.tls);
     if field.is_some() {
         return Err(a.fault(0, format!("'{keyword}' already specified.")));
     }

@@ -72,6 +72,22 @@ impl PolicyError {
     }
 }
 
+impl PolicyError {
+    /// HAProxy's text on a server line; follows `[<file>:<line>] : 'server <backend>/<name>' : `.
+    pub fn server_text(&self) -> String {
+        match self {
+            PolicyError::NoVersion => "all SSL/TLS versions are disabled.".to_owned(),
+            PolicyError::BadCiphers(s) => format!("unable to set SSL cipher list to '{s}'."),
+            PolicyError::NoCipher(s) => format!(
+                "unable to set SSL cipher list to '{s}': none of its ciphers is available here (TLS 1.2 with ECDHE and \
+                 AES-GCM or CHACHA20-POLY1305, and TLS 1.3)."
+            ),
+            PolicyError::BadCiphersuites(s) => format!("unable to set TLS 1.3 cipher suites to '{s}'."),
+            PolicyError::BadCurves(s) => format!("unable to set SSL curves list to '{s}'."),
+        }
+    }
+}
+
 /// Suites of TLS 1.3: OpenSSL's order of preference.
 const SUITES_13: &[(&str, CipherSuite)] = &[
     ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
