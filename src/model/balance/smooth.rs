@@ -1,5 +1,7 @@
 //! The order in which servers of different weights take their turns. A server of weight `w` is due `w` times in a
-//! round, evenly spaced; who is due first goes first.
+//! round, evenly spaced, the first time the later the more weight stands before it; who is due first goes first, among
+//! equals the heavier. For two servers of any weights and for most sets of three this is HAProxy's order; for others
+//! neighbours may change places.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -11,15 +13,20 @@ pub const ROUND_MAX: u64 = 65_536;
 pub fn round(weights: &[u32]) -> Vec<u32> {
     let weights = reduced(weights);
     let total: u64 = weights.iter().sum();
-    // Due times are fractions of the round, in units that keep equal fractions equal.
-    let due = |turn: u64, weight: u64| (turn as u128 * (1 << 40)) / weight as u128;
-    let entries = weights.iter().enumerate().filter(|(_, w)| **w > 0);
-    let mut heap: BinaryHeap<_> = entries.map(|(i, w)| Reverse((due(1, *w), i, 1u64))).collect();
+    let mut places: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] > 0).collect();
+    places.sort_by_key(|i| (Reverse(weights[*i]), *i));
+    let due = |offset: u64, turn: u64, weight: u64| (offset + turn * total).div_ceil(weight);
+    let mut heap = BinaryHeap::with_capacity(places.len());
+    let mut before = 0;
+    for i in places {
+        heap.push(Reverse((due(before, 0, weights[i]), Reverse(weights[i]), i, before, 0u64)));
+        before += weights[i];
+    }
     let mut order = Vec::with_capacity(total as usize);
-    while let Some(Reverse((_, i, turn))) = heap.pop() {
+    while let Some(Reverse((_, weight, i, offset, turn))) = heap.pop() {
         order.push(i as u32);
-        if turn < weights[i] {
-            heap.push(Reverse((due(turn + 1, weights[i]), i, turn + 1)));
+        if turn + 1 < weight.0 {
+            heap.push(Reverse((due(offset, turn + 1, weight.0), weight, i, offset, turn + 1)));
         }
     }
     order
@@ -30,7 +37,11 @@ pub fn reduced(weights: &[u32]) -> Vec<u64> {
     let common = weights.iter().fold(0u64, |a, b| gcd(a, *b as u64)).max(1);
     let total: u64 = weights.iter().map(|w| *w as u64 / common).sum();
     let shrink = |w: u64| if w == 0 { 0 } else { (w * ROUND_MAX / total).max(1) };
-    weights.iter().map(|w| *w as u64 / common).map(|w| if total > ROUND_MAX { shrink(w) } else { w }).collect()
+    weights
+        .iter()
+        .map(|w| *w as u64 / common)
+        .map(|w| if total > ROUND_MAX { shrink(w) } else { w })
+        .collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -10,7 +10,7 @@ pub fn key(uri: &[u8], whole: bool, len: Option<u32>, depth: Option<u32>, path_o
         match byte {
             b'/' => {
                 slashes += 1;
-                if depth.is_some_and(|depth| slashes > depth + 1) {
+                if depth.is_some_and(|depth| slashes > depth) {
                     return &uri[..i];
                 }
             }
