@@ -44,6 +44,8 @@ pub enum Mail {
     ServersChanged(ProxyIndex),
     /// End the sessions on this server.
     ShutdownSessions(ProxyIndex, ServerIndex),
+    /// To the control thread: this worker has nothing left to do.
+    Finished,
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
 }
@@ -246,6 +248,16 @@ impl Worker {
         }
     }
 
+    /// Nothing is left to do: stopped, or stopping without sessions.
+    pub fn is_finished(&self) -> bool {
+        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
+    }
+
+    /// Tells the control thread.
+    pub fn report_finished(&self) {
+        self.send(self.board.workers(), Mail::Finished);
+    }
+
     // ---- waiting ----
 
     /// Waits until someone wakes the running task.
@@ -306,6 +318,7 @@ impl Worker {
                 self.backends[proxy].idle.drop_server(self, proxy, server);
                 super::world::shutdown_sessions(self, proxy, server);
             }
+            Mail::Finished => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }
