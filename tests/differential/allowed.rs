@@ -23,6 +23,12 @@ const BAD_REQUEST: &str = concat!(
     "C1 < Connection: close\\r\\n\nC1 < Content-Type: text/html\\r\\n\nC1 < \\r\\n\n",
     "C1 < <html><body><h1>400 Bad request</h1>\\n\nC1 < Your browser sent an invalid request.\\n\n"
 );
+const BAD_REQUEST_PAGE: &str = concat!(
+    "C1 < HTTP/1.1 400 Bad request\\r\\n\nC1 < Content-length: 90\\r\\n\nC1 < Cache-Control: no-cache\\r\\n\n",
+    "C1 < Connection: close\\r\\n\nC1 < Content-Type: text/html\\r\\n\nC1 < \\r\\n\n",
+    "C1 < <html><body><h1>400 Bad request</h1>\\n\nC1 < Your browser sent an invalid request.\\n\n",
+    "C1 < </body></html>\\n\n"
+);
 const TOO_LARGE: &str = concat!(
     "C1 < HTTP/1.1 431 Request Header Fields Too Large\\r\\n\nC1 < Content-length: 105\\r\\n\n",
     "C1 < Cache-Control: no-cache\\r\\n\nC1 < Content-Type: text/html\\r\\n\nC1 < \\r\\n\n",
@@ -34,12 +40,34 @@ const TOO_LONG: &str = concat!(
     "C1 < <html><body><h1>414 URI Too Long</h1>\\n\nC1 < The URI provided was too long for the server to process.\\n\n"
 );
 
+const PASSED: &str = "C1 < HTTP/1.1 200 OK\\r\\n\nC1 < content-length: 0\\r\\n\nC1 < \\r\\n\n";
+const REACHED: &str = concat!(
+    "\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n",
+    "s1.0 < x: a\\x00b\\r\\n\ns1.0 < \\r\\n"
+);
+
+const NUL: &str = "3.4 refuses a NUL in a header value, 2.6 passes it on";
 const ABORT: &str = "3.4 gives up a request whose client has gone (option abortonclose, the default since 3.3) with \
                      status 400 and CH; 2.6 waits for the server once the request has been passed on";
 const OVERSIZED: &str = "3.4 answers 431 (headers) or 414 (URI) where 2.6 answers 400";
 const BODY_TIMEOUT: &str = "3.4 answers 400 with cH when the client is late with its body; 2.6 lets the server's timeout decide";
 
 pub const ALLOWED: &[Allowed] = &[
+    allow("errors::nul_in_header_400", PASSED, BAD_REQUEST_PAGE, NUL),
+    allow(
+        "errors::nul_in_header_400",
+        "fe be/s1 T/T/T/T/T 200 49 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
+        "fe fe/<NOSRV> -1/-1/-1/-1/T 400 0 - - PR-- 1/1/0/0/0 0/0 \"<BADREQ>\"",
+        NUL,
+    ),
+    allow("errors::nul_in_header_400", REACHED, "", NUL),
+    allow(
+        "keepalive::httpclose",
+        "s1.0 < connection: close\\r\\n\n",
+        "",
+        "3.4 closes only the side that has the option: here the client's",
+    ),
+    allow("logs::long_uris_are_cut", "1025 bytes", "1024 bytes", "3.4 counts the newline into the length, 2.6 adds it"),
     allow("errors::client_leaves_before_the_answer", "T/T/T/-1/T 504 198 - - sH--", "T/T/T/-1/T 400 0 - - CH--", ABORT),
     allow("framing::client_that_leaves_in_the_middle_of_its_body", "T/T/T/-1/T -1 0 - - CD--", "T/T/T/-1/T 400 0 - - CH--", ABORT),
     allow("errors::oversized_request_head_431", BAD_REQUEST, TOO_LARGE, OVERSIZED),

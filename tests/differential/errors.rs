@@ -141,10 +141,6 @@ scenario!(too_many_headers_400, |run| {
     bad_request(run, request.as_bytes());
 });
 
-scenario!(http2_preface_is_not_a_request_of_http1, |run| {
-    bad_request(run, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n");
-});
-
 scenario!(client_leaves_before_the_answer, |run| {
     let gate = Gate::new();
     run.origin("s1", vec![Step::Request, Step::Gate(gate)]);

@@ -77,12 +77,12 @@ scenario!(httpclose, |run| {
     run.logs(1);
 });
 
-scenario!(httpclose_beats_keep_alive_of_the_other_side, |run| {
+scenario!(httpclose_of_a_backend_closes_the_server_side, |run| {
     serving(run, "option http-keep-alive", "option httpclose");
     let mut c = run.client();
-    c.send(GET);
-    c.closed();
-    run.logs(1);
+    c.ask(GET);
+    c.ask(GET);
+    run.logs(2);
 });
 
 scenario!(http_pretend_keepalive, |run| {

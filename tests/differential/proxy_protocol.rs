@@ -132,7 +132,7 @@ scenario!(accept_proxy_refuses_what_is_no_header, |run| {
 scenario!(accept_proxy_refuses_a_bad_line, |run| {
     accepting(run);
     let mut c = run.client();
-    c.send("PROXY TCP4 192.0.2.300 198.51.100.9 1111 2222\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    c.send("PROXY TCP4 nonsense 198.51.100.9 1111 2222\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     c.closed();
     run.logs(1);
 });

@@ -381,6 +381,10 @@ fn with_allowed_differences(name: &str, theirs: &str) -> String {
 /// Both texts line by line: common lines plain, the others marked.
 fn difference(ours: &str, theirs: &str) -> String {
     let (a, b): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
+    if a == b || a.len() * b.len() > 4_000_000 {
+        let at = a.iter().zip(&b).position(|(x, y)| x != y).unwrap_or(a.len().min(b.len()));
+        return format!("  line {at}:\n+ {:?}\n- {:?}\n", a.get(at), b.get(at));
+    }
     let mut common = vec![vec![0u32; b.len() + 1]; a.len() + 1];
     for i in (0..a.len()).rev() {
         for j in (0..b.len()).rev() {

@@ -180,9 +180,7 @@ scenario!(server_fin_ends_a_half_closed_server, |run| {
 
 scenario!(tarpit_500_after_its_timeout, |run| {
     run.http("timeout tarpit 150ms\n http-request tarpit", "");
-    let mut c = run.client();
-    c.send(GET);
-    c.closed();
+    run.client().ask(GET);
     run.logs(1);
 });
 
