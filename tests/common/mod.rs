@@ -53,3 +53,19 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     bytes.truncate(length);
     bytes
 }
+
+/// Raises the limit of open files as far as it goes.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Polls until something is so; panics when it does not happen in time.
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + BOUND;
+    while !ready() {
+        assert!(std::time::Instant::now() < end, "it never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -71,6 +71,8 @@ struct Shared {
     records: Mutex<Vec<Record>>,
     changed: Condvar,
     stopped: Mutex<bool>,
+    /// Second handles of the connections, where the origin may be killed.
+    streams: Mutex<Vec<TcpStream>>,
 }
 
 pub struct Origin {
@@ -93,6 +95,7 @@ impl Origin {
 
     /// On a given port, which a [`super::port::Port`] should hold.
     pub fn start_on(port: u16, scripts: Vec<Vec<Step>>) -> Origin {
+        let is_port_given = port != 0;
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         listener.set_reuse_address(true).expect("SO_REUSEADDR");
         listener.set_reuse_port(true).expect("SO_REUSEPORT");
@@ -102,32 +105,59 @@ impl Origin {
         let listener = Arc::new(listener);
         let shared = Arc::new(Shared::default());
         let (accepting, state) = (listener.clone(), shared.clone());
+        let is_killable = is_port_given;
         let acceptor = std::thread::spawn(move || {
-            while let Ok((socket, _)) = accepting.accept() {
+            loop {
+                let accepted = accepting.accept();
                 if *state.stopped.lock().expect("state") {
                     return;
                 }
+                let Ok((socket, _)) = accepted else {
+                    // ECONNABORTED: reset before it was accepted, as a check by connection does.
+                    let mut records = state.records.lock().expect("records");
+                    records.push(Record { bytes: Vec::new(), end: Some(End::Reset), over: true });
+                    state.changed.notify_all();
+                    continue;
+                };
                 let index = {
                     let mut records = state.records.lock().expect("records");
                     records.push(Record::default());
                     state.changed.notify_all();
                     records.len() - 1
                 };
+                let stream: TcpStream = socket.into();
+                if is_killable && let Ok(second) = stream.try_clone() {
+                    state.streams.lock().expect("streams").push(second);
+                }
                 let script = scripts[index.min(scripts.len() - 1)].clone();
                 let state = state.clone();
                 std::thread::spawn(move || {
-                    Connection { stream: socket.into(), shared: state, index, taken: 0, end: None }.follow(script);
+                    Connection { stream, shared: state, index, taken: 0, end: None }.follow(script);
                 });
             }
         });
         Origin { port, shared, listener, acceptor: Some(acceptor) }
     }
 
+    /// Dies as a process would: no listener, and every connection ends. Only for an origin on a given port.
+    pub fn kill(self) {
+        for stream in self.shared.streams.lock().expect("streams").drain(..) {
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many requests with this path have come.
+    pub fn requests(&self, path: &str) -> usize {
+        let needle = format!(" {path} ");
+        let records = self.shared.records.lock().expect("records");
+        records.iter().map(|r| String::from_utf8_lossy(&r.bytes).matches(&needle).count()).sum()
+    }
+
     pub fn records(&self) -> Vec<Record> {
         self.shared.records.lock().expect("records").clone()
     }
 
-    /// Forgets what was recorded (of connections that are over).
     pub fn connections(&self) -> usize {
         self.shared.records.lock().expect("records").len()
     }

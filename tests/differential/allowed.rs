@@ -40,7 +40,10 @@ const TOO_LONG: &str = concat!(
     "C1 < <html><body><h1>414 URI Too Long</h1>\\n\nC1 < The URI provided was too long for the server to process.\\n\n"
 );
 
-const PASSED: &str = "C1 < HTTP/1.1 200 OK\\r\\n\nC1 < content-length: 0\\r\\n\nC1 < \\r\\n\n";
+const PASSED: &str = concat!(
+    "C1 < HTTP/1.1 200 OK\\r\\n\nC1 < content-length: 0\\r\\n\n",
+    "C1 < connection: close\\r\\n\nC1 < \\r\\n\n"
+);
 const REACHED: &str = concat!(
     "\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n",
     "s1.0 < x: a\\x00b\\r\\n\ns1.0 < \\r\\n"
