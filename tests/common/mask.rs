@@ -20,6 +20,7 @@ pub fn numbers(text: &str, names: &[(u32, String)]) -> String {
 /// A log line: the date of its header and of the connection, and the timers.
 pub fn log_line(line: &str) -> String {
     let line = header_date(line.trim_end_matches('\n'));
+    let line = check_duration(&line);
     if let Some((head, tail)) = line.split_once(" \"\" \"\" ") {
         return clf_line(head, tail);
     }
@@ -35,6 +36,14 @@ pub fn log_line(line: &str) -> String {
         word.to_string()
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// `check duration: 12ms` in a line about a server's state.
+fn check_duration(line: &str) -> String {
+    const BEFORE: &str = "check duration: ";
+    let Some((head, tail)) = line.split_once(BEFORE) else { return line.to_string() };
+    let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+    format!("{head}{BEFORE}T{}", &tail[digits..])
 }
 
 /// `option httplog clf`: a zone follows the date, and the durations are words of their own.

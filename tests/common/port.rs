@@ -2,6 +2,7 @@
 //! it to nobody else while the program under test, which binds with SO_REUSEPORT too, may listen on it.
 
 use socket2::{Domain, Socket, Type};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -56,12 +57,14 @@ impl BlackHole {
 /// Whether somebody listens on this TCP port, seen without connecting (a connection would be logged).
 pub fn is_listened_on(port: u16) -> bool {
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        text.lines().skip(1).any(|line| {
+        let Ok(file) = std::fs::File::open(table) else { return false };
+        // Listeners come first: what follows may be thousands of connections, and is not read.
+        let lines = BufReader::new(file).lines().map_while(Result::ok).skip(1);
+        let listeners = lines.map_while(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
-            let local = words.next().unwrap_or("");
-            let state = words.nth(1).unwrap_or("");
-            state == "0A" && local.rsplit(':').next().and_then(|hex| u16::from_str_radix(hex, 16).ok()) == Some(port)
-        })
+            let local = words.next()?.rsplit(':').next().map(str::to_string)?;
+            (words.nth(1)? == "0A").then_some(local)
+        });
+        listeners.into_iter().any(|local| u16::from_str_radix(&local, 16) == Ok(port))
     })
 }

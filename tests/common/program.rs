@@ -58,7 +58,7 @@ impl Program {
                     binary.display(),
                     program.messages()
                 );
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(3));
             }
         }
         program

@@ -164,7 +164,8 @@ scenario!(redirect_prefix_and_scheme, |run| {
          frontend fe\n bind 127.0.0.1:{fe}\n http-request redirect prefix http://other.example\n\
          frontend fe2\n bind 127.0.0.1:{fe2}\n http-request redirect scheme https code 308\n",
     );
-    run.client().ask("GET /a/b?c=d HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut one = run.client();
+    one.ask("GET /a/b?c=d HTTP/1.1\r\nHost: a\r\n\r\n");
     run.client_to("fe2").ask("GET /a/b?c=d HTTP/1.1\r\nHost: example.org\r\n\r\n");
     run.logs(2);
 });

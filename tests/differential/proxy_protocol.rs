@@ -80,14 +80,6 @@ scenario!(accept_v1_unknown, |run| {
     run.logs(1);
 });
 
-scenario!(accept_v1_in_pieces, |run| {
-    accepting(run);
-    let mut c = run.client();
-    c.send_split("PROXY TCP4 192.0.2.7 198.51.100.9 1111 2222\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 9);
-    c.response();
-    run.logs(1);
-});
-
 scenario!(accept_v2_tcp4, |run| {
     accepting(run);
     let mut c = run.client();

@@ -48,7 +48,7 @@ scenario!(retry_on_empty_response_with_a_body, |run| {
 });
 
 scenario!(retry_on_status, |run| {
-    let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy";
     failing_then_good(run, vec![Step::Request, Step::Send(busy.into()), Step::Close]);
     run.http("", "retry-on 503\n retries 1\n server s1 127.0.0.1:{s1}");
     run.client().ask(GET);
@@ -56,7 +56,7 @@ scenario!(retry_on_status, |run| {
 });
 
 scenario!(retry_on_status_gives_the_last_answer_when_spent, |run| {
-    let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy";
     run.origin("s1", vec![Step::Request, Step::Send(busy.into()), Step::Close]);
     run.http("", "retry-on 503\n retries 2\n server s1 127.0.0.1:{s1}");
     run.client().ask(GET);
@@ -78,7 +78,7 @@ scenario!(retry_on_junk_response, |run| {
 });
 
 scenario!(retry_on_all_retryable_errors, |run| {
-    failing_then_good(run, vec![Step::Request, Step::Send("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".into()), Step::Close]);
+    failing_then_good(run, vec![Step::Request, Step::Send("HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into()), Step::Close]);
     run.http("", "retry-on all-retryable-errors\n retries 1\n server s1 127.0.0.1:{s1}");
     run.client().ask(GET);
     run.logs(1);
