@@ -73,7 +73,8 @@ fn check(name: &str) {
         .expect("the program under test runs");
     let output = String::from_utf8_lossy(&run.stdout).into_owned();
     let errors = String::from_utf8_lossy(&run.stderr).into_owned();
-    let context = format!("expected:\n{expect}\ngot exit {:?}\nstdout:\n{output}\nstderr:\n{errors}", run.status.code());
+    let context =
+        format!("expected:\n{expect}\ngot exit {:?}\nstdout:\n{output}\nstderr:\n{errors}", run.status.code());
 
     assert_eq!(run.status.code(), Some(expected.code), "{name}: exit code; {context}");
     assert_eq!(output.lines().collect::<Vec<_>>(), expected.output, "{name}: standard output; {context}");

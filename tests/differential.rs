@@ -1,6 +1,6 @@
-//! The same configuration and the same bytes to ringway and to the packaged haproxy: what clients and origins receive,
-//! which server is chosen, what is logged and how connections end must agree. Differences that are right are listed
-//! with their reason in `differential/allowed.rs`; a listed difference that no longer shows fails too.
+//! The same configuration and the same bytes to ringway and to the packaged haproxy: what clients and origins
+//! receive, which server is chosen, what is logged and how connections end must agree. Differences that are right
+//! are listed with their reason in `differential/allowed.rs`; a listed difference that no longer shows fails too.
 //!
 //! One scenario: `cargo test --test differential framing::chunked`. `RINGWAY_BIN` and `HAPROXY_BIN` name other
 //! programs; `DIFFERENTIAL_SHOW=1` prints both transcripts.

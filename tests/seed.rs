@@ -1,5 +1,5 @@
-//! What the product promises its first users, promise by promise, over what exists so far: checked configurations, balanced
-//! and checked servers, queues, modes, logs, and a well-behaved process.
+//! What the product promises its first users, promise by promise, over what exists so far: checked configurations,
+//! balanced and checked servers, queues, modes, logs, and a well-behaved process.
 
 mod common;
 
@@ -68,15 +68,17 @@ fn check(arguments: &[&str], config: &str) -> (Option<i32>, String) {
 
 #[test]
 fn a_valid_file_exits_0_and_says_so_with_v() {
-    let config = "global\n maxconn 4000\n daemon\ndefaults\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n\
-                  frontend f\n bind 127.0.0.1:65100\n default_backend b\nbackend b\n server s 127.0.0.1:1\n";
+    let config = "global\n maxconn 4000\n daemon\ndefaults\n timeout connect 1s\n timeout client 1s\n \
+                  timeout server 1s\nfrontend f\n bind 127.0.0.1:65100\n default_backend b\n\
+                  backend b\n server s 127.0.0.1:1\n";
     let (code, text) = check(&["-c", "-V"], config);
     assert!(code == Some(0) && text.contains("Configuration file is valid"), "{code:?} {text}");
 }
 
 #[test]
 fn a_broken_file_exits_1_and_names_file_and_line() {
-    let config = "defaults\n mode http\nfrontend f\n bind 127.0.0.1:65100\n default_backend nope\n blance roundrobin\n";
+    let config =
+        "defaults\n mode http\nfrontend f\n bind 127.0.0.1:65100\n default_backend nope\n blance roundrobin\n";
     let (code, text) = check(&["-c"], config);
     assert!(code == Some(1) && text.contains("a.cfg:6") && text.contains("blance"), "{code:?} {text}");
 }
@@ -87,7 +89,8 @@ fn two_tcp_servers_take_turns() {
     let house = House::open(&format!(
         "frontend nova_api_front\n bind 127.0.0.1:{{port}}\n mode tcp\n default_backend nova_api_back\n\
          backend nova_api_back\n mode tcp\n balance roundrobin\n \
-         server s1 127.0.0.1:{} check inter 200 rise 2 fall 3\n server s2 127.0.0.1:{} check inter 200 rise 2 fall 3\n",
+         server s1 127.0.0.1:{} check inter 200 rise 2 fall 3\n \
+         server s2 127.0.0.1:{} check inter 200 rise 2 fall 3\n",
         one.port, two.port
     ));
     let seen: Vec<String> = (0..10).map(|_| house.server()).collect();
@@ -101,7 +104,8 @@ fn a_dead_server_leaves_after_fall_and_returns_after_rise() {
     let two = Origin::start_on(second.number, vec![answer("s2")]);
     let house = House::open(&format!(
         "listen l\n bind 127.0.0.1:{{port}}\n mode http\n option redispatch\n retries 3\n balance roundrobin\n \
-         server s1 127.0.0.1:{} check inter 100 rise 2 fall 3\n server s2 127.0.0.1:{} check inter 100 rise 2 fall 3\n",
+         server s1 127.0.0.1:{} check inter 100 rise 2 fall 3\n \
+         server s2 127.0.0.1:{} check inter 100 rise 2 fall 3\n",
         one.port, second.number
     ));
     two.kill();
@@ -257,8 +261,9 @@ fn daemon_goes_to_the_background_and_writes_its_pid() {
     let port = Port::hold();
     let pidfile = directory.join("pid");
     let config = format!(
-        "global\n daemon\n pidfile {pidfile}\n maxconn 100\ndefaults\n mode http\n timeout connect 1s\n timeout client 1s\n \
-         timeout server 1s\nfrontend f\n bind 127.0.0.1:{}\n http-request return status 200\n",
+        "global\n daemon\n pidfile {pidfile}\n maxconn 100\ndefaults\n mode http\n timeout connect 1s\n \
+         timeout client 1s\n timeout server 1s\nfrontend f\n bind 127.0.0.1:{}\n \
+         http-request return status 200\n",
         port.number
     );
     let file = directory.write("c.cfg", config);
@@ -300,5 +305,8 @@ fn a_port_in_use_ends_the_start_with_1() {
     let (code, text) = check(&["-db"], &config);
     assert_eq!(code, Some(1), "{text}");
     let wanted = format!("cannot bind socket (Address already in use) for [127.0.0.1:{port}]");
-    assert!(text.contains(&wanted) && text.contains("Some protocols failed to start their listeners! Exiting."), "{text}");
+    assert!(
+        text.contains(&wanted) && text.contains("Some protocols failed to start their listeners! Exiting."),
+        "{text}"
+    );
 }

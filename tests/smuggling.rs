@@ -1,6 +1,6 @@
-//! Request smuggling: each case of `smuggling/corpus.txt` goes through the program to a recording origin, with a marker
-//! request behind it. It must be refused, or reach the origin as exactly one request that can be read in one way only;
-//! where the marker goes shows where the proxy thought the message ended.
+//! Request smuggling: each case of `smuggling/corpus.txt` goes through the program to a recording origin, with a
+//! marker request behind it. It must be refused, or reach the origin as exactly one request that can be read in one
+//! way only; where the marker goes shows where the proxy thought the message ended.
 //!
 //! One case: `SMUGGLING=chunk-ext cargo test --test smuggling`.
 
@@ -185,7 +185,8 @@ impl Lane {
         let mut message = case.bytes.clone();
         message.extend_from_slice(MARKER.as_bytes());
         client.send(&message);
-        let end = Instant::now() + if case.expect == Expect::Pass { common::BOUND } else { Duration::from_millis(250) };
+        let end =
+            Instant::now() + if case.expect == Expect::Pass { common::BOUND } else { Duration::from_millis(250) };
         let mut cut_off = None;
         while statuses(&client.received).len() < 2 && cut_off.is_none() && Instant::now() < end {
             (_, cut_off) = client.drain(Duration::from_millis(10));

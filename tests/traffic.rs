@@ -1,5 +1,5 @@
-//! Volume and endurance: every byte of 64 MB arrives both ways, thousands of connections leave nothing behind, no kernel
-//! worker thread appears under load, and a server that dies under load is left and taken back.
+//! Volume and endurance: every byte of 64 MB arrives both ways, thousands of connections leave nothing behind, no
+//! kernel worker thread appears under load, and a server that dies under load is left and taken back.
 
 mod common;
 
@@ -30,7 +30,8 @@ fn listen(directory: &Directory, lines: &str) -> (Program, Port) {
 fn bulk_through(options: &str) {
     let directory = Directory::new();
     let origin = Origin::start(vec![Step::Echo]);
-    let (mut program, port) = listen(&directory, &format!("mode tcp\n {options}\n server s 127.0.0.1:{}", origin.port));
+    let (mut program, port) =
+        listen(&directory, &format!("mode tcp\n {options}\n server s 127.0.0.1:{}", origin.port));
     let sent = pattern(64 << 20, 42);
     let mut client = Client::connect(port.number);
     let mut writer = client.stream().try_clone().expect("a second handle");

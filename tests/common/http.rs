@@ -52,11 +52,13 @@ pub fn response_extent(bytes: &[u8], to_head: bool) -> Extent {
 
 fn body_extent(bytes: &[u8], head: usize, without_length: Extent) -> Extent {
     let head_bytes = &bytes[..head];
-    let chunked = header_values(head_bytes, "transfer-encoding").iter().any(|v| v.to_ascii_lowercase().contains("chunked"));
+    let chunked =
+        header_values(head_bytes, "transfer-encoding").iter().any(|v| v.to_ascii_lowercase().contains("chunked"));
     if chunked {
         return chunked_extent(bytes, head);
     }
-    let Some(length) = header_values(head_bytes, "content-length").first().and_then(|v| v.parse::<usize>().ok()) else {
+    let Some(length) = header_values(head_bytes, "content-length").first().and_then(|v| v.parse::<usize>().ok())
+    else {
         return without_length;
     };
     if bytes.len() >= head + length { Extent::Complete(head + length) } else { Extent::Incomplete }

@@ -48,10 +48,7 @@ fn check_duration(line: &str) -> String {
 
 /// `option httplog clf`: a zone follows the date, and the durations are words of their own.
 fn clf_line(head: &str, tail: &str) -> String {
-    let head: Vec<&str> = head
-        .split(' ')
-        .map(|word| if is_bracketed_date(word) { "[DATE" } else { word })
-        .collect();
+    let head: Vec<&str> = head.split(' ').map(|word| if is_bracketed_date(word) { "[DATE" } else { word }).collect();
     let tail = tail.split(' ').enumerate().map(|(index, word)| match index {
         1 => "MS".to_string(),
         5..=9 => timer(word),

@@ -1,5 +1,5 @@
-//! TCP ports that cannot clash: each is bound by the test with SO_REUSEPORT and never listened on, so the kernel gives
-//! it to nobody else while the program under test, which binds with SO_REUSEPORT too, may listen on it.
+//! TCP ports that cannot clash: each is bound by the test with SO_REUSEPORT and never listened on, so the kernel
+//! gives it to nobody else while the program under test, which binds with SO_REUSEPORT too, may listen on it.
 
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader};

@@ -9,12 +9,7 @@ pub struct Allowed {
     pub reason: &'static str,
 }
 
-const fn allow(
-    scenario: &'static str,
-    theirs: &'static str,
-    ours: &'static str,
-    reason: &'static str,
-) -> Allowed {
+const fn allow(scenario: &'static str, theirs: &'static str, ours: &'static str, reason: &'static str) -> Allowed {
     Allowed { scenario, theirs, ours, reason }
 }
 
@@ -37,23 +32,23 @@ const TOO_LARGE: &str = concat!(
 const TOO_LONG: &str = concat!(
     "C1 < HTTP/1.1 414 URI Too Long\\r\\n\nC1 < Content-length: 110\\r\\n\n",
     "C1 < Cache-Control: no-cache\\r\\n\nC1 < Content-Type: text/html\\r\\n\nC1 < \\r\\n\n",
-    "C1 < <html><body><h1>414 URI Too Long</h1>\\n\nC1 < The URI provided was too long for the server to process.\\n\n"
+    "C1 < <html><body><h1>414 URI Too Long</h1>\\n\n",
+    "C1 < The URI provided was too long for the server to process.\\n\n"
 );
 
 const PASSED: &str = concat!(
     "C1 < HTTP/1.1 200 OK\\r\\n\nC1 < content-length: 0\\r\\n\n",
     "C1 < connection: close\\r\\n\nC1 < \\r\\n\n"
 );
-const REACHED: &str = concat!(
-    "\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n",
-    "s1.0 < x: a\\x00b\\r\\n\ns1.0 < \\r\\n"
-);
+const REACHED: &str =
+    concat!("\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n", "s1.0 < x: a\\x00b\\r\\n\ns1.0 < \\r\\n");
 
 const NUL: &str = "3.4 refuses a NUL in a header value, 2.6 passes it on";
 const ABORT: &str = "3.4 gives up a request whose client has gone (option abortonclose, the default since 3.3) with \
                      status 400 and CH; 2.6 waits for the server once the request has been passed on";
 const OVERSIZED: &str = "3.4 answers 431 (headers) or 414 (URI) where 2.6 answers 400";
-const BODY_TIMEOUT: &str = "3.4 answers 400 with cH when the client is late with its body; 2.6 lets the server's timeout decide";
+const BODY_TIMEOUT: &str =
+    "3.4 answers 400 with cH when the client is late with its body; 2.6 lets the server's timeout decide";
 
 pub const ALLOWED: &[Allowed] = &[
     allow("errors::nul_in_header_400", PASSED, BAD_REQUEST_PAGE, NUL),
@@ -70,9 +65,24 @@ pub const ALLOWED: &[Allowed] = &[
         "",
         "3.4 closes only the side that has the option: here the client's",
     ),
-    allow("logs::long_uris_are_cut", "1025 bytes", "1024 bytes", "3.4 counts the newline into the length, 2.6 adds it"),
-    allow("errors::client_leaves_before_the_answer", "T/T/T/-1/T 504 198 - - sH--", "T/T/T/-1/T 400 0 - - CH--", ABORT),
-    allow("framing::client_that_leaves_in_the_middle_of_its_body", "T/T/T/-1/T -1 0 - - CD--", "T/T/T/-1/T 400 0 - - CH--", ABORT),
+    allow(
+        "logs::long_uris_are_cut",
+        "1025 bytes",
+        "1024 bytes",
+        "3.4 counts the newline into the length, 2.6 adds it",
+    ),
+    allow(
+        "errors::client_leaves_before_the_answer",
+        "T/T/T/-1/T 504 198 - - sH--",
+        "T/T/T/-1/T 400 0 - - CH--",
+        ABORT,
+    ),
+    allow(
+        "framing::client_that_leaves_in_the_middle_of_its_body",
+        "T/T/T/-1/T -1 0 - - CD--",
+        "T/T/T/-1/T 400 0 - - CH--",
+        ABORT,
+    ),
     allow("errors::oversized_request_head_431", BAD_REQUEST, TOO_LARGE, OVERSIZED),
     allow("errors::oversized_request_head_431", "-1/-1/-1/-1/T 400 ", "-1/-1/-1/-1/T 431 ", OVERSIZED),
     allow("errors::oversized_uri", BAD_REQUEST, TOO_LONG, OVERSIZED),
@@ -137,8 +147,8 @@ pub const EITHER: &[Either] = &[Either {
 pub fn own_replies_count_no_bytes(wanted: &str) -> String {
     let lines = wanted.lines().map(|line| {
         let words: Vec<&str> = line.split(' ').collect();
-        let is_own = |word: &&str| word.split('/').count() == 5 && word.split('/').nth(3) == Some("-1");
-        let Some(timers) = words.iter().position(|word| is_own(&word)).filter(|_| line.starts_with("log ")) else {
+        let is_own = |word: &str| word.split('/').count() == 5 && word.split('/').nth(3) == Some("-1");
+        let Some(timers) = words.iter().position(|word| is_own(word)).filter(|_| line.starts_with("log ")) else {
             return line.to_string();
         };
         let zeroed = words.iter().enumerate().map(|(index, word)| if index == timers + 2 { "0" } else { word });

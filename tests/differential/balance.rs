@@ -12,12 +12,14 @@ fn answer(name: &str) -> Step {
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// Three servers and `requests` connections one after the other; the log names the servers.
-fn three(run: &mut Run, backend: &str, requests: usize) {
-    for name in ["s1", "s2", "s3"] {
+/// Three servers with their options and `requests` connections one after the other; the log names the servers.
+fn three(run: &mut Run, backend: &str, options: [&str; 3], requests: usize) {
+    let mut lines = backend.to_string();
+    for (name, options) in ["s1", "s2", "s3"].into_iter().zip(options) {
         run.origin(name, vec![answer(name)]);
+        lines.push_str(&format!("\n server {name} 127.0.0.1:{{{name}}} {options}"));
     }
-    run.http("", backend);
+    run.http("", &lines);
     for _ in 0..requests {
         let mut c = run.client();
         c.send(GET);
@@ -35,42 +37,45 @@ fn server_of(run: &Run, request: &str) -> String {
 }
 
 scenario!(roundrobin, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}\n server s3 127.0.0.1:{s3}", 7);
+    three(run, "balance roundrobin", ["", "", ""], 7);
 });
 
 scenario!(roundrobin_with_weights, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1} weight 1\n server s2 127.0.0.1:{s2} weight 3\n server s3 127.0.0.1:{s3} weight 2", 13);
+    three(run, "balance roundrobin", ["weight 1", "weight 3", "weight 2"], 13);
 });
 
 scenario!(roundrobin_with_large_weights, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1} weight 100\n server s2 127.0.0.1:{s2} weight 50\n server s3 127.0.0.1:{s3} weight 0", 9);
+    three(run, "balance roundrobin", ["weight 100", "weight 50", "weight 0"], 9);
 });
 
 scenario!(backup_is_not_used_while_another_is_up, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1} backup\n server s2 127.0.0.1:{s2}\n server s3 127.0.0.1:{s3}", 4);
+    three(run, "balance roundrobin", ["backup", "", ""], 4);
 });
 
 scenario!(only_backups_left_the_first_serves, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1} disabled\n server s2 127.0.0.1:{s2} backup\n server s3 127.0.0.1:{s3} backup", 4);
+    three(run, "balance roundrobin", ["disabled", "backup", "backup"], 4);
 });
 
 scenario!(allbackups_share, |run| {
-    three(run, "balance roundrobin\n option allbackups\n server s1 127.0.0.1:{s1} disabled\n server s2 127.0.0.1:{s2} backup\n server s3 127.0.0.1:{s3} backup", 4);
+    three(run, "balance roundrobin\n option allbackups", ["disabled", "backup", "backup"], 4);
 });
 
 scenario!(disabled_is_never_used, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2} disabled\n server s3 127.0.0.1:{s3}", 4);
+    three(run, "balance roundrobin", ["", "disabled", ""], 4);
 });
 
 scenario!(all_disabled_503, |run| {
-    three(run, "balance roundrobin\n server s1 127.0.0.1:{s1} disabled\n server s2 127.0.0.1:{s2} disabled", 2);
+    three(run, "balance roundrobin", ["disabled", "disabled", "disabled"], 2);
 });
 
 scenario!(leastconn_idle_uses_all, |run| {
     for name in ["s1", "s2", "s3"] {
         run.origin(name, vec![answer(name)]);
     }
-    run.http("", "balance leastconn\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}\n server s3 127.0.0.1:{s3}");
+    run.http(
+        "",
+        "balance leastconn\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}\n server s3 127.0.0.1:{s3}",
+    );
     let mut chosen = BTreeSet::new();
     for _ in 0..12 {
         chosen.insert(server_of(run, GET));
@@ -93,23 +98,26 @@ scenario!(leastconn_avoids_the_busy, |run| {
     busy.send("dy");
     let its = header_values(&busy.response(), "x-server").join(" ");
     run.forget();
-    run.note("servers", &format!("{} for the idle ones, which is the busy one: {}", others.len(), others.contains(&its)));
+    run.note(
+        "servers",
+        &format!("{} for the idle ones, which is the busy one: {}", others.len(), others.contains(&its)),
+    );
 });
 
 scenario!(first_fills_one_server, |run| {
-    three(run, "balance first\n server s1 127.0.0.1:{s1} maxconn 10\n server s2 127.0.0.1:{s2} maxconn 10\n server s3 127.0.0.1:{s3}", 4);
+    three(run, "balance first", ["maxconn 10", "maxconn 10", ""], 4);
 });
 
 scenario!(source_is_the_same_server_each_time, |run| {
-    three(run, "balance source\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}\n server s3 127.0.0.1:{s3}", 4);
+    three(run, "balance source", ["", "", ""], 4);
 });
 
 scenario!(source_consistent_is_the_same_server_each_time, |run| {
-    three(run, "balance source\n hash-type consistent\n server s1 127.0.0.1:{s1} id 1\n server s2 127.0.0.1:{s2} id 2\n server s3 127.0.0.1:{s3} id 3", 3);
+    three(run, "balance source\n hash-type consistent", ["id 1", "id 2", "id 3"], 3);
 });
 
 scenario!(static_rr, |run| {
-    three(run, "balance static-rr\n server s1 127.0.0.1:{s1} weight 2\n server s2 127.0.0.1:{s2} weight 1\n server s3 127.0.0.1:{s3} weight 1", 8);
+    three(run, "balance static-rr", ["weight 2", "weight 1", "weight 1"], 8);
 });
 
 scenario!(first_moves_on_when_a_server_is_full, |run| {

@@ -110,7 +110,10 @@ scenario!(space_before_colon_400, |run| bad_request(run, b"GET / HTTP/1.1\r\nHos
 
 scenario!(control_byte_in_uri_400, |run| bad_request(run, b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"));
 
-scenario!(nul_in_header_400, |run| bad_request(run, b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\nConnection: close\r\n\r\n"));
+scenario!(nul_in_header_400, |run| bad_request(
+    run,
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\nConnection: close\r\n\r\n"
+));
 
 scenario!(bad_version_400, |run| bad_request(run, b"GET / HTTP/x.1\r\nHost: a\r\n\r\n"));
 

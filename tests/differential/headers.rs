@@ -59,15 +59,21 @@ scenario!(all_added_headers_in_order, |run| {
 scenario!(hop_by_hop_headers, |run| {
     serving(run, "", "");
     let mut c = run.client();
-    c.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop, keep-alive\r\nKeep-Alive: 5\r\nX-Hop: 1\r\nTE: trailers\r\n\r\n");
+    c.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop, keep-alive\r\nKeep-Alive: 5\r\nX-Hop: 1\r\n\r\n");
     c.ask("GET / HTTP/1.1\r\nHost: a\r\nProxy-Connection: keep-alive\r\nUpgrade-Insecure-Requests: 1\r\n\r\n");
     run.logs(2);
 });
 
 scenario!(repeated_and_empty_headers_are_kept, |run| {
-    run.origin("s1", vec![Step::Serve("HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\nX-E:\r\n\r\n".into())]);
+    run.origin(
+        "s1",
+        vec![Step::Serve(
+            "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\nX-E:\r\n\r\n".into(),
+        )],
+    );
     run.http("", "server s1 127.0.0.1:{s1}");
-    run.client().ask("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nX-B:\r\nX-A: 2\r\nCookie: c=1; d=2\r\nCookie: e\r\n\r\n");
+    run.client()
+        .ask("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nX-B:\r\nX-A: 2\r\nCookie: c=1; d=2\r\nCookie: e\r\n\r\n");
     run.logs(1);
 });
 
@@ -101,7 +107,7 @@ scenario!(monitor_uri, |run| {
 });
 
 scenario!(errorfile_replaces_a_page, |run| {
-    run.write("503.http", "HTTP/1.1 503 Sorry\r\nCache-Control: no-cache\r\nX-Page: own\r\nContent-Type: text/plain\r\n\r\ncome back later\n");
+    run.write("503.http", "HTTP/1.1 503 Sorry\r\nX-Page: own\r\nContent-Type: text/plain\r\n\r\ncome back later\n");
     run.http("errorfile 503 {dir}503.http", "");
     let mut c = run.client();
     c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -49,7 +49,11 @@ scenario!(server_asks_to_close, |run| {
     run.origin_with(
         "s1",
         vec![
-            vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".into()), Step::Close],
+            vec![
+                Step::Request,
+                Step::Send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".into()),
+                Step::Close,
+            ],
             vec![Step::Serve(OK.into())],
         ],
     );
@@ -162,7 +166,7 @@ scenario!(idle_server_connection_that_was_closed_is_replaced, |run| {
     run.origin_ended("s1", 0);
     // The FIN must have been seen by the proxy before the next request.
     run.logs(1);
-    std::thread::sleep(std::time::Duration::from_millis(30));
+    std::thread::sleep(std::time::Duration::from_millis(100));
     c.ask(GET);
     run.logs(1);
 });

@@ -13,7 +13,8 @@ fn logging(run: &mut Run, log: &str, global: &str, options: &str) {
     run.origin("s1", vec![Step::Serve(OK.into())]);
     run.start(&format!(
         "global\n log {log}\n maxconn 100\n nbthread 1\n {global}\ndefaults\n log global\n mode http\n \
-         timeout connect 2s\n timeout client 5s\n timeout server 5s\n {options}\nfrontend fe\n bind 127.0.0.1:{{fe}}\n \
+         timeout connect 2s\n timeout client 5s\n timeout server 5s\n {options}\n\
+         frontend fe\n bind 127.0.0.1:{{fe}}\n \
          default_backend be\nbackend be\n server s1 127.0.0.1:{{s1}}\n"
     ));
 }
@@ -96,7 +97,15 @@ scenario!(dontlog_normal, |run| {
 
 scenario!(logasap, |run| {
     let gate = Gate::new();
-    run.origin("s1", vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n".into()), Step::Gate(gate.clone()), Step::Send("body".into())]);
+    run.origin(
+        "s1",
+        vec![
+            Step::Request,
+            Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n".into()),
+            Step::Gate(gate.clone()),
+            Step::Send("body".into()),
+        ],
+    );
     run.http("option logasap", "server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.send(GET);

@@ -28,7 +28,10 @@ scenario!(redispatch_to_the_next_server, |run| {
 scenario!(last_retry_is_redispatched, |run| {
     run.refusing("s1");
     run.origin("s2", vec![Step::Serve(OK.into())]);
-    run.http("", "option redispatch\n retries 1\n balance roundrobin\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}");
+    run.http(
+        "",
+        "option redispatch\n retries 1\n balance roundrobin\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}",
+    );
     run.client().ask(GET);
     run.logs(1);
 });
@@ -78,14 +81,24 @@ scenario!(retry_on_junk_response, |run| {
 });
 
 scenario!(retry_on_all_retryable_errors, |run| {
-    failing_then_good(run, vec![Step::Request, Step::Send("HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into()), Step::Close]);
+    failing_then_good(
+        run,
+        vec![
+            Step::Request,
+            Step::Send("HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into()),
+            Step::Close,
+        ],
+    );
     run.http("", "retry-on all-retryable-errors\n retries 1\n server s1 127.0.0.1:{s1}");
     run.client().ask(GET);
     run.logs(1);
 });
 
 scenario!(no_retry_once_the_answer_began, |run| {
-    failing_then_good(run, vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into()), Step::Close]);
+    failing_then_good(
+        run,
+        vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into()), Step::Close],
+    );
     run.http("", "retry-on all-retryable-errors\n retries 1\n server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.send(GET);

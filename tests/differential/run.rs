@@ -354,7 +354,19 @@ pub fn compare(name: &str, scenario: fn(&mut Run)) {
         println!("{:?}", started.elapsed());
         println!("{name}\n{}", difference(&ours, &theirs));
     }
-    assert!(ours == wanted, "{name} (+ ours, - expected of us):\n{}", difference(&ours, &wanted));
+    assert!(
+        ours == wanted,
+        "{name} (+ ours, - expected of us):\n{}{}",
+        difference(&ours, &wanted),
+        reasons(name).join("\n")
+    );
+}
+
+/// Why differences are allowed in this scenario: it helps to read a failure.
+fn reasons(name: &str) -> Vec<String> {
+    let allowed = ALLOWED.iter().filter(|rule| rule.scenario == name).map(|rule| rule.reason);
+    let either = EITHER.iter().filter(|rule| rule.scenario == name).map(|rule| rule.reason);
+    allowed.chain(either).map(|reason| format!("allowed: {reason}")).collect()
 }
 
 /// Texts of which either is right, made the same.
@@ -372,7 +384,12 @@ fn with_allowed_differences(name: &str, theirs: &str) -> String {
     let mut wanted = theirs.to_string();
     for rule in ALLOWED.iter().filter(|rule| rule.scenario == "*" || rule.scenario == name) {
         let seen = wanted.contains(rule.theirs);
-        assert!(seen || rule.scenario == "*", "{name}: haproxy no longer shows {:?}: {}\n{theirs}", rule.theirs, rule.reason);
+        assert!(
+            seen || rule.scenario == "*",
+            "{name}: haproxy no longer shows {:?}: {}\n{theirs}",
+            rule.theirs,
+            rule.reason
+        );
         wanted = wanted.replace(rule.theirs, rule.ours);
     }
     crate::allowed::own_replies_count_no_bytes(&wanted)

@@ -20,7 +20,15 @@ scenario!(echo_and_half_close, |run| {
 });
 
 scenario!(server_speaks_first, |run| {
-    run.origin("s1", vec![Step::Send("220 hello\r\n".into()), Step::Until(b"QUIT\r\n".to_vec()), Step::Send("221 bye\r\n".into()), Step::Close]);
+    run.origin(
+        "s1",
+        vec![
+            Step::Send("220 hello\r\n".into()),
+            Step::Until(b"QUIT\r\n".to_vec()),
+            Step::Send("221 bye\r\n".into()),
+            Step::Close,
+        ],
+    );
     run.tcp("", "server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.until(b"hello\r\n");
@@ -101,7 +109,7 @@ scenario!(server_resets, |run| {
     run.tcp("", "server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.send("hello");
-    c.closed();
+    c.closed_how();
     run.logs(1);
 });
 
@@ -140,7 +148,10 @@ scenario!(connection_without_a_byte, |run| {
 
 scenario!(smart_accept_and_connect, |run| {
     run.origin("s1", vec![Step::Echo]);
-    run.tcp("option tcp-smart-accept\n option tcpka\n option nolinger", "option tcp-smart-connect\n option tcpka\n server s1 127.0.0.1:{s1}");
+    run.tcp(
+        "option tcp-smart-accept\n option tcpka\n option nolinger",
+        "option tcp-smart-connect\n option tcpka\n server s1 127.0.0.1:{s1}",
+    );
     let mut c = run.client();
     c.send("hello");
     c.until(b"hello");

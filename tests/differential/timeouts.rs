@@ -71,7 +71,10 @@ scenario!(server_timeout_504, |run| {
 });
 
 scenario!(server_timeout_in_the_body, |run| {
-    run.origin("s1", vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into()), Step::Eof]);
+    run.origin(
+        "s1",
+        vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into()), Step::Eof],
+    );
     run.http("", "timeout server 150ms\n server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.send(GET);
@@ -119,7 +122,10 @@ scenario!(tunnel_timeout, |run| {
 
 scenario!(tunnel_timeout_replaces_client_and_server, |run| {
     let yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
-    run.origin("s1", vec![Step::Request, Step::Send(yes.into()), Step::Pause(400), Step::Send("late".into()), Step::Close]);
+    run.origin(
+        "s1",
+        vec![Step::Request, Step::Send(yes.into()), Step::Pause(400), Step::Send("late".into()), Step::Close],
+    );
     run.http("timeout client 200ms", "timeout server 200ms\n timeout tunnel 5s\n server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.ask("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
@@ -185,8 +191,13 @@ scenario!(tarpit_500_after_its_timeout, |run| {
 });
 
 scenario!(slow_but_steady_is_no_timeout, |run| {
-    run.origin("s1", vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n".into()), Step::Pause(150), Step::Send("abc".into()), Step::Pause(150), Step::Send("def".into())]);
-    run.http("timeout client 250ms", "timeout server 250ms\n server s1 127.0.0.1:{s1}");
+    let mut script = vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n".into())];
+    // 750 ms in all, never 600 without a byte.
+    for _ in 0..4 {
+        script.extend([Step::Pause(190), Step::Send("abc".into())]);
+    }
+    run.origin("s1", script);
+    run.http("timeout client 600ms", "timeout server 600ms\n server s1 127.0.0.1:{s1}");
     let mut c = run.client();
     c.ask(GET);
     run.logs(1);
