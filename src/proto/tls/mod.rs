@@ -3,6 +3,7 @@
 //! sees the library's connection types, so that a second library can stand beside it. Knows no files and no keywords:
 //! `model::certificates` builds from configuration what this room runs on.
 
+pub mod chain;
 pub mod client;
 pub mod hello;
 pub mod moment;

@@ -167,7 +167,9 @@ pub enum TlsError {
     Certificate(u32),
     /// The client sent no certificate and `verify required` stands on the line.
     NoCertificate,
-    /// Nothing in common: version, cipher or group.
+    /// The client speaks no version that we do.
+    Version,
+    /// Nothing in common: cipher, group or signature.
     NoneInCommon(String),
     /// The library's own words for anything else.
     Library(String),
@@ -306,6 +308,9 @@ impl Session {
                 Peek::Complete(hello) => {
                     let fields = hello.parse().ok_or(TlsError::Malformed)?;
                     self.facts.note_hello(&fields, chooser.capture_size());
+                    if !fields.offers_version(0x0303) && !fields.offers_version(0x0304) {
+                        return Err(TlsError::Version);
+                    }
                     chooser.choose(&fields)?
                 }
             };
@@ -503,6 +508,7 @@ impl Session {
     fn fail(&mut self, error: &TlsError, out: &mut Vec<u8>) {
         let alert = match error {
             TlsError::UnknownName => Some(112),
+            TlsError::Version => Some(70),
             TlsError::Malformed => Some(50),
             TlsError::TooLong => Some(22),
             TlsError::BadMac => Some(20),

@@ -70,6 +70,33 @@ impl<'a> Certificate<'a> {
         self.subject_der() == self.issuer_der()
     }
 
+    /// The serial as it is encoded.
+    pub fn raw_serial(&self) -> &'a [u8] {
+        self.x509.tbs_certificate.raw_serial()
+    }
+
+    /// What is signed, and how.
+    pub fn signed_parts(&self) -> Option<super::chain::SignedParts<'a>> {
+        super::chain::signed_parts(self.der)
+    }
+
+    /// Whether basic constraints (and key usage, if it is there) allow it to sign certificates.
+    pub fn is_authority(&self) -> bool {
+        let usage = self.x509.key_usage().ok().flatten();
+        self.x509.is_ca() && usage.is_none_or(|u| u.value.key_cert_sign())
+    }
+
+    /// Whether extended key usage allows it to speak as a client (or a server). Absent means any.
+    pub fn allows_purpose(&self, client: bool) -> bool {
+        match self.x509.extended_key_usage() {
+            Ok(Some(usage)) => {
+                usage.value.any || if client { usage.value.client_auth } else { usage.value.server_auth }
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     /// SubjectPublicKeyInfo.
     pub fn spki_der(&self) -> &'a [u8] {
         self.x509.tbs_certificate.subject_pki.raw
