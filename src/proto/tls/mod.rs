@@ -5,6 +5,7 @@
 
 pub mod chain;
 pub mod client;
+pub mod failure;
 pub mod hello;
 pub mod moment;
 pub mod policy;

@@ -15,7 +15,7 @@ use rustls::kernel::KernelConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion};
+use rustls::{AlertDescription, Error, HandshakeKind, PeerIncompatible, ProtocolVersion};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ pub struct RecordSizes {
 /// What became known of a session; for fetches, logs and PROXY protocol headers.
 #[derive(Debug, Default, Clone)]
 pub struct Facts {
-    /// HAProxy's spelling (`TLSv1.3`); empty before it is negotiated.
+    /// HAProxy's spelling (`TLSv1.3`); before it is negotiated the highest that the client offers, or empty.
     pub version: &'static str,
     /// OpenSSL's spelling; empty before it is negotiated.
     pub cipher: &'static str,
@@ -149,8 +149,8 @@ pub struct Fed {
 /// Why a session ended. What `out` holds then is the alert; it is sent before closing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TlsError {
-    /// The first bytes are no TLS (`Connection error during SSL handshake`, HTTP on a TLS port).
-    NotTls,
+    /// The first bytes are no TLS; `http` if they are a request in the clear.
+    NotTls { http: bool },
     /// A ClientHello whose parts do not fit, or a record that does not.
     Malformed,
     /// No certificate for the name asked for, under `strict-sni`.
@@ -302,7 +302,7 @@ impl Session {
         if let Stage::Hello(chooser) = &self.stage {
             let chosen = match hello::peek(bytes) {
                 Peek::Partial => return Ok(0),
-                Peek::No(NotHello::NotTls) => return Err(TlsError::NotTls),
+                Peek::No(NotHello::NotTls) => return Err(TlsError::NotTls { http: is_http(bytes) }),
                 Peek::No(NotHello::OtherMessage(_)) => return Err(TlsError::Unexpected),
                 Peek::No(_) => return Err(TlsError::Malformed),
                 Peek::Complete(hello) => {
@@ -337,7 +337,11 @@ impl Session {
             }
             _ => return Err(TlsError::NotReady),
         };
-        self.facts.verify = moment::leave().verify;
+        let moment = moment::leave();
+        self.facts.verify = moment.verify;
+        if let Some(refused) = moment.refused {
+            self.facts.peer_chain = vec![refused];
+        }
         if self.facts.server_random == [0; 32] && matches!(self.stage, Stage::Server(..)) {
             self.facts.note_server_hello(&out[sent_before..]);
         }
@@ -357,7 +361,15 @@ impl Session {
                 self.closed_by_peer |= driven.closed;
                 Ok(driven.used)
             }
-            Err(error) => Err(self.refused(error)),
+            Err(error) => {
+                // For the log: what had been agreed on so far.
+                match &self.stage {
+                    Stage::Server(connection, _) => self.facts.note_progress(connection),
+                    Stage::Client(connection) => self.facts.note_progress(connection),
+                    _ => {}
+                }
+                Err(self.refused(error))
+            }
         }
     }
 
@@ -496,6 +508,13 @@ impl Session {
             }
             Error::NoCertificatesPresented => TlsError::NoCertificate,
             Error::AlertReceived(alert) => TlsError::AlertReceived(alert),
+            Error::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::SupportedVersionsExtensionRequired,
+            ) => TlsError::Version,
             Error::PeerIncompatible(why) => TlsError::NoneInCommon(format!("{why:?}")),
             Error::DecryptError => TlsError::BadMac,
             Error::InvalidMessage(_) => TlsError::Malformed,
@@ -679,6 +698,14 @@ impl Facts {
         self.sni = hello.sni.and_then(|n| std::str::from_utf8(n).ok()).map(Into::into);
         self.client_random.copy_from_slice(&hello.random[..32]);
         self.hello_version = hello.highest_version();
+        // What a failed handshake is logged with; negotiation replaces it.
+        self.version = match self.hello_version {
+            0x0300 => "SSLv3",
+            0x0301 => "TLSv1",
+            0x0302 => "TLSv1.1",
+            0x0303 => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
         if capture > 0 {
             self.captured = Some(Box::new(Captured::from_hello(hello, capture)));
         }
@@ -699,22 +726,31 @@ impl Facts {
         }
     }
 
-    fn note_negotiated(&mut self, common: &rustls::CommonState) {
-        self.version = match common.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            _ => "",
-        };
+    fn note_progress(&mut self, common: &rustls::CommonState) {
+        match common.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => self.version = "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => self.version = "TLSv1.2",
+            _ => {}
+        }
         if let Some(suite) = common.negotiated_cipher_suite() {
             self.cipher = cipher_name(suite.suite());
             self.cipher_bits = cipher_bits(suite.suite());
         }
+    }
+
+    fn note_negotiated(&mut self, common: &rustls::CommonState) {
+        self.note_progress(common);
         self.curve = common.negotiated_key_exchange_group().map_or("", |g| super::policy::curve_name(g.name()));
         self.alpn = common.alpn_protocol().map(Into::into);
         self.resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
         self.peer_chain = common.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         self.verify.presented |= !self.peer_chain.is_empty();
     }
+}
+
+/// Whether bytes begin with one of the methods that OpenSSL looks for.
+fn is_http(bytes: &[u8]) -> bool {
+    [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"CONNECT"].iter().any(|m| bytes.starts_with(m))
 }
 
 /// What [`drive`] did.
@@ -730,6 +766,8 @@ trait Handshaking {
     type Data;
     fn process<'c, 'i>(&'c mut self, bytes: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn is_over(&self) -> bool;
+    /// Whether the library has something to hand out, an alert say.
+    fn has_output(&self) -> bool;
 }
 
 impl Handshaking for UnbufferedServerConnection {
@@ -739,6 +777,9 @@ impl Handshaking for UnbufferedServerConnection {
     }
     fn is_over(&self) -> bool {
         !self.is_handshaking()
+    }
+    fn has_output(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -750,12 +791,19 @@ impl Handshaking for UnbufferedClientConnection {
     fn is_over(&self) -> bool {
         !self.is_handshaking()
     }
+    fn has_output(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 /// Runs the library over `bytes` until it wants more, is done, or errs. What it has to send goes to `out`, alerts too.
 fn drive<C: Handshaking>(connection: &mut C, bytes: &mut [u8], out: &mut Vec<u8>, early: &mut Vec<u8>) -> Driven {
     let mut driven = Driven { used: 0, closed: false, outcome: Ok(false) };
     loop {
+        // After an error nothing more is read: the library is only asked for its alert, which it gives before it reads.
+        if driven.outcome.is_err() && !connection.has_output() {
+            return driven;
+        }
         // Once the handshake is over the records that follow are ours; the library only gets rid of what it has to send.
         // (It insists on message boundaries at Finished, so that it has nothing left to look for in the bytes.)
         let input = if connection.is_over() { &mut [][..] } else { &mut bytes[driven.used..] };
@@ -787,13 +835,7 @@ fn drive<C: Handshaking>(connection: &mut C, bytes: &mut [u8], out: &mut Vec<u8>
                 driven.used += discard;
                 return driven;
             }
-            Err(error) => {
-                // The alert is fetched with the calls that follow.
-                if driven.outcome.is_err() {
-                    return driven;
-                }
-                driven.outcome = Err(error);
-            }
+            Err(error) => driven.outcome = Err(error),
         }
         driven.used += discard;
     }

@@ -218,7 +218,7 @@ impl ClientCertVerifier for ClientVerifier {
                 if ignored { Ok(ClientCertVerified::assertion()) } else { Err(error) }
             }
         };
-        moment::with(|m| m.verify = found);
+        note(found, end_entity, outcome.is_err());
         outcome
     }
 
@@ -316,7 +316,7 @@ impl ServerCertVerifier for ServerVerifier {
                 _ => (found.ca_err, found.ca_err_depth) = (*number, *depth),
             }
         }
-        moment::with(|m| m.verify = found);
+        note(found, end_entity, outcome.is_err());
         outcome.map(|()| ServerCertVerified::assertion()).map_err(|(error, ..)| error)
     }
 
@@ -343,6 +343,14 @@ impl ServerCertVerifier for ServerVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Leaves what was found to the session.
+fn note(found: VerifyResult, end_entity: &CertificateDer<'_>, refused: bool) {
+    moment::with(|m| {
+        m.verify = found;
+        m.refused = refused.then(|| end_entity.clone().into_owned());
+    });
 }
 
 fn is_name_error(error: &Error) -> bool {
