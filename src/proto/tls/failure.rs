@@ -2,7 +2,7 @@
 //! error behind them, `ssl_fc_err`, `ssl_fc_err_str` (7.3.4). Taken from runs of HAProxy 3.4.0.
 
 use super::session::{Facts, TlsError};
-use super::verify_code::VerifyResult;
+use super::verify_code::{self as code, VerifyResult};
 
 /// `fc_err` of what happens around a handshake, which the data path knows and a session does not.
 pub const CLOSED_DURING_HANDSHAKE: (u32, &str) = (24, "Connection closed during SSL handshake");
@@ -20,9 +20,10 @@ impl TlsError {
                 (30, "SSL client CA chain cannot be verified")
             }
             (TlsError::Certificate(_), true) => (31, "SSL client certificate not trusted"),
-            (TlsError::Certificate(_), false) => {
-                (32, "Server presented an SSL certificate different from the configured one")
-            }
+            (TlsError::Certificate(code::HOSTNAME_MISMATCH), false) => match facts.sni {
+                Some(_) => (33, "Server presented an SSL certificate different from the expected one"),
+                None => (32, "Server presented an SSL certificate different from the configured one"),
+            },
             _ => (34, "SSL handshake failure"),
         }
     }

@@ -251,7 +251,7 @@ pub struct ServerVerifier {
     provider: Arc<CryptoProvider>,
     /// `None`: `verify none`.
     trust: Option<(Arc<Trust>, Arc<WebPkiServerVerifier>)>,
-    /// `verifyhost`; without it the name sent as SNI, if one is.
+    /// `verifyhost`: the name to verify where none is sent as SNI.
     verifyhost: Option<String>,
 }
 
@@ -289,7 +289,8 @@ impl ServerVerifier {
             ServerName::DnsName(name) => Some(name.as_ref()),
             _ => None,
         };
-        let Some(wanted) = self.verifyhost.as_deref().or(sent) else { return Ok(()) };
+        // HAProxy 3.4 manual 5.2, "verifyhost": it counts when no SNI was sent.
+        let Some(wanted) = sent.or(self.verifyhost.as_deref()) else { return Ok(()) };
         let matches = Certificate::parse(end_entity).is_some_and(|c| c.matches_host(wanted));
         match matches {
             true => Ok(()),
