@@ -5,7 +5,10 @@
 
 use super::verify_code as code;
 use super::x509::{Certificate, Validity};
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer};
+use rustls::{CertificateError, DigitallySignedStruct, Error};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 /// Certificates above the leaf at most.
@@ -123,6 +126,30 @@ pub fn signed_parts(der: &[u8]) -> Option<SignedParts<'_>> {
     let (bits, _) = element(rest, 0x03)?;
     let signature = bits.strip_prefix(&[0])?;
     Some(SignedParts { message, algorithm, signature })
+}
+
+/// Checks a handshake's signature by the key of a certificate whose form the library refuses.
+pub fn verify_handshake(
+    message: &[u8],
+    certificate: &[u8],
+    dss: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+    tls13: bool,
+) -> Result<HandshakeSignatureValid, Error> {
+    let bad = || Error::InvalidCertificate(CertificateError::BadSignature);
+    let spki = Certificate::parse(certificate).ok_or_else(bad)?.spki_der();
+    if tls13 {
+        let spki = SubjectPublicKeyInfoDer::from(spki);
+        return rustls::crypto::verify_tls13_signature_with_raw_key(message, &spki, dss, algorithms);
+    }
+    let (key_algorithm, key) = key_parts(spki).ok_or_else(bad)?;
+    let (_, candidates) = algorithms.mapping.iter().find(|(scheme, _)| *scheme == dss.scheme).ok_or_else(bad)?;
+    candidates
+        .iter()
+        .filter(|a| a.public_key_alg_id().as_ref() == key_algorithm)
+        .any(|a| a.verify_signature(key, message, dss.signature()).is_ok())
+        .then(HandshakeSignatureValid::assertion)
+        .ok_or_else(bad)
 }
 
 /// Algorithm and key of a SubjectPublicKeyInfo.
