@@ -5,7 +5,9 @@
 
 pub mod chain;
 pub mod client;
+mod facts;
 pub mod failure;
+mod handshake;
 pub mod hello;
 pub mod moment;
 pub mod policy;
@@ -14,6 +16,7 @@ pub mod server;
 pub mod session;
 pub mod session_cache;
 pub mod tickets;
+mod traffic;
 pub mod verify;
 pub mod verify_code;
 pub mod version;

@@ -2,6 +2,7 @@
 
 use super::super::client::ClientSettings;
 use super::super::policy::{self, Policy, Written};
+use super::super::records::HANDSHAKE;
 use super::super::server::{ServerOptions, ServerSettings};
 use super::super::session_cache::SessionCache;
 use super::super::tickets::TicketKeys;
@@ -10,7 +11,7 @@ use super::super::verify_code::{self as code, IgnoreErrors};
 use super::super::version::{Version, Versions};
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 const NOW: u64 = 1_800_000_000;
