@@ -118,11 +118,14 @@ impl Session {
         let sent = name.is_some().then(|| sni.unwrap_or_default().into());
         // The library wants a name for its session cache; an address is never sent as SNI (RFC 6066 §3).
         let name = name.unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()));
+        // The ClientHello is made here, with the age of the ticket that it offers.
+        moment::set_time(now_s);
         let connection = UnbufferedClientConnection::new(context.config(), name).map_err(library_error)?;
         let facts = Facts { sni: sent, ..Facts::default() };
+        let start = out.len();
         let mut session = Session::new(Stage::Client(Box::new(connection)), sizes, facts);
         session.handshake(now_s, &mut [], out, &mut Fed::default())?;
-        if let Some(random) = out.get(11..43) {
+        if let Some(random) = out.get(start + 11..start + 43) {
             session.facts.client_random.copy_from_slice(random);
         }
         Ok(session)
@@ -156,6 +159,7 @@ impl Session {
     /// Takes received bytes, whatever their cut. Handshake messages, tickets and alerts to send are appended to `out`,
     /// also when this errs. `now_s` is in seconds since 1970.
     pub fn feed(&mut self, now_s: u64, incoming: &mut [u8], out: &mut Vec<u8>) -> Result<Fed, TlsError> {
+        moment::set_time(now_s);
         let mut fed = Fed::default();
         let result = self.feed_inner(now_s, incoming, out, &mut fed);
         if self.carry.is_empty() {

@@ -527,3 +527,20 @@ fn resumed_sessions_keep_the_client_certificate_and_its_verdict() {
         }
     }
 }
+
+#[test]
+fn tickets_received_are_dated_by_the_loop() {
+    let setup = Setup { tickets: Some(TicketKeys::random(300)), ..Setup::new(Version::Tlsv13) };
+    let (line, client) = (setup.line(), setup.client("x"));
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    // A ticket that has outlived its lifetime is not offered.
+    let mut hello = Vec::new();
+    Session::client(client.clone(), Some("www.example"), RecordSizes::default(), NOW + 301, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(!peeked.parse().unwrap().has_psk);
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    let mut hello = Vec::new();
+    Session::client(client, Some("www.example"), RecordSizes::default(), NOW + 299, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(peeked.parse().unwrap().has_psk);
+}
