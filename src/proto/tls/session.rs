@@ -105,7 +105,8 @@ impl Session {
         Session::new(Stage::Hello(chooser), sizes, Facts::default())
     }
 
-    /// The client side: appends the ClientHello to `out`. `sni` is the name sent and checked; `None` sends none.
+    /// The client side: appends the ClientHello to `out`. `sni` is the name sent and verified; an address is verified only;
+    /// `None` (or an empty name) does neither. Errs if it is no name at all.
     pub fn client(
         context: Arc<ClientContext>,
         sni: Option<&str>,
@@ -113,11 +114,17 @@ impl Session {
         now_s: u64,
         out: &mut Vec<u8>,
     ) -> Result<Session, TlsError> {
-        // Names that are no DNS names (addresses) are not sent, as RFC 6066 §3 wants.
-        let name = sni.and_then(|n| ServerName::try_from(n.to_owned()).ok());
-        let sent = name.is_some().then(|| sni.unwrap_or_default().into());
-        // The library wants a name for its session cache; an address is never sent as SNI (RFC 6066 §3).
-        let name = name.unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()));
+        let name = match sni.filter(|n| !n.is_empty()) {
+            // What cannot be a name must not pass as "no name to verify".
+            Some(name) => ServerName::try_from(name.to_owned())
+                .map_err(|_| TlsError::Library(format!("'{name}' is no server name")))?,
+            // The library wants a name for its session cache; an address is never sent as SNI (RFC 6066 §3).
+            None => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        };
+        let sent = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().into()),
+            _ => None,
+        };
         // The ClientHello is made here, with the age of the ticket that it offers.
         moment::set_time(now_s);
         let connection = UnbufferedClientConnection::new(context.config(), name).map_err(library_error)?;

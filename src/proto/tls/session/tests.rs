@@ -404,6 +404,11 @@ fn servers_are_verified_by_name() {
     let refused = connect(&setup.line(), &setup.client("x"), "other.example", 1 << 20).err().unwrap();
     // The client errs first; the server hears of it.
     assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)));
+    let refused = connect(&setup.line(), &setup.client("x"), "10.0.0.1", 1 << 20).err().unwrap();
+    assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)), "addresses are verified too");
+    let refused = connect(&setup.line(), &setup.client("x"), "no name", 1 << 20).err().unwrap();
+    assert!(matches!(refused, ("client", TlsError::Library(_))));
+    assert!(connect(&setup.line(), &setup.client("x"), "", 1 << 20).is_ok(), "nothing to verify");
 }
 
 #[test]
