@@ -15,6 +15,7 @@ pub mod persist;
 pub mod plan;
 pub mod proxy;
 pub mod resolvers;
+pub mod rules;
 pub mod server;
 pub mod stats;
 pub mod stick_table;

@@ -1,7 +1,10 @@
 //! A proxy: what `frontend`, `backend` and `listen` sections have in common (manual 4). A `listen` is one proxy with both
 //! capabilities. A `defaults` section is the same type, used as a template.
 
-use super::{backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, stats::StatsPage};
+use super::{
+    backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, rules::Rules,
+    stats::StatsPage,
+};
 use crate::base::origin::Origin;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,6 +34,8 @@ pub struct Proxy {
     pub id_forced: bool,
     pub frontend: Frontend,
     pub backend: Backend,
+    /// Shared: a plan is cloned without its rules being compiled again.
+    pub rules: Arc<Rules>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -243,6 +248,7 @@ impl Proxy {
             id_forced: false,
             frontend: Frontend::default(),
             backend: Backend::default(),
+            rules: Arc::default(),
         }
     }
 

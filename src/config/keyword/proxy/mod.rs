@@ -2,17 +2,17 @@
 
 mod balance;
 mod basic;
-// mod capture;
+mod capture;
 mod check;
-// mod compression;
-// mod cookie;
+mod compression;
+mod cookie;
 mod errors;
-// mod http_check;
+mod http_check;
 mod option;
-// mod rules;
-// mod stats;
-// mod stick;
-// mod tcp_check;
+pub mod rules;
+mod stats;
+mod stick;
+mod tcp_check;
 mod timeout;
 
 use super::{
@@ -32,13 +32,13 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         option::ROWS,
         balance::ROWS,
         errors::ROWS,
-        // stats::ROWS,
-        // cookie::ROWS,
-        // capture::ROWS,
-        // compression::ROWS,
+        stats::ROWS,
+        cookie::ROWS,
+        capture::ROWS,
+        compression::ROWS,
         check::ROWS,
-        // stick::ROWS,
-        // rules::ROWS,
+        stick::ROWS,
+        rules::ROWS,
     ]
     .into_iter()
     .flatten()
