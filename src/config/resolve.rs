@@ -94,11 +94,21 @@ fn assign_ids(cx: &mut Loading<'_>) {
 fn switching(cx: &mut Loading<'_>, index: usize) {
     use crate::language::rules::switching::Target;
     let draft = &cx.proxies[index];
-    let mut found = Vec::new();
+    let (mut found, mut targets) = (Vec::new(), Vec::new());
+    let server = |rule: &crate::language::rules::switching::SwitchingRule| match &rule.target {
+        Target::Name(name) => draft.servers.iter().position(|s| s.server.name == **name),
+        Target::Format(_) => None,
+    };
+    let servers: Vec<_> = draft.rules.use_server.rules.iter().map(server).collect();
     for rule in &draft.rules.use_backend.rules {
-        let Target::Name(name) = &rule.target else { continue };
+        let Target::Name(name) = &rule.target else {
+            targets.push(None);
+            continue;
+        };
         let own = &draft.proxy.name;
-        let Some(target) = cx.proxies.iter().position(|p| p.proxy.has_backend && p.proxy.name == **name) else {
+        let target = cx.proxies.iter().position(|p| p.proxy.has_backend && p.proxy.name == **name);
+        targets.push(target);
+        let Some(target) = target else {
             let text = format!("Proxy '{own}': unable to find required use_backend: '{name}'.");
             found.push((rule.origin.clone(), text));
             continue;
@@ -117,6 +127,8 @@ fn switching(cx: &mut Loading<'_>, index: usize) {
             found.push((rule.origin.clone(), text));
         }
     }
+    cx.proxies[index].rules.use_backend_targets = targets;
+    cx.proxies[index].rules.use_server_targets = servers;
     for (origin, text) in found {
         cx.diagnostics.say(Severity::Alert, Some(&origin), text);
     }
@@ -575,10 +587,10 @@ fn tables(cx: &mut Loading<'_>, index: usize) {
 
 /// What is ignored in this proxy's mode, and other warnings, in HAProxy's order.
 fn warnings(cx: &mut Loading<'_>, index: usize) {
+    let state_file = cx.global.server_state_file.is_some();
     let draft = &mut cx.proxies[index];
     let title = draft.title();
     let http = draft.proxy.mode == Mode::Http;
-    let kind = draft.proxy.kind();
     let mut warn = Vec::new();
     if !http {
         use crate::model::backend::Balance;
@@ -590,6 +602,12 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
             draft.proxy.backend.balance = Balance::Roundrobin;
             warn.push(format!(
                 "Layer 7 hash not possible for {title} (needs 'mode http'). Falling back to round robin."
+            ));
+        }
+        if matches!(draft.proxy.backend.balance, Balance::LogHash(_)) && draft.proxy.has_backend {
+            draft.proxy.backend.balance = Balance::Roundrobin;
+            warn.push(format!(
+                "Unusable balance algorithm for {title} (needs 'mode log'). Falling back to round robin."
             ));
         }
         if draft.proxy.stats.take().is_some() {
@@ -613,6 +631,10 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
         if draft.proxy.backend.cookie.take().is_some() && draft.proxy.has_backend {
             warn.push(format!("cookie will be ignored for {title} (needs 'mode http')."));
         }
+        draft.rules.http_request = Default::default();
+        draft.rules.http_response = Default::default();
+        draft.rules.http_after_response = Default::default();
+        draft.rules.redirects = Default::default();
         for rules in draft.http_rules.drain(..) {
             warn.push(format!("'{rules}' rules ignored for {title} as they require HTTP mode."));
         }
@@ -631,16 +653,25 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
             }
         }
     }
-    let _ = kind;
-    if draft.proxy.has_frontend && !matches!(draft.proxy.log.format, LogLineFormat::Default) {
-        if draft.proxy.log.targets.is_empty() {
-            // Said only where the section itself chose the format.
-            let own = draft.log_option.as_ref().is_some_and(|(o, _)| {
-                o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line
-            });
-            if own {
-                warn.push(format!("log format ignored for {title} since it has no log address."));
-            }
+    if http && matches!(draft.proxy.backend.balance, crate::model::backend::Balance::LogHash(_)) {
+        draft.proxy.backend.balance = crate::model::backend::Balance::Roundrobin;
+        warn.push(format!("Unusable balance algorithm for {title} (needs 'mode log'). Falling back to round robin."));
+    }
+    if draft.proxy.backend.load_server_state == crate::model::persist::ServerState::Global && !state_file {
+        warn.push(format!(
+            "backend '{}' configured to load server state file from global section 'server-state-file' directive. \
+             Unfortunately, 'server-state-file' is not set!",
+            draft.proxy.name
+        ));
+    }
+    if draft.proxy.has_frontend && draft.proxy.log.targets.is_empty() {
+        // Said only where the section itself chose a format.
+        let own = |o: &crate::base::origin::Origin| {
+            o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line
+        };
+        let line = draft.log_option.as_ref().is_some_and(|(o, _)| own(o));
+        if line || draft.format_origins.get("log-format-sd").is_some_and(own) {
+            warn.push(format!("log format ignored for {title} since it has no log address."));
         }
     }
     if draft.proxy.has_frontend && draft.proxy.frontend.binds.is_empty() {
@@ -678,7 +709,7 @@ fn servers(cx: &mut Loading<'_>, index: usize) {
             server.server.tls.verify = verify_default;
         }
         let tls = &server.server.tls;
-        let uses_tls = tls.ssl || (server.check_enabled && tls.check_ssl);
+        let uses_tls = tls.ssl || tls.check_ssl;
         if uses_tls && tls.verify == crate::model::tls::ServerVerify::Required && tls.ca.is_none() {
             let text = format!(
                 "{place} : verify is enabled by default but no CA file specified. If you're running on a LAN where you're \
@@ -887,24 +918,44 @@ fn global(cx: &mut Loading<'_>) {
                     recommended to remove it in order to avoid using an experimental directive by accident in the future.";
         cx.diagnostics.say(Severity::Warning, None, text);
     }
-    fullconn(cx);
+    let threads = if cx.global.nbthread == 0 { cx.options.cpus.max(1) } else { cx.global.nbthread };
+    let mut cpus: Vec<usize> = cx.global.cpu_map.iter().take(threads).flatten().copied().collect();
+    cpus.sort_unstable();
+    cpus.dedup();
+    if !cpus.is_empty() && cx.global.cpu_map.len() >= threads && cpus.len() < threads {
+        let text = format!(
+            "This configuration binds {threads} threads to a total of {} CPUs via cpu-map directives. This means that some \
+             threads will compete for the same CPU, which will cause severe performance degradation. Please fix either the \
+             'cpu-map' directives or set the global 'nbthread' value accordingly.",
+            cpus.len()
+        );
+        cx.diagnostics.say(Severity::Warning, None, text);
+    }
 }
 
-/// A backend without `fullconn` gets a tenth of the sum of the connections that its frontends may have.
-fn fullconn(cx: &mut Loading<'_>) {
-    // `None` stands until the global limit is known, at start.
-    let Some(global) = cx.global.maxconn else { return };
-    for index in 0..cx.proxies.len() {
-        if !cx.proxies[index].proxy.has_backend || cx.proxies[index].proxy.backend.fullconn.is_some() {
-            continue;
+/// Gives each backend without `fullconn` a tenth of the sum of the connections that the frontends which name it may have;
+/// `maxconn` is the process's limit, known once the descriptors are counted. HAProxy's default, and the `slim` it shows.
+pub fn limit_backends(plan: &mut Plan, maxconn: u32) {
+    use crate::language::rules::switching::Target;
+    let frontends: Vec<_> = plan.proxies.iter().filter(|p| p.has_frontend && !p.disabled).collect();
+    let sums: Vec<u64> = plan
+        .proxies
+        .iter()
+        .enumerate()
+        .map(|(index, backend)| {
+            let names = |front: &crate::model::proxy::Proxy| {
+                front.frontend.default_backend == Some(index)
+                    || front.rules.use_backend.rules.iter().any(
+                        |r| matches!(&r.target, Target::Name(name) if **name == *backend.name && backend.has_backend),
+                    )
+            };
+            let each = frontends.iter().filter(|f| names(f));
+            each.map(|f| u64::from(f.frontend.maxconn.unwrap_or(maxconn))).sum()
+        })
+        .collect();
+    for (proxy, sum) in plan.proxies.iter_mut().zip(sums) {
+        if proxy.has_backend && proxy.backend.fullconn.is_none() {
+            proxy.backend.fullconn = Some(u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX).max(1));
         }
-        let sum: u64 = cx
-            .proxies
-            .iter()
-            .filter(|p| p.proxy.has_frontend && p.proxy.frontend.default_backend == Some(index))
-            .map(|p| u64::from(p.proxy.frontend.maxconn.unwrap_or(global)))
-            .sum();
-        let tenth = u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX);
-        cx.proxies[index].proxy.backend.fullconn = Some(tenth.max(1));
     }
 }

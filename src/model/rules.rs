@@ -1,6 +1,7 @@
 //! The compiled rules of a proxy (manual 4.2, 4.3): one set a phase, the lines that choose a backend or server, and the
 //! formats and expressions that belong to the proxy. Made by `config` with `language`; frozen with the plan.
 
+use super::plan::{ProxyIndex, ServerIndex};
 use crate::language::{
     acl::Condition,
     logformat::LogFormat,
@@ -28,6 +29,10 @@ pub struct Rules {
     pub redirects: Redirects,
     pub use_backend: Switching,
     pub use_server: Switching,
+    /// The backend that each rule of `use_backend` names, in their order; `None` where a format makes the name.
+    pub use_backend_targets: Vec<Option<ProxyIndex>>,
+    /// The same for `use_server`.
+    pub use_server_targets: Vec<Option<ServerIndex>>,
     /// `monitor fail`.
     pub monitor_fail: Gate,
     pub force_persist: Gate,

@@ -89,7 +89,7 @@ pub static GLOBAL: &[&str] = &[
 /// Keywords of proxies.
 pub static PROXY: &[&str] = &[
     "email-alert", "filter-sequence", "force-be-switch", "http-error", "monitor-net", "quic-initial",
-    "ssl-f-use", "transparent",
+    "ssl-f-use",
 ];
 
 /// Names of `option`.

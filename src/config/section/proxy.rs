@@ -73,8 +73,9 @@ pub fn open_proxy(loading: &mut Loading<'_>, args: &Args<'_>) -> Result<Section,
     let mut lines = Vec::new();
     let draft = match base {
         Some(base) => {
-            if section != "listen" || !rules::refuse_for_listen(loading, args, base) {
-                lines = loading.defaults[base].rule_lines.clone();
+            lines = loading.defaults[base].rule_lines.clone();
+            if section == "listen" {
+                rules::refuse_for_listen(loading, args, base);
             }
             inherit(&loading.defaults[base], name, origin, section, capabilities)
         }
@@ -122,10 +123,12 @@ fn same_names(loading: &mut Loading<'_>, args: &Args<'_>, kind: &str, name: &str
         other.proxy.origin
     );
     use crate::config::diagnostic::Severity;
+    let no_longer = format!("{text} This is no longer supported as of 3.3. Please rename one or the other.");
     if overlap || same.is_some() {
         loading.diagnostics.pointing(Severity::Alert, args.line, args.word(1), text);
+        loading.diagnostics.pointing(Severity::Alert, args.line, args.word(1), no_longer);
     } else {
-        let text = format!("{text} This is no longer supported as of 3.3. Please rename one or the other.");
+        let text = no_longer;
         loading.diagnostics.pointing(Severity::Warning, args.line, args.word(1), text);
     }
 }

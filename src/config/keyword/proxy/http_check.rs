@@ -3,8 +3,16 @@
 use super::{check, tcp_check::set_var};
 use crate::{
     config::{
-        keyword::args::{Args, Fault},
+        keyword::{
+            args::{Args, Fault},
+            expr,
+        },
         section::Loading,
+    },
+    language::{
+        logformat::{LogFormat, Usage},
+        parse::Error,
+        sample::scope::Points,
     },
     model::check::{CheckAction, CheckExpect, CheckPattern, CheckSend, CheckStep, Text},
 };
@@ -32,7 +40,7 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             let (connect, comment) = check::connect(a, 2, "'http-check connect'")?;
             (CheckAction::Connect(connect), comment)
         }
-        "send" => send(a)?,
+        "send" => send(cx, a)?,
         "expect" => expect(a, "http-check")?,
         _ => match set_var(a)? {
             Some(action) => (action, None),
@@ -50,9 +58,9 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn send(a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {
+fn send(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {
     let (mut method, mut uri, mut version, mut body, mut comment) = (None, None, None, None, None);
-    let mut headers = Vec::new();
+    let (mut headers, mut formats) = (Vec::new(), Vec::new());
     let mut at = 2;
     while !a.get(at).is_empty() {
         let word = a.get(at);
@@ -63,16 +71,23 @@ fn send(a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {
         match word {
             "meth" => method = Some(value()?),
             "uri" => uri = Some(Text::Literal(value()?)),
-            "uri-lf" => uri = Some(Text::Format(value()?)),
+            "uri-lf" => {
+                formats.push((at + 1, value()?));
+                uri = Some(Text::Format(value()?));
+            }
             "ver" => version = Some(value()?),
             "body" => body = Some(Text::Literal(value()?)),
-            "body-lf" => body = Some(Text::Format(value()?)),
+            "body-lf" => {
+                formats.push((at + 1, value()?));
+                body = Some(Text::Format(value()?));
+            }
             "comment" => comment = Some(value()?),
             "hdr" => {
                 if a.get(at + 1).is_empty() || a.get(at + 2).is_empty() {
                     let text = "'http-check send' : 'hdr' expects <name> and <value> as arguments.";
                     return Err(a.fault(at + 1, text));
                 }
+                formats.push((at + 2, a.get(at + 2).to_owned()));
                 headers.push((a.get(at + 1).to_owned(), a.get(at + 2).to_owned()));
                 at += 1;
             }
@@ -85,6 +100,16 @@ fn send(a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {
             }
         }
         at += 2;
+    }
+    for (at, text) in formats {
+        expr::line(cx, a, |p, _| {
+            p.points = Points::BE_CHK_RUL;
+            LogFormat::parse(&text, Usage::Value, p).map_err(|e| Error::new(a.word(at), format!("'http-check send' : {e}")))
+        })
+        .map_err(|mut fault| {
+            fault.text.push('.');
+            fault
+        })?;
     }
     Ok((CheckAction::Send(CheckSend::Http { method, uri, version, headers, body }), comment))
 }

@@ -57,6 +57,10 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     if cx.in_defaults() {
         match row.defaults {
             InDefaults::Yes => {}
+            InDefaults::No if word == "capture" => {
+                let text = format!("'capture {}' not allowed in 'defaults' section.", a.get(1));
+                return Err(a.fault(0, text));
+            }
             InDefaults::No => return Err(a.fault(0, format!("'{word}' not allowed in 'defaults' section."))),
             InDefaults::Named if cx.draft().proxy.name.is_empty() => {
                 return Err(a.fault(0, format!("'{word}' not allowed in anonymous 'defaults' section.")));

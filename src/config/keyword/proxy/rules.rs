@@ -251,11 +251,10 @@ pub fn replay(cx: &mut Loading<'_>, lines: &[crate::config::lexer::Line]) {
 }
 
 /// A `listen` can't take the rules of its defaults: they would have to run twice.
-pub fn refuse_for_listen(cx: &mut Loading<'_>, a: &Args<'_>, base: usize) -> bool {
+pub fn refuse_for_listen(cx: &mut Loading<'_>, a: &Args<'_>, base: usize) {
     if cx.defaults[base].rule_lines.is_empty() {
-        return false;
+        return;
     }
     let text = "a listen section cannot inherit from a defaults section defining TCP/HTTP rules.";
     cx.diagnostics.at_tight(Severity::Alert, a.line, a.word(0), text);
-    true
 }
