@@ -1,1 +1,4 @@
-//! What tools and people ask: the runtime API, statistics, the stats page, Prometheus.
+//! What tools and people ask: statistics in every format, and the runtime API. Sans-I/O: bytes come in, bytes go out,
+//! changes are handed to whoever may make them.
+
+pub mod stats;

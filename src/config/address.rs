@@ -1,7 +1,7 @@
-//! Words that are addresses (manual 2.9), in every form that `bind`, `server`, `log` and their like take. Reads the text
-//! only: a host name stays a name until [`resolve`] is asked, a descriptor is not looked at. Addresses expand variables
-//! by themselves, also unquoted, and an unset one is silently nothing (real files rely on both).
-//! Errors are HAProxy's texts, without what precedes them (`'bind' : `).
+//! Words that are addresses (manual 2.9), in every form that `bind`, `server`, `log` and their like take. Reads the
+//! text only: a host name stays a name until [`resolve`] is asked, a descriptor is not looked at. Addresses expand
+//! variables by themselves, also unquoted, and an unset one is silently nothing (real files rely on both). Errors are
+//! HAProxy's texts, without what precedes them (`'bind' : `).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
@@ -49,7 +49,8 @@ pub enum Ports {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     pub place: Place,
-    /// A prefix asked for datagrams (`udp@`, `uxdg@`, `dgram+…`), where the statement takes both; its default otherwise.
+    /// A prefix asked for datagrams (`udp@`, `uxdg@`, `dgram+…`), where the statement takes both; its default
+    /// otherwise.
     pub datagram: bool,
 }
 
@@ -290,8 +291,8 @@ fn no_quic(text: &str, word: &str, accepts: Accepts) -> String {
     // Linux's numbers of AF_INET and AF_INET6.
     let family = if text.starts_with("ipv6@") || text.starts_with("quic6@") { 10 } else { 2 };
     format!(
-        "unsupported stream protocol for datagram family {family} address '{word}'; QUIC is not compiled in if this is \
-         what you were looking for."
+        "unsupported stream protocol for datagram family {family} address '{word}'; QUIC is not compiled in if this \
+         is what you were looking for."
     )
 }
 

@@ -197,6 +197,8 @@ pub struct Mode {
     pub quiet: bool,
     /// `-dW` or `zero-warning`.
     pub zero_warning: bool,
+    /// A master listens to its workers, so it starts without any `bind`.
+    pub master_worker: bool,
 }
 
 /// The end of a load: what goes where, and with which code the process exits.
@@ -208,8 +210,8 @@ pub struct Conclusion {
     pub exit: Option<i32>,
 }
 
-/// Decides about outputs and exit code of a load (the table of BEHAVIOUR 4.2). `listeners` tells whether the plan would listen
-/// anywhere.
+/// Decides about outputs and exit code of a load (the table of BEHAVIOUR 4.2). `listeners` tells whether the plan
+/// would listen anywhere.
 pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: &Rendering<'_>) -> Conclusion {
     let mut out = Conclusion::default();
     if diagnostics.failed() {
@@ -225,9 +227,13 @@ pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: 
         if mode.check && diagnostics.warned() {
             out.stdout.push_str("Warnings were found.\n");
         }
-        if !listeners {
+        if !listeners && mode.check {
             out.stdout.push_str("Configuration file has no error but will not start (no listener) => exit(2).\n");
             out.exit = Some(2);
+        } else if !listeners && !mode.master_worker {
+            let text = "No enabled listener found (check for 'bind' directives) ! Exiting.";
+            diagnostics.say(Severity::Alert, None, format!("[{}.main()] {text}", how.executable));
+            out.exit = Some(1);
         } else if mode.check {
             if mode.verbose {
                 out.stdout.push_str("Configuration file is valid\n");
@@ -243,8 +249,8 @@ pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: 
     out
 }
 
-/// The candidate that a misspelt `word` was probably meant to be; HAProxy's "did you mean 'x' maybe ?". Calibrated with
-/// its answers on misspellings of its own keywords.
+/// The candidate that a misspelt `word` was probably meant to be; HAProxy's "did you mean 'x' maybe ?". Calibrated
+/// with its answers on misspellings of its own keywords.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.as_bytes();
     if word.is_empty() || word.len() > SUGGEST_MAX {
@@ -257,8 +263,9 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             continue;
         }
         let distance = distance(word, candidate.as_bytes());
-        // More than half of the longer word wrong: a different word, not a misspelt one.
-        let limit = word.len().max(length) * EDIT / 2;
+        // More than half of the longer word wrong: a different word, not a misspelt one. Of three letters, two may
+        // be.
+        let limit = (word.len().max(length) * EDIT / 2).max(if word.len() > 2 { 2 * EDIT } else { 0 });
         let key = (distance, word.len().abs_diff(length));
         if distance <= limit && best.is_none_or(|(d, l, _)| key < (d, l)) {
             best = Some((key.0, key.1, candidate));
@@ -269,9 +276,10 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// Longer words are not compared.
 const SUGGEST_MAX: usize = 64;
-/// The cost of one insertion, removal or replacement; slips that fingers make cost less.
+/// Cost of a letter too many or too few, of a wrong one, and of two in the wrong order.
 const EDIT: usize = 4;
-const SLIP: usize = 3;
+const REPLACE: usize = 5;
+const SWAP: usize = 3;
 
 /// Optimal string alignment distance: insertions, removals, replacements and swaps of neighbours.
 fn distance(from: &[u8], to: &[u8]) -> usize {
@@ -283,12 +291,175 @@ fn distance(from: &[u8], to: &[u8]) -> usize {
         for j in 1..width {
             let (a, b) = (from[i - 1], to[j - 1]);
             let mut cost = (rows[1][j] + EDIT).min(rows[2][j - 1] + EDIT);
-            cost = cost.min(rows[1][j - 1] + if a == b { 0 } else { EDIT });
+            cost = cost.min(rows[1][j - 1] + if a == b { 0 } else { REPLACE });
             if i > 1 && j > 1 && a == to[j - 2] && from[i - 2] == b && a != b {
-                cost = cost.min(rows[0][j - 2] + SLIP);
+                cost = cost.min(rows[0][j - 2] + SWAP);
             }
             rows[2][j] = cost;
         }
     }
     rows[2][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::lexer::Word;
+
+    const HOW: Rendering<'_> = Rendering { pid: 7, executable: "./haproxy", terminal: false, announced: false };
+    const NOTICES: &str =
+        "[NOTICE]   (7) : haproxy version is 3.4.0\n[NOTICE]   (7) : path to executable is ./haproxy\n";
+
+    fn line() -> Line {
+        let words = vec![Word { text: "foo".to_owned(), column: 3 }, Word { text: "bar".to_owned(), column: 7 }];
+        Line { origin: Origin::new("f", 3), raw: "  foo bar".to_owned(), words }
+    }
+
+    fn said(severity: Option<Severity>) -> Diagnostics {
+        let mut diagnostics = Diagnostics::default();
+        if let Some(severity) = severity {
+            diagnostics.at_tight(severity, &line(), 1, "'x'.");
+        }
+        diagnostics
+    }
+
+    #[test]
+    fn messages_have_haproxys_layout() {
+        let mut diagnostics = said(Some(Severity::Warning));
+        diagnostics.alert(&line(), 0, "unknown keyword 'foo' in 'global' section");
+        let wanted = format!(
+            "{NOTICES}[WARNING]  (7) : config : parsing [f:3]: 'x'.\n[ALERT]    (7) : config : parsing [f:3] : \
+             unknown keyword 'foo' in 'global' section\n"
+        );
+        assert_eq!(diagnostics.render(&HOW), wanted);
+        assert_eq!(Diagnostics::default().render(&HOW), "");
+        assert!(!diagnostics.render(&Rendering { announced: true, ..HOW }).contains("NOTICE"));
+    }
+
+    #[test]
+    fn a_terminal_sees_the_line_and_a_caret() {
+        let how = Rendering { terminal: true, announced: true, ..HOW };
+        let wanted = "[ALERT]    (7) : config : parsing [f:3]: 'x'.\n  foo bar\n      ^\n";
+        assert_eq!(said(Some(Severity::Alert)).render(&how), wanted);
+    }
+
+    #[test]
+    fn outputs_and_exit_codes_of_a_check() {
+        let check = Mode { check: true, ..Mode::default() };
+        let verbose = Mode { verbose: true, ..check };
+        let strict = Mode { zero_warning: true, ..check };
+        let (valid, warned) = ("Configuration file is valid\n", "Warnings were found.\n");
+        let no_listener = "Configuration file has no error but will not start (no listener) => exit(2).\n";
+        let warning = Some(Severity::Warning);
+        let cases = [
+            (None, true, check, String::new(), Some(0)),
+            (None, true, verbose, valid.to_owned(), Some(0)),
+            (None, true, strict, String::new(), Some(0)),
+            (None, false, check, no_listener.to_owned(), Some(2)),
+            (warning, true, check, warned.to_owned(), Some(0)),
+            (warning, true, verbose, format!("{warned}{valid}"), Some(0)),
+            (warning, true, strict, String::new(), Some(1)),
+            (warning, false, check, format!("{warned}{no_listener}"), Some(2)),
+            (warning, false, strict, String::new(), Some(1)),
+            (Some(Severity::Alert), true, verbose, String::new(), Some(1)),
+            (Some(Severity::Notice), true, check, String::new(), Some(0)),
+            (None, true, Mode::default(), String::new(), None),
+            (None, false, Mode::default(), String::new(), Some(1)),
+            (None, false, Mode { master_worker: true, ..Mode::default() }, String::new(), None),
+        ];
+        for (severity, listeners, mode, stdout, exit) in cases {
+            let out = conclude(said(severity), listeners, mode, &HOW);
+            assert_eq!((out.stdout, out.exit), (stdout, exit), "{severity:?} {listeners} {mode:?}");
+            let quiet = conclude(said(severity), listeners, Mode { quiet: true, ..mode }, &HOW);
+            assert_eq!((quiet.stdout, quiet.stderr, quiet.exit), (String::new(), String::new(), exit));
+        }
+        let strict = conclude(said(warning), true, strict, &HOW).stderr;
+        assert!(strict.ends_with("[ALERT]    (7) : Some warnings were found and 'zero-warning' is set. Aborting.\n"));
+        let failed = conclude(said(Some(Severity::Alert)), true, check, &HOW).stderr;
+        assert!(failed.ends_with("[ALERT]    (7) : config : Fatal errors found in configuration.\n"));
+        let mut aborted = said(Some(Severity::Alert));
+        aborted.abort();
+        assert!(!conclude(aborted, true, check, &HOW).stderr.contains("Fatal errors"));
+    }
+
+    #[test]
+    fn two_of_haproxys_alerts_do_not_fail() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.harmless_alert(&line(), 0, "'maxconn' already specified. Continuing.");
+        assert!(!diagnostics.failed() && diagnostics.messages().len() == 1);
+    }
+
+    #[test]
+    fn suggestions_are_haproxys() {
+        let keywords = [
+            "maxconn",
+            "nbthread",
+            "daemon",
+            "log",
+            "log-tag",
+            "stats",
+            "ulimit-n",
+            "user",
+            "group",
+            "chroot",
+            "quiet",
+            "tune.bufsize",
+            "hard-stop-after",
+            "cpu-map",
+            "option",
+            "timeout",
+            "mode",
+            "backend",
+            "default_backend",
+            "server",
+            "bind",
+            "balance",
+            "retries",
+            "retry-on",
+            "default-server",
+            "http-request",
+            "ssl",
+            "crt",
+            "tfo",
+            "httplog",
+            "httpslog",
+            "http-keep-alive",
+            "check",
+            "weight",
+        ];
+        let cases = [
+            ("maxcon", "maxconn"),
+            ("nbthread1", "nbthread"),
+            ("dameon", "daemon"),
+            ("lgo", "log"),
+            ("xlog", "log"),
+            ("ulimit", "ulimit-n"),
+            ("usr", "user"),
+            ("choot", "chroot"),
+            ("quite", "quiet"),
+            ("conn", "maxconn"),
+            ("hard-stop", "hard-stop-after"),
+            ("thread", "nbthread"),
+            ("cpu_map", "cpu-map"),
+            ("optoin", "option"),
+            ("mdoe", "mode"),
+            ("srever", "server"),
+            ("bnd", "bind"),
+            ("retry", "retry-on"),
+            ("sssl", "ssl"),
+            ("defaultserver", "default-server"),
+            ("crtt", "crt"),
+            ("foo", "tfo"),
+            ("http-log", "httplog"),
+            ("keepalive", "http-keep-alive"),
+            ("wieght", "weight"),
+            ("chek", "check"),
+        ];
+        for (word, wanted) in cases {
+            assert_eq!(suggest(word, keywords), Some(wanted), "{word}");
+        }
+        for word in ["abc", "zzz", "nb", "", "max"] {
+            assert_eq!(suggest(word, keywords), None, "{word}");
+        }
+    }
 }

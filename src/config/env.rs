@@ -1,6 +1,6 @@
-//! The environment that configuration text sees: a copy of the process's, which `setenv` and its like change while the
-//! files are read (manual 2.3 and 3.1), and the variables that HAProxy itself defines. The process's own environment is
-//! never touched; who starts programs passes this one on.
+//! The environment that configuration text sees: a copy of the process's, which `setenv` and its like change while
+//! the files are read (manual 2.3 and 3.1), and the variables that HAProxy itself defines. The process's own
+//! environment is never touched; who starts programs passes this one on.
 
 use super::lexer::text_of;
 
@@ -23,14 +23,15 @@ pub const LOG_FORMATS: [(&str, &str); 7] = [
 
 const HTTP_LOG: &str =
     "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
-const HTTP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc \
-                            %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
-const HTTPS_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs \
-                         %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] \
+const HTTP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc \
+                            %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
+const HTTPS_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq \
+                         %hr %hs %{+Q}r \
+                         %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] \
                          %[ssl_fc_sni]/%sslv/%sslc";
 const TCP_LOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
-const TCP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U %ts-- %ac %fc \
-                           %bc %sc %rc %sq %bq \"\" \"\" ";
+const TCP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U \
+                           %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
 const KEYLOG_FC_LOG: &str = "\
 CLIENT_RANDOM %[ssl_fc_client_random,hex] %[ssl_fc_session_key,hex]
 CLIENT_EARLY_TRAFFIC_SECRET %[ssl_fc_client_random,hex] %[ssl_fc_client_early_traffic_secret]
@@ -106,8 +107,9 @@ impl Environment {
         self.variables.retain(|(n, _)| keep.contains(&n.as_str()));
     }
 
-    /// Defines HAProxy's variables (manual 2.3). The log formats are for expansion only: [`Environment::forget_formats`]
-    /// takes them out again once the files are read, as `show env` does not list them.
+    /// Defines HAProxy's variables (manual 2.3). The log formats are for expansion only:
+    /// [`Environment::forget_formats`] takes them out again once the files are read, as `show env` does not list
+    /// them.
     pub fn define(&mut self, own: &Own<'_>) {
         self.set("HAPROXY_STARTUP_VERSION", own.startup_version.unwrap_or(crate::config::PERSONALITY));
         self.set("HAPROXY_BRANCH", crate::config::BRANCH);

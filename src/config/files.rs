@@ -29,8 +29,8 @@ pub struct Source {
     pub content: Vec<u8>,
 }
 
-/// Finds and reads the files that `-f` arguments name, in reading order. All of HAProxy's: a directory gives its `*.cfg`
-/// files except dot-files, sorted by bytes. The error is HAProxy's text.
+/// Finds and reads the files that `-f` arguments name, in reading order. All of HAProxy's: a directory gives its
+/// `*.cfg` files except dot-files, sorted by bytes. The error is HAProxy's text.
 pub fn load(arguments: &[String]) -> Result<Vec<Source>, String> {
     let mut sources = Vec::new();
     for argument in arguments {
@@ -248,4 +248,107 @@ fn missing_lf(position: usize) -> String {
 /// The path of a file with `OsStr` bytes kept, for callers that open what a word names.
 pub fn path_of(word: &str) -> std::path::PathBuf {
     Path::new(OsStr::from_bytes(&super::lexer::bytes_of(word))).to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, content: &[u8]) -> Source {
+        Source { name: name.to_owned(), content: content.to_vec() }
+    }
+
+    /// Events and messages of some files, as text.
+    fn read(sources: Vec<Source>) -> (Vec<String>, Vec<String>) {
+        let mut env = Environment::default();
+        env.set("HOME", "/root");
+        let (mut diagnostics, mut events) = (Diagnostics::default(), Vec::new());
+        let mut reader = Reader::new(sources, Facts::default());
+        while let Some(event) = reader.next_line(&mut env, &mut diagnostics) {
+            match event {
+                Event::File(name) => events.push(format!("<{name}>")),
+                Event::Line(line) => {
+                    if line.word(0) == "setenv" {
+                        env.set(line.word(1), line.word(2));
+                    }
+                    if line.word(0) == "global" {
+                        reader.enter_section("global");
+                    }
+                    events.push(format!("{} {}", line.origin.line, line.texts().join("|")));
+                }
+            }
+        }
+        (events, diagnostics.messages().iter().map(|m| m.text.clone()).collect())
+    }
+
+    #[test]
+    fn lines_see_what_the_ones_before_them_set() {
+        let text =
+            b"global\r\n setenv A b\r\n x \"$A\" \"${.SECTION}\"\n.if streq(\"$A\",b)\n y\n.else\n z\n.endif\n";
+        let (events, said) = read(vec![source("a", text)]);
+        assert_eq!(events, ["<a>", "1 global", "2 setenv|A|b", "3 x|b|global", "5 y"]);
+        assert!(said.is_empty());
+    }
+
+    #[test]
+    fn each_file_is_announced_and_starts_outside_sections() {
+        let (events, _) = read(vec![source("a", b"global\n"), source("d//b.cfg", b"x\"${.SECTION}\"\n")]);
+        assert_eq!(events, ["<a>", "1 global", "<d//b.cfg>", "1 x"]);
+    }
+
+    #[test]
+    fn truncated_files_are_told() {
+        let lf = |line, position| {
+            format!(
+                "config : parsing [f:{line}]: Missing LF on last line, file might have been truncated at position \
+                 {position}."
+            )
+        };
+        let error = "config : Error(s) found in configuration file : f".to_owned();
+        let said = |content: &[u8]| read(vec![source("f", content)]).1;
+        assert_eq!(said(b"global\n  daemon"), [lf(2, 9), error.clone()]);
+        assert_eq!(said(b"global"), [lf(1, 7), error.clone()]);
+        assert_eq!(said(b"global\n  da\0emon\n"), [lf(2, 5), error.clone()]);
+        let nul = "config : parsing [f:2]: Stray NUL character at position 4.".to_owned();
+        assert_eq!(said(b"global\n da\0emon\n foo\n"), [nul, error]);
+        assert!(said(b"").is_empty());
+    }
+
+    #[test]
+    fn bad_lines_are_told_and_left_out() {
+        let (events, said) = read(vec![source("f", b"global\n foo \"abc\n foo \"${HOMEX}\"\n.if 1\n bar\n")]);
+        assert_eq!(events, ["<f>", "1 global", "5 bar"]);
+        assert!(said[0].starts_with("config : parsing [f:2]: unmatched quote at position 6:\n  foo \"abc\n      ^"));
+        assert!(said[1].starts_with("config : parsing [f:3]: argument number 1 at position 9 is empty"));
+        let tail = [
+            "config : Hint: maybe you meant HOME instead ?",
+            "config : parsing [f:5]: non-terminated '.if' block.",
+            "config : Error(s) found in configuration file : f",
+        ];
+        assert_eq!(said[2..], tail);
+    }
+
+    #[test]
+    fn an_alert_ends_all_reading() {
+        let (events, said) = read(vec![source("f", b".alert x\n bar\n"), source("g", b"y\n")]);
+        assert_eq!(events, ["<f>"]);
+        assert_eq!(said, ["config : parsing [f:1]: 'x'.", "config : Error(s) found in configuration file : f"]);
+    }
+
+    #[test]
+    fn directories_give_their_cfg_files_in_byte_order() {
+        let root = std::env::temp_dir().join(format!("ringway-files-{}", std::process::id()));
+        fs::create_dir_all(root.join("sub.cfg")).expect("a directory");
+        for name in ["9.cfg", "10.cfg", ".h.cfg", "n.txt", "B.cfg", "a.cfg"] {
+            fs::write(root.join(name), "global\n").expect("a file");
+        }
+        let path = format!("{}/", root.display());
+        let names: Vec<String> = load(&[path.clone()]).expect("readable").into_iter().map(|s| s.name).collect();
+        let wanted = ["10.cfg", "9.cfg", "B.cfg", "a.cfg"].map(|n| format!("{path}/{n}"));
+        let missing = load(&[format!("{path}nofile")]).expect_err("no such file");
+        fs::remove_dir_all(&root).expect("removed");
+        assert_eq!(names, wanted);
+        let text = "config : Cannot open configuration file/directory";
+        assert_eq!(missing, format!("{text} {path}nofile : No such file or directory"));
+    }
 }

@@ -1,6 +1,6 @@
 //! A line of configuration to words: blanks, quotes, escapes, comments and environment variables (manual 2.2, 2.3).
-//! Knows neither keywords nor `.if`. Works on bytes, as HAProxy does; a word is kept as a `String` in which a byte that
-//! is not UTF-8 stands as a private character ([`text_of`], [`bytes_of`]), so that nothing is lost on the way.
+//! Knows neither keywords nor `.if`. Works on bytes, as HAProxy does; a word is kept as a `String` in which a byte
+//! that is not UTF-8 stands as a private character ([`text_of`], [`bytes_of`]), so that nothing is lost on the way.
 
 use std::borrow::Cow;
 
@@ -39,8 +39,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// The word at `index`, empty where there is none: HAProxy's own convention, which makes "missing" and "empty" one
-    /// case (an empty word never gets here).
+    /// The word at `index`, empty where there is none: HAProxy's own convention, which makes "missing" and "empty"
+    /// one case (an empty word never gets here).
     pub fn word(&self, index: usize) -> &str {
         self.words.get(index).map_or("", |w| w.text.as_str())
     }
@@ -124,8 +124,9 @@ impl Empty {
     pub fn text(&self, raw: &[u8]) -> String {
         format!(
             "argument number {} at position {} is empty and marks the end of the argument list:\n{}\nAborting to \
-             prevent all subsequent arguments from being silently ignored. If this is caused by an environment variable \
-             expansion, please have a look at section 2.3 of the configuration manual to find solutions to address this.",
+             prevent all subsequent arguments from being silently ignored. If this is caused by an environment \
+             variable expansion, please have a look at section 2.3 of the configuration manual to find \
+             solutions to address this.",
             self.index,
             self.column,
             pointed(raw, self.column)
@@ -400,8 +401,8 @@ fn hex(digits: &[u8]) -> Option<u8> {
     Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
-/// The line as HAProxy shows it under an error, with a caret below byte `column` (from 1): two blanks of indent, what is
-/// not printable as `?`, and only the neighbourhood of the column when that is far to the right.
+/// The line as HAProxy shows it under an error, with a caret below byte `column` (from 1): two blanks of indent, what
+/// is not printable as `?`, and only the neighbourhood of the column when that is far to the right.
 pub fn pointed(raw: &[u8], column: u32) -> String {
     let lead = raw.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(raw.len());
     let at = (column.max(1) as usize - 1).saturating_sub(lead);
@@ -427,23 +428,34 @@ pub fn pointed(raw: &[u8], column: u32) -> String {
 /// Text that keeps every byte: UTF-8 as it is, other bytes as private characters.
 pub fn text_of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
+    let raw = |text: &mut String, bytes: &[u8]| {
+        text.extend(bytes.iter().filter_map(|&b| char::from_u32(RAW_BYTE + u32::from(b))));
+    };
     for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().filter_map(|&b| char::from_u32(RAW_BYTE + u32::from(b))));
+        for c in chunk.valid().chars() {
+            match is_raw_byte(c) {
+                // One of the private characters was really written: byte by byte, so that it comes back.
+                true => raw(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                false => text.push(c),
+            }
+        }
+        raw(&mut text, chunk.invalid());
     }
     text
 }
 
+fn is_raw_byte(c: char) -> bool {
+    (RAW_BYTE + 0x80..RAW_BYTE + 0x100).contains(&(c as u32))
+}
+
 /// The bytes that [`text_of`] was given.
 pub fn bytes_of(text: &str) -> Cow<'_, [u8]> {
-    let raw = |c: char| (RAW_BYTE + 0x80..RAW_BYTE + 0x100).contains(&(c as u32));
-    // U+F780–U+F7FF all begin with EF 9E or EF 9F, which no ordinary configuration contains.
-    if !text.contains(raw) {
+    if !text.contains(is_raw_byte) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
-        if raw(c) {
+        if is_raw_byte(c) {
             bytes.push((c as u32 - RAW_BYTE) as u8);
         } else {
             bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
@@ -451,3 +463,6 @@ pub fn bytes_of(text: &str) -> Cow<'_, [u8]> {
     }
     Cow::Owned(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Text to plan, with diagnostics worth reading. Pure but for reading files, the environment and host names.
 //!
 //! The way of a line: [`files`] reads it, [`lexer`] cuts it into words and expands the [`env`] of that moment,
-//! [`preprocess`] takes out what `.if` excludes; the sections turn words into the plan. [`diagnostic`] collects what is
-//! said about all of it; [`unit`] and [`address`] read the two kinds of words that every section has.
+//! [`preprocess`] takes out what `.if` excludes; the sections turn words into the plan. [`diagnostic`] collects what
+//! is said about all of it; [`unit`] and [`address`] read the two kinds of words that every section has.
 
 pub mod address;
 pub mod diagnostic;

@@ -1,10 +1,10 @@
-//! Conditional blocks: `.if`, `.elif`, `.else`, `.endif`, the messages `.notice` and its like, and the conditions that
-//! `-cc` evaluates too (manual 2.4). What is true here is told by [`Facts`]; nothing is looked up elsewhere.
+//! Conditional blocks: `.if`, `.elif`, `.else`, `.endif`, the messages `.notice` and its like, and the conditions
+//! that `-cc` evaluates too (manual 2.4). What is true here is told by [`Facts`]; nothing is looked up elsewhere.
 
 use super::{
     diagnostic::{Diagnostics, Severity},
     env::Environment,
-    lexer::Line,
+    lexer::{Line, bytes_of, pointed},
 };
 
 /// What the predicates ask about this program.
@@ -16,6 +16,8 @@ pub struct Facts {
     pub enabled: &'static [&'static str],
     /// The TLS library as `ssllib_name_startswith` sees it.
     pub tls_library: &'static str,
+    /// The version of OpenSSL that this library stands in for.
+    pub openssl_version: &'static str,
 }
 
 impl Default for Facts {
@@ -24,24 +26,18 @@ impl Default for Facts {
     }
 }
 
-/// What we are. Features are claimed by function, as HAProxy's users ask for them (`feature(OPENSSL)` means "TLS
-/// works"); libraries that we are not linked to (LUA, PCRE without 2, DEVICEATLAS, …) are not claimed.
+/// What we are. Features are claimed by function, as configurations ask for them: `feature(OPENSSL)` means that TLS
+/// works. Libraries that we are not linked to (LUA, DEVICEATLAS, LIBCRYPT, …) are not claimed.
 pub const FACTS: Facts = Facts {
     features: &[
         "ACCEPT4",
         "CPU_AFFINITY",
-        "CRYPT_H",
         "GETADDRINFO",
-        "LIBCRYPT",
-        "LINUX_CAP",
         "LINUX_SPLICE",
         "LINUX_TPROXY",
-        "NETFILTER",
-        "NS",
         "OPENSSL",
         "PCRE2",
         "PCRE2_JIT",
-        "POLL",
         "PRCTL",
         "PROMEX",
         "SSL",
@@ -50,8 +46,10 @@ pub const FACTS: Facts = Facts {
         "TPROXY",
         "ZLIB",
     ],
-    enabled: &["EPOLL", "FAST-FORWARD", "GETADDRINFO", "POLL", "REUSEPORT", "SPLICE"],
+    enabled: &["FAST-FORWARD", "GETADDRINFO", "REUSEPORT", "SPLICE"],
     tls_library: "rustls",
+    // rustls computes with AWS-LC, which stands in for this version ("provide a pseudo OpenSSL version", manual 2.4).
+    openssl_version: "1.1.1",
 };
 
 /// What [`Preprocessor::take`] did with a line.
@@ -164,8 +162,8 @@ impl Preprocessor {
     }
 }
 
-/// Evaluates the condition of a `.if` or `.elif` line. HAProxy stops at a broken one; we read on without its branches,
-/// so that the errors behind it are told in the same run.
+/// Evaluates the condition of a `.if` or `.elif` line. HAProxy stops at a broken one; we read on without its
+/// branches, so that the errors behind it are told in the same run.
 fn decide(line: &Line, facts: &Facts, env: &Environment, diagnostics: &mut Diagnostics) -> Branch {
     let directive = line.word(0);
     let expression = line.texts()[1..].join(" ");
@@ -173,12 +171,14 @@ fn decide(line: &Line, facts: &Facts, env: &Environment, diagnostics: &mut Diagn
         Ok(true) => Branch::Taken,
         Ok(false) => Branch::NotYet,
         Err(error) => {
-            let column = line.column(1) + error.offset as u32;
+            // HAProxy shows the words as they were joined, not the line.
+            let shown = format!("{directive} {expression}");
+            let column = directive.len() + 1 + error.offset + 1;
             let text = format!(
                 "{} in '{directive}' at position {}:\n{}",
                 error.text,
                 error.offset + 1,
-                super::lexer::pointed(&super::lexer::bytes_of(&line.raw), column)
+                pointed(&bytes_of(&shown), column as u32)
             );
             tight_alert(line, &text, diagnostics);
             Branch::Done
@@ -203,6 +203,15 @@ fn refuse_argument(line: &Line, index: usize, hint: &str, diagnostics: &mut Diag
         tight_alert(line, &format!("Unexpected argument '{word}' for '{directive}'.{hint}"), diagnostics);
     }
     word.is_empty()
+}
+
+/// `-cc`: the exit code (0 true, 1 false, 2 broken) and the alert's text.
+pub fn check_condition(expression: &str, facts: &Facts, env: &Environment) -> (i32, Option<String>) {
+    match evaluate(expression, facts, env) {
+        Ok(true) => (0, None),
+        Ok(false) => (1, None),
+        Err(error) => (2, Some(format!("Failed to evaluate condition: {}", error.text))),
+    }
 }
 
 /// Why a condition cannot be evaluated.
@@ -232,11 +241,11 @@ pub fn evaluate(expression: &str, facts: &Facts, env: &Environment) -> Result<bo
     }
 }
 
-/// Nested parentheses and negations beyond this are refused, so that no expression can exhaust the stack.
+/// Nested parentheses beyond this are refused, so that no expression can exhaust the stack.
 const DEPTH_MAX: usize = 1024;
 
-/// `alternatives := all { "||" all }`, `all := term { "&&" term }`, `term := "!" term | "(" alternatives ")" | number |
-/// predicate [ "(" arguments ")" ]`.
+/// `alternatives := all { "||" all }`, `all := term { "&&" term }`, `term := "!" term | "(" alternatives ")" | number
+/// | predicate [ "(" arguments ")" ]`.
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -266,8 +275,10 @@ impl Parser<'_> {
     }
 
     fn alternatives(&mut self) -> Result<bool, ConditionError> {
+        self.blanks();
+        let start = self.at;
         let mut value = self.all()?;
-        while self.eat("||") {
+        while self.operator("||", Some(start))? {
             value |= self.all()?;
         }
         Ok(value)
@@ -275,40 +286,67 @@ impl Parser<'_> {
 
     fn all(&mut self) -> Result<bool, ConditionError> {
         let mut value = self.term()?;
-        while self.eat("&&") {
+        while self.operator("&&", None)? {
             value &= self.term()?;
         }
         Ok(value)
     }
 
+    /// Eats an operator, which must have something behind it. HAProxy quotes from `quoted`, or from the operator.
+    fn operator(&mut self, token: &str, quoted: Option<usize>) -> Result<bool, ConditionError> {
+        self.blanks();
+        let start = self.at;
+        let found = self.eat(token);
+        if found && self.nothing_left() {
+            return self.unparsable(quoted.unwrap_or(start), start);
+        }
+        Ok(found)
+    }
+
+    fn nothing_left(&mut self) -> bool {
+        self.blanks();
+        self.rest().is_empty()
+    }
+
+    fn unparsable<T>(&self, from: usize, offset: usize) -> Result<T, ConditionError> {
+        self.fail(format!("unparsable conditional expression '{}'", &self.text[from..]), offset)
+    }
+
     fn term(&mut self) -> Result<bool, ConditionError> {
         self.blanks();
         let start = self.at;
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return self.fail("too many nested terms in conditional expression".to_owned(), start);
+        let mut negated = false;
+        while self.eat("!") {
+            negated = !negated;
         }
-        let value = self.term_at(start);
-        self.depth -= 1;
-        value
+        Ok(self.plain_term(start)? != negated)
     }
 
-    fn term_at(&mut self, start: usize) -> Result<bool, ConditionError> {
-        if self.eat("!") {
-            return Ok(!self.term()?);
+    /// A term without its negations, which begin at `start`.
+    fn plain_term(&mut self, start: usize) -> Result<bool, ConditionError> {
+        if self.nothing_left() {
+            return self.unparsable(start, start);
         }
         if self.eat("(") {
+            if self.nothing_left() {
+                return self.unparsable(start, start);
+            }
+            self.depth += 1;
+            if self.depth > DEPTH_MAX {
+                return self.fail("too many nested terms in conditional expression".to_owned(), start);
+            }
             let value = self.alternatives()?;
+            self.depth -= 1;
             if !self.eat(")") {
                 let text = format!("expected ')' after conditional expression '{}'", &self.text[start..]);
                 return self.fail(text, start);
             }
             return Ok(value);
         }
-        if let Some(value) = self.number() {
-            return Ok(value);
+        match self.number() {
+            Some(value) => Ok(value),
+            None => self.predicate(self.at),
         }
-        self.predicate(start)
     }
 
     fn number(&mut self) -> Option<bool> {
@@ -327,8 +365,7 @@ impl Parser<'_> {
         let rest = self.rest();
         let length = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
         let Some(predicate) = PREDICATES.iter().find(|p| p.name == &rest[..length]) else {
-            let text = format!("unparsable conditional expression '{rest}'");
-            return self.fail(text, start);
+            return self.unparsable(start, start);
         };
         self.at += length;
         let arguments = self.arguments(predicate)?;
@@ -345,7 +382,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The arguments in parentheses, quoted as everywhere in expressions (manual 2.2: the same but for `\#`, `\$`, `\x`).
+    /// The arguments in parentheses, quoted as everywhere in expressions (manual 2.2: the same but for `\#`, `\$`,
+    /// `\x`).
     fn arguments(&mut self, predicate: &Predicate) -> Result<Vec<String>, ConditionError> {
         let (name, wanted) = (predicate.name, predicate.arguments);
         if !self.rest().starts_with('(') {
@@ -354,14 +392,13 @@ impl Parser<'_> {
         self.at += 1;
         let mut found = Vec::new();
         loop {
-            let start = self.at;
             let (argument, length, closed) = argument(self.rest());
             if !closed {
                 let text = format!(
                     "expected ')' in argument {} of predicate '{name}' used in conditional expression",
                     found.len() + 1
                 );
-                return self.fail(text, start);
+                return self.fail(text, self.text.len());
             }
             self.at += length;
             found.push(argument);
@@ -370,8 +407,10 @@ impl Parser<'_> {
             }
             if found.len() == wanted {
                 let text = format!(
-                    "expected ')' before '{}' in argument {wanted} of predicate '{name}' used in conditional expression",
-                    self.rest()
+                    "expected ')' before '{}' in argument {} of predicate '{name}' used in conditional expression",
+                    self.rest(),
+                    // HAProxy counts from 0 but for the first.
+                    (wanted - 1).max(1)
                 );
                 return self.fail(text, self.at);
             }
@@ -379,8 +418,8 @@ impl Parser<'_> {
         }
         if found.len() < wanted {
             let text = format!(
-                "missing arguments (got {}/{wanted}), type 'string' expected in argument {} of predicate '{name}' used \
-                 in conditional expression",
+                "missing arguments (got {}/{wanted}), type 'string' expected in argument {} of predicate '{name}' \
+                 used in conditional expression",
                 found.len(),
                 found.len()
             );
@@ -437,9 +476,16 @@ const PREDICATES: [Predicate; 13] = [
     Predicate { name: "defined", arguments: 1, holds: |_, env, a, _| Some(env.get(a).is_some()) },
     Predicate { name: "enabled", arguments: 1, holds: |facts, _, a, _| Some(facts.enabled.contains(&a)) },
     Predicate { name: "feature", arguments: 1, holds: |facts, _, a, _| Some(facts.features.contains(&a)) },
-    // No OpenSSL is linked: no version of it is claimed.
-    Predicate { name: "openssl_version_atleast", arguments: 1, holds: |_, _, a, _| release(a).map(|_| false) },
-    Predicate { name: "openssl_version_before", arguments: 1, holds: |_, _, a, _| release(a).map(|_| false) },
+    Predicate {
+        name: "openssl_version_atleast",
+        arguments: 1,
+        holds: |facts, _, a, _| Some(release(facts.openssl_version) >= Some(release(a)?)),
+    },
+    Predicate {
+        name: "openssl_version_before",
+        arguments: 1,
+        holds: |facts, _, a, _| Some(release(facts.openssl_version) < Some(release(a)?)),
+    },
     Predicate {
         name: "ssllib_name_startswith",
         arguments: 1,
@@ -460,10 +506,17 @@ const PREDICATES: [Predicate; 13] = [
     },
 ];
 
-/// An OpenSSL version such as `1.1.1` or `3.0.0`.
-fn release(text: &str) -> Option<()> {
-    let ok = text.split('.').all(|part| !part.is_empty() && part.bytes().next().is_some_and(|b| b.is_ascii_digit()));
-    ok.then_some(())
+/// An OpenSSL version such as `3.0.0` or `1.1.1g`: its numbers, then its letter. `None`: it is none.
+fn release(text: &str) -> Option<([u32; 3], String)> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut numbers = [0; 3];
+    for (number, part) in numbers.iter_mut().zip(text.split('.')) {
+        *number = leading_number(part);
+    }
+    let letters = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    Some((numbers, letters.to_owned()))
 }
 
 /// `major.minor.patch`, then whether it is a release (a `-devN` sorts before it), then N. Missing parts are 0.
@@ -486,3 +539,6 @@ fn leading_number(text: &str) -> u32 {
         .take_while(u8::is_ascii_digit)
         .fold(0, |n: u32, b| n.saturating_mul(10).saturating_add(u32::from(b - b'0')))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::{
         server::{InitAddr, Server},
     },
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Makes the plan. Errors go to the diagnostics; the plan is only good when there are none. Also tells whether anything
 /// listens.
@@ -43,7 +43,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
 /// The model's proxy, with its servers in place.
 fn finished(draft: Draft) -> crate::model::proxy::Proxy {
     let mut proxy = draft.proxy;
-    proxy.rules = std::sync::Arc::new(draft.rules);
+    proxy.rules = Arc::new(draft.rules);
     let slot = |s: crate::language::parse::CaptureSlot| CaptureSlot {
         name: s.header.map(|h| String::from_utf8_lossy(&h).into_owned()),
         length_max: s.length_max,
@@ -209,7 +209,7 @@ fn languages_userlists(lists: &[crate::model::userlist::Userlist]) -> crate::lan
             };
             made.users.insert(user.name.as_bytes().into(), auth::User { password, groups });
         }
-        out.insert(list.name.clone(), std::sync::Arc::new(made));
+        out.insert(list.name.clone(), Arc::new(made));
     }
     out
 }
@@ -255,12 +255,12 @@ fn formats(cx: &mut Loading<'_>, index: usize) {
         match made {
             Ok(format) => {
                 let rules = &mut cx.proxies[index].rules;
-                *match name {
-                    "log-format" => &mut rules.log_line,
-                    "log-format-sd" => &mut rules.log_structured_data,
-                    "error-log-format" => &mut rules.error_log_line,
-                    _ => &mut rules.unique_id,
-                } = Some(format);
+                match name {
+                    "log-format" => rules.log_format = Some(Arc::new(format)),
+                    "log-format-sd" => rules.structured_data = Some(Arc::new(format)),
+                    "error-log-format" => rules.error_log_format = Some(Arc::new(format)),
+                    _ => rules.unique_id = Some(format),
+                }
             }
             Err(error) => {
                 let end = if error.text.ends_with('.') { "" } else { "." };

@@ -1,5 +1,5 @@
-//! Words that are a time, a size or a percentage (manual 2.5, 2.6). Knows no keyword: each one wraps these faults in its
-//! own text; the most common wrapping is [`TimeError::text`].
+//! Words that are a time, a size or a percentage (manual 2.5, 2.6). Knows no keyword: each one wraps these faults in
+//! its own text; the most common wrapping is [`TimeError::text`].
 
 /// The unit of a time without suffix, and of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ impl Time {
     pub fn warning(&self, word: &str) -> Option<String> {
         let c = self.trailing?;
         Some(format!(
-            "unexpected character '{c}' after the timer value '{word}', only (us=microseconds,ms=milliseconds,s=seconds,\
-             m=minutes,h=hours,d=days) are supported. This will be reported as an error in next versions."
+            "unexpected character '{c}' after the timer value '{word}', only (us=microseconds,ms=milliseconds,\
+             s=seconds,m=minutes,h=hours,d=days) are supported. This will be reported as an error in next versions."
         ))
     }
 }

@@ -1,6 +1,6 @@
-//! The command line (management guide 3). Reads it into [`Args`] and writes what `-v`, `-vv` and the usage page say; acts
-//! on nothing. Like HAProxy's, flags are single words: letters behind a known flag are ignored, unknown `-d?` are
-//! accepted quietly, every other unknown word gets the usage page.
+//! The command line (management guide 3). Reads it into [`Args`] and writes what `-v`, `-vv` and the usage page say;
+//! acts on nothing. Like HAProxy's, flags are single words: letters behind a known flag are ignored, unknown `-d?`
+//! are accepted quietly, every other unknown word gets the usage page.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ pub struct Args {
     /// `-cc`: evaluate this and exit with its value.
     pub condition: Option<String>,
     pub version: Option<Version>,
-    /// `-V`: it wins over `-q` and `quiet`.
+    /// `-V`; the last of it and `-q` wins.
     pub verbose: bool,
     pub quiet: bool,
     /// `-d`: stays in the foreground and talks more.
@@ -113,8 +113,8 @@ pub fn parse(arguments: &[String]) -> Result<Args, Refusal> {
             Some('d') => debug_flag(&mut args, &flag[1..]),
             Some('c') if flag == "cc" => args.condition = Some(rest.value()?.to_owned()),
             Some('c') => args.check = true,
-            Some('V') => args.verbose = true,
-            Some('q') => args.quiet = true,
+            Some('V') => (args.verbose, args.quiet) = (true, false),
+            Some('q') => (args.verbose, args.quiet) = (false, true),
             Some('D') => args.daemon = true,
             Some('W') => {
                 args.master_worker = true;
@@ -222,8 +222,8 @@ fn debug_flag(args: &mut Args, letters: &str) {
     }
 }
 
-/// The first four lines of `-v`, `-vv` and the usage page. `kernel` is the system's name, release, version and machine as
-/// `uname -srvm` says them. Tools find HAProxy's version with `.*version (.+?)\.(.+?)(\.|-dev).*`.
+/// The first four lines of `-v`, `-vv` and the usage page. `kernel` is the system's name, release, version and
+/// machine as `uname -srvm` says them. Tools find HAProxy's version with `.*version (.+?)\.(.+?)(\.|-dev).*`.
 pub fn version_block(kernel: &str) -> String {
     let own = env!("CARGO_PKG_VERSION");
     format!(
@@ -354,6 +354,12 @@ mod tests {
         assert_eq!(args("-f a -dKall").dump_keywords.as_deref(), Some("all"));
         assert_eq!(args("-f a -dM0x50,tag").memory_debug.as_deref(), Some("0x50,tag"));
         assert_eq!(args("-f a -dQ -dx"), args("-f a"));
+    }
+
+    #[test]
+    fn the_last_of_verbose_and_quiet_wins() {
+        let both = |line| (args(line).verbose, args(line).quiet);
+        assert_eq!((both("-f a -q -V"), both("-f a -V -q")), ((true, false), (false, true)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! clock, no thread. Names are HAProxy's keywords.
 
 pub mod backend;
+pub mod balance;
 pub mod bind;
 pub mod check;
 pub mod compression;
@@ -17,6 +18,7 @@ pub mod proxy;
 pub mod resolvers;
 pub mod rules;
 pub mod server;
+pub mod state;
 pub mod stats;
 pub mod stick_table;
 pub mod tls;

@@ -27,6 +27,8 @@ pub struct Proxy {
     pub errorfiles: BTreeMap<u16, Arc<[u8]>>,
     /// `errorloc`, `errorloc302`, `errorloc303` by status: the status and location of the redirect sent instead.
     pub errorlocs: BTreeMap<u16, (u16, String)>,
+    /// Rules and formats, compiled last: a template of defaults has none.
+    pub rules: Arc<Rules>,
     pub stats: Option<StatsPage>,
     pub compression: Option<Compression>,
     pub guid: Option<String>,
@@ -34,8 +36,6 @@ pub struct Proxy {
     pub id_forced: bool,
     pub frontend: Frontend,
     pub backend: Backend,
-    /// Shared: a plan is cloned without its rules being compiled again.
-    pub rules: Arc<Rules>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -241,6 +241,7 @@ impl Proxy {
             options: Options::default(),
             log: Logging::default(),
             errorfiles: BTreeMap::new(),
+            rules: Arc::default(),
             errorlocs: BTreeMap::new(),
             stats: None,
             compression: None,
@@ -248,7 +249,6 @@ impl Proxy {
             id_forced: false,
             frontend: Frontend::default(),
             backend: Backend::default(),
-            rules: Arc::default(),
         }
     }
 

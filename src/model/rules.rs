@@ -1,5 +1,6 @@
 //! The compiled rules of a proxy (manual 4.2, 4.3): one set a phase, the lines that choose a backend or server, and the
-//! formats and expressions that belong to the proxy. Made by `config` with `language`; frozen with the plan.
+//! formats and expressions that belong to the proxy. Made by `config` with `language`, run by the data plane,
+//! never cloned: what a `defaults` section holds is compiled anew for each proxy that uses it.
 
 use super::plan::{ProxyIndex, ServerIndex};
 use crate::language::{
@@ -11,6 +12,7 @@ use crate::language::{
     },
     sample::Expr,
 };
+use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -42,11 +44,11 @@ pub struct Rules {
     /// `stats http-request`.
     pub stats_http_request: RuleSet,
     /// The line that is logged: `log-format`, or what `option httplog` and its kin stand for. `None`: HAProxy's default line.
-    pub log_line: Option<LogFormat>,
+    pub log_format: Option<Arc<LogFormat>>,
     /// `log-format-sd`.
-    pub log_structured_data: Option<LogFormat>,
+    pub structured_data: Option<Arc<LogFormat>>,
     /// `error-log-format`.
-    pub error_log_line: Option<LogFormat>,
+    pub error_log_format: Option<Arc<LogFormat>>,
     /// `unique-id-format`.
     pub unique_id: Option<LogFormat>,
     /// The expressions of `stick` lines, in the order of `backend.stick_rules`.

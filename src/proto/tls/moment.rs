@@ -3,7 +3,7 @@
 //! all connections share; [`enter`] sets the stage before each such call, and [`leave`] takes what they noted.
 
 use super::verify_code::VerifyResult;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use std::cell::RefCell;
@@ -23,6 +23,8 @@ pub struct Moment {
     pub binding: Binding,
     /// What verification of the peer's certificate found; put into tickets, and restored from them.
     pub verify: VerifyResult,
+    /// The peer's certificate if it was refused; the library drops it then.
+    pub refused: Option<CertificateDer<'static>>,
 }
 
 thread_local! {
