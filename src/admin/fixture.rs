@@ -90,12 +90,14 @@ impl Fake {
         let live = &fake.board.live;
         let at = Millis(10);
         let mut events = Vec::new();
-        for s in [0, 1] {
+        for s in [0, 1, 0, 1] {
             events.extend(live.check_passed(1, s, report(CheckStatus::L7Ok, 200, ""), false, at));
         }
         events.extend(live.check_failed(1, 2, report(CheckStatus::L4Connection, 0, refused), at));
         events.extend(live.check_failed(2, 0, report(CheckStatus::L4Connection, 0, refused), at));
-        events.extend(live.check_passed(5, 0, report(CheckStatus::L4Ok, 0, ""), false, at));
+        for _ in 0..2 {
+            events.extend(live.check_passed(5, 0, report(CheckStatus::L4Ok, 0, ""), false, at));
+        }
         fake.events(events);
         fake
     }

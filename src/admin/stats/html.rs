@@ -508,7 +508,7 @@ fn row_class(server: &ServerLive) -> &'static str {
     if !detail.checked && detail.agent.is_none() {
         return pick("active_no_check", "backup_no_check");
     }
-    match detail.health.progress() {
+    match detail.health.progress(true) {
         Some(_) => pick("active_going_down", "backup_going_down"),
         None => pick("active_up", "backup_up"),
     }

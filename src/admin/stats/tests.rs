@@ -44,7 +44,7 @@ fn csv_lines_of_idle_objects_as_recorded() {
     let down = line(&fake, Object::Server(1, 2));
     assert!(
         down.starts_with(
-            "be_web,s3,0,0,0,0,,0,0,0,,0,,0,0,0,0,DOWN,1,0,1,1,1,16,16,,1,3,3,,0,,2,0,,0,L4CON,,0,0,0,0,0,0,0,,,,0,0,0,,,,,\
+            "be_web,s3,0,0,0,0,,0,0,0,,0,,0,0,0,0,DOWN,1,0,1,0,1,16,16,,1,3,3,,0,,2,0,,0,L4CON,,0,0,0,0,0,0,0,,,,0,0,0,,,,,\
              -1,ECONNREFUSED returned by OS (Connection refused),,0,0,0,0,,,,Layer4 connection problem,,2,3,0,"
         ),
         "{down}"

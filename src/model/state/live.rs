@@ -584,9 +584,9 @@ impl Live {
             }
             let mut detail = s.lock();
             // After maintenance a server is taken for up, and for down at its first failure.
-            detail.health = Health::starting(detail.health.rise, detail.health.fall);
+            detail.health = detail.health.just_up();
             if let Some(agent) = &mut detail.agent {
-                agent.health = Health::starting(agent.health.rise, agent.health.fall);
+                agent.health = agent.health.just_up();
             }
             self.rise(s, &mut detail, now);
             drop(detail);
@@ -656,7 +656,7 @@ impl Live {
                 event(NOTICE, Effect::Down).left(counts)
             }
             Operation::Stopped => event(ALERT, Effect::Down).left(counts),
-            Operation::Stopping => event(NOTICE, Effect::Drained).left(counts),
+            Operation::Stopping => event(NOTICE, Effect::Drained).online(counts),
             _ => event(NOTICE, Effect::Up).online(counts),
         });
         self.settle_backend(proxy, before, now, events);
