@@ -8,3 +8,5 @@ pub mod event;
 pub mod health;
 pub mod live;
 pub mod server;
+#[cfg(test)]
+mod tests;
