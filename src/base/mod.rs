@@ -6,5 +6,6 @@ pub mod clock;
 pub mod counter;
 pub mod hash;
 pub mod histogram;
+pub mod hash;
 pub mod origin;
 pub mod rate;

@@ -1,0 +1,76 @@
+//! What an evaluation reads and changes: the session, the stream, the messages, the variables and the world around. The data
+//! plane makes one for each run of a rule set; all of it is borrowed, so making one costs nothing.
+
+use super::facts::{Session, Stream};
+use super::scratch::{Buf, Pool};
+use super::vars::Vars;
+use super::world::{Recorder, World};
+use crate::base::clock::Now;
+use crate::proto::http::head::Head;
+
+/// Bytes that came and may be looked at: the request's or response's first bytes in TCP mode, the body in HTTP mode.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Payload<'a> {
+    pub bytes: &'a [u8],
+    /// No more will come: everything is there, the buffer is full, or the time to wait is over.
+    pub complete: bool,
+    /// Bytes of the whole body when its length is announced, else those that came.
+    pub size: u64,
+}
+
+/// One evaluation.
+pub struct Context<'a> {
+    pub session: &'a mut Session,
+    pub stream: &'a mut Stream,
+    pub request: Option<&'a mut Head>,
+    pub response: Option<&'a mut Head>,
+    /// First bytes of the client in TCP mode; body of the request in HTTP mode.
+    pub request_payload: Payload<'a>,
+    pub response_payload: Payload<'a>,
+    /// Which message `hdr`, `payload` and other words without `req.` or `res.` mean.
+    pub side: Side,
+    /// `inspect-delay` is over or no more bytes can come: what is undecided now counts as no match.
+    pub last_chance: bool,
+    pub vars: &'a Vars,
+    pub pool: &'a Pool,
+    pub world: &'a dyn World,
+    pub now: Now,
+    pub recorder: Option<&'a dyn Recorder>,
+}
+
+/// Direction of an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Side {
+    #[default]
+    Request,
+    Response,
+}
+
+impl Context<'_> {
+    /// The message that unprefixed words read.
+    pub fn head(&self, side: Side) -> Option<&Head> {
+        match side {
+            Side::Request => self.request.as_deref(),
+            Side::Response => self.response.as_deref(),
+        }
+    }
+
+    pub fn head_mut(&mut self, side: Side) -> Option<&mut Head> {
+        match side {
+            Side::Request => self.request.as_deref_mut(),
+            Side::Response => self.response.as_deref_mut(),
+        }
+    }
+
+    pub fn payload(&self, side: Side) -> Payload<'_> {
+        match side {
+            Side::Request => self.request_payload,
+            Side::Response => self.response_payload,
+        }
+    }
+
+    /// An empty pooled buffer.
+    pub fn buf(&self) -> Buf<'_> {
+        self.pool.buf()
+    }
+}

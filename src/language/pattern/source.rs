@@ -1,0 +1,256 @@
+//! Where patterns come from: files and configuration lines, by name and number, with the edits of the runtime API. An edit
+//! makes new entries, rebuilds every index over them, and puts all in force at once.
+
+use super::{Entries, Method, PatternSet};
+use crate::base::origin::Origin;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Patterns of one file (shared by all lines that name it) or of one configuration line.
+#[derive(Debug)]
+pub struct Source {
+    /// The number after `#`.
+    pub id: u32,
+    /// The file name as written; `None` for the patterns of a line.
+    pub file: Option<Arc<str>>,
+    pub is_map: bool,
+    /// First line that uses it.
+    pub origin: Origin,
+    /// What `show acl` and `show map` say about who uses it.
+    users: Mutex<Vec<String>>,
+    entries: ArcSwap<Entries>,
+    sets: Mutex<Vec<Arc<PatternSet>>>,
+    /// Serialises edits.
+    editing: Mutex<Versions>,
+}
+
+/// Entries prepared by `prepare acl` and not committed yet.
+#[derive(Debug, Default)]
+pub struct Versions {
+    pub current: u32,
+    pub next: u32,
+    prepared: Vec<(u32, Entries)>,
+}
+
+/// A poisoned lock only says that another thread died while editing; what it guards is replaced whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Source {
+    fn new(id: u32, file: Option<&str>, is_map: bool, origin: Origin, entries: Entries) -> Source {
+        Source {
+            id,
+            file: file.map(Arc::from),
+            is_map,
+            origin,
+            users: Mutex::default(),
+            entries: ArcSwap::from_pointee(entries),
+            sets: Mutex::default(),
+            editing: Mutex::default(),
+        }
+    }
+
+    /// The entries in force.
+    pub fn entries(&self) -> Arc<Entries> {
+        self.entries.load_full()
+    }
+
+    /// The index for a method; made on first demand and shared after. The error is HAProxy's text.
+    pub fn set(self: &Arc<Self>, method: Method, ignore_case: bool) -> Result<Arc<PatternSet>, String> {
+        let mut sets = lock(&self.sets);
+        if let Some(set) = sets.iter().find(|s| s.method == method && s.ignore_case == ignore_case) {
+            return Ok(set.clone());
+        }
+        let set = Arc::new(PatternSet::new(self.clone(), method, ignore_case)?);
+        sets.push(set.clone());
+        Ok(set)
+    }
+
+    pub fn used_by(&self, who: String) {
+        lock(&self.users).push(who);
+    }
+
+    pub fn users(&self) -> Vec<String> {
+        lock(&self.users).clone()
+    }
+
+    /// The version in force and the next one to be prepared.
+    pub fn versions(&self) -> (u32, u32) {
+        let versions = lock(&self.editing);
+        (versions.current, versions.next)
+    }
+
+    /// Changes the entries in force. `edit` says why it cannot.
+    pub fn edit(&self, edit: impl FnOnce(&mut Entries) -> Result<(), String>) -> Result<(), String> {
+        let _editing = lock(&self.editing);
+        let mut entries = Entries::clone(&self.entries.load());
+        edit(&mut entries)?;
+        self.publish(entries)
+    }
+
+    fn publish(&self, entries: Entries) -> Result<(), String> {
+        let entries = Arc::new(entries);
+        let sets = lock(&self.sets);
+        let indexes = sets.iter().map(|s| s.check(&entries)).collect::<Result<Vec<_>, _>>()?;
+        for (set, index) in sets.iter().zip(indexes) {
+            set.replace(entries.clone(), index);
+        }
+        self.entries.store(entries);
+        Ok(())
+    }
+
+    /// Adds an entry (`add acl`, `add map`).
+    pub fn add(&self, pattern: &[u8], value: &[u8]) -> Result<(), String> {
+        self.edit(|e| {
+            e.push(pattern, value);
+            Ok(())
+        })
+    }
+
+    /// Removes all entries with this pattern (`del acl`, `del map`); fails when there is none.
+    pub fn delete(&self, pattern: &[u8]) -> Result<(), String> {
+        self.edit(|e| {
+            let before = e.len();
+            let mut kept = Entries::default();
+            e.iter().filter(|x| x.pattern != pattern).for_each(|x| kept.push(x.pattern, x.value));
+            *e = kept;
+            if e.len() == before { Err("Key not found.".into()) } else { Ok(()) }
+        })
+    }
+
+    /// Gives all entries with this pattern another value (`set map`).
+    pub fn replace_value(&self, pattern: &[u8], value: &[u8]) -> Result<(), String> {
+        self.edit(|e| {
+            let mut found = false;
+            let mut new = Entries::default();
+            for x in e.iter() {
+                let hit = x.pattern == pattern;
+                found |= hit;
+                new.push(x.pattern, if hit { value } else { x.value });
+            }
+            *e = new;
+            if found { Ok(()) } else { Err("entry not found.".into()) }
+        })
+    }
+
+    pub fn clear(&self) -> Result<(), String> {
+        self.edit(|e| {
+            *e = Entries::default();
+            Ok(())
+        })
+    }
+
+    /// Opens a version that is filled aside (`prepare acl`).
+    pub fn prepare(&self) -> u32 {
+        let mut versions = lock(&self.editing);
+        versions.next += 1;
+        let version = versions.next;
+        versions.prepared.push((version, Entries::default()));
+        version
+    }
+
+    /// Adds to a prepared version; fails when there is no such one.
+    pub fn add_prepared(&self, version: u32, pattern: &[u8], value: &[u8]) -> Result<(), String> {
+        let mut versions = lock(&self.editing);
+        let found = versions.prepared.iter_mut().find(|(v, _)| *v == version);
+        let (_, entries) = found.ok_or("Version number out of range.")?;
+        entries.push(pattern, value);
+        Ok(())
+    }
+
+    /// Puts a prepared version in force (`commit acl`).
+    pub fn commit(&self, version: u32) -> Result<(), String> {
+        let mut versions = lock(&self.editing);
+        let at = versions.prepared.iter().position(|(v, _)| *v == version).ok_or("Version number out of range.")?;
+        let (_, entries) = versions.prepared.swap_remove(at);
+        versions.current = version;
+        self.publish(entries)
+    }
+}
+
+/// All sources of a configuration.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sources: Mutex<Vec<Arc<Source>>>,
+}
+
+impl Registry {
+    pub fn new() -> Self {
+        Registry::default()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Source>> {
+        lock(&self.sources).clone()
+    }
+
+    /// The source with this file name, or `#id`.
+    pub fn find(&self, name: &str) -> Option<Arc<Source>> {
+        let sources = lock(&self.sources);
+        match name.strip_prefix('#').and_then(|n| n.parse::<u32>().ok()) {
+            Some(id) => sources.iter().find(|s| s.id == id).cloned(),
+            None => sources.iter().find(|s| s.file.as_deref() == Some(name)).cloned(),
+        }
+    }
+
+    /// The source of a file, read on first use. `virt@name` starts empty and `opt@name` may be missing (manual 2.8 of 3.4's "-f").
+    /// The error is HAProxy's text.
+    pub fn file(
+        &self,
+        name: &str,
+        is_map: bool,
+        origin: &Origin,
+        read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Arc<Source>, String> {
+        if let Some(found) = self.find(name) {
+            if found.is_map != is_map {
+                let (is, wanted) = if found.is_map { ("map", "acl") } else { ("acl", "map") };
+                return Err(format!("The file \"{name}\" is already loaded as {is} and cannot be used as {wanted}"));
+            }
+            return Ok(found);
+        }
+        let (path, optional) = match name.split_once('@') {
+            Some(("virt", _)) => ("", true),
+            Some(("opt", path)) => (path, true),
+            Some(("file", path)) => (path, false),
+            _ => (name, false),
+        };
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(_) if optional => Vec::new(),
+            Err(_) => return Err(format!("failed to open pattern file <{name}>")),
+        };
+        Ok(self.add(Some(name), is_map, origin, Entries::read(&bytes, is_map)))
+    }
+
+    /// A source for the patterns of one line; `id` is `-u`'s.
+    pub fn line(&self, id: Option<u32>, origin: &Origin, entries: Entries) -> Arc<Source> {
+        if let Some(id) = id
+            && let Some(found) = self.find(&format!("#{id}"))
+        {
+            return found;
+        }
+        let source = self.add(None, false, origin, entries.clone());
+        match id {
+            None => source,
+            Some(id) => {
+                let source = Arc::new(Source::new(id, None, false, origin.clone(), entries));
+                let mut sources = lock(&self.sources);
+                sources.pop();
+                sources.push(source.clone());
+                source
+            }
+        }
+    }
+
+    fn add(&self, file: Option<&str>, is_map: bool, origin: &Origin, entries: Entries) -> Arc<Source> {
+        let mut sources = lock(&self.sources);
+        let mut id = sources.len() as u32;
+        while sources.iter().any(|s| s.id == id) {
+            id += 1;
+        }
+        let source = Arc::new(Source::new(id, file, is_map, origin.clone(), entries));
+        sources.push(source.clone());
+        source
+    }
+}

@@ -1,0 +1,184 @@
+//! Actions on header fields: `add-header`, `set-header`, `del-header`, `replace-header`, `replace-value`.
+
+use super::{Action, At, HTTP, Run, format, row, with_text};
+use crate::language::context::Context;
+use crate::language::parse::{Error, Parse, Words};
+use crate::language::pattern::{Entries, Method, PatternSet};
+use crate::language::regex::{Regex, Replacement};
+use crate::language::rules::Flow;
+use crate::language::sample::Sample;
+use crate::language::sample::fetch::split_values;
+use std::sync::Arc;
+
+pub const ROWS: &[Action] = &[
+    row("add-header", HTTP, add),
+    row("set-header", HTTP, set),
+    row("del-header", HTTP, del),
+    row("replace-header", HTTP, replace_header),
+    row("replace-value", HTTP, replace_value),
+];
+
+const TWO: &str = "expects exactly 2 arguments";
+const THREE: &str = "expects exactly 3 arguments";
+
+fn two<'w>(w: &mut Words<'w>) -> Result<&'w str, Error> {
+    if w.peek_second().is_none() {
+        return Err(w.error(TWO));
+    }
+    w.expect(TWO)
+}
+
+fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
+    let name = Box::<[u8]>::from(two(w)?.as_bytes());
+    let value = format(w, TWO, p)?;
+    let side = at.phase.side();
+    Ok(Box::new(move |cx| {
+        with_text(cx, &value, |cx, text| {
+            if let Some(head) = cx.head_mut(side) {
+                head.append(&name, text);
+            }
+        });
+        Flow::Next
+    }))
+}
+
+fn set(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
+    let name = Box::<[u8]>::from(two(w)?.as_bytes());
+    let value = format(w, TWO, p)?;
+    let side = at.phase.side();
+    Ok(Box::new(move |cx| {
+        with_text(cx, &value, |cx, text| {
+            if let Some(head) = cx.head_mut(side) {
+                head.set(&name, text);
+            }
+        });
+        Flow::Next
+    }))
+}
+
+/// `del-header name [-m method]`: by exact name, prefix, end, part or regular expression.
+fn del(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
+    const USAGE: &str = "expects at least 1 argument";
+    let index = w.index();
+    let name = w.expect(USAGE)?;
+    let side = at.phase.side();
+    let mut method = Method::Str;
+    if w.take("-m") {
+        let wanted = w.next().unwrap_or_default();
+        method = match Method::parse(wanted) {
+            Some(m @ (Method::Str | Method::Beg | Method::End | Method::Sub | Method::Reg)) => m,
+            _ => return Err(w.error_before("-m flag only supports 'str', 'beg', 'end', 'sub' and 'reg'")),
+        };
+    }
+    if method == Method::Str {
+        let name = Box::<[u8]>::from(name.as_bytes());
+        return Ok(Box::new(move |cx| {
+            if let Some(head) = cx.head_mut(side) {
+                head.remove(&name);
+            }
+            Flow::Next
+        }));
+    }
+    let mut entries = Entries::default();
+    entries.push(name.as_bytes(), b"");
+    let set = pattern_set(p, entries, method).map_err(|e| Error::new(index, e))?;
+    Ok(Box::new(move |cx| {
+        let pool = cx.pool;
+        if let Some(head) = cx.head_mut(side) {
+            head.remove_where(|name, _| set.matches(&Sample::str(name), pool));
+        }
+        Flow::Next
+    }))
+}
+
+fn pattern_set(p: &Parse<'_>, entries: Entries, method: Method) -> Result<Arc<PatternSet>, String> {
+    p.patterns.line(None, &p.origin, entries).set(method, true)
+}
+
+/// Name, regular expression and replacement of the replacing actions.
+struct Replace {
+    name: Box<[u8]>,
+    regex: Regex,
+    with: crate::language::logformat::LogFormat,
+}
+
+impl Replace {
+    fn parse(w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Replace, Error> {
+        if w.rest().len() < 3 || matches!(w.rest()[2], "if" | "unless") {
+            return Err(w.error(THREE));
+        }
+        let name = w.expect(THREE)?.as_bytes().into();
+        let index = w.index();
+        let regex = Regex::new(w.expect(THREE)?, false).map_err(|e| Error::new(index, e))?;
+        let with = format(w, THREE, p)?;
+        Ok(Replace { name, regex, with })
+    }
+
+    /// The replacement, built for this request; the expression's groups are put in afterwards.
+    fn replacement(&self, cx: &Context<'_>) -> Option<Replacement> {
+        let mut text = cx.buf();
+        self.with.write(cx, &mut text);
+        Replacement::parse(&text).ok()
+    }
+}
+
+/// Each field line as a whole.
+fn replace_header(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
+    let rule = Replace::parse(w, p)?;
+    let side = at.phase.side();
+    Ok(Box::new(move |cx| {
+        let Some(with) = rule.replacement(cx) else { return Flow::Next };
+        let mut new = cx.pool.take();
+        if let Some(head) = cx.head_mut(side) {
+            let mut from = 0;
+            while let Some(index) = head.position(&rule.name, from) {
+                from = index + 1;
+                new.clear();
+                let changed = head.field(index).is_some_and(|(_, v)| rule.regex.replace(v, &with, false, &mut new));
+                if changed {
+                    head.replace_value(index, &new);
+                }
+            }
+        }
+        cx.pool.give(new);
+        Flow::Next
+    }))
+}
+
+/// Each comma-separated value by itself.
+fn replace_value(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
+    let rule = Replace::parse(w, p)?;
+    let side = at.phase.side();
+    Ok(Box::new(move |cx| {
+        let Some(with) = rule.replacement(cx) else { return Flow::Next };
+        let mut new = cx.pool.take();
+        if let Some(head) = cx.head_mut(side) {
+            let mut from = 0;
+            while let Some(index) = head.position(&rule.name, from) {
+                from = index + 1;
+                new.clear();
+                let mut changed = false;
+                if let Some((_, line)) = head.field(index) {
+                    // What stands between values (commas and blanks) stays as it is.
+                    let mut copied = 0;
+                    for value in split_values(line) {
+                        let start = value.as_ptr() as usize - line.as_ptr() as usize;
+                        new.extend_from_slice(&line[copied..start]);
+                        if rule.regex.replace(value, &with, false, &mut new) {
+                            changed = true;
+                        } else {
+                            new.extend_from_slice(value);
+                        }
+                        copied = start + value.len();
+                    }
+                    new.extend_from_slice(&line[copied..]);
+                }
+                if changed {
+                    head.replace_value(index, &new);
+                }
+            }
+        }
+        cx.pool.give(new);
+        Flow::Next
+    }))
+}

@@ -1,0 +1,198 @@
+//! Replies that rules make (manual 4.4 "return", "deny"): status, fields and body, or the name of an error file.
+
+use crate::language::context::Context;
+use crate::language::logformat::{LogFormat, Usage};
+use crate::language::parse::{Error, Parse, Words};
+use crate::proto::http::head::{Head, Version};
+use std::sync::Arc;
+
+/// A reply ready to be sent.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// Status line and fields; for files of errors, the fields to add to them.
+    pub head: Head,
+    pub body: Vec<u8>,
+    pub source: Source,
+}
+
+/// Where a reply's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `head` and `body` are all of it.
+    Built,
+    /// The proxy's error file of the status, or the built-in one.
+    Proxy,
+    /// That of an `http-errors` section.
+    Section(Arc<str>),
+    /// A whole HTTP/1 message (`errorfile`).
+    Raw(Arc<[u8]>),
+}
+
+impl Reply {
+    /// The proxy's own reply for a status.
+    pub fn of_proxy(status: u16) -> Reply {
+        Reply {
+            status,
+            head: Head::response(status, reason(status).as_bytes(), Version::Http11),
+            body: Vec::new(),
+            source: Source::Proxy,
+        }
+    }
+}
+
+/// A reply as the configuration describes it.
+#[derive(Debug)]
+pub struct ReplyFormat {
+    status: u16,
+    content_type: Option<Box<str>>,
+    body: Body,
+    headers: Vec<(Box<[u8]>, LogFormat)>,
+}
+
+#[derive(Debug)]
+enum Body {
+    None,
+    Proxy,
+    Section(Arc<str>),
+    Raw(Arc<[u8]>),
+    Text(Arc<[u8]>),
+    Format(LogFormat),
+}
+
+impl ReplyFormat {
+    /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files unless told
+    /// otherwise.
+    pub fn parse(w: &mut Words<'_>, status: u16, from_errorfiles: bool, p: &mut Parse<'_>) -> Result<ReplyFormat, Error> {
+        let mut reply = ReplyFormat {
+            status,
+            content_type: None,
+            body: if from_errorfiles { Body::Proxy } else { Body::None },
+            headers: Vec::new(),
+        };
+        let mut has_body = false;
+        while let Some(word) = w.peek() {
+            let at = w.index();
+            match word {
+                "status" | "deny_status" => {
+                    w.next();
+                    reply.status = Self::status(w)?;
+                }
+                "content-type" => {
+                    w.next();
+                    reply.content_type = Some(w.expect("'content-type' expects <ctype> as argument")?.into());
+                }
+                "default-errorfiles" | "errorfile" | "errorfiles" | "file" | "lf-file" | "string" | "lf-string" => {
+                    w.next();
+                    if has_body {
+                        return Err(Error::new(at, format!("unexpected '{word}' argument, '{word}' already defined")));
+                    }
+                    has_body = true;
+                    reply.body = Self::body(word, w, p)?;
+                }
+                "hdr" => {
+                    w.next();
+                    let name = w.next().filter(|n| !n.is_empty());
+                    let value = w.peek();
+                    let (Some(name), Some(value)) = (name, value) else {
+                        return Err(Error::new(at, "'hdr' expects <name> and <value> as arguments"));
+                    };
+                    let format = LogFormat::parse(value, Usage::Value, p).map_err(|e| w.error(e))?;
+                    w.next();
+                    reply.headers.push((name.as_bytes().into(), format));
+                }
+                _ => break,
+            }
+        }
+        if reply.content_type.is_some() && matches!(reply.body, Body::None | Body::Proxy) {
+            p.warnings.push(format!(
+                "content-type '{}' ignored by the http reply because neither errorfile nor payload defined.",
+                reply.content_type.as_deref().unwrap_or_default()
+            ));
+        }
+        Ok(reply)
+    }
+
+    fn status(w: &mut Words<'_>) -> Result<u16, Error> {
+        let index = w.index();
+        let word = w.expect("'status' expects <status_code> as argument")?;
+        match word.parse::<u16>() {
+            Ok(n) if (200..=599).contains(&n) => Ok(n),
+            _ => Err(Error::new(index, format!("Unexpected status code '{word}'"))),
+        }
+    }
+
+    fn body(word: &str, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Body, Error> {
+        if word == "default-errorfiles" {
+            return Ok(Body::Proxy);
+        }
+        let argument = match word {
+            "string" | "lf-string" => "str",
+            "errorfiles" => "http-errors name",
+            _ => "file",
+        };
+        let index = w.index();
+        let value = w.next().filter(|v| !v.is_empty() || matches!(word, "string" | "lf-string"));
+        let value = value.ok_or_else(|| Error::new(index, format!("'{word}' expects <{argument}> as argument")))?;
+        let read = |p: &Parse<'_>| {
+            p.files
+                .read(value)
+                .map_err(|e| Error::new(index, format!("error opening file '{value}' : {e}")))
+        };
+        let format = |text: &str, p: &mut Parse<'_>| {
+            LogFormat::parse(text, Usage::Value, p).map(Body::Format).map_err(|e| Error::new(index, e))
+        };
+        match word {
+            "string" => Ok(Body::Text(value.as_bytes().into())),
+            "lf-string" => format(value, p),
+            "errorfiles" => Ok(Body::Section(value.into())),
+            "file" => Ok(Body::Text(read(p)?.into())),
+            "errorfile" => Ok(Body::Raw(read(p)?.into())),
+            _ => format(&String::from_utf8_lossy(&read(p)?), p),
+        }
+    }
+
+    /// The `http-errors` section that it names, for `config` to check.
+    pub fn section(&self) -> Option<&str> {
+        if let Body::Section(name) = &self.body { Some(name) } else { None }
+    }
+
+    /// Builds the reply for this request.
+    pub fn build(&self, cx: &Context<'_>) -> Box<Reply> {
+        let mut reply = Box::new(Reply::of_proxy(self.status));
+        match &self.body {
+            Body::Proxy => {}
+            Body::Section(name) => reply.source = Source::Section(name.clone()),
+            Body::Raw(bytes) => reply.source = Source::Raw(bytes.clone()),
+            Body::None => reply.source = Source::Built,
+            Body::Text(text) => {
+                reply.source = Source::Built;
+                reply.body.extend_from_slice(text);
+            }
+            Body::Format(format) => {
+                reply.source = Source::Built;
+                format.write(cx, &mut reply.body);
+            }
+        }
+        if reply.source == Source::Built {
+            let mut length = cx.buf();
+            crate::language::sample::cast::push_int(&mut length, reply.body.len() as i64);
+            reply.head.append(b"content-length", &length);
+            if let Some(kind) = self.content_type.as_ref().filter(|_| !reply.body.is_empty()) {
+                reply.head.append(b"content-type", kind.as_bytes());
+            }
+        }
+        let mut value = cx.buf();
+        for (name, format) in &self.headers {
+            value.clear();
+            format.write(cx, &mut value);
+            reply.head.append(name, &value);
+        }
+        reply
+    }
+}
+
+/// The reason phrase of a status, as HAProxy writes it.
+pub fn reason(status: u16) -> &'static str {
+    crate::proto::http::status::reason(status)
+}
