@@ -10,6 +10,7 @@ use crate::{
         clock::{Millis, Now},
         origin::Origin,
     },
+    language::pattern::{Method, Registry},
     model::{
         backend::Balance,
         bind::Level,
@@ -31,6 +32,7 @@ pub struct Fake {
     pub now: Now,
     pub log: Vec<String>,
     pub changes: Vec<Change>,
+    pub patterns: Registry,
 }
 
 fn proxy(name: &str, id: u32, front: bool, back: bool, mode: Mode) -> Proxy {
@@ -83,7 +85,7 @@ impl Fake {
         board.live.process.maxconn.store(1000, Relaxed);
         board.live.process.hard_maxconn.store(1000, Relaxed);
         let now = Now { mono: Millis(16_500), nanos: 16_500_000_000, wall_us: 1_795_345_450_400_000 };
-        let mut fake = Fake { plan, board, now, log: Vec::new(), changes: Vec::new() };
+        let mut fake = Fake { plan, board, now, log: Vec::new(), changes: Vec::new(), patterns: Registry::new() };
         let report =
             |status, code, info: &str| CheckReport { status, code, duration: Duration::ZERO, info: info.into() };
         let refused = "ECONNREFUSED returned by OS (Connection refused)";
@@ -99,6 +101,17 @@ impl Fake {
             events.extend(live.check_passed(5, 0, report(CheckStatus::L4Ok, 0, ""), false, at));
         }
         fake.events(events);
+        let main = |line| Origin::new("main.cfg", line);
+        let patterns = &fake.patterns;
+        let read = |text: &'static str| move |_: &str| Ok(text.as_bytes().to_vec());
+        let nets = read("10.0.0.0/8\n192.168.0.0/16\n");
+        let nets = patterns.file("/etc/haproxy/nets.acl", false, &main(27), nets).unwrap();
+        nets.used_by("acl at file 'main.cfg' line 27".into());
+        nets.set(Method::Ip, false).unwrap();
+        let hosts = read("foo.example b1\nbar.example b2\n");
+        let hosts = patterns.file("/etc/haproxy/hosts.map", true, &main(28), hosts).unwrap();
+        hosts.used_by("map at file 'main.cfg' line 28".into());
+        hosts.set(Method::Str, false).unwrap();
         fake
     }
 }
@@ -126,6 +139,9 @@ impl Process for Fake {
     }
     fn now(&self) -> Now {
         self.now
+    }
+    fn patterns(&self) -> &Registry {
+        &self.patterns
     }
     fn events(&mut self, events: Vec<Event>) {
         self.log.extend(events.iter().map(|e| format!("<{}>{}", 128 + e.level, e.text(Load::default()))));

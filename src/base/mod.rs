@@ -6,6 +6,5 @@ pub mod clock;
 pub mod counter;
 pub mod hash;
 pub mod histogram;
-pub mod hash;
 pub mod origin;
 pub mod rate;

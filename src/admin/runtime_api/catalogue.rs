@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call,
-    command::{frontend, process, server, show},
+    command::{frontend, pattern, process, server, show},
 };
 use crate::model::bind::Level;
 
@@ -282,6 +282,96 @@ pub static COMMANDS: &[Command] = &[
         "prompt [help | n | i | p | timed ]*     : toggle interactive mode with prompt",
     ),
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect"),
+    command(
+        &["add", "acl"],
+        Level::Admin,
+        pattern::add,
+        "add acl [@<ver>] <acl> <pattern>        : add an acl entry",
+    ),
+    command(
+        &["add", "map"],
+        Level::Admin,
+        pattern::add,
+        "add map [@<ver>] <map> <key> <val>      : add a map entry (payload supported instead of key/val)",
+    ),
+    command(
+        &["clear", "acl"],
+        Level::Admin,
+        pattern::clear,
+        "clear acl [@<ver>] <acl>                : clear the contents of this acl",
+    ),
+    command(
+        &["clear", "map"],
+        Level::Admin,
+        pattern::clear,
+        "clear map [@<ver>] <map>                : clear the contents of this map",
+    ),
+    command(
+        &["commit", "acl"],
+        Level::Admin,
+        pattern::commit,
+        "commit acl @<ver> <acl>                 : commit the ACL at this version",
+    ),
+    command(
+        &["commit", "map"],
+        Level::Admin,
+        pattern::commit,
+        "commit map @<ver> <map>                 : commit the map at this version",
+    ),
+    command(
+        &["del", "acl"],
+        Level::Admin,
+        pattern::del,
+        "del acl <acl> [<key>|#<ref>]            : delete acl entries matching <key>",
+    ),
+    command(
+        &["del", "map"],
+        Level::Admin,
+        pattern::del,
+        "del map <map> [<key>|#<ref>]            : delete map entries matching <key>",
+    ),
+    command(
+        &["get", "acl"],
+        Level::Admin,
+        pattern::get,
+        "get acl <acl> <value>                   : report the patterns matching a sample for an ACL",
+    ),
+    command(
+        &["get", "map"],
+        Level::Admin,
+        pattern::get,
+        "get map <map> <value>                   : report the keys and values matching a sample for a map",
+    ),
+    command(
+        &["prepare", "acl"],
+        Level::Admin,
+        pattern::prepare,
+        "prepare acl <acl>                       : prepare a new version for atomic ACL replacement",
+    ),
+    command(
+        &["prepare", "map"],
+        Level::Admin,
+        pattern::prepare,
+        "prepare map <map>                       : prepare a new version for atomic map replacement",
+    ),
+    command(
+        &["set", "map"],
+        Level::Admin,
+        pattern::set,
+        "set map <map> [<key>|#<ref>] <value>    : modify a map entry",
+    ),
+    command(
+        &["show", "acl"],
+        Level::Admin,
+        pattern::show,
+        "show acl [@<ver>] <acl>                 : report available acls or dump an acl's contents",
+    ),
+    command(
+        &["show", "map"],
+        Level::Admin,
+        pattern::show,
+        "show map [@<ver>] [map]                 : report available maps or dump a map's contents",
+    ),
     command(&["expert-mode"], Level::Admin, process::expert_mode, ""),
     command(&["experimental-mode"], Level::Admin, process::experimental_mode, ""),
 ];

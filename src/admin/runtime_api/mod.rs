@@ -11,6 +11,7 @@ mod tests;
 use crate::{
     admin::stats::{self, Scene},
     base::clock::Now,
+    language::pattern::Registry,
     model::{
         bind::Level,
         plan::{Plan, ProxyIndex, ServerIndex},
@@ -25,6 +26,9 @@ pub trait Process {
     fn board(&self) -> &Board;
     fn facts(&self) -> stats::Process<'_>;
     fn now(&self) -> Now;
+
+    /// Maps and patterns of the plan in force.
+    fn patterns(&self) -> &Registry;
 
     /// Logs what changed and lets the data plane act on it (queues, `on-marked-down`).
     fn events(&mut self, events: Vec<Event>);

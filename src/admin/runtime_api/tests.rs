@@ -293,3 +293,55 @@ fn lines_without_end_are_bounded() {
     assert_eq!(session.feed(&vec![b'a'; 1 << 19], &mut fake, &mut out), Then::Read);
     assert_eq!(session.feed(&vec![b'a'; 1 << 20], &mut fake, &mut out), Then::Close);
 }
+
+#[test]
+fn maps_and_acls_as_recorded() {
+    let mut fake = Fake::new();
+    let exchanges = [
+        (
+            "get map /etc/haproxy/hosts.map foo.example",
+            "type=str, case=sensitive, found=yes, idx=tree, key=\"foo.example\", value=\"b1\", type=\"str\"\n\n",
+        ),
+        ("get map /etc/haproxy/hosts.map zzz", "type=str, case=sensitive, found=no\n\n"),
+        ("add map /etc/haproxy/hosts.map new.example b1", "\n"),
+        ("add map #1 new2.example b1", "\n"),
+        ("set map /etc/haproxy/hosts.map new.example be_web", "\n"),
+        ("set map /etc/haproxy/hosts.map zzz be_web", "entry not found.\n\n"),
+        ("del map /etc/haproxy/hosts.map new.example", "\n"),
+        ("del map /etc/haproxy/hosts.map zzz", "Key not found.\n\n"),
+        ("add map /nope a b", "Unknown map identifier. Please use #<id> or <file>.\n\n"),
+        ("clear map /etc/haproxy/hosts.map", "\n"),
+        ("show map #1", "\n"),
+        ("prepare map #1", "New version created: 1\n\n"),
+        ("add map @1 #1 a b", "\n"),
+        ("commit map #1", "Missing version number.\n\n"),
+        ("commit map @3 #1", "Version number out of range.\n\n"),
+        ("commit map @1 #1", "\n"),
+        ("show map #1", "0x000200000010 a b\n\n"),
+        ("add map #1 <<\nk1 v1\nk2 v2\n", "\n"),
+        ("show map #1", "0x000200000010 a b\n0x000200000020 k1 v1\n0x000200000030 k2 v2\n\n"),
+        ("del map #1 #0x000200000020", "\n"),
+        ("show map #1", "0x000200000010 a b\n0x000200000020 k2 v2\n\n"),
+        ("add map @9 #1 a b", "Version number in the future, please use 'prepare map' before.\n\n"),
+        (
+            "show acl",
+            "# id (file) description\n0 (/etc/haproxy/nets.acl) pattern loaded from file '/etc/haproxy/nets.acl' used by acl \
+             at file 'main.cfg' line 27. curr_ver=0 next_ver=0 entry_cnt=2\n\n",
+        ),
+        ("get acl #0 10.1.2.3", "type=ip, case=sensitive, match=yes, idx=tree, pattern=\"10.0.0.0/8\"\n\n"),
+        ("get acl #0 11.1.2.3", "type=ip, case=sensitive, match=no\n\n"),
+        ("add acl #0 172.16.0.0/12", "\n"),
+        ("add acl #0 notanip", "'notanip' is not a valid IPv4 or IPv6 address.\n\n"),
+        ("del acl #0 172.16.0.0/12", "\n"),
+        ("del acl #0 1.2.3.4", "Key not found.\n\n"),
+        ("clear acl #0", "\n"),
+        ("add acl #99 x", "Unknown ACL identifier. Please use #<id> or <file>.\n\n"),
+        ("get map", "Missing map identifier and/or key.\n\n"),
+        ("clear map", "Missing map identifier.\n\n"),
+        ("add acl", "'add acl' expects two parameters: ACL identifier and pattern.\n\n"),
+        ("del map #1", "This command expects two parameters: map identifier and key.\n\n"),
+    ];
+    for (line, expected) in exchanges {
+        assert_eq!(ask(&mut fake, line), expected, "{line}");
+    }
+}

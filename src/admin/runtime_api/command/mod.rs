@@ -1,6 +1,7 @@
 //! What the commands do, by what they are about.
 
 pub mod frontend;
+pub mod pattern;
 pub mod process;
 pub mod server;
 pub mod show;
