@@ -172,7 +172,8 @@ impl Balancer {
             Method::Leastconn(m) => m.refresh(&self.view),
             Method::Random(m) => m.refresh(&self.view),
             Method::Hash(m) => m.refresh(&self.view),
-            Method::Roundrobin(_) | Method::First => {}
+            Method::First => self.view.candidates.sort_by_key(|c| c.id),
+            Method::Roundrobin(_) => {}
         }
     }
 }

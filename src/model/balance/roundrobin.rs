@@ -104,21 +104,26 @@ impl Roundrobin {
         if self.schedule.as_ref().is_none_or(|s| s.version < view.version) {
             self.schedule = Some(live.position.schedule(view));
         }
-        let schedule = self.schedule.clone()?;
         self.note_turn(now);
-        let first = self.ticket(&live.position);
-        let server = schedule.at(first)?;
-        if takes(live, server, excluding) {
-            return Some(server);
-        }
-        // Skipped turns are used up for those after them, so that the next choice goes on behind this one's.
-        let mut tried = 1;
-        while tried < schedule.order.len() {
+        // Taken out and put back: a clone would write the count that all workers share.
+        let schedule = self.schedule.take()?;
+        let picked = self.next_able(&schedule, excluding, live);
+        self.schedule = Some(schedule);
+        picked
+    }
+
+    fn next_able(
+        &mut self,
+        schedule: &Schedule,
+        excluding: Option<ServerIndex>,
+        live: &BackendLive,
+    ) -> Option<ServerIndex> {
+        // Turns of those who cannot are used up for those after them, so that the next choice goes on behind this one's.
+        for _ in 0..schedule.order.len() {
             let server = schedule.at(self.ticket(&live.position))?;
             if takes(live, server, excluding) {
                 return Some(server);
             }
-            tried += 1;
         }
         // Nobody else: the excluded one, if it can.
         excluding.filter(|index| schedule.order.contains(&(*index as u32)) && takes(live, *index, None))
