@@ -144,7 +144,7 @@ impl Balancer {
         let (view, fallback) = (&self.view, &mut self.fallback);
         let picked = match &mut self.method {
             Method::Roundrobin(m) => m.pick(view, excluding, live, now),
-            Method::StaticRr(m) => m.pick(excluding, live),
+            Method::StaticRr(m) => m.pick(excluding, live, now),
             Method::Leastconn(m) => m.pick(view, excluding, live),
             Method::First => first::pick(view, excluding, live),
             Method::Random(m) => m.pick(view, excluding, live),

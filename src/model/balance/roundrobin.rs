@@ -129,7 +129,7 @@ impl Roundrobin {
         excluding.filter(|index| schedule.order.contains(&(*index as u32)) && takes(live, *index, None))
     }
 
-    fn note_turn(&mut self, now: Now) {
+    pub(super) fn note_turn(&mut self, now: Now) {
         if now.nanos == self.turn {
             self.choices += 1;
             return;
@@ -143,7 +143,7 @@ impl Roundrobin {
         self.choices = 1;
     }
 
-    fn ticket(&mut self, position: &Position) -> u64 {
+    pub(super) fn ticket(&mut self, position: &Position) -> u64 {
         if self.left == 0 {
             if self.choices > 1 {
                 self.batch = (self.batch * 2).clamp(1, BATCH_MAX);
@@ -155,12 +155,5 @@ impl Roundrobin {
         self.left -= 1;
         self.next += 1;
         self.next - 1
-    }
-}
-
-/// A process-wide counter without weights, for `static-rr`.
-impl Position {
-    pub fn next_turn(&self) -> u64 {
-        self.ticket.fetch_add(1, Relaxed)
     }
 }

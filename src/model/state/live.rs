@@ -225,6 +225,16 @@ impl Live {
         Some((backend, self.proxies[backend].backend.find(name)?))
     }
 
+    /// States were set at start, before anyone looked: counts anew which backends are down, in silence.
+    pub(super) fn settled(&self) {
+        for proxy in &self.proxies {
+            let backend = &proxy.backend;
+            backend.changed();
+            backend.detail.lock().unwrap_or_else(PoisonError::into_inner).down =
+                !backend.is_empty() && backend.usable() == (0, 0);
+        }
+    }
+
     // ---- checks ----
 
     /// A check begins: shown as `* ` before the last result.
