@@ -1,6 +1,6 @@
 //! `peers` sections (manual 10.1 of 3.4: "peers"): who shares stick tables with whom.
 
-use super::{bind::Bind, server::Server, stick_table::StickTable};
+use super::{bind::Bind, logging::LogTarget, server::Server, stick_table::StickTable};
 use crate::base::origin::Origin;
 
 #[derive(Debug, Clone)]
@@ -14,6 +14,7 @@ pub struct Peers {
     pub binds: Vec<Bind>,
     pub tables: Vec<StickTable>,
     pub shards: u32,
+    pub log_targets: Vec<LogTarget>,
 }
 
 #[derive(Debug, Clone)]

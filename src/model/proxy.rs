@@ -1,7 +1,7 @@
 //! A proxy: what `frontend`, `backend` and `listen` sections have in common (manual 4). A `listen` is one proxy with both
 //! capabilities. A `defaults` section is the same type, used as a template.
 
-use super::{backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, stats::StatsPage};
+use super::{backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, rules::Rules, stats::StatsPage};
 use crate::base::origin::Origin;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,6 +24,8 @@ pub struct Proxy {
     pub errorfiles: BTreeMap<u16, Arc<[u8]>>,
     /// `errorloc`, `errorloc302`, `errorloc303` by status: the status and location of the redirect sent instead.
     pub errorlocs: BTreeMap<u16, (u16, String)>,
+    /// Rules and formats, compiled last: a template of defaults has none.
+    pub rules: Arc<Rules>,
     pub stats: Option<StatsPage>,
     pub compression: Option<Compression>,
     pub guid: Option<String>,
@@ -236,6 +238,7 @@ impl Proxy {
             options: Options::default(),
             log: Logging::default(),
             errorfiles: BTreeMap::new(),
+            rules: Arc::default(),
             errorlocs: BTreeMap::new(),
             stats: None,
             compression: None,

@@ -2,79 +2,9 @@
 //! line (5.2) and in `global` (`ssl-default-*`, `tune.ssl.*`, manual 3). Plain data, filled by `config`; files are named
 //! here, not read. `model::certificates` loads them and `proto::tls` turns the result into sessions.
 
+pub use crate::proto::tls::verify_code::IgnoreErrors;
+pub use crate::proto::tls::version::{Version, Versions};
 use std::path::PathBuf;
-
-/// A protocol version that can be named by `ssl-min-ver`, `ssl-max-ver`, `no-*` and `force-*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    Sslv3,
-    Tlsv10,
-    Tlsv11,
-    Tlsv12,
-    Tlsv13,
-}
-
-impl Version {
-    pub const ALL: [Version; 5] =
-        [Version::Sslv3, Version::Tlsv10, Version::Tlsv11, Version::Tlsv12, Version::Tlsv13];
-
-    /// The version named by an argument of `ssl-min-ver` or `ssl-max-ver` (`TLSv1.2`).
-    pub fn parse(word: &str) -> Option<Version> {
-        Version::ALL.into_iter().find(|v| v.name() == word)
-    }
-
-    /// The version named by the end of `no-tlsv12` or `force-tlsv12`.
-    pub fn parse_suffix(word: &str) -> Option<Version> {
-        match word {
-            "sslv3" => Some(Version::Sslv3),
-            "tlsv10" => Some(Version::Tlsv10),
-            "tlsv11" => Some(Version::Tlsv11),
-            "tlsv12" => Some(Version::Tlsv12),
-            "tlsv13" => Some(Version::Tlsv13),
-            _ => None,
-        }
-    }
-
-    /// As `ssl-min-ver` spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Version::Sslv3 => "SSLv3",
-            Version::Tlsv10 => "TLSv1.0",
-            Version::Tlsv11 => "TLSv1.1",
-            Version::Tlsv12 => "TLSv1.2",
-            Version::Tlsv13 => "TLSv1.3",
-        }
-    }
-}
-
-/// The versions a line allows, as written. `proto::tls::policy` resolves them to a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Versions {
-    /// `ssl-min-ver`; `None`: inherited, finally TLSv1.2.
-    pub min: Option<Version>,
-    /// `ssl-max-ver`; `None`: inherited, finally the highest there is.
-    pub max: Option<Version>,
-    /// `no-sslv3` … `no-tlsv13`, indexed by [`Version`] (`as usize`).
-    pub disabled: [bool; 5],
-}
-
-impl Versions {
-    /// `no-<version>`.
-    pub fn disable(&mut self, version: Version) {
-        self.disabled[version as usize] = true;
-    }
-
-    /// `force-<version>`: this one only.
-    pub fn force(&mut self, version: Version) {
-        self.min = Some(version);
-        self.max = Some(version);
-    }
-
-    /// Whether the line said anything about versions.
-    pub fn is_set(&self) -> bool {
-        *self != Versions::default()
-    }
-}
 
 /// `verify` of a `bind` line or `crt-list` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -83,27 +13,6 @@ pub enum Verify {
     None,
     Optional,
     Required,
-}
-
-/// `crt-ignore-err`, `ca-ignore-err`: verification errors that do not end the handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub enum IgnoreErrors {
-    #[default]
-    Nothing,
-    /// `all`.
-    All,
-    /// OpenSSL's X509_V_ERR numbers (names are resolved by `proto::tls::verify_code::parse`).
-    These(Vec<u32>),
-}
-
-impl IgnoreErrors {
-    pub fn ignores(&self, code: u32) -> bool {
-        match self {
-            IgnoreErrors::Nothing => false,
-            IgnoreErrors::All => true,
-            IgnoreErrors::These(codes) => codes.contains(&code),
-        }
-    }
 }
 
 /// Settings that a `bind` line and each line of a `crt-list` may have (manual 5.1 "crt-list": sslbindconf). `None` is
