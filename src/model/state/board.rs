@@ -124,6 +124,12 @@ impl Board {
         self.blocks.get(worker).map_or(0, |b| b.process.counters.of(id).get())
     }
 
+    /// A server's counter in one block, for `show servers conn`.
+    pub fn server_of(&self, worker: usize, proxy: ProxyIndex, server: ServerIndex, id: ServerCounter) -> u64 {
+        let cell = |b: &Block| Some(b.proxies.get(proxy)?.servers.get(server)?.peek()?.counters.of(id).get());
+        self.blocks.get(worker).and_then(cell).unwrap_or(0)
+    }
+
     fn total<'a, K: CounterId>(&'a self, id: K, find: impl Fn(&'a Block) -> Option<&'a Counter>) -> u64 {
         let values = self.blocks.iter().filter_map(|b| find(b).map(Counter::get));
         if id.is_maximum() {

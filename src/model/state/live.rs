@@ -43,6 +43,8 @@ pub struct ProcessLive {
 #[derive(Debug)]
 pub struct ProxyLive {
     pub name: String,
+    /// `option log-health-checks`: each result that counts is told, and the change of state then without its reason.
+    log_health_checks: bool,
     pub frontend: FrontendLive,
     pub backend: BackendLive,
 }
@@ -174,7 +176,7 @@ impl Live {
                 is_listen: p.has_frontend && p.has_backend,
                 maxconn: AtomicU32::new(p.frontend.maxconn.unwrap_or(0)),
             };
-            ProxyLive { name: p.name.clone(), frontend, backend }
+            ProxyLive { name: p.name.clone(), log_health_checks: p.options.log_health_checks, frontend, backend }
         });
         let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
         for (p, proxy) in live.proxies.iter().enumerate() {
@@ -223,6 +225,16 @@ impl Live {
         Some((backend, self.proxies[backend].backend.find(name)?))
     }
 
+    /// States were set at start, before anyone looked: counts anew which backends are down, in silence.
+    pub(super) fn settled(&self) {
+        for proxy in &self.proxies {
+            let backend = &proxy.backend;
+            backend.changed();
+            backend.detail.lock().unwrap_or_else(PoisonError::into_inner).down =
+                !backend.is_empty() && backend.usable() == (0, 0);
+        }
+    }
+
     // ---- checks ----
 
     /// A check begins: shown as `* ` before the last result.
@@ -242,27 +254,35 @@ impl Live {
         conditional: bool,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
-            d.check = report;
+            let status = std::mem::replace(&mut d.check, report).status;
             if s.in_maintenance() || (conditional && !d.health.is_up()) {
                 return None;
             }
             d.consecutive_errors = 0;
+            let before = d.health.value;
             let turn = d.health.passed();
             let agent_down = d.agent.as_ref().is_some_and(|a| a.enabled && !a.health.is_up());
-            let reason = d.check.reason();
+            if before != d.health.value || status != d.check.status {
+                let how = if conditional { "conditionally succeeded" } else { "succeeded" };
+                told = Some(format!("{how}, {}, {}.", d.check.reason(), d.health.status()));
+            }
+            let word = |word: &str| format!("is {word}{}.", why(d));
             match (s.operation(), conditional) {
                 (Operation::Running | Operation::Starting, true) => {
-                    Some(Next::to(Operation::Stopping, format!("is stopping{via}, {reason}.")))
+                    Some(Next::to(Operation::Stopping, word("stopping")))
                 }
-                (Operation::Stopping, false) => Some(Next::to(Operation::Running, format!("is UP{via}, {reason}."))),
+                (Operation::Stopping, false) => Some(Next::to(Operation::Running, word("UP"))),
                 (Operation::Stopped, false) if (turn == Turn::Up || d.health.is_up()) && !agent_down => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, {reason}.")))
+                    Some(Next::to(Operation::Running, word("UP")))
                 }
                 _ => None,
             }
-        })
+        });
+        self.tell_check(proxy, server, "Health", told, &mut events);
+        events
     }
 
     /// A check has failed.
@@ -273,18 +293,42 @@ impl Live {
         report: CheckReport,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
-            d.check = report;
+            let status = std::mem::replace(&mut d.check, report).status;
             if s.in_maintenance() {
                 return None;
             }
-            let was_up = d.health.is_up();
-            d.failed_checks += was_up as u64;
+            let before = d.health;
+            d.failed_checks += before.is_up() as u64;
             let turn = d.health.failed();
+            if before.value != d.health.value || status != d.check.status {
+                told = Some(format!("failed, {}, {}.", d.check.reason(), d.health.status()));
+            }
             (turn == Turn::Down || (!d.health.is_up() && s.operation() != Operation::Stopped))
-                .then(|| Next::to(Operation::Stopped, format!("is DOWN{via}, {}.", d.check.reason())))
-        })
+                .then(|| Next::to(Operation::Stopped, format!("is DOWN{}.", why(d))))
+        });
+        self.tell_check(proxy, server, "Health", told, &mut events);
+        events
+    }
+
+    /// Puts the sentence of `option log-health-checks` before the others.
+    fn tell_check(
+        &self,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        kind: &str,
+        told: Option<String>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(s) = self.server(proxy, server) else { return };
+        if let Some(told) = told.filter(|_| self.proxies[proxy].log_health_checks) {
+            let title = self.title(proxy, s);
+            let title = title.replacen("Backup Server", "backup server", 1).replacen("Server", "server", 1);
+            let head = format!("{kind} check for {title} {told}");
+            events.insert(0, Event::new(proxy, Some(server), NOTICE, Effect::None, head));
+        }
     }
 
     /// `observe` saw `limit` errors in a row and `on-error` says to treat the server as down now.
@@ -295,17 +339,18 @@ impl Live {
         info: String,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, why| {
             if s.in_maintenance() || !d.health.is_up() {
                 return None;
             }
             d.health.force(false);
             d.check = CheckReport { status: CheckStatus::Analysis, info, ..CheckReport::default() };
-            Some(Next::to(Operation::Stopped, format!("is DOWN{via}, {}.", d.check.reason())))
+            Some(Next::to(Operation::Stopped, format!("is DOWN{}.", why(d))))
         })
     }
 
-    /// What an agent said of the server's health; `word` is its answer (`up`, `down`, `failed`, `stopped`).
+    /// What an agent said of the server's health (`up`, or `down`, `failed`, `stopped`). Its weight, `drain`, `maint` and
+    /// `ready` go the administrator's ways.
     pub fn agent_reported(
         &self,
         proxy: ProxyIndex,
@@ -314,22 +359,33 @@ impl Live {
         report: CheckReport,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let mut events = self.change(proxy, server, now, |s, d, _| {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
-            agent.report = report;
+            let status = std::mem::replace(&mut agent.report, report).status;
             if s.in_maintenance() || !agent.enabled {
                 return None;
             }
+            let before = agent.health.value;
             let turn = if up { agent.health.passed() } else { agent.health.failed() };
-            let reason = agent.report.reason().replacen("reason: ", "reason: ", 1);
+            if before != agent.health.value || status != agent.report.status {
+                let how = if up { "succeeded" } else { "failed" };
+                told = Some(format!("{how}, {}, {}.", agent.report.reason(), agent.health.status()));
+            }
             match turn {
-                Turn::Down => Some(Next::to(Operation::Stopped, format!("is DOWN{via}, {reason}."))),
+                Turn::Down if s.operation() != Operation::Stopped => {
+                    Some(Next::to(Operation::Stopped, "is DOWN.".into()))
+                }
                 // An agent cannot lift what a check took down.
-                Turn::Up if check_up => Some(Next::to(Operation::Running, format!("is UP{via}, {reason}."))),
+                Turn::Up if check_up && s.operation() == Operation::Stopped => {
+                    Some(Next::to(Operation::Running, "is UP.".into()))
+                }
                 _ => None,
             }
-        })
+        });
+        self.tell_check(proxy, server, "Agent", told, &mut events);
+        events
     }
 
     // ---- the administrator ----
@@ -342,20 +398,20 @@ impl Live {
         health: ForcedHealth,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, _| {
             if s.in_maintenance() {
                 return None;
             }
             d.health.force(health != ForcedHealth::Down);
             match health {
                 ForcedHealth::Up if s.operation() != Operation::Running => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Running, "is UP, changed from CLI.".into()))
                 }
                 ForcedHealth::Stopping if s.operation() != Operation::Stopping => {
-                    Some(Next::to(Operation::Stopping, format!("is stopping{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopping, "is stopping, changed from CLI.".into()))
                 }
                 ForcedHealth::Down if s.operation() != Operation::Stopped => {
-                    Some(Next::to(Operation::Stopped, format!("is DOWN{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopped, "is DOWN, changed from CLI.".into()))
                 }
                 _ => None,
             }
@@ -364,16 +420,16 @@ impl Live {
 
     /// `set server b/s agent up|down`; false without an agent.
     pub fn force_agent(&self, proxy: ProxyIndex, server: ServerIndex, up: bool, now: Millis) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, _| {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
             agent.health.force(up);
             match (up, s.operation()) {
                 (false, Operation::Running | Operation::Starting) => {
-                    Some(Next::to(Operation::Stopped, format!("is DOWN{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopped, "is DOWN, changed from CLI.".into()))
                 }
                 (true, Operation::Stopped) if check_up && !s.in_maintenance() => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Running, "is UP, changed from CLI.".into()))
                 }
                 _ => None,
             }
@@ -584,9 +640,9 @@ impl Live {
             }
             let mut detail = s.lock();
             // After maintenance a server is taken for up, and for down at its first failure.
-            detail.health = Health::starting(detail.health.rise, detail.health.fall);
+            detail.health = detail.health.just_up();
             if let Some(agent) = &mut detail.agent {
-                agent.health = Health::starting(agent.health.rise, agent.health.fall);
+                agent.health = agent.health.just_up();
             }
             self.rise(s, &mut detail, now);
             drop(detail);
@@ -617,11 +673,14 @@ impl Live {
         proxy: ProxyIndex,
         server: ServerIndex,
         now: Millis,
-        decide: impl FnOnce(&ServerLive, &mut Detail, &str) -> Option<Next>,
+        decide: impl FnOnce(&ServerLive, &mut Detail, &dyn Fn(&Detail) -> String) -> Option<Next>,
     ) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(s) = self.server(proxy, server) else { return events };
-        let next = decide(s, &mut s.lock(), "");
+        // `, reason: …`, unless a line of its own tells it.
+        let told = self.proxies[proxy].log_health_checks;
+        let why = |d: &Detail| if told { String::new() } else { format!(", {}", d.check.reason()) };
+        let next = decide(s, &mut s.lock(), &why);
         if let Some(next) = next {
             self.apply(proxy, server, next, now, &mut events);
         }
@@ -656,7 +715,7 @@ impl Live {
                 event(NOTICE, Effect::Down).left(counts)
             }
             Operation::Stopped => event(ALERT, Effect::Down).left(counts),
-            Operation::Stopping => event(NOTICE, Effect::Drained).left(counts),
+            Operation::Stopping => event(NOTICE, Effect::Drained).online(counts),
             _ => event(NOTICE, Effect::Up).online(counts),
         });
         self.settle_backend(proxy, before, now, events);
