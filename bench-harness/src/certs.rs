@@ -60,9 +60,14 @@ pub fn client_config(tls: Tls) -> Result<Arc<ClientConfig>, String> {
     const V12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
     const V13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     let versions = if tls.version == TlsVersion::V12 { V12 } else { V13 };
-    // One group only: what servers prefer among several differs, and with it the price of a handshake.
-    let provider =
-        CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519], ..aws_lc_rs::default_provider() };
+    // X25519 first and, where servers choose (TLS 1.2), their configuration knows no other: what they would prefer
+    // among several differs, and with it the price of a handshake. TLS 1.2 clients must also name the curve of an EC
+    // certificate (RFC 8422 §5.1).
+    let mut kx_groups = vec![aws_lc_rs::kx_group::X25519];
+    if tls.version == TlsVersion::V12 {
+        kx_groups.push(aws_lc_rs::kx_group::SECP256R1);
+    }
+    let provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
     let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
@@ -73,9 +78,7 @@ pub fn client_config(tls: Tls) -> Result<Arc<ClientConfig>, String> {
     let store = Arc::new(ClientSessionMemoryCache::new(16));
     config.resumption = match tls.resumption {
         Resumption::None => ClientResumption::disabled(),
-        Resumption::Ticket => {
-            ClientResumption::store(store).tls12_resumption(Tls12Resumption::SessionIdOrTickets)
-        }
+        Resumption::Ticket => ClientResumption::store(store).tls12_resumption(Tls12Resumption::SessionIdOrTickets),
         Resumption::SessionId => ClientResumption::store(store).tls12_resumption(Tls12Resumption::SessionIdOnly),
     };
     Ok(Arc::new(config))

@@ -114,7 +114,8 @@ impl Options {
         if self.scenarios.is_empty() {
             return Ok(all.into_iter().filter(|scenario| self.full || scenario.quick).collect());
         }
-        let fits = |wish: &str, name: &str| wish.strip_suffix('*').map_or(wish == name, |start| name.starts_with(start));
+        let fits =
+            |wish: &str, name: &str| wish.strip_suffix('*').map_or(wish == name, |start| name.starts_with(start));
         if let Some(wish) = self.scenarios.iter().find(|wish| !all.iter().any(|each| fits(wish, &each.name))) {
             return Err(format!("no scenario {wish}; `bench-harness list` shows them"));
         }
@@ -164,7 +165,10 @@ mod tests {
         let make = |name: &str| Scenario::parse(name, "title = \"t\"\n[load]\nshape = \"keep-alive\"\n").unwrap();
         let all = || vec![make("keepalive-32"), make("keepalive-64"), make("start")];
         let names = |text: &str| {
-            parse(text).unwrap().pick(all()).map(|picked| picked.into_iter().map(|each| each.name).collect::<Vec<_>>())
+            parse(text)
+                .unwrap()
+                .pick(all())
+                .map(|picked| picked.into_iter().map(|each| each.name).collect::<Vec<_>>())
         };
         assert_eq!(names("--scenario keepalive-*").unwrap(), ["keepalive-32", "keepalive-64"]);
         assert_eq!(names("--scenario start").unwrap(), ["start"]);

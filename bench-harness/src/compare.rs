@@ -1,7 +1,7 @@
 //! `compare BASE`: another commit against this checkout, in pairs on the same machine in the same minutes. The other
 //! commit is built in a temporary worktree, so that this checkout is not touched.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::child::{Folder, Worktree};
@@ -15,20 +15,15 @@ pub fn compare(options: &Options) -> Result<(), String> {
     let profile = options.cargo_profile.as_deref().unwrap_or("release");
     let mut plan = options.plan(&[])?;
     let folder = Folder::new()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(plan.repository.join("target"), PathBuf::from);
     let worktree = Worktree::add(&plan.repository, folder.path().join("base"), base)?;
     println!("building {base}");
-    build(&worktree.folder, profile)?;
+    let base_binary = build(&worktree.folder, &target, profile, folder.path().join("ringway-base"))?;
     println!("building this checkout ({})", machine::commit(&plan.repository));
-    build(&plan.repository, profile)?;
-    let binary = |checkout: &Path| {
-        let directory = if profile == "dev" { "debug" } else { profile };
-        checkout.join("target").join(directory).join("ringway").display().to_string()
-    };
+    let this_binary = build(&plan.repository, &target, profile, folder.path().join("ringway-this"))?;
     let base_commit = machine::commit(&worktree.folder);
-    let mut peers = vec![
-        Peer::parse(&format!("this={}", binary(&plan.repository)), &plan.repository),
-        Peer::parse(&format!("base={}", binary(&worktree.folder)), &plan.repository),
-    ];
+    let peer = |name: &str, path: &Path| Peer::parse(&format!("{name}={}", path.display()), &plan.repository);
+    let mut peers = vec![peer("this", &this_binary), peer("base", &base_binary)];
     peers[1].version = format!("{} ({base_commit})", peers[1].version);
     peers.append(&mut plan.peers);
     plan.peers = peers;
@@ -36,14 +31,18 @@ pub fn compare(options: &Options) -> Result<(), String> {
     run::run(&plan).map(drop)
 }
 
-fn build(checkout: &Path, profile: &str) -> Result<(), String> {
+/// Builds one checkout and copies the binary away. Both share one target folder, because dependencies are most of
+/// the work; the copies keep one build from overwriting the other's binary.
+fn build(checkout: &Path, target: &Path, profile: &str, copy: PathBuf) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--locked", "-p", "ringway", "--bin", "ringway", "--profile", profile]);
-    // A target folder of its own: two checkouts must not overwrite each other's binary.
-    cargo.current_dir(checkout).env("CARGO_TARGET_DIR", checkout.join("target"));
-    match cargo.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(format!("{} does not build", checkout.display())),
-        Err(error) => Err(format!("cargo: {error}")),
+    cargo.current_dir(checkout).env("CARGO_TARGET_DIR", target);
+    let status = cargo.status().map_err(|error| format!("cargo: {error}"))?;
+    if !status.success() {
+        return Err(format!("{} does not build", checkout.display()));
     }
+    let directory = if profile == "dev" { "debug" } else { profile };
+    let binary = target.join(directory).join("ringway");
+    std::fs::copy(&binary, &copy).map_err(|error| format!("{}: {error}", binary.display()))?;
+    Ok(copy)
 }

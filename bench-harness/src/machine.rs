@@ -47,6 +47,12 @@ pub fn commit(repository: &Path) -> String {
     if changed.is_some_and(|changed| !changed.is_empty()) { format!("{commit}+") } else { commit }
 }
 
+/// The load average of the last minute.
+pub fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
+}
+
 /// Seconds since 1970.
 pub fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())

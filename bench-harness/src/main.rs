@@ -30,14 +30,16 @@ use cli::Options;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let role = arguments.first().and_then(|word| word.to_str()).unwrap_or("").to_owned();
-    let text = |index: usize| arguments.get(index).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let text =
+        |index: usize| arguments.get(index).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let result = match role.as_str() {
         "child" => child::become_program(&arguments[1..]),
         "origin" => origin::serve(Path::new(&text(1))),
         "load" => load::serve(&text(1)),
         _ => {
             child::pay_on_signals();
-            let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            let words: Vec<String> =
+                arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
             let result = Options::parse(&words).and_then(|options| command(&role, &options));
             child::pay_all();
             result

@@ -17,6 +17,9 @@ pub struct Line {
     pub time: u64,
     pub commit: String,
     pub machine: Machine,
+    /// Processes that wanted a core in the minute before the run began; above 0.5 the figures are not quiet.
+    #[serde(default)]
+    pub load_average: f64,
     pub profile: String,
     pub seconds: u64,
     pub scenario: String,
@@ -105,10 +108,6 @@ impl PeerResult {
 }
 
 impl Line {
-    pub fn peer(&self, name: &str) -> Option<&PeerResult> {
-        self.peers.iter().find(|peer| peer.name == name && !peer.repetitions.is_empty())
-    }
-
     /// Whose figure the ratios are: ringway, a compared commit, or else the first proxy that ran.
     pub fn subject(&self) -> Option<&PeerResult> {
         let ran = |peer: &&PeerResult| !peer.repetitions.is_empty() && peer.name != "direct";
@@ -154,6 +153,7 @@ pub mod tests {
             time,
             commit: commit.to_owned(),
             machine: Machine { kernel: "6.1".to_owned(), cpu: "cpu".to_owned(), cores: 2 },
+            load_average: 0.25,
             profile: "quick".to_owned(),
             seconds: 2,
             scenario: scenario.to_owned(),

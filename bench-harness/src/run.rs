@@ -59,6 +59,9 @@ impl Cores {
     }
 }
 
+/// A load average that leaves both cores to the measurement.
+pub const QUIET: f64 = 0.5;
+
 /// The origin process and its folder of certificates.
 pub struct Origin {
     pub ports: Ports,
@@ -77,9 +80,9 @@ impl Origin {
         let complaints = folder.path().join("origin.err");
         start.stderr = Some(&complaints);
         let mut child = start.spawn()?;
-        let line = child.line().map_err(|error| {
-            format!("{error}: {}", std::fs::read_to_string(&complaints).unwrap_or_default())
-        })?;
+        let line = child
+            .line()
+            .map_err(|error| format!("{error}: {}", std::fs::read_to_string(&complaints).unwrap_or_default()))?;
         let ports = serde_json::from_str(&line).map_err(|error| format!("origin: {error}"))?;
         Ok(Self { ports, folder, _child: child })
     }
@@ -98,6 +101,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Line>, String> {
     let here = Machine::here();
     let commit = machine::commit(&plan.repository);
     let time = machine::now();
+    let load_average = machine::load_average();
     let run = format!("{time}-{}", std::process::id());
     println!("{} · {} cores · kernel {} · commit {commit}", here.cpu, here.cores, here.kernel);
     println!(
@@ -106,6 +110,11 @@ pub fn run(plan: &Plan) -> Result<Vec<Line>, String> {
     );
     for peer in &plan.peers {
         println!("  {:<12} {}", peer.name, peer.absent.as_deref().unwrap_or(&peer.version));
+    }
+    if load_average > QUIET {
+        println!(
+            "  NOT QUIET: load average {load_average:.2}; ratios hold better than figures, and neither holds well"
+        );
     }
     println!("\n{}", table::header());
     let began = Instant::now();
@@ -118,6 +127,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Line>, String> {
             time,
             commit: commit.clone(),
             machine: here.clone(),
+            load_average,
             profile: plan.profile.clone(),
             seconds: plan.seconds,
             scenario: scenario.name.clone(),
@@ -159,7 +169,9 @@ impl Runner<'_> {
             .iter()
             .map(|peer| match skipped.get(&peer.name) {
                 Some(why) => PeerResult::skipped(&peer.name, &peer.version, why.clone()),
-                None => PeerResult { name: peer.name.clone(), version: peer.version.clone(), ..PeerResult::default() },
+                None => {
+                    PeerResult { name: peer.name.clone(), version: peer.version.clone(), ..PeerResult::default() }
+                }
             })
             .collect();
         for repetition in 0..self.plan.repetitions {
@@ -173,7 +185,13 @@ impl Runner<'_> {
                     continue;
                 }
                 let peer = &self.plan.peers[index];
-                progress(&format!("{} · {} · {}/{}", scenario.name, peer.name, repetition + 1, self.plan.repetitions));
+                progress(&format!(
+                    "{} · {} · {}/{}",
+                    scenario.name,
+                    peer.name,
+                    repetition + 1,
+                    self.plan.repetitions
+                ));
                 match self.measure(scenario, peer) {
                     Ok(figures) => results[index].repetitions.push(figures),
                     // Half a series would pair wrongly with the others' whole one.
@@ -357,7 +375,10 @@ mod tests {
     #[test]
     fn the_proxy_has_a_core_to_itself_when_there_are_two() {
         let cores = Cores::of(2);
-        assert_eq!((cores.proxy.as_slice(), cores.load.as_slice(), cores.origin.as_slice()), (&[1][..], &[0][..], &[0][..]));
+        assert_eq!(
+            (cores.proxy.as_slice(), cores.load.as_slice(), cores.origin.as_slice()),
+            (&[1][..], &[0][..], &[0][..])
+        );
         assert_eq!(cores.proxy_for(2, 2), [1, 0]);
         let cores = Cores::of(4);
         assert_eq!((cores.origin[0], cores.proxy_for(2, 4)), (1, vec![3, 2]));

@@ -7,8 +7,19 @@ use crate::stats;
 
 pub fn header() -> String {
     format!(
-        "{:<12}{:>10}{:>8}{:>8}{:>10}{:>9}{:>9}{:>10}{:>9}{:>8}{:>8}{:>8}",
-        "", "primary", "user", "system", "rps", "p50 µs", "p99 µs", "p99.9 µs", "RSS MB", "wait/rq", "preempt", "noise"
+        "{:<12}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}{:>8}{:>9}{:>9}{:>8}",
+        "peer",
+        "primary",
+        "user",
+        "system",
+        "rps",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "RSS MB",
+        "wait/rq",
+        "preempt",
+        "noise"
     )
 }
 
@@ -42,19 +53,20 @@ pub fn of_line(line: &Line) -> String {
 fn row(text: &mut String, line: &Line, peer: &PeerResult) {
     let median = |figure: &dyn Fn(&Figures) -> Option<f64>| stats::median(&peer.all(figure));
     let primary = peer.primary(line.shape.primary());
-    let number = |value: f64, digits: usize| if value.is_finite() { format!("{value:.digits$}") } else { "–".to_owned() };
+    let number =
+        |value: f64, digits: usize| if value.is_finite() { format!("{value:.digits$}") } else { "–".to_owned() };
     let digits = if stats::median(&primary) > 1000.0 { 0 } else { 2 };
     let _ = write!(text, "{:<12}{:>10}", peer.name, number(stats::median(&primary), digits));
-    let _ = write!(text, "{:>8}", number(median(&|figures| figures.user_us), 2));
-    let _ = write!(text, "{:>8}", number(median(&|figures| figures.system_us), 2));
+    let _ = write!(text, "{:>9}", number(median(&|figures| figures.user_us), digits));
+    let _ = write!(text, "{:>9}", number(median(&|figures| figures.system_us), digits));
     let latency = |value: f64| if value > 0.0 { number(value, 0) } else { "–".to_owned() };
-    let _ = write!(text, "{:>10}", latency(median(&|figures| Some(figures.rps))));
+    let _ = write!(text, "{:>9}", latency(median(&|figures| Some(figures.rps))));
     let _ = write!(text, "{:>9}", latency(median(&|figures| Some(figures.p50_us))));
     let _ = write!(text, "{:>9}", latency(median(&|figures| Some(figures.p99_us))));
     let _ = write!(text, "{:>10}", latency(median(&|figures| Some(figures.p999_us))));
-    let _ = write!(text, "{:>9}", number(median(&|figures| figures.rss_kb.map(|kb| kb as f64 / 1024.0)), 1));
-    let _ = write!(text, "{:>8}", number(median(&|figures| figures.voluntary), 2));
-    let _ = write!(text, "{:>8}", number(median(&|figures| figures.involuntary), 2));
+    let _ = write!(text, "{:>8}", number(median(&|figures| figures.rss_kb.map(|kb| kb as f64 / 1024.0)), 1));
+    let _ = write!(text, "{:>9}", number(median(&|figures| figures.voluntary), 2));
+    let _ = write!(text, "{:>9}", number(median(&|figures| figures.involuntary), 2));
     let noise = stats::noise(&primary);
     let _ = write!(text, "{:>8}", if noise.is_finite() { format!("{:.1}%", noise * 100.0) } else { "–".to_owned() });
     let errors: u64 = peer.repetitions.iter().map(|figures| figures.errors).sum();

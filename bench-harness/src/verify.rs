@@ -66,9 +66,8 @@ fn http(scenario: &Scenario, address: SocketAddr, origin: SocketAddr, seen: &mut
     seen.insert("answer", format!("{} {} bytes", answer.status, answer.plain()?.len()));
     seen.insert("encoding", answer.header("content-encoding").unwrap_or("identity").to_owned());
     // Framing and the server's own name and clock may differ without making work.
-    const FREE: [&str; 8] = [
-        "date", "server", "connection", "keep-alive", "content-length", "transfer-encoding", "vary", "etag",
-    ];
+    const FREE: [&str; 8] =
+        ["date", "server", "connection", "keep-alive", "content-length", "transfer-encoding", "vary", "etag"];
     let names: BTreeSet<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
     let names: Vec<&str> = names.into_iter().filter(|name| !FREE.contains(name)).collect();
     seen.insert("response headers", names.join(" "));
@@ -135,13 +134,7 @@ fn compare(what: &str, got: &[u8], wanted: &[u8]) -> Result<(), String> {
     if got.len() == wanted.len() && hash(got).as_ref() == hash(wanted).as_ref() {
         return Ok(());
     }
-    Err(format!(
-        "{what}: {} bytes {:?}, wanted {} bytes {:?}",
-        got.len(),
-        hash(got),
-        wanted.len(),
-        hash(wanted)
-    ))
+    Err(format!("{what}: {} bytes {:?}, wanted {} bytes {:?}", got.len(), hash(got), wanted.len(), hash(wanted)))
 }
 
 fn tcp(address: SocketAddr) -> Result<TcpStream, String> {
@@ -343,7 +336,8 @@ impl Client {
 
     fn negotiated(&self) -> String {
         let Stream::Tls(stream) = &self.stream else { return String::new() };
-        format!("{:?} {:?}", stream.conn.protocol_version(), stream.conn.negotiated_cipher_suite())
+        let group = stream.conn.negotiated_key_exchange_group().map(|group| group.name());
+        format!("{:?} {:?} {group:?}", stream.conn.protocol_version(), stream.conn.negotiated_cipher_suite())
     }
 
     fn handshake(&self) -> String {

@@ -168,7 +168,13 @@ fn read_tls(
             Err(error) => return Err(error),
         }
     }
-    Ok(if ended { Got::End } else if buffer.len() > before { Got::Bytes } else { Got::Nothing })
+    Ok(if ended {
+        Got::End
+    } else if buffer.len() > before {
+        Got::Bytes
+    } else {
+        Got::Nothing
+    })
 }
 
 pub fn would_block(error: &io::Error) -> bool {

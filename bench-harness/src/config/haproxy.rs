@@ -30,7 +30,7 @@ pub fn render(scenario: &Scenario, place: &Place) -> String {
             line("    ", "option splice-auto");
         }
     } else {
-        line("    ", if proxy.server_keep_alive { "http-reuse always" } else { "option httpclose" });
+        line("    ", if proxy.server_keep_alive { "http-reuse always" } else { "option http-server-close" });
         if proxy.splice {
             line("    ", "option splice-auto");
         }
@@ -41,6 +41,8 @@ pub fn render(scenario: &Scenario, place: &Place) -> String {
     if proxy.log {
         line("    ", "log global");
         line("    ", "option httplog");
+        // nginx logs requests, not connections that brought none.
+        line("    ", "option dontlognull");
     }
     line("\n", "frontend bench");
     let secure = proxy.tls.map(|tls| bind_tls(tls, place, proxy.h2)).unwrap_or_default();
@@ -100,7 +102,7 @@ acl long_url path_len gt 2000
 acl has_token url_param(token) -m found
 http-request deny deny_status 403 if bad_agent
 http-request deny deny_status 403 if is_admin !from_private
-http-request deny deny_status 414 if long_url
+http-request deny deny_status 400 if long_url
 http-request deny deny_status 405 if is_delete !is_api
 http-request deny deny_status 403 if host_api !wants_json !is_health
 http-request set-var(txn.area) str(api) if is_api

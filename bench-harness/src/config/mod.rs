@@ -74,10 +74,7 @@ mod tests {
     }
 
     fn both(scenario: &Scenario) -> (String, String) {
-        (
-            render(Language::Haproxy, scenario, &place()).unwrap(),
-            render(Language::Nginx, scenario, &place()).unwrap(),
-        )
+        (render(Language::Haproxy, scenario, &place()).unwrap(), render(Language::Nginx, scenario, &place()).unwrap())
     }
 
     #[test]
@@ -90,7 +87,7 @@ mod tests {
     #[test]
     fn server_connections_are_kept_by_both_or_by_none() {
         let (haproxy, nginx) = both(&scenario("server_keep_alive = false", "connection"));
-        assert!(haproxy.contains("option httpclose") && !nginx.contains("keepalive 512"));
+        assert!(haproxy.contains("option http-server-close") && !nginx.contains("keepalive 512"));
         let (haproxy, nginx) = both(&scenario("", "keep-alive"));
         assert!(haproxy.contains("http-reuse always") && nginx.contains("keepalive 512"));
     }

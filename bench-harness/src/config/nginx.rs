@@ -54,9 +54,11 @@ fn http(text: &mut String, scenario: &Scenario, place: &Place) {
         line(&format!("  {kind}_temp_path {}/{kind};", place.folder.display()));
     }
     if proxy.log {
-        line("  log_format like_httplog '$remote_addr:$remote_port [$time_local] $server_name $upstream_addr \
+        line(
+            "  log_format like_httplog '$remote_addr:$remote_port [$time_local] $server_name $upstream_addr \
               $request_time/$upstream_connect_time/$upstream_response_time $status $bytes_sent \
-              $connection $connection_requests \"$request\"';");
+              $connection $connection_requests \"$request\"';",
+        );
         let socket = place.log_socket.display();
         line(&format!("  access_log syslog:server=unix:{socket},facility=local0,nohostname like_httplog;"));
     } else {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
 use rustix::event::Timespec;
+use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
@@ -218,7 +218,9 @@ impl Generator {
         loop {
             let now = Instant::now();
             if now < end {
-                while left > 0 && let Some(index) = self.ready.pop_front() {
+                while left > 0
+                    && let Some(index) = self.ready.pop_front()
+                {
                     self.begin(index, Instant::now());
                     left -= 1;
                 }

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn totals_are_read() {
-        let output = "finished in 1s\nrequests: 12 total, 12 started, 12 done, 10 succeeded, 2 failed, 1 errored, 0 timeout\n";
+        let output =
+            "finished in 1s\nrequests: 12 total, 12 started, 12 done, 10 succeeded, 2 failed, 1 errored, 0 timeout\n";
         assert_eq!(parse_totals(output), Some((10, 3)));
         assert_eq!(parse_totals("nothing"), None);
     }

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn the_marked_line_is_an_outcome() {
-        let line = r#"{"requests":9,"errors":0,"seconds":1.5,"p50_us":1,"p90_us":2,"p99_us":3,"p999_us":4,"max_us":5}"#;
+        let line =
+            r#"{"requests":9,"errors":0,"seconds":1.5,"p50_us":1,"p90_us":2,"p99_us":3,"p999_us":4,"max_us":5}"#;
         let outcome: Outcome = serde_json::from_str(line).unwrap();
         assert_eq!((outcome.requests, outcome.p999_us), (9, 4.0));
         assert!(SCRIPT.contains(MARK));

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn request_bodies_are_consumed() {
-        assert_eq!(answer("POST /s/1 HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcdX").0, 44);
+        assert_eq!(answer("POST /s/1 HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcdX").0, 45);
         let chunked = "POST /s/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         assert_eq!(answer(chunked).0, chunked.len());
     }
@@ -182,8 +182,7 @@ mod tests {
     fn a_body_cut_anywhere_is_incomplete() {
         let whole = "POST /s/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         for cut in 0..whole.len() {
-            let found =
-                Answers::default().next(&whole.as_bytes()[..cut], ASKER, &mut Counters::default());
+            let found = Answers::default().next(&whole.as_bytes()[..cut], ASKER, &mut Counters::default());
             assert!(matches!(found, Found::Incomplete), "cut at {cut}");
         }
     }

@@ -114,7 +114,8 @@ impl Origin {
         let mut events = Vec::with_capacity(256);
         loop {
             events.clear();
-            let timeout = self.timers.peek().map(|Reverse((at, ..))| timespec(at.saturating_duration_since(Instant::now())));
+            let timeout =
+                self.timers.peek().map(|Reverse((at, ..))| timespec(at.saturating_duration_since(Instant::now())));
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(format!("origin: epoll: {error}")),
@@ -180,7 +181,8 @@ impl Origin {
             self.free.push(index);
             return;
         }
-        let wants_write = !connection.output.is_empty() || connection.owed > 0 || !connection.wire.flush().unwrap_or(true);
+        let wants_write =
+            !connection.output.is_empty() || connection.owed > 0 || !connection.wire.flush().unwrap_or(true);
         if wants_write != connection.wants_write {
             let mut flags = epoll::EventFlags::IN;
             flags.set(epoll::EventFlags::OUT, wants_write);

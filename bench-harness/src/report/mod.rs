@@ -20,11 +20,11 @@ pub fn write(repository: &Path) -> Result<(), String> {
     let plots = folder.join("plots");
     std::fs::create_dir_all(&plots).map_err(|error| error.to_string())?;
     let mut drawn = Vec::new();
-    for (name, title, svg) in
-        [("ratios", "CPU a request, subject over others", plots::ratios(&newest)?),
-         ("latency", "Latency by rate", plots::latency(&newest)?),
-         ("history", "CPU a request by commit", plots::history(&lines)?)]
-    {
+    for (name, title, svg) in [
+        ("ratios", "CPU a request, subject over others", plots::ratios(&newest)?),
+        ("latency", "Latency by rate", plots::latency(&newest)?),
+        ("history", "CPU a request by commit", plots::history(&lines)?),
+    ] {
         let path = plots.join(format!("{name}.svg"));
         match svg {
             Some(svg) => {
@@ -51,7 +51,8 @@ fn newest(lines: &[Line]) -> Vec<&Line> {
 }
 
 fn markdown(newest: &[&Line], plots: &[(&str, &str)]) -> String {
-    let mut text = String::from("# Measured\n\nWritten by `bench-harness report` from `results.ndjson`; not edited by hand.\n");
+    let mut text =
+        String::from("# Measured\n\nWritten by `bench-harness report` from `results.ndjson`; not edited by hand.\n");
     text.push_str("How to repeat a figure: [README.md](README.md).\n\n");
     machines(&mut text, newest);
     for (name, title) in plots {
@@ -119,7 +120,16 @@ fn ratios(text: &mut String, newest: &[&Line]) {
 }
 
 fn section(text: &mut String, line: &Line) {
-    let _ = writeln!(text, "## {}\n\n{}. Load by {}, {} s a repetition, profile {}, commit `{}`.\n", line.scenario, line.title, line.tool, line.seconds, line.profile, line.commit);
+    let quiet = if line.load_average > crate::run::QUIET {
+        format!(" **Not quiet: load average {:.1}.**", line.load_average)
+    } else {
+        String::new()
+    };
+    let _ = writeln!(
+        text,
+        "## {}\n\n{}. Load by {}, {} s a repetition, profile {}, commit `{}`.{quiet}\n",
+        line.scenario, line.title, line.tool, line.seconds, line.profile, line.commit
+    );
     let primary = line.shape.primary();
     let _ = writeln!(
         text,

@@ -64,7 +64,8 @@ pub fn ratios(lines: &[&Line]) -> Result<Option<String>, String> {
         for row in 0..count {
             let (_, rival, spread) = &bars[(count - 1 - row) as usize];
             let colour = COLOURS[rival % COLOURS.len()];
-            let mut bar = Rectangle::new([(0.0, row), (spread.median.min(highest), row + 1)], colour.mix(0.75).filled());
+            let mut bar =
+                Rectangle::new([(0.0, row), (spread.median.min(highest), row + 1)], colour.mix(0.75).filled());
             bar.set_margin(5, 5, 0, 0);
             chart.draw_series(std::iter::once(bar))?;
             let (_, top) = chart.backend_coord(&(0.0, row + 1));
@@ -130,8 +131,9 @@ pub fn latency(lines: &[&Line]) -> Result<Option<String>, String> {
                 .label(format!("{peer} {percentile}"))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
-        let labels = chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft);
-        labels.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.4)).draw()?;
+        let mut labels = chart.configure_series_labels();
+        labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8));
+        labels.border_style(BLACK.mix(0.4)).draw()?;
         Ok(())
     })?;
     Ok(Some(text))
@@ -179,8 +181,9 @@ pub fn history(lines: &[Line]) -> Result<Option<String>, String> {
                 .label(*scenario)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
         }
-        let labels = chart.configure_series_labels().position(SeriesLabelPosition::LowerLeft);
-        labels.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.4)).draw()?;
+        let mut labels = chart.configure_series_labels();
+        labels.position(SeriesLabelPosition::LowerLeft).background_style(WHITE.mix(0.8));
+        labels.border_style(BLACK.mix(0.4)).draw()?;
         Ok(())
     })?;
     Ok(Some(text))
