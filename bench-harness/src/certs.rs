@@ -50,6 +50,8 @@ pub fn server_config(folder: &Path, key: Key, resumption: Resumption) -> Result<
     if resumption == Resumption::SessionId {
         config.session_storage = rustls::server::ServerSessionMemoryCache::new(20_000);
     } else {
+        // Tickets only: a server that also remembers would resume clients that brought none.
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
     }
     Ok(Arc::new(config))

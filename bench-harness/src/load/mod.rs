@@ -5,6 +5,8 @@
 //! answers with a line), and the outcome at the end.
 
 mod generator;
+#[cfg(test)]
+mod generator_tests;
 mod h2load;
 mod response;
 mod wrk;

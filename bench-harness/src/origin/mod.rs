@@ -6,6 +6,7 @@ pub mod body;
 mod http;
 mod server;
 
+use std::io::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,26 @@ impl Ports {
     }
 }
 
-/// Serves until it is killed. `folder` holds the certificates and gets the log socket `log.sock`.
+/// Tells the ports on stdout and serves until it is killed. `folder` holds the certificates and gets the log socket
+/// `log.sock`.
 pub fn serve(folder: &Path) -> Result<(), String> {
-    server::Origin::bind(folder)?.run()
+    let (mut origin, ports) = server::Origin::bind(folder)?;
+    println!("{}", serde_json::to_string(&ports).map_err(|error| error.to_string())?);
+    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    origin.run()
+}
+
+/// An origin in a thread of the test that asks; it ends with the test process.
+#[cfg(test)]
+pub fn serve_in_thread() -> Ports {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let folder = crate::child::Folder::new().unwrap();
+        crate::certs::write_all(folder.path()).unwrap();
+        let (mut origin, ports) = server::Origin::bind(folder.path()).unwrap();
+        drop(folder);
+        sender.send(ports).unwrap();
+        origin.run().unwrap();
+    });
+    receiver.recv().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -62,8 +62,8 @@ const LISTENER_KEY: u64 = 1 << 33;
 const SCRATCH_BYTES: usize = 256 << 10;
 
 impl Origin {
-    /// Opens everything and prints the ports.
-    pub fn bind(folder: &Path) -> Result<Self, String> {
+    /// Opens everything; the ports are the kernel's choice.
+    pub fn bind(folder: &Path) -> Result<(Self, Ports), String> {
         let readable = |error: io::Error| format!("origin: {error}");
         let mut services = vec![Service::Http(None), Service::Echo, Service::Bulk];
         for key in [Key::Ec, Key::Rsa] {
@@ -73,10 +73,10 @@ impl Origin {
         }
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| error.to_string())?;
         let mut listeners = Vec::new();
-        let mut ports = Vec::new();
+        let mut numbers = Vec::new();
         for (index, service) in services.into_iter().enumerate() {
             let listener = listen().map_err(readable)?;
-            ports.push(listener.local_addr().map_err(readable)?.port());
+            numbers.push(listener.local_addr().map_err(readable)?.port());
             let key = epoll::EventData::new_u64(LISTENER_KEY | index as u64);
             epoll::add(&epoll, &listener, key, epoll::EventFlags::IN).map_err(|error| error.to_string())?;
             listeners.push((listener, service));
@@ -85,18 +85,16 @@ impl Origin {
         log.set_nonblocking(true).map_err(readable)?;
         let key = epoll::EventData::new_u64(LOG_KEY);
         epoll::add(&epoll, &log, key, epoll::EventFlags::IN).map_err(|error| error.to_string())?;
-        let told = Ports {
-            http: ports[0],
-            echo: ports[1],
-            bulk: ports[2],
-            tls_ec_ticket: ports[3],
-            tls_ec_id: ports[4],
-            tls_rsa_ticket: ports[5],
-            tls_rsa_id: ports[6],
+        let ports = Ports {
+            http: numbers[0],
+            echo: numbers[1],
+            bulk: numbers[2],
+            tls_ec_ticket: numbers[3],
+            tls_ec_id: numbers[4],
+            tls_rsa_ticket: numbers[5],
+            tls_rsa_id: numbers[6],
         };
-        println!("{}", serde_json::to_string(&told).map_err(|error| error.to_string())?);
-        io::stdout().flush().map_err(readable)?;
-        Ok(Self {
+        let origin = Self {
             epoll,
             listeners,
             log,
@@ -107,7 +105,8 @@ impl Origin {
             counters: Counters::default(),
             scratch: vec![0; SCRATCH_BYTES],
             filler: vec![0x5a; 1 << 20].into(),
-        })
+        };
+        Ok((origin, ports))
     }
 
     pub fn run(&mut self) -> Result<(), String> {
