@@ -1,5 +1,5 @@
 //! The live facts about the plan: server states, weights and addresses, paused frontends, limits of the process. Every
-//! change of a server's state goes through here, under the backend's lock, and returns what follows as [`Event`]s.
+//! change of a server's state goes through here, one at a time, and returns what follows as [`Event`]s.
 //! Workers notice by the backend's version. (BEHAVIOUR of HAProxy: manual 5.2, management guide 9.3 "set server".)
 
 use super::{
@@ -23,6 +23,8 @@ use std::sync::{
 #[derive(Debug)]
 pub struct Live {
     proxies: Box<[ProxyLive]>,
+    /// One change of state at a time: checks on a worker and the runtime API may meet. Never taken to read.
+    changing: Mutex<()>,
     pub process: ProcessLive,
 }
 
@@ -178,7 +180,7 @@ impl Live {
             };
             ProxyLive { name: p.name.clone(), log_health_checks: p.options.log_health_checks, frontend, backend }
         });
-        let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
+        let live = Live { proxies: proxies.collect(), changing: Mutex::default(), process: ProcessLive::default() };
         for (p, proxy) in live.proxies.iter().enumerate() {
             for (s, server) in proxy.backend.servers() {
                 // A server that tracks one in maintenance begins in maintenance.
@@ -438,6 +440,7 @@ impl Live {
 
     /// `set server b/s state …`, `disable server`, `enable server`, and an agent's `maint`, `drain`, `ready`.
     pub fn set_admin(&self, proxy: ProxyIndex, server: ServerIndex, state: AdminState, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             AdminState::Ready => {
                 let mut events = self.leave(proxy, server, admin::FORCED_MAINT, now);
@@ -474,6 +477,7 @@ impl Live {
         unresolved: bool,
         now: Millis,
     ) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match unresolved {
             true => self.enter(proxy, server, admin::RESOLUTION_MAINT, now),
             false => self.leave(proxy, server, admin::RESOLUTION_MAINT, now),
@@ -482,6 +486,7 @@ impl Live {
 
     /// Weight in units of 1, at most 256. Balancing must be dynamic, which the caller checked.
     pub fn set_weight(&self, proxy: ProxyIndex, server: ServerIndex, weight: u32, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(s) = self.server(proxy, server) else { return Vec::new() };
         let backend = self.backend(proxy);
         let before = backend.usable();
@@ -551,6 +556,7 @@ impl Live {
 
     /// Moves slow starts on; to be called about once a second for servers with `slowstart`. True while any goes on.
     pub fn tick(&self, proxy: ProxyIndex, now: Millis) -> bool {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let backend = self.backend(proxy);
         let mut going_on = false;
         for (_, s) in backend.servers().filter(|(_, s)| s.operation() == Operation::Starting) {
@@ -675,6 +681,7 @@ impl Live {
         now: Millis,
         decide: impl FnOnce(&ServerLive, &mut Detail, &dyn Fn(&Detail) -> String) -> Option<Next>,
     ) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = Vec::new();
         let Some(s) = self.server(proxy, server) else { return events };
         // `, reason: …`, unless a line of its own tells it.
