@@ -168,7 +168,10 @@ pub async fn assign(
         }
         let woken = before(&w.rt, deadline, woken_or_gone(client, settings.options.abortonclose != Some(false))).await;
         match woken {
-            Err(_) => return Err(Failure::QueueTimeout),
+            Err(_) => {
+                ex.queued_ns = w.rt.now().nanos;
+                return Err(Failure::QueueTimeout);
+            }
             Ok(true) => return Err(Failure::AbortedInQueue),
             Ok(false) => {}
         }

@@ -171,9 +171,6 @@ fn early(n: i64, cx: &Context<'_>, out: &mut Vec<u8>) {
     push_int(out, n);
 }
 
-fn quoted(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
-    write_text(Some(bytes), style, out);
-}
 
 fn offset(cx: &Context<'_>, wall_us: u64) -> i32 {
     cx.world.utc_offset(wall_us / 1_000_000)
