@@ -460,7 +460,9 @@ fn tracked(cx: &Loading<'_>, from: &Draft, target: &str, own: &str) -> Result<()
         return Err(format!("unable to find required server '{name}' for tracking."));
     };
     if std::ptr::eq(draft, from) && name == own {
-        return Err(format!("unable to track itself ({proxy}/{name})."));
+        return Err(format!(
+            "unable to track {proxy}/{name} as it belongs to a tracking chain looping back to {proxy}/{name}."
+        ));
     }
     if !server.check_enabled && !server.agent_enabled && server.server.track.is_none() {
         return Err(format!(
@@ -476,8 +478,14 @@ fn tracked(cx: &Loading<'_>, from: &Draft, target: &str, own: &str) -> Result<()
             Some((proxy, name)) => (proxy.to_owned(), name.to_owned()),
             None => (home.proxy.name.clone(), next.clone()),
         };
+        if proxy == from.proxy.name && name == own {
+            let (target, first) = (&seen[0].0, &seen[0].1);
+            return Err(format!(
+                "unable to track {target}/{first} as it belongs to a tracking chain looping back to {proxy}/{name}."
+            ));
+        }
         if seen.contains(&(proxy.clone(), name.clone())) {
-            return Err("unable to track: a loop was found in the tracking of servers.".to_owned());
+            break;
         }
         let Some(draft) = cx.proxies.iter().find(|p| p.proxy.has_backend && p.proxy.name == proxy) else { break };
         let Some(server) = draft.servers.iter().find(|s| s.server.name == name) else { break };

@@ -440,7 +440,7 @@ fn options(cx: &mut Loading<'_>, bind: &mut Bind, a: &Args<'_>, mut at: usize) -
     while !a.get(at).is_empty() {
         let word = a.get(at);
         let Some(option) = OPTIONS.iter().find(|o| o.name == word) else { return Err((at, Trouble::Unknown)) };
-        if cx.options.refuse_unserved && unserved::reason("bind", word).is_some() {
+        if cx.options.refuse_unserved && unserved::reason_of("bind", word, a.get(at + 1)).is_some() {
             return Err((at, Trouble::Whole(absent::text(word))));
         }
         let bad = if option.words == 0 { at } else { at + 1 };

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::{
         diagnostic::{Severity, suggest},
+        unit,
         section::{
             Loading, Section,
             draft::{Draft, ServerDraft},
@@ -81,7 +82,7 @@ pub static OPTIONS: &[ServerOption] = &[
     o("check", 0, set!(check_enabled = true)),
     o("no-check", 0, set!(check_enabled = false)),
     o("inter", 1, |s, cx, a| {
-        let ms = interval(s, a, "inter", "inter")?;
+        let ms = interval(s, cx, a, "inter", "inter")?;
         if ms < 100 && !a.get(1).is_empty() && a.get(1).bytes().all(|b| b.is_ascii_digit()) {
             let (name, word) = (&s.server.name, a.get(1));
             let text = format!(
@@ -93,12 +94,12 @@ pub static OPTIONS: &[ServerOption] = &[
         s.check.inter_ms = ms;
         Ok(1)
     }),
-    o("fastinter", 1, |s, _, a| {
-        s.check.fastinter_ms = Some(interval(s, a, "fastinter", "fastinter")?);
+    o("fastinter", 1, |s, cx, a| {
+        s.check.fastinter_ms = Some(interval(s, cx, a, "fastinter", "fastinter")?);
         Ok(1)
     }),
-    o("downinter", 1, |s, _, a| {
-        s.check.downinter_ms = Some(interval(s, a, "downinter", "downinter")?);
+    o("downinter", 1, |s, cx, a| {
+        s.check.downinter_ms = Some(interval(s, cx, a, "downinter", "downinter")?);
         Ok(1)
     }),
     o("rise", 1, |s, _, a| {
@@ -147,8 +148,8 @@ pub static OPTIONS: &[ServerOption] = &[
         s.agent.port = atol(&word(a, "'agent-port' expects a port number as argument.")?) as u16;
         Ok(1)
     }),
-    o("agent-inter", 1, |s, _, a| {
-        s.agent.inter_ms = interval(s, a, "agent-inter", "agent-inter")?;
+    o("agent-inter", 1, |s, cx, a| {
+        s.agent.inter_ms = interval(s, cx, a, "agent-inter", "agent-inter")?;
         s.agent_inter_written = true;
         Ok(1)
     }),
@@ -579,9 +580,21 @@ fn positive(a: &Args<'_>, missing: &str, wrong: &str) -> Result<u32, String> {
     }
 }
 
-fn interval(s: &ServerDraft, a: &Args<'_>, name: &str, shown: &str) -> Result<u64, String> {
+fn interval(
+    s: &ServerDraft,
+    cx: &mut Loading<'_>,
+    a: &Args<'_>,
+    name: &str,
+    shown: &str,
+) -> Result<u64, String> {
     let value = word(a, &format!("'{name}' expects a delay as argument."))?;
     let server = &s.server.name;
+    if let Ok(time) = unit::time(&value, unit::Unit::Milliseconds)
+        && let Some(text) = time.warning(&value)
+    {
+        warn(cx, a, 1, s, &text);
+        return Ok(time.value);
+    }
     match time_ms(&value, Bare::Ms) {
         Ok(0) => Err(format!("invalid value 0 for argument '{shown}' of server {server}.")),
         Ok(ms) => Ok(ms),
@@ -678,7 +691,7 @@ fn options(
         let Some(option) = OPTIONS.iter().find(|o| o.name == word) else {
             return Err(a.own(at, unknown(a, at, place, with_address)));
         };
-        if cx.options.refuse_unserved && unserved::reason("server", word).is_some() {
+        if cx.options.refuse_unserved && unserved::reason_of("server", word, a.get(at + 1)).is_some() {
             return Err(a.own(at, format!("[{}] : {place}{}", a.line.origin, absent::text(word))));
         }
         let bad = if option.words == 0 { at } else { at + 1 };
