@@ -147,7 +147,10 @@ fn references(cx: &mut Loading<'_>, index: usize) {
             ReferenceKind::Frontend => by(&|p| p.proxy.has_frontend).map(|i| (i, 0)),
             ReferenceKind::Backend => by(&|p| p.proxy.has_backend).map(|i| (i, 0)),
             ReferenceKind::Table => by(&|p| p.proxy.backend.stick_table.is_some()).map(|i| (i, 0)).or_else(|| {
-                cx.peers.iter().position(|p| p.tables.iter().any(|t| t.name == name)).map(|i| (cx.proxies.len() + i, 0))
+                cx.peers
+                    .iter()
+                    .position(|p| p.tables.iter().any(|t| t.name == name))
+                    .map(|i| (cx.proxies.len() + i, 0))
             }),
             ReferenceKind::Server => server_of(cx, &own, name),
             ReferenceKind::Userlist => match lists.get(name) {
@@ -390,8 +393,11 @@ fn error_files(cx: &mut Loading<'_>, index: usize) {
     for (origin, name, statuses) in cx.proxies[index].errorfiles_sections.clone() {
         let Some(section) = cx.http_errors.iter().find(|e| e.name == name) else {
             let draft = &cx.proxies[index];
-            let text =
-                format!("{} '{}': unknown http-errors section '{name}' (at {origin}).", draft.proxy.kind(), draft.proxy.name);
+            let text = format!(
+                "{} '{}': unknown http-errors section '{name}' (at {origin}).",
+                draft.proxy.kind(),
+                draft.proxy.name
+            );
             cx.diagnostics.say(Severity::Alert, Some(&origin), text);
             continue;
         };
@@ -526,8 +532,9 @@ fn checks(cx: &mut Loading<'_>, index: usize) {
     } else {
         for (written, word) in [(command, "command"), (path, "path")] {
             if written {
-                let text =
-                    format!("'external-check {word}' will be ignored for {title} (requires 'option external-check').");
+                let text = format!(
+                    "'external-check {word}' will be ignored for {title} (requires 'option external-check')."
+                );
                 say(cx, index, Severity::Warning, text);
             }
         }
@@ -560,7 +567,8 @@ fn use_servers(cx: &mut Loading<'_>, index: usize) {
     let mut found = Vec::new();
     for (origin, name) in &draft.use_servers {
         if !name.contains("%[") && !draft.servers.iter().any(|s| s.server.name == *name) {
-            let text = format!("{} : unable to find server '{name}' referenced in a 'use-server' rule.", draft.title());
+            let text =
+                format!("{} : unable to find server '{name}' referenced in a 'use-server' rule.", draft.title());
             found.push((origin.clone(), text));
         }
     }
@@ -602,10 +610,8 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
     let mut warn = Vec::new();
     if !http {
         use crate::model::backend::Balance;
-        if matches!(
-            draft.proxy.backend.balance,
-            Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Hdr { .. }
-        ) && draft.proxy.has_backend
+        if matches!(draft.proxy.backend.balance, Balance::Uri { .. } | Balance::UrlParam { .. } | Balance::Hdr { .. })
+            && draft.proxy.has_backend
         {
             draft.proxy.backend.balance = Balance::Roundrobin;
             warn.push(format!(
@@ -674,9 +680,8 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
     }
     if draft.proxy.has_frontend && draft.proxy.log.targets.is_empty() {
         // Said only where the section itself chose a format.
-        let own = |o: &crate::base::origin::Origin| {
-            o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line
-        };
+        let own =
+            |o: &crate::base::origin::Origin| o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line;
         let line = draft.log_option.as_ref().is_some_and(|(o, _)| own(o));
         if line || draft.format_origins.get("log-format-sd").is_some_and(own) {
             warn.push(format!("log format ignored for {title} since it has no log address."));
@@ -836,7 +841,8 @@ fn userlists(cx: &mut Loading<'_>) {
 fn resolvers(cx: &mut Loading<'_>) {
     for resolvers in &cx.resolvers {
         if resolvers.nameservers.is_empty() && !resolvers.parse_resolv_conf {
-            let text = format!("resolvers '{}' [{}] has no nameservers configured!", resolvers.name, resolvers.origin);
+            let text =
+                format!("resolvers '{}' [{}] has no nameservers configured!", resolvers.name, resolvers.origin);
             cx.diagnostics.say(Severity::Warning, Some(&resolvers.origin), text);
         }
     }

@@ -216,7 +216,10 @@ pub enum UseSrc {
     Client,
     ClientIp,
     /// `hdr_ip(name[,occurrence])`.
-    HdrIp { name: String, occurrence: i32 },
+    HdrIp {
+        name: String,
+        occurrence: i32,
+    },
 }
 
 /// `send-proxy`, `send-proxy-v2` and its options.

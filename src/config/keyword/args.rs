@@ -67,9 +67,7 @@ impl<'a> Args<'a> {
     pub fn at_most_of(&self, max: usize, keyword: &str) -> Result<(), Fault> {
         match self.get(max + 1) {
             "" => Ok(()),
-            extra => {
-                Err(self.fault(max + 1, format!("'{keyword}' cannot handle unexpected argument '{extra}'.")))
-            }
+            extra => Err(self.fault(max + 1, format!("'{keyword}' cannot handle unexpected argument '{extra}'."))),
         }
     }
 

@@ -7,10 +7,7 @@ use super::{
     unserved,
 };
 use crate::{
-    config::{
-        diagnostic::suggest,
-        section::Loading,
-    },
+    config::{diagnostic::suggest, section::Loading},
     model::{
         bind::{Bind, Level, Proto, SeverityOutput},
         tls::{CertificateSource, IgnoreErrors, Verify, Version},
@@ -201,9 +198,7 @@ pub static OPTIONS: &[BindOption] = &[
     }),
     o("process", 1, |_, _, a| {
         let word = a.get(1);
-        Err(format!(
-            "\u{1}'process {word}' on 'bind' lines is not supported anymore, please use 'thread' instead."
-        ))
+        Err(format!("\u{1}'process {word}' on 'bind' lines is not supported anymore, please use 'thread' instead."))
     }),
     o("shards", 1, |b, _, a| {
         let word = a.get(1);
@@ -461,8 +456,7 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(1, text));
     }
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses = address::listen(word, cx.environment)
-        .map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
+    bind.addresses = address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
     prefix_unix(cx, &mut bind);
     let section = cx.draft().section;
     let place = format!("'bind {word}' in section '{section}'");
@@ -521,8 +515,8 @@ fn unknown(place: &str, word: &str) -> String {
 pub fn stats_socket(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
     let word = a.get(2);
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses = address::listen(word, cx.environment)
-        .map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
+    bind.addresses =
+        address::listen(word, cx.environment).map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
     prefix_unix(cx, &mut bind);
     options(cx, &mut bind, a, 3).map_err(|(at, trouble)| match trouble {
         Trouble::Unknown if absent::bind_option(a.get(at)) => {

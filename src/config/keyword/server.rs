@@ -10,17 +10,15 @@ use super::{
 use crate::{
     config::{
         diagnostic::{Severity, suggest},
-        unit,
         section::{
             Loading, Section,
             draft::{Draft, ServerDraft},
             forbidden_character,
         },
+        unit,
     },
     model::{
-        server::{
-            HashKey, InitAddr, InitState, Observe, OnError, ResolvePrefer, SendProxy, Server, WebSocketProto,
-        },
+        server::{HashKey, InitAddr, InitState, Observe, OnError, ResolvePrefer, SendProxy, Server, WebSocketProto},
         tls::{ServerVerify, TrustedCa, Version, Versions},
     },
 };
@@ -117,8 +115,7 @@ pub static OPTIONS: &[ServerOption] = &[
     }),
     o("addr", 1, |s, cx, a| {
         let host = word(a, "'addr' expects <ipv4|ipv6> as argument.")?;
-        let (found, port) =
-            address::check(&host, cx.environment).map_err(|text| format!("'addr' : {text}"))?;
+        let (found, port) = address::check(&host, cx.environment).map_err(|text| format!("'addr' : {text}"))?;
         s.check.address = Some(found);
         s.check.port = port.or(s.check.port);
         Ok(1)
@@ -136,8 +133,8 @@ pub static OPTIONS: &[ServerOption] = &[
     o("check-send-proxy", 0, set!(check.send_proxy = true)),
     o("no-check-send-proxy", 0, set!(check.send_proxy = false)),
     o("check-proto", 1, |s, _, a| {
-        s.check.proto = proto(&word(a, "'check-proto' : missing value.")?)
-            .map_err(|text| format!("'check-proto' : {text}."))?;
+        s.check.proto =
+            proto(&word(a, "'check-proto' : missing value.")?).map_err(|text| format!("'check-proto' : {text}."))?;
         Ok(1)
     }),
     o("check-reuse-pool", 0, set!(check.reuse_pool = true)),
@@ -156,8 +153,8 @@ pub static OPTIONS: &[ServerOption] = &[
     o("agent-addr", 1, |s, cx, a| {
         let host = word(a, "'agent-addr' expects an address as argument.")?;
         let found = address::check(&host, cx.environment);
-        let (found, _) = found
-            .map_err(|_| format!("parsing agent-addr failed. Check if '{host}' is correct address."))?;
+        let (found, _) =
+            found.map_err(|_| format!("parsing agent-addr failed. Check if '{host}' is correct address."))?;
         s.agent.address = Some(found);
         Ok(1)
     }),
@@ -372,8 +369,7 @@ pub static OPTIONS: &[ServerOption] = &[
         Err(_) => Err("'tcp-ut' : expects a positive delay in milliseconds".to_owned()),
     }),
     o("proto", 1, |s, _, a| {
-        s.server.proto =
-            proto(&word(a, "'proto' : missing value")?).map_err(|text| format!("'proto' : {text}"))?;
+        s.server.proto = proto(&word(a, "'proto' : missing value")?).map_err(|text| format!("'proto' : {text}"))?;
         Ok(1)
     }),
     o("ws", 1, |s, _, a| {
@@ -580,13 +576,7 @@ fn positive(a: &Args<'_>, missing: &str, wrong: &str) -> Result<u32, String> {
     }
 }
 
-fn interval(
-    s: &ServerDraft,
-    cx: &mut Loading<'_>,
-    a: &Args<'_>,
-    name: &str,
-    shown: &str,
-) -> Result<u64, String> {
+fn interval(s: &ServerDraft, cx: &mut Loading<'_>, a: &Args<'_>, name: &str, shown: &str) -> Result<u64, String> {
     let value = word(a, &format!("'{name}' expects a delay as argument."))?;
     let server = &s.server.name;
     if let Ok(time) = unit::time(&value, unit::Unit::Milliseconds)
@@ -768,8 +758,8 @@ pub fn peer(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<ServerDraft, Fault> {
     draft.server.origin = origin.clone();
     name.clone_into(&mut draft.server.name);
     let place = format!("'server (null)/{name}' : ");
-    let found = address::server(a.get(2), cx.environment)
-        .map_err(|text| a.own(2, format!("[{origin}] : {place}{text}")))?;
+    let found =
+        address::server(a.get(2), cx.environment).map_err(|text| a.own(2, format!("[{origin}] : {place}{text}")))?;
     if found.port_map.is_some() {
         let text = format!("[{origin}] : {place}missing port specification in '{}'", a.get(2));
         return Err(a.own(2, text));
@@ -840,9 +830,8 @@ fn finish(cx: &mut Loading<'_>, a: &Args<'_>, s: &ServerDraft, place: &str) -> R
     if s.agent_enabled && s.agent.port == 0 {
         let at = (0..a.len()).find(|&i| a.get(i) == "agent-check").unwrap_or(0);
         let name = &s.server.name;
-        let text = format!(
-            "[{origin}] : {place}server {name} does not have agent port. Agent check has been disabled."
-        );
+        let text =
+            format!("[{origin}] : {place}server {name} does not have agent port. Agent check has been disabled.");
         return Err(a.own(at, text));
     }
     let _ = cx;

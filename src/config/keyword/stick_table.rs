@@ -207,7 +207,9 @@ fn store(a: &Args<'_>, at: usize, keyword: &str, list: &mut Vec<StoredData>) -> 
         }
         list.push(stored);
     }
-    for (array, single) in [("gpc", ["gpc0", "gpc1"]), ("gpc_rate", ["gpc0_rate", "gpc1_rate"]), ("gpt", ["gpt0", "gpt0"])] {
+    for (array, single) in
+        [("gpc", ["gpc0", "gpc1"]), ("gpc_rate", ["gpc0_rate", "gpc1_rate"]), ("gpt", ["gpt0", "gpt0"])]
+    {
         if list.iter().any(|d| d.name == array) && list.iter().any(|d| single.contains(&d.name)) {
             let shown = match array {
                 "gpc" => "gpc[0/1]",

@@ -10,7 +10,10 @@ use crate::{
         server::{CheckSettings, Server},
     },
 };
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Debug)]
 pub struct Draft {

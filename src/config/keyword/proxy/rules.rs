@@ -128,9 +128,8 @@ fn http(cx: &mut Loading<'_>, a: &Args<'_>, phase: Phase) -> Result<(), Fault> {
     http_rules(cx, family);
     let after_final = cx.draft().final_rules.contains(family);
     if after_final && !cx.replaying {
-        let text = format!(
-            "previous '{family}' action is final and has no condition attached, further entries are NOOP."
-        );
+        let text =
+            format!("previous '{family}' action is final and has no condition attached, further entries are NOOP.");
         cx.warn_tight(a, 0, text);
     }
     rule(cx, a, 1, phase)?;
@@ -190,8 +189,9 @@ fn tcp_request(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             rule(cx, a, 2, Phase::TcpRequestSession)
         }
         other => {
-            let text =
-                format!("'tcp-request' expects 'inspect-delay', 'connection', or 'content' in {title} (got '{other}')");
+            let text = format!(
+                "'tcp-request' expects 'inspect-delay', 'connection', or 'content' in {title} (got '{other}')"
+            );
             Err(a.fault(1, text))
         }
     }

@@ -72,13 +72,8 @@ fn stick(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         rules.stick.push((compiled, condition));
         Ok(())
     })?;
-    let rule = StickRule {
-        origin: a.origin(),
-        kind,
-        expression: vec![word.to_owned()],
-        table,
-        condition: a.strings(at),
-    };
+    let rule =
+        StickRule { origin: a.origin(), kind, expression: vec![word.to_owned()], table, condition: a.strings(at) };
     cx.draft().proxy.backend.stick_rules.push(rule);
     Ok(())
 }
