@@ -36,9 +36,17 @@ pub fn enter(moment: Moment) {
     MOMENT.with_borrow_mut(|m| *m = moment);
 }
 
-/// What the callbacks left; references are dropped.
+/// What the callbacks left; references are dropped. The time stays: tickets that come later are dated by it.
 pub fn leave() -> Moment {
-    MOMENT.with_borrow_mut(std::mem::take)
+    MOMENT.with_borrow_mut(|m| {
+        let next = Moment { now_s: m.now_s, ..Moment::default() };
+        std::mem::replace(m, next)
+    })
+}
+
+/// Sets the time alone, for messages after the handshake.
+pub fn set_time(now_s: u64) {
+    MOMENT.with_borrow_mut(|m| m.now_s = now_s);
 }
 
 /// Reads or notes something within a callback.

@@ -105,7 +105,8 @@ impl Session {
         Session::new(Stage::Hello(chooser), sizes, Facts::default())
     }
 
-    /// The client side: appends the ClientHello to `out`. `sni` is the name sent and checked; `None` sends none.
+    /// The client side: appends the ClientHello to `out`. `sni` is the name sent and verified; an address is verified only;
+    /// `None` (or an empty name) does neither. Errs if it is no name at all.
     pub fn client(
         context: Arc<ClientContext>,
         sni: Option<&str>,
@@ -113,16 +114,25 @@ impl Session {
         now_s: u64,
         out: &mut Vec<u8>,
     ) -> Result<Session, TlsError> {
-        // Names that are no DNS names (addresses) are not sent, as RFC 6066 §3 wants.
-        let name = sni.and_then(|n| ServerName::try_from(n.to_owned()).ok());
-        let sent = name.is_some().then(|| sni.unwrap_or_default().into());
-        // The library wants a name for its session cache; an address is never sent as SNI (RFC 6066 §3).
-        let name = name.unwrap_or(ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()));
+        let name = match sni.filter(|n| !n.is_empty()) {
+            // What cannot be a name must not pass as "no name to verify".
+            Some(name) => ServerName::try_from(name.to_owned())
+                .map_err(|_| TlsError::Library(format!("'{name}' is no server name")))?,
+            // The library wants a name for its session cache; an address is never sent as SNI (RFC 6066 §3).
+            None => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        };
+        let sent = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().into()),
+            _ => None,
+        };
+        // The ClientHello is made here, with the age of the ticket that it offers.
+        moment::set_time(now_s);
         let connection = UnbufferedClientConnection::new(context.config(), name).map_err(library_error)?;
         let facts = Facts { sni: sent, ..Facts::default() };
+        let start = out.len();
         let mut session = Session::new(Stage::Client(Box::new(connection)), sizes, facts);
         session.handshake(now_s, &mut [], out, &mut Fed::default())?;
-        if let Some(random) = out.get(11..43) {
+        if let Some(random) = out.get(start + 11..start + 43) {
             session.facts.client_random.copy_from_slice(random);
         }
         Ok(session)
@@ -156,6 +166,7 @@ impl Session {
     /// Takes received bytes, whatever their cut. Handshake messages, tickets and alerts to send are appended to `out`,
     /// also when this errs. `now_s` is in seconds since 1970.
     pub fn feed(&mut self, now_s: u64, incoming: &mut [u8], out: &mut Vec<u8>) -> Result<Fed, TlsError> {
+        moment::set_time(now_s);
         let mut fed = Fed::default();
         let result = self.feed_inner(now_s, incoming, out, &mut fed);
         if self.carry.is_empty() {

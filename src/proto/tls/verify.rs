@@ -286,11 +286,14 @@ impl ServerVerifier {
             Err(error) => trust.judge(error, &self.provider, end_entity, intermediates, false, now)?,
         }
         let sent = match server_name {
-            ServerName::DnsName(name) => Some(name.as_ref()),
+            ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
+            ServerName::IpAddress(ip) => {
+                Some(std::net::IpAddr::from(*ip)).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string())
+            }
             _ => None,
         };
         // HAProxy 3.4 manual 5.2, "verifyhost": it counts when no SNI was sent.
-        let Some(wanted) = sent.or(self.verifyhost.as_deref()) else { return Ok(()) };
+        let Some(wanted) = sent.as_deref().or(self.verifyhost.as_deref()) else { return Ok(()) };
         let matches = Certificate::parse(end_entity).is_some_and(|c| c.matches_host(wanted));
         match matches {
             true => Ok(()),

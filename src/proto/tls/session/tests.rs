@@ -404,6 +404,11 @@ fn servers_are_verified_by_name() {
     let refused = connect(&setup.line(), &setup.client("x"), "other.example", 1 << 20).err().unwrap();
     // The client errs first; the server hears of it.
     assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)));
+    let refused = connect(&setup.line(), &setup.client("x"), "10.0.0.1", 1 << 20).err().unwrap();
+    assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)), "addresses are verified too");
+    let refused = connect(&setup.line(), &setup.client("x"), "no name", 1 << 20).err().unwrap();
+    assert!(matches!(refused, ("client", TlsError::Library(_))));
+    assert!(connect(&setup.line(), &setup.client("x"), "", 1 << 20).is_ok(), "nothing to verify");
 }
 
 #[test]
@@ -526,4 +531,21 @@ fn resumed_sessions_keep_the_client_certificate_and_its_verdict() {
             assert_eq!((facts.peer_chain.len(), facts.verify.result, facts.verify.presented), (1, 10, true));
         }
     }
+}
+
+#[test]
+fn tickets_received_are_dated_by_the_loop() {
+    let setup = Setup { tickets: Some(TicketKeys::random(300)), ..Setup::new(Version::Tlsv13) };
+    let (line, client) = (setup.line(), setup.client("x"));
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    // A ticket that has outlived its lifetime is not offered.
+    let mut hello = Vec::new();
+    Session::client(client.clone(), Some("www.example"), RecordSizes::default(), NOW + 301, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(!peeked.parse().unwrap().has_psk);
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    let mut hello = Vec::new();
+    Session::client(client, Some("www.example"), RecordSizes::default(), NOW + 299, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(peeked.parse().unwrap().has_psk);
 }
