@@ -78,7 +78,7 @@ fn catalogues_name_each_keyword_once_and_absent_names_are_not_in_them() {
             absent::OPTIONS,
         ),
         (bind::OPTIONS.iter().map(|o| o.name).collect(), absent::BIND_OPTIONS),
-        (server::OPTIONS.iter().map(|o| o.name).collect(), absent::SERVER_OPTIONS),
+        (server::rows().map(|o| o.name).collect(), absent::SERVER_OPTIONS),
     ];
     for (names, lacking) in families {
         for (at, name) in names.iter().enumerate() {
@@ -99,7 +99,7 @@ fn unserved_names_are_in_a_catalogue() {
                 proxy::SWITCHES.iter().any(|s| s.name == word) || proxy::WORDED.iter().any(|w| w.name == word)
             }
             "bind" => bind::OPTIONS.iter().any(|o| o.name == word),
-            "server" => server::OPTIONS.iter().any(|o| o.name == word),
+            "server" => server::rows().any(|o| o.name == word),
             _ => true,
         };
         assert!(known, "{kind} {name}");
