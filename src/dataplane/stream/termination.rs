@@ -80,6 +80,7 @@ impl Failure {
         match self {
             BadRequest(e) => Answer::RawPage(e.status()),
             RequestTimeout => Answer::RawPage(408),
+            RequestAborted => Answer::RawPage(400),
             BadBody(_) => Answer::Page(400),
             BodyTimeout => Answer::Page(408),
             BodyAborted => Answer::Page(400),
@@ -89,7 +90,7 @@ impl Failure {
             ResponseTimeout => Answer::Page(504),
             ConnectResource | Rewrite | Internal => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
-            Rejected | RequestAborted | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
+            Rejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
         }
     }
@@ -116,7 +117,7 @@ impl Failure {
             ResponseTimeout => b"sH",
             AbortedInResponse => b"CH",
             BodyTimeout => b"cD",
-            BodyAborted => b"CD",
+            BodyAborted => b"CH",
             BadBody(_) => b"PD",
             ServerAborted => b"SD",
             BadResponseBody(_) => b"PD",

@@ -35,8 +35,8 @@ pub fn write_text(text: Option<&[u8]>, style: Style, out: &mut Vec<u8>) {
 /// What stands for a value that is not there.
 pub fn write_absent(style: Style, out: &mut Vec<u8>) {
     match (style.usage, style.quote) {
-        (Usage::Log | Usage::StructuredData, _) => out.push(b'-'),
-        (Usage::Value, true) => out.extend_from_slice(b"\"\""),
+        (Usage::Log | Usage::StructuredData, false) => out.push(b'-'),
+        (_, true) => out.extend_from_slice(b"\"\""),
         (Usage::Value, false) => {}
     }
 }

@@ -156,8 +156,9 @@ impl Tag {
             Tag::TlsVersion => {
                 write_text(session.tls.as_ref().map(|t| t.protocol.as_bytes()).filter(|c| !c.is_empty()), style, out)
             }
-            Tag::Termination => quoted(&stream.termination, style, out),
-            Tag::TerminationShort => quoted(&stream.termination[..2], style, out),
+            // Never quoted, as HAProxy writes them.
+            Tag::Termination => out.extend_from_slice(&stream.termination),
+            Tag::TerminationShort => out.extend_from_slice(&stream.termination[..2]),
         }
     }
 }

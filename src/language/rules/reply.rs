@@ -174,6 +174,12 @@ impl ReplyFormat {
                 format.write(cx, &mut reply.body);
             }
         }
+        let mut value = cx.buf();
+        for (name, format) in &self.headers {
+            value.clear();
+            format.write(cx, &mut value);
+            reply.head.append(name, &value);
+        }
         if reply.source == Source::Built {
             let mut length = cx.buf();
             crate::language::sample::cast::push_int(&mut length, reply.body.len() as i64);
@@ -181,12 +187,6 @@ impl ReplyFormat {
             if let Some(kind) = self.content_type.as_ref().filter(|_| !reply.body.is_empty()) {
                 reply.head.append(b"content-type", kind.as_bytes());
             }
-        }
-        let mut value = cx.buf();
-        for (name, format) in &self.headers {
-            value.clear();
-            format.write(cx, &mut value);
-            reply.head.append(name, &value);
         }
         reply
     }
