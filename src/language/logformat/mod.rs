@@ -36,8 +36,17 @@ pub enum Usage {
     Log,
     /// RFC 5424 structured data: quotes and brackets are escaped.
     StructuredData,
-    /// Header values, paths, bodies.
+    /// Bodies, variables, names.
     Value,
+    /// Header values and request lines: control characters but TAB become `%XX`.
+    Header,
+}
+
+impl Usage {
+    /// Whether absent values are marked and what could break a log line is masked.
+    pub fn is_log(self) -> bool {
+        matches!(self, Usage::Log | Usage::StructuredData)
+    }
 }
 
 /// A compiled format.
@@ -66,7 +75,7 @@ impl LogFormat {
             match step {
                 Step::Text(text) => out.extend_from_slice(text),
                 Step::Separator => {
-                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && self.usage == Usage::Value) {
+                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && !self.usage.is_log()) {
                         out.push(b' ');
                     }
                 }

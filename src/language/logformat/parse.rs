@@ -42,7 +42,7 @@ impl Reader<'_> {
     fn step(&mut self, p: &mut Parse<'_>) -> Result<(), String> {
         let byte = self.text.as_bytes()[self.at];
         match byte {
-            b' ' if self.style.usage != Usage::Value => {
+            b' ' if self.style.usage.is_log() => {
                 self.flush();
                 if !matches!(self.steps.last(), Some(Step::Separator)) {
                     self.steps.push(Step::Separator);

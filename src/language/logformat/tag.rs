@@ -23,6 +23,7 @@ macro_rules! tags {
             }
 
             /// Every tag's name.
+            #[cfg(test)]
             pub const NAMES: &'static [&'static str] = &[$($name),*];
         }
     };

@@ -359,16 +359,11 @@ fn short_v4(text: &str) -> Option<Ipv4Addr> {
     (count >= 1).then(|| Ipv4Addr::from(octets))
 }
 
-/// `5`, `1:5`, `:5`, `5:`; versions as `3.1` count 65536 a major step.
+/// `5`, `1:5`, `:5`, `5:`.
 pub fn parse_range(text: &[u8]) -> Result<(i64, i64), String> {
     let shown = || String::from_utf8_lossy(text).into_owned();
     let word = std::str::from_utf8(text).map_err(|_| format!("'{}' is not a number", shown()))?;
     let number = |w: &str| -> Result<i64, String> {
-        if let Some((major, minor)) = w.split_once('.')
-            && let (Ok(major), Ok(minor)) = (major.parse::<i64>(), minor.parse::<i64>())
-        {
-            return Ok((major << 16) + minor);
-        }
         w.parse().map_err(|_| format!("'{}' is not a number", shown()))
     };
     let (low, high) = match word.split_once(':') {

@@ -2,6 +2,7 @@
 //! evaluation resumes at its rule.
 
 pub mod action;
+pub mod capture;
 pub mod redirect;
 pub mod reply;
 pub mod switching;

@@ -56,7 +56,7 @@ impl Redirect {
                     let text = w.expect(&missing())?;
                     // A lone `/` prefix would double the path's own.
                     let text = if kind == Kind::Prefix && text == "/" { "" } else { text };
-                    let format = LogFormat::parse(text, Usage::Value, p).map_err(|e| Error::new(index, e))?;
+                    let format = LogFormat::parse(text, Usage::Header, p).map_err(|e| Error::new(index, e))?;
                     target = Some((kind, format));
                 }
                 "code" => {
@@ -78,7 +78,7 @@ impl Redirect {
                 "set-cookie-fmt" => {
                     let index = w.index();
                     let text = w.expect(&missing())?;
-                    let format = LogFormat::parse(text, Usage::Value, p).map_err(|e| Error::new(index, e))?;
+                    let format = LogFormat::parse(text, Usage::Header, p).map_err(|e| Error::new(index, e))?;
                     redirect.1 = Some(Cookie::Format(format));
                 }
                 "clear-cookie" => redirect.1 = Some(Cookie::Text(clear_cookie(w.expect(&missing())?))),

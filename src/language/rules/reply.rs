@@ -97,7 +97,7 @@ impl ReplyFormat {
                     let (Some(name), Some(value)) = (name, value) else {
                         return Err(Error::new(at, "'hdr' expects <name> and <value> as arguments"));
                     };
-                    let format = LogFormat::parse(value, Usage::Value, p).map_err(|e| w.error(e))?;
+                    let format = LogFormat::parse(value, Usage::Header, p).map_err(|e| w.error(e))?;
                     w.next();
                     reply.headers.push((name.as_bytes().into(), format));
                 }
@@ -137,7 +137,7 @@ impl ReplyFormat {
         let read = |p: &Parse<'_>| {
             p.files
                 .read(value)
-                .map_err(|e| Error::new(index, format!("error opening file '{value}' : {e}")))
+                .map_err(|_| Error::new(index, format!("error opening file '{value}'")))
         };
         let format = |text: &str, p: &mut Parse<'_>| {
             LogFormat::parse(text, Usage::Value, p).map(Body::Format).map_err(|e| Error::new(index, e))

@@ -101,9 +101,10 @@ impl Redirects {
         let redirect = Redirect::parse(&mut w, p).map_err(|e| e.within(&place).ended())?;
         let condition = match w.is_empty() {
             true => None,
-            false => Some(Condition::parse(&mut w, p).map_err(|e| {
-                e.within(&format!("{place}error in condition: ")).ended()
-            })?),
+            false => Some(
+                Condition::parse(&mut w, p)
+                    .map_err(|e| e.within("error detected while parsing a 'redirect' condition : ").ended())?,
+            ),
         };
         self.rules.push((redirect, condition));
         Ok(())
@@ -129,7 +130,7 @@ impl Gate {
             return Err(w.error(format!("'{keyword}' requires either 'if' or 'unless' followed by a condition.")));
         }
         let condition = Condition::parse(w, p).map_err(|e| {
-            e.within(&format!("error detected while parsing a '{keyword}' rule : ")).ended()
+            e.within(&format!("error detected while parsing a '{keyword}' condition : ")).ended()
         })?;
         self.conditions.push(condition);
         Ok(())

@@ -1,6 +1,6 @@
 //! Actions on header fields: `add-header`, `set-header`, `del-header`, `replace-header`, `replace-value`.
 
-use super::{Action, At, HTTP, Run, format, row, with_text};
+use super::{Action, At, HTTP, Run, head_format, row, with_text};
 use crate::language::context::Context;
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::pattern::{Entries, Method, PatternSet};
@@ -30,7 +30,7 @@ fn two<'w>(w: &mut Words<'w>) -> Result<&'w str, Error> {
 
 fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let name = Box::<[u8]>::from(two(w)?.as_bytes());
-    let value = format(w, TWO, p)?;
+    let value = head_format(w, TWO, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
@@ -44,7 +44,7 @@ fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> 
 
 fn set(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let name = Box::<[u8]>::from(two(w)?.as_bytes());
-    let value = format(w, TWO, p)?;
+    let value = head_format(w, TWO, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
@@ -67,7 +67,7 @@ fn del(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> 
         let wanted = w.next().unwrap_or_default();
         method = match Method::parse(wanted) {
             Some(m @ (Method::Str | Method::Beg | Method::End | Method::Sub | Method::Reg)) => m,
-            _ => return Err(w.error_before("-m flag only supports 'str', 'beg', 'end', 'sub' and 'reg'")),
+            _ => return Err(w.error_before(format!("-m with unsupported matching method '{wanted}'"))),
         };
     }
     if method == Method::Str {
@@ -110,7 +110,7 @@ impl Replace {
         let name = w.expect(THREE)?.as_bytes().into();
         let index = w.index();
         let regex = Regex::new(w.expect(THREE)?, false).map_err(|e| Error::new(index, e))?;
-        let with = format(w, THREE, p)?;
+        let with = head_format(w, THREE, p)?;
         Ok(Replace { name, regex, with })
     }
 

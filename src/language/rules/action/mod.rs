@@ -3,8 +3,14 @@
 
 mod flow;
 mod header;
+mod normalize;
+mod patterns;
+mod session;
+mod track;
 mod uri;
 mod variable;
+
+pub use variable::SetIf;
 
 use super::{Flow, Phase};
 use crate::language::context::Context;
@@ -63,7 +69,16 @@ pub(crate) const HTTP: u8 = REQUEST | RESPONSE | AFTER;
 pub(crate) const TCP_REQUEST: u8 = CONNECTION | SESSION | CONTENT;
 pub(crate) const EVERYWHERE: u8 = TCP_REQUEST | TCP_RESPONSE | HTTP;
 
-const FAMILIES: &[&[Action]] = &[flow::ROWS, header::ROWS, uri::ROWS, variable::ROWS];
+const FAMILIES: &[&[Action]] = &[
+    flow::ROWS,
+    header::ROWS,
+    uri::ROWS,
+    normalize::ROWS,
+    variable::ROWS,
+    session::ROWS,
+    track::ROWS,
+    patterns::ROWS,
+];
 
 /// Every row.
 pub fn all() -> impl Iterator<Item = &'static Action> {
@@ -139,6 +154,13 @@ pub(crate) fn format(w: &mut Words<'_>, missing: &str, p: &mut Parse<'_>) -> Res
     let index = w.index();
     let word = w.next().ok_or_else(|| Error::new(index, missing))?;
     LogFormat::parse(word, Usage::Value, p).map_err(|e| Error::new(index, e))
+}
+
+/// The same for what goes into a head: bytes that would break a line are escaped.
+pub(crate) fn head_format(w: &mut Words<'_>, missing: &str, p: &mut Parse<'_>) -> Result<LogFormat, Error> {
+    let index = w.index();
+    let word = w.next().ok_or_else(|| Error::new(index, missing))?;
+    LogFormat::parse(word, Usage::Header, p).map_err(|e| Error::new(index, e))
 }
 
 /// Reads a bare expression, checked for the phase.

@@ -1,7 +1,7 @@
 //! Actions on the request line: `set-method`, `set-path`, `set-pathq`, `set-query`, `set-uri`, `replace-path`,
 //! `replace-pathq`, `replace-uri`, and `set-status` of responses.
 
-use super::{AFTER, Action, At, REQUEST, RESPONSE, Run, format, row, with_text};
+use super::{AFTER, Action, At, REQUEST, RESPONSE, Run, head_format, row, with_text};
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::regex::{Regex, Replacement};
 use crate::language::rules::Flow;
@@ -70,7 +70,7 @@ fn set(w: &mut Words<'_>, p: &mut Parse<'_>, edit: fn(&mut Head, &[u8], &mut Vec
     if w.at_condition() {
         return Err(w.error("expects exactly 1 argument <format>"));
     }
-    let value = format(w, "expects exactly 1 argument <format>", p)?;
+    let value = head_format(w, "expects exactly 1 argument <format>", p)?;
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
             let mut out = cx.pool.take();
@@ -90,7 +90,7 @@ fn replace(w: &mut Words<'_>, p: &mut Parse<'_>, part: Part) -> Result<Run, Erro
     }
     let index = w.index();
     let regex = Regex::new(w.expect(USAGE)?, false).map_err(|e| Error::new(index, e))?;
-    let with = format(w, USAGE, p)?;
+    let with = head_format(w, USAGE, p)?;
     Ok(Box::new(move |cx| {
         with_text(cx, &with, |cx, text| {
             let Ok(with) = Replacement::parse(text) else { return };

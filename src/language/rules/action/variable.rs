@@ -30,7 +30,7 @@ fn variable(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<(VarName, Vec<SetI
     for part in parts {
         match SetIf::parse(part) {
             Some(c) => conditions.push(c),
-            None => return fail(format!("invalid condition '{part}' for variable")),
+            None => return fail(format!("unknown condition \"{part}\"")),
         }
     }
     Ok((name, conditions))

@@ -29,11 +29,11 @@ macro_rules! rows {
 
 rows!(CLIENT_ROWS, "c", CLIENT_L5, client);
 rows!(OWN_ROWS, "f", CLIENT_L5, own);
-rows!(SERVER_ROWS, "s", SERVER_L5, server);
+rows!(SERVER_ROWS, "s", CLIENT_L5, server);
 
 pub const OTHER_ROWS: &[Fetch] = &[
     row("ssl_c_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| chain(cx, &cx.session.tls.as_ref()?.peer_chain)),
-    row("ssl_s_chain_der", "", Type::Bin, SERVER_L5, |_, cx, _| chain(cx, &cx.stream.server_tls.as_ref()?.peer_chain)),
+    row("ssl_s_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| chain(cx, &cx.stream.server_tls.as_ref()?.peer_chain)),
     row("ssl_c_r_dn", DN, Type::Str, CLIENT_L5, |a, cx, _| {
         name(a, cx, cx.session.tls.as_ref()?.peer_chain.last()?, false)
     }),

@@ -29,7 +29,7 @@ pub const ROWS: &[Fetch] = &[
         Some(Sample::Sint(cx.session.http_major.max(1) as i64))
     }),
     row("fc_glitches", "", Type::Sint, CLIENT_L4, |_, cx, _| Some(Sample::Sint(cx.session.glitches as i64))),
-    row("fc_nb_streams", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(cx.session.streams_open as i64))),
+    row("fc_nb_streams", "", Type::Sint, CLIENT_L4, |_, cx, _| Some(Sample::Sint(cx.session.streams_open as i64))),
     row("fc_settings_streams_limit", "", Type::Sint, CLIENT_L5, |_, cx, _| {
         Some(Sample::Sint(cx.session.streams_limit as i64))
     }),

@@ -59,8 +59,9 @@ impl Fetch {
     }
 }
 
+pub use constant::check_var;
 pub use header::split_values;
-pub use url::{path as path_of, pathq as pathq_of, query as query_of};
+pub use url::{parameter, path as path_of, pathq as pathq_of, query as query_of};
 
 const FAMILIES: &[&[Fetch]] = &[
     constant::ROWS,

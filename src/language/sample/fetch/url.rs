@@ -9,7 +9,7 @@ use crate::language::sample::{Args, Probe, Sample, Type};
 use crate::proto::http::head::Head;
 
 pub const ROWS: &[Fetch] = &[
-    row("method", "", Type::Meth, REQUEST_HEADERS, |_, cx, _| {
+    row("method", "", Type::Meth, REQUEST, |_, cx, _| {
         cx.request.as_deref().map(|h| Sample::Meth(h.method().into()))
     }),
     row("url", "", Type::Str, REQUEST_HEADERS, |_, cx, _| cx.request.as_deref().map(|h| Sample::str(h.uri()))),
