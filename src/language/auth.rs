@@ -110,7 +110,10 @@ impl Userlist {
         for (user, groups) in &pending.of_user {
             for group in groups {
                 if !pending.of_group.iter().any(|(g, _)| g == group) {
-                    return Err(format!("userlist '{}': no such group '{group}' specified in user '{user}'", self.name));
+                    return Err(format!(
+                        "userlist '{}': no such group '{group}' specified in user '{user}'",
+                        self.name
+                    ));
                 }
                 self.put(user, group);
             }
@@ -118,7 +121,10 @@ impl Userlist {
         for (group, users) in &pending.of_group {
             for user in users {
                 if !self.put(user, group) {
-                    return Err(format!("userlist '{}': no such user '{user}' specified in group '{group}'", self.name));
+                    return Err(format!(
+                        "userlist '{}': no such user '{user}' specified in group '{group}'",
+                        self.name
+                    ));
                 }
             }
         }

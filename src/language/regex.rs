@@ -171,7 +171,6 @@ impl Replacement {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,10 +80,7 @@ impl Condition {
 
     /// Whether the rule applies.
     pub fn test(&self, cx: &Context<'_>) -> Truth {
-        // A condition without terms holds whatever its word is.
-        if self.groups.is_empty() {
-            return Truth::Yes;
-        }
+        // Without terms nothing holds: `if` is false and `unless` true.
         let mut truth = Truth::No;
         for group in &self.groups {
             truth = truth.max(self.test_group(group, cx));

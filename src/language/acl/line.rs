@@ -88,8 +88,8 @@ pub fn parse(w: &mut Words<'_>, name: Option<&str>, p: &mut Parse<'_>) -> Result
             },
         ));
     };
-    let (expr, used) = Expr::parse_with(word, name_len, fetch, Role::Acl, false, p)
-        .map_err(|e| Error::new(index, e + "."))?;
+    let (expr, used) =
+        Expr::parse_with(word, name_len, fetch, Role::Acl, false, p).map_err(|e| Error::new(index, e + "."))?;
     if used < word.len() {
         return Err(Error::new(
             index,

@@ -35,8 +35,8 @@ pub fn write_text(text: Option<&[u8]>, style: Style, out: &mut Vec<u8>) {
 /// What stands for a value that is not there.
 pub fn write_absent(style: Style, out: &mut Vec<u8>) {
     match (style.usage.is_log(), style.quote) {
-        (true, _) => out.push(b'-'),
-        (false, true) => out.extend_from_slice(b"\"\""),
+        (_, true) => out.extend_from_slice(b"\"\""),
+        (true, false) => out.push(b'-'),
         (false, false) => {}
     }
 }
@@ -45,7 +45,7 @@ pub fn write_absent(style: Style, out: &mut Vec<u8>) {
 pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
     match sample.bytes() {
         Some(b"") if style.usage.is_log() && !style.quote => write_absent(style, out),
-        Some(bytes) => write_text(Some(bytes), style, out),
+        Some(bytes) => write_value(bytes, style, out),
         None => {
             if style.quote {
                 out.push(b'"');
@@ -55,6 +55,27 @@ pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
                 out.push(b'"');
             }
         }
+    }
+}
+
+/// The bytes of an expression: as they are in a log, but for line ends. HAProxy lets those pass too, and with them forged
+/// lines; they are masked here.
+fn write_value(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
+    if !style.usage.is_log() {
+        return write_text(Some(bytes), style, out);
+    }
+    if style.quote {
+        out.push(b'"');
+    }
+    for b in bytes {
+        match b {
+            b'\r' | b'\n' => mask(b'#', *b, out),
+            b'"' | b'\\' | b']' if style.escape => out.extend_from_slice(&[b'\\', *b]),
+            _ => out.push(*b),
+        }
+    }
+    if style.quote {
+        out.push(b'"');
     }
 }
 

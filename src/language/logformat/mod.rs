@@ -75,7 +75,8 @@ impl LogFormat {
             match step {
                 Step::Text(text) => out.extend_from_slice(text),
                 Step::Separator => {
-                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && !self.usage.is_log()) {
+                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && !self.usage.is_log())
+                    {
                         out.push(b' ');
                     }
                 }

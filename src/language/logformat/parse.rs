@@ -108,8 +108,8 @@ impl Reader<'_> {
 
     fn expression(&mut self, style: Style, p: &mut Parse<'_>) -> Result<(), String> {
         let inner = &self.text[self.at + 1..];
-        let (expr, used) = Expr::parse(inner, true, p)
-            .map_err(|e| format!("failed to parse sample expression <{inner}> : {e}"))?;
+        let (expr, used) =
+            Expr::parse(inner, true, p).map_err(|e| format!("failed to parse sample expression <{inner}> : {e}"))?;
         match inner[used..].chars().next() {
             Some(']') => {}
             Some(other) if !other.is_whitespace() => {

@@ -112,7 +112,8 @@ impl Redirect {
         let uri = head.map(Head::uri).unwrap_or_default();
         match self.kind {
             Kind::Location => {
-                if self.keep_query && !self.drop_query
+                if self.keep_query
+                    && !self.drop_query
                     && let Some(at) = memchr::memchr(b'?', uri)
                 {
                     let separator = if location.contains(&b'?') { b'&' } else { b'?' };

@@ -3,8 +3,8 @@
 
 use crate::base::origin::Origin;
 use crate::language::acl::Acl;
-use crate::language::pattern::map::Map;
 use crate::language::pattern::PatternSet;
+use crate::language::pattern::map::Map;
 use crate::language::regex::Regex;
 use crate::language::vars::VarName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

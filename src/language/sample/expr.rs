@@ -88,7 +88,10 @@ impl Expr {
     pub fn parse_word(word: &str, index: usize, p: &mut Parse<'_>) -> Result<Expr, Error> {
         let (expr, used) = Self::parse(word, false, p).map_err(|e| Error::new(index, e))?;
         if used < word.len() {
-            return Err(Error::new(index, format!("missing comma after {} '{}'", expr.last_kind(), expr.last_name())));
+            return Err(Error::new(
+                index,
+                format!("missing comma after {} '{}'", expr.last_kind(), expr.last_name()),
+            ));
         }
         Ok(expr)
     }

@@ -161,7 +161,10 @@ fn bad_rules_have_haproxys_texts() {
 #[test]
 fn an_unknown_action_lists_all_and_suggests_the_nearest() {
     let text = Bench::default().rules(Phase::HttpRequest, &["set-heder a b"]).unwrap_err();
-    assert!(text.starts_with("'http-request' expects 'wait-for-handshake', 'set-retries', 'set-log-level',"), "{text}");
+    assert!(
+        text.starts_with("'http-request' expects 'wait-for-handshake', 'set-retries', 'set-log-level',"),
+        "{text}"
+    );
     assert!(text.ends_with(", but got 'set-heder'. Did you mean 'set-header' maybe ?"), "{text}");
     let text = Bench::default().rules(Phase::TcpRequestConnection, &["foo"]).unwrap_err();
     assert!(text.ends_with("'set-tos', 'silent-drop' in frontend 'f' (got 'foo')."), "{text}");

@@ -52,7 +52,12 @@ fn uri_actions_keep_the_other_parts() {
 fn a_named_acl_is_evaluated_where_it_is_used() {
     let mut bench = Bench::default();
     bench.acl("moved path /new").unwrap();
-    bench.rules(Phase::HttpRequest, &["set-header x-before 1 if moved", "set-path /new", "set-header x-after 1 if moved"]).unwrap();
+    bench
+        .rules(
+            Phase::HttpRequest,
+            &["set-header x-before 1 if moved", "set-path /new", "set-header x-after 1 if moved"],
+        )
+        .unwrap();
     assert!(header(&bench, "x-before").is_empty());
     assert_eq!(header(&bench, "x-after"), ["1"]);
 }
@@ -60,14 +65,16 @@ fn a_named_acl_is_evaluated_where_it_is_used() {
 #[test]
 fn deny_return_and_redirect_build_their_replies() {
     let mut bench = Bench::default();
-    let Ok(Verdict::Deny(reply)) = bench.rules(Phase::HttpRequest, &["deny deny_status 429 if TRUE"]) else { panic!() };
+    let Ok(Verdict::Deny(reply)) = bench.rules(Phase::HttpRequest, &["deny deny_status 429 if TRUE"]) else {
+        panic!()
+    };
     assert_eq!((reply.status, &reply.source), (429, &Source::Proxy));
     let rule = "return status 201 content-type text/plain lf-string '%[path] ok' hdr X-A %[src]";
     let Ok(Verdict::Return(reply)) = bench.rules(Phase::HttpRequest, &[rule]) else { panic!() };
     assert_eq!((reply.status, reply.body.as_slice()), (201, &b"/path/a ok"[..]));
     let fields: Vec<_> = reply.head.fields().collect();
     let expected: [(&[u8], &[u8]); 3] =
-        [(b"content-length", b"10"), (b"content-type", b"text/plain"), (b"x-a", b"127.0.0.1")];
+        [(b"x-a", b"127.0.0.1"), (b"content-length", b"10"), (b"content-type", b"text/plain")];
     assert_eq!(fields, expected);
     for (rule, location) in [
         ("redirect location https://%[hdr(host)]/x", "https://www.acme.org:8080/x"),
@@ -122,7 +129,8 @@ fn the_hello_of_a_tls_client_is_read() {
     hello.extend_from_slice(b"\x01\x00");
     hello.extend_from_slice(&(body.len() as u16).to_be_bytes());
     hello.extend_from_slice(&body);
-    let rules = ["accept if { req.ssl_sni -m end .org } { req.ssl_hello_type 1 } { req.ssl_alpn h2 } { req.ssl_ver 3.3 }"];
+    let rules =
+        ["accept if { req.ssl_sni -m end .org } { req.ssl_hello_type 1 } { req.ssl_alpn h2 } { req.ssl_ver 3.3 }"];
     for cut in 0..hello.len() {
         let mut bench = Bench { body: hello[..cut].to_vec(), complete: false, ..Bench::default() };
         let verdict = bench.rules(Phase::TcpRequestContent, &rules);
@@ -150,7 +158,7 @@ fn built_in_formats_give_haproxys_lines() {
         "127.0.0.1:54321 [22/Nov/2026:11:03:58.727] f f/<NOSRV> -1/-1/-1 0 -- 0/0/0/0/0 0/0"
     );
     assert_eq!(bench.format_as("%{+X}o %ci:%cp %rt", Usage::Log), "7F000001:D431 0000");
-    assert_eq!(bench.format_as("%{+Q}o %s %{-Q}b %[req.hdr(none)]", Usage::Log), "\"<NOSRV>\" f -");
+    assert_eq!(bench.format_as("%{+Q}o %s %{-Q}b %[var(txn.x)] %tsc", Usage::Log), "\"<NOSRV>\" f \"\" ----");
 }
 
 #[test]

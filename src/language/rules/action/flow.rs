@@ -36,7 +36,12 @@ fn silent_drop(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, 
     stop(|| Verdict::SilentDrop)
 }
 
-fn answer(w: &mut Words<'_>, p: &mut Parse<'_>, status: u16, verdict: fn(Box<Reply>) -> Verdict) -> Result<Run, Error> {
+fn answer(
+    w: &mut Words<'_>,
+    p: &mut Parse<'_>,
+    status: u16,
+    verdict: fn(Box<Reply>) -> Verdict,
+) -> Result<Run, Error> {
     let format = ReplyFormat::parse(w, status, true, p)?;
     Ok(Box::new(move |cx| Flow::Stop(verdict(format.build(cx)))))
 }

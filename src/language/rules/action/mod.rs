@@ -133,7 +133,12 @@ pub fn unknown(phase: Phase, word: &str, index: usize, p: &Parse<'_>) -> Error {
 /// The actions of a phase in HAProxy's order, for its message.
 fn expected(phase: Phase) -> Vec<&'static str> {
     let name = phase.words();
-    EXPECTED.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')).unwrap_or_default().split(' ').collect()
+    EXPECTED
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))
+        .unwrap_or_default()
+        .split(' ')
+        .collect()
 }
 
 /// One line a phase: its name, a tab, and HAProxy's actions in the order of its message.
@@ -143,9 +148,7 @@ const EXPECTED: &str = include_str!("expected.tsv");
 fn tcp_head(phase: Phase) -> &'static str {
     match phase {
         Phase::TcpResponseContent => "'accept', 'close', 'reject', ",
-        _ => {
-            "'accept', 'reject', 'capture', 'expect-proxy', 'expect-netscaler-cip', 'track-sc0' ... 'track-sc2', "
-        }
+        _ => "'accept', 'reject', 'capture', 'expect-proxy', 'expect-netscaler-cip', 'track-sc0' ... 'track-sc2', ",
     }
 }
 

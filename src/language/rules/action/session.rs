@@ -73,12 +73,7 @@ fn set_port(address: &mut Option<SocketAddr>, port: i64) {
     *address = Some(SocketAddr::new(ip, port as u16));
 }
 
-fn address(
-    at: &At<'_>,
-    w: &mut Words<'_>,
-    p: &mut Parse<'_>,
-    set: fn(&mut Session, IpAddr),
-) -> Result<Run, Error> {
+fn address(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>, set: fn(&mut Session, IpAddr)) -> Result<Run, Error> {
     let expr = expression(at, w, p)?;
     Ok(Box::new(move |cx| {
         let ip = expr.eval(cx).and_then(|s| s.to_ip());
@@ -226,7 +221,9 @@ fn strict_mode(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, 
     let lenient = match w.next().unwrap_or_default() {
         "on" => false,
         "off" => true,
-        other => return Err(Error::new(index, format!("Unexpected value '{other}'. Only 'on' and 'off' are supported"))),
+        other => {
+            return Err(Error::new(index, format!("Unexpected value '{other}'. Only 'on' and 'off' are supported")));
+        }
     };
     Ok(Box::new(move |cx| {
         cx.stream.lenient = lenient;

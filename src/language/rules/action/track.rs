@@ -14,8 +14,10 @@ pub const ROWS: &[Action] = &[
     row("sc-inc-gpc", EVERYWHERE, |at, w, p| increment(at, w, p, Form::Array)).prefixed(),
     row("sc-inc-gpc0", EVERYWHERE, |at, w, p| increment(at, w, p, Form::Only(Counter::Gpc0))).prefixed(),
     row("sc-inc-gpc1", EVERYWHERE, |at, w, p| increment(at, w, p, Form::Only(Counter::Gpc1))).prefixed(),
-    row("sc-add-gpc", EVERYWHERE, |at, w, p| with_value(at, w, p, Form::Array, Counter::Gpc, CounterEdit::Add)).prefixed(),
-    row("sc-set-gpt", EVERYWHERE, |at, w, p| with_value(at, w, p, Form::Array, Counter::Gpt, CounterEdit::Set)).prefixed(),
+    row("sc-add-gpc", EVERYWHERE, |at, w, p| with_value(at, w, p, Form::Array, Counter::Gpc, CounterEdit::Add))
+        .prefixed(),
+    row("sc-set-gpt", EVERYWHERE, |at, w, p| with_value(at, w, p, Form::Array, Counter::Gpt, CounterEdit::Set))
+        .prefixed(),
     row("sc-set-gpt0", EVERYWHERE, |at, w, p| {
         with_value(at, w, p, Form::Only(Counter::Gpt0), Counter::Gpt, CounterEdit::Set)
     })
@@ -70,7 +72,8 @@ enum Form {
 
 /// Index in the array and slot.
 fn numbers(at: &At<'_>, form: Form, w: &Words<'_>) -> Result<(u32, u8), Error> {
-    let usage = || w.error_before(format!("invalid stick table track ID. Expects {}(<GPC ID>,<Track ID>)", stem(at.name)));
+    let usage =
+        || w.error_before(format!("invalid stick table track ID. Expects {}(<GPC ID>,<Track ID>)", stem(at.name)));
     let inner = at.name.split_once('(').and_then(|(_, i)| i.strip_suffix(')')).ok_or_else(usage)?;
     match (form, inner.split_once(',')) {
         (Form::Array, Some((index, slot))) => {

@@ -1,6 +1,6 @@
 //! Variables and captures: `set-var`, `set-var-fmt`, `unset-var`, `capture`.
 
-use super::{Action, At, CONTENT, EVERYWHERE, REQUEST, RESPONSE, AFTER, Run, expression, format, row, with_text};
+use super::{AFTER, Action, At, CONTENT, EVERYWHERE, REQUEST, RESPONSE, Run, expression, format, row, with_text};
 use crate::language::context::{Context, Side};
 use crate::language::parse::{CaptureSlot, Error, Parse, Words};
 use crate::language::rules::Flow;

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 pub const ROWS: &[Convert] = &[row("ipmask", "IPv4 mask[,IPv6 mask]", Type::Addr, Type::Addr, ipmask)];
 
-
 /// An IPv6 address without a mask of its own gives no sample.
 fn ipmask<'c>(args: &'c Args, sample: Sample<'c>, _: &'c Context<'_>) -> Option<Sample<'c>> {
     let masked = match (sample.to_ip()?, args.get(0), args.get(1)) {

@@ -103,10 +103,9 @@ fn url_dec<'c>(args: &'c Args, s: Sample<'c>, cx: &'c Context<'_>) -> Option<Sam
 fn check_url_enc(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     match args.str(0) {
         None | Some(b"" | b"query") => Ok(()),
-        Some(other) => Err(format!(
-            "Unsupported encoding type '{}'. Should be 'query'",
-            String::from_utf8_lossy(other)
-        )),
+        Some(other) => {
+            Err(format!("Unsupported encoding type '{}'. Should be 'query'", String::from_utf8_lossy(other)))
+        }
     }
 }
 
@@ -134,7 +133,9 @@ fn check_chunks(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
 
 fn check_chunks_hex(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     match (args.str(0), args.int(1)) {
-        (Some(separator), None | Some(0)) if !separator.is_empty() => Err("chunk size needed when separator is set".into()),
+        (Some(separator), None | Some(0)) if !separator.is_empty() => {
+            Err("chunk size needed when separator is set".into())
+        }
         (_, Some(n)) if n < 0 => Err("chunk size must be positive".into()),
         _ => Ok(()),
     }

@@ -27,8 +27,10 @@ pub const ROWS: &[Convert] = &[
         Some(Sample::Sint(hash::xxh3(bytes_of(s)?.as_slice(), a.int(0).unwrap_or(0) as u64) as i64))
     }),
     row("sha1", "", Type::Bin, Type::Bin, |_, s, cx| digested(&digest::SHA1_FOR_LEGACY_USE_ONLY, s, cx)),
-    row("sha2", OPTION, Type::Bin, Type::Bin, |a, s, cx| digested(sha2(a.int(0).unwrap_or(256))?, s, cx)).checked(check_sha2),
-    row("digest", "string", Type::Bin, Type::Bin, |a, s, cx| digested(algorithm(a.str(0)?)?, s, cx)).checked(check_digest),
+    row("sha2", OPTION, Type::Bin, Type::Bin, |a, s, cx| digested(sha2(a.int(0).unwrap_or(256))?, s, cx))
+        .checked(check_sha2),
+    row("digest", "string", Type::Bin, Type::Bin, |a, s, cx| digested(algorithm(a.str(0)?)?, s, cx))
+        .checked(check_digest),
     row("hmac", "string,string", Type::Bin, Type::Bin, keyed).checked(check_hmac),
     row("secure_memcmp", "string", Type::Bin, Type::Bool, |a, s, cx| {
         let Arg::Var(name) = a.get(0) else { return None };
@@ -97,7 +99,10 @@ fn known(args: &Args, has: impl Fn(&[u8]) -> bool) -> Result<(), String> {
     let text = String::from_utf8_lossy(name);
     match has(name) {
         true => Ok(()),
-        false if ["md5", "ripemd160", "sm3", "blake2b512", "blake2s256"].contains(&text.to_ascii_lowercase().as_str()) => {
+        false
+            if ["md5", "ripemd160", "sm3", "blake2b512", "blake2s256"]
+                .contains(&text.to_ascii_lowercase().as_str()) =>
+        {
             Err(crate::language::words::unsupported(&text))
         }
         false => Err(format!("Algorithm '{text}' is not supported")),

@@ -15,7 +15,9 @@ pub const ROWS: &[Convert] = &[
 fn check_input(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     match args.str(0) {
         None | Some(b"" | b"ascii" | b"utf8" | b"utf8s" | b"utf8p" | b"utf8ps") => Ok(()),
-        Some(_) => Err("Unexpected input code type. Allowed value are 'ascii', 'utf8', 'utf8s', 'utf8p' and 'utf8ps'".into()),
+        Some(_) => {
+            Err("Unexpected input code type. Allowed value are 'ascii', 'utf8', 'utf8s', 'utf8p' and 'utf8ps'".into())
+        }
     }
 }
 
@@ -91,7 +93,9 @@ fn query<'c>(args: &'c Args, sample: Sample<'c>, cx: &'c Context<'_>) -> Option<
     match value {
         serde_json::Value::Null => return None,
         serde_json::Value::Bool(b) => return Some(Sample::Bool(*b)),
-        serde_json::Value::Number(n) if as_number => return n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)).map(Sample::Sint),
+        serde_json::Value::Number(n) if as_number => {
+            return n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)).map(Sample::Sint);
+        }
         serde_json::Value::Number(n) => write!(out, "{n}").ok()?,
         serde_json::Value::String(s) => out.extend_from_slice(s.as_bytes()),
         other => serde_json::to_writer(&mut *out, other).ok()?,

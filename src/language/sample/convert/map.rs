@@ -55,7 +55,8 @@ fn open(args: &mut Args, p: &mut Parse<'_>, method: Method, output: Output) -> R
     let default = match (args.get(1), output) {
         (Arg::Int(n), _) => Some(Default::Int(*n)),
         (Arg::Str(text), Output::Ip) => Some(Default::Ip(
-            parse_ip(text).ok_or_else(|| format!("cannot parse default value '{}'", String::from_utf8_lossy(text)))?,
+            parse_ip(text)
+                .ok_or_else(|| format!("cannot parse default value '{}'", String::from_utf8_lossy(text)))?,
         )),
         (Arg::Str(text), _) => Some(Default::Str(text.clone())),
         _ => None,

@@ -38,7 +38,9 @@ pub fn operand(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     let word = args.text(0).unwrap_or_default();
     let arg = match word.parse::<i64>() {
         Ok(n) => Arg::Int(n),
-        Err(_) => Arg::Var(Arc::new(VarName::parse(word).map_err(|_| "expects an integer or a variable name".to_owned())?)),
+        Err(_) => {
+            Arg::Var(Arc::new(VarName::parse(word).map_err(|_| "expects an integer or a variable name".to_owned())?))
+        }
     };
     args.put(0, arg);
     Ok(())

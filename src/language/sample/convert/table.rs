@@ -49,10 +49,16 @@ pub const OTHER_ROWS: &[Convert] = &[
     row("table_idle", "table[,integer]", Type::Any, Type::Sint, |a, s, cx| timed(a, s, cx, Counter::Idle)),
     row("table_expire", "table[,integer]", Type::Any, Type::Sint, |a, s, cx| timed(a, s, cx, Counter::Expire)),
     row("table_gpc", "integer,table", Type::Any, Type::Sint, |a, s, cx| get(a, 1, s, cx, Counter::Gpc(nth(a)?))),
-    row("table_gpc_rate", "integer,table", Type::Any, Type::Sint, |a, s, cx| get(a, 1, s, cx, Counter::GpcRate(nth(a)?))),
+    row("table_gpc_rate", "integer,table", Type::Any, Type::Sint, |a, s, cx| {
+        get(a, 1, s, cx, Counter::GpcRate(nth(a)?))
+    }),
     row("table_gpt", "integer,table", Type::Any, Type::Sint, |a, s, cx| get(a, 1, s, cx, Counter::Gpt(nth(a)?))),
-    row("table_inc_gpc", "integer,table", Type::Any, Type::Sint, |a, s, cx| edit(a, 1, s, cx, Counter::Gpc(nth(a)?), ADD)),
-    row("table_clr_gpc", "integer,table", Type::Any, Type::Sint, |a, s, cx| edit(a, 1, s, cx, Counter::Gpc(nth(a)?), CLR)),
+    row("table_inc_gpc", "integer,table", Type::Any, Type::Sint, |a, s, cx| {
+        edit(a, 1, s, cx, Counter::Gpc(nth(a)?), ADD)
+    }),
+    row("table_clr_gpc", "integer,table", Type::Any, Type::Sint, |a, s, cx| {
+        edit(a, 1, s, cx, Counter::Gpc(nth(a)?), CLR)
+    }),
     row("table_inc_gpc0", "table", Type::Any, Type::Sint, |a, s, cx| edit(a, 0, s, cx, Counter::Gpc0, ADD)),
     row("table_inc_gpc1", "table", Type::Any, Type::Sint, |a, s, cx| edit(a, 0, s, cx, Counter::Gpc1, ADD)),
     row("table_clr_gpc0", "table", Type::Any, Type::Sint, |a, s, cx| edit(a, 0, s, cx, Counter::Gpc0, CLR)),
@@ -87,7 +93,13 @@ fn ask(args: &Args, table: usize, key: &Sample<'_>, cx: &Context<'_>, counter: C
 }
 
 /// An entry that does not exist counts zero.
-fn get<'c>(args: &'c Args, table: usize, key: Sample<'c>, cx: &'c Context<'_>, counter: Counter) -> Option<Sample<'c>> {
+fn get<'c>(
+    args: &'c Args,
+    table: usize,
+    key: Sample<'c>,
+    cx: &'c Context<'_>,
+    counter: Counter,
+) -> Option<Sample<'c>> {
     Some(Sample::Sint(ask(args, table, &key, cx, counter).unwrap_or(0)))
 }
 

@@ -157,7 +157,11 @@ fn part(text: &[u8], index: i64, count: i64, is_delimiter: &dyn Fn(u8) -> bool) 
         if number >= wanted {
             left -= 1;
             if left == 0 {
-                if backwards { from = here + 1 } else { to = here }
+                if backwards {
+                    from = here + 1
+                } else {
+                    to = here
+                }
                 return (found && from <= to).then_some((from, to));
             }
         }

@@ -14,7 +14,8 @@ pub const ROWS: &[Convert] = &[
 ];
 
 fn check_set(args: &mut Args, p: &mut Parse<'_>) -> Result<(), String> {
-    let conditions: Vec<Box<[u8]>> = (1..args.len()).filter_map(|i| args.str(i)).filter(|c| !c.is_empty()).map(Box::from).collect();
+    let conditions: Vec<Box<[u8]>> =
+        (1..args.len()).filter_map(|i| args.str(i)).filter(|c| !c.is_empty()).map(Box::from).collect();
     for c in &conditions {
         let word = String::from_utf8_lossy(c);
         SetIf::parse(&word).ok_or_else(|| format!("invalid condition '{word}' for variable"))?;

@@ -8,8 +8,7 @@ use crate::language::sample::scope::*;
 use crate::language::sample::{Arg, Args, Probe, Sample, Type};
 use std::sync::Arc;
 
-const NAMES: &str =
-    "string[,string,string,string,string,string,string,string,string,string,string,string]";
+const NAMES: &str = "string[,string,string,string,string,string,string,string,string,string,string,string]";
 
 pub const ROWS: &[Fetch] = &[row("acl", NAMES, Type::Bool, ANYWHERE, all).checked(check)];
 

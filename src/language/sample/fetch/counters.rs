@@ -75,7 +75,9 @@ pub const OTHER_ROWS: &[Fetch] = &[
     row("src_inc_gpc1", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc1, ADD)),
     row("src_clr_gpc0", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc0, CLR)),
     row("src_clr_gpc1", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc1, CLR)),
-    row("src_updt_conn_cnt", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::ConnCnt, ADD)),
+    row("src_updt_conn_cnt", "table", Type::Sint, CLIENT_L4, |a, cx, p| {
+        edit_source(a, cx, p, 0, Counter::ConnCnt, ADD)
+    }),
     row("sc_get_gpc", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::Gpc)),
     row("sc_gpc_rate", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::GpcRate)),
     row("sc_get_gpt", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::Gpt)),
@@ -102,8 +104,12 @@ pub const OTHER_ROWS: &[Fetch] = &[
     row("sc0_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 0)),
     row("sc1_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 1)),
     row("sc2_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 2)),
-    row("table_cnt", "table", Type::Sint, INTERNAL, |a, cx, _| cx.world.table_used(a.reference(0)?).map(Sample::Sint)),
-    row("table_avl", "table", Type::Sint, INTERNAL, |a, cx, _| cx.world.table_free(a.reference(0)?).map(Sample::Sint)),
+    row("table_cnt", "table", Type::Sint, INTERNAL, |a, cx, _| {
+        cx.world.table_used(a.reference(0)?).map(Sample::Sint)
+    }),
+    row("table_avl", "table", Type::Sint, INTERNAL, |a, cx, _| {
+        cx.world.table_free(a.reference(0)?).map(Sample::Sint)
+    }),
 ];
 
 const ADD: CounterEdit = CounterEdit::Add(1);
@@ -133,7 +139,13 @@ fn tracked<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, counter: 
     get(cx, probe, entry, counter)
 }
 
-fn slot<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, slot: u8, counter: Counter) -> Option<Sample<'c>> {
+fn slot<'c>(
+    args: &'c Args,
+    cx: &'c Context<'_>,
+    probe: &mut Probe,
+    slot: u8,
+    counter: Counter,
+) -> Option<Sample<'c>> {
     get(cx, probe, Entry::Tracked { slot, table: args.reference(0).map(|r| &**r) }, counter)
 }
 

@@ -76,11 +76,7 @@ fn lines<'h>(head: &'h Head, name: Option<&'h [u8]>) -> impl Iterator<Item = &'h
 
 /// One of `values`: by number from the start (1 …) or the end (-1 …); without a number the last one, or each in turn where all
 /// are wanted.
-fn pick<'h>(
-    values: impl Iterator<Item = &'h [u8]>,
-    number: Option<i64>,
-    probe: &mut Probe,
-) -> Option<&'h [u8]> {
+fn pick<'h>(values: impl Iterator<Item = &'h [u8]>, number: Option<i64>, probe: &mut Probe) -> Option<&'h [u8]> {
     match number {
         Some(n) if n > 0 => {
             let mut values = values;

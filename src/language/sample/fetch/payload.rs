@@ -58,9 +58,7 @@ fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: 
     let length = payload.bytes.get(at..at + width)?.iter().fold(0usize, |n, b| (n << 8) | *b as usize);
     let start = match args.text(2).filter(|t| !t.is_empty()) {
         None => at + width,
-        Some(t) if t.starts_with(['+', '-']) => {
-            usize::try_from((at + width) as i64 + t.parse::<i64>().ok()?).ok()?
-        }
+        Some(t) if t.starts_with(['+', '-']) => usize::try_from((at + width) as i64 + t.parse::<i64>().ok()?).ok()?,
         Some(t) => t.parse().ok()?,
     };
     let bytes = payload.bytes.get(start..start.checked_add(length)?)?;

@@ -37,7 +37,9 @@ pub const ROWS: &[Fetch] = &[
         cx.session.default_backend.as_deref().map(|n| Sample::str(n.as_bytes()))
     }),
     row("so_id", "", Type::Sint, FRONTEND, |_, cx, _| Some(Sample::Sint(cx.session.bind_id as i64))),
-    row("so_name", "", Type::Str, FRONTEND, |_, cx, _| cx.session.bind_name.as_deref().map(|n| Sample::str(n.as_bytes()))),
+    row("so_name", "", Type::Str, FRONTEND, |_, cx, _| {
+        cx.session.bind_name.as_deref().map(|n| Sample::str(n.as_bytes()))
+    }),
     row("last_rule_file", "", Type::Str, INTERNAL, |_, cx, _| {
         cx.stream.last_rule.as_ref().map(|o| Sample::str(o.file.as_bytes()))
     }),
@@ -67,10 +69,18 @@ pub const ROWS: &[Fetch] = &[
     row("res.timer.data", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| timer(cx.stream.timers.data)),
     row("bytes_in", "", Type::Sint, REQUEST_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.bytes_in as i64))),
     row("bytes_out", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.bytes_out as i64))),
-    row("req.bytes_in", "", Type::Sint, REQUEST_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.request_bytes_in as i64))),
-    row("req.bytes_out", "", Type::Sint, REQUEST_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.request_bytes_out as i64))),
-    row("res.bytes_in", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.response_bytes_in as i64))),
-    row("res.bytes_out", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| Some(Sample::Sint(cx.stream.response_bytes_out as i64))),
+    row("req.bytes_in", "", Type::Sint, REQUEST_STATISTICS, |_, cx, _| {
+        Some(Sample::Sint(cx.stream.request_bytes_in as i64))
+    }),
+    row("req.bytes_out", "", Type::Sint, REQUEST_STATISTICS, |_, cx, _| {
+        Some(Sample::Sint(cx.stream.request_bytes_out as i64))
+    }),
+    row("res.bytes_in", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| {
+        Some(Sample::Sint(cx.stream.response_bytes_in as i64))
+    }),
+    row("res.bytes_out", "", Type::Sint, RESPONSE_STATISTICS, |_, cx, _| {
+        Some(Sample::Sint(cx.stream.response_bytes_out as i64))
+    }),
     row("cur_client_timeout", "", Type::Sint, FRONTEND, |_, cx, _| timeout(cx.stream.timeouts.client)),
     row("cur_connect_timeout", "", Type::Sint, BACKEND, |_, cx, _| timeout(cx.stream.timeouts.connect)),
     row("cur_queue_timeout", "", Type::Sint, BACKEND, |_, cx, _| timeout(cx.stream.timeouts.queue)),
@@ -84,13 +94,19 @@ pub const ROWS: &[Fetch] = &[
     row("bc_reused", "", Type::Bool, SERVER_L4, |_, cx, _| Some(Sample::Bool(cx.stream.server_reused))),
     row("bc_http_major", "", Type::Sint, SERVER_L4, |_, cx, _| nonzero(cx.stream.server_http_major as i64)),
     row("bc_err", "", Type::Sint, SERVER_L4, |_, cx, _| error_code(cx.stream.server_error)),
-    row("bc_err_name", "", Type::Str, SERVER_L4, |_, cx, _| cx.stream.server_error.map(|e| Sample::str(e.name.as_bytes()))),
-    row("bc_err_str", "", Type::Str, SERVER_L4, |_, cx, _| cx.stream.server_error.map(|e| Sample::str(e.text.as_bytes()))),
+    row("bc_err_name", "", Type::Str, SERVER_L4, |_, cx, _| {
+        cx.stream.server_error.map(|e| Sample::str(e.name.as_bytes()))
+    }),
+    row("bc_err_str", "", Type::Str, SERVER_L4, |_, cx, _| {
+        cx.stream.server_error.map(|e| Sample::str(e.text.as_bytes()))
+    }),
     row("fc_err", "", Type::Sint, CLIENT_L4, |_, cx, _| error_code(cx.session.error)),
     row("fc_err_name", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.name.as_bytes()))),
     row("fc_err_str", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.text.as_bytes()))),
     row("res.comp", "", Type::Bool, RESPONSE, |_, cx, _| Some(Sample::Bool(cx.stream.compressed))),
-    row("res.cache_hit", "", Type::Bool, RESPONSE_EARLY, |_, cx, _| Some(Sample::Bool(cx.stream.cache_hit.is_some()))),
+    row("res.cache_hit", "", Type::Bool, RESPONSE_EARLY, |_, cx, _| {
+        Some(Sample::Bool(cx.stream.cache_hit.is_some()))
+    }),
     row("res.cache_name", "", Type::Str, RESPONSE_EARLY, |_, cx, _| {
         cx.stream.cache_hit.as_deref().map(|n| Sample::str(n.as_bytes()))
     }),
