@@ -1,1 +1,16 @@
-//! One core's work: sessions, streams and bytes.
+//! One core's work: sessions, streams and bytes. A [`worker::Worker`] owns its reactor, connections, balancers and idle
+//! server connections; it reads the frozen plan and counts on the board. A connection's life is [`session`], a
+//! request's is [`stream::http`], a byte stream's is [`stream::tcp`].
+
+pub mod connect;
+pub mod filter;
+pub mod idle;
+pub mod log;
+pub mod queue;
+pub mod relay;
+pub mod rules;
+pub mod session;
+pub mod stream;
+pub mod transport;
+pub mod worker;
+pub mod world;

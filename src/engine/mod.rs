@@ -1,4 +1,19 @@
-//! The kernel: operations in, completions out, tasks in between. One [`reactor`] per thread. The only floor with
-//! `unsafe`.
+//! The kernel: operations in, completions out, tasks in between. One [`reactor::Reactor`] per thread runs `!Send` tasks;
+//! [`conn`] and [`listener`] are what tasks hold. The only floor with `unsafe`.
 
+pub mod chain;
+pub mod conn;
 pub mod driver;
+pub mod frame;
+pub mod listener;
+pub mod operation;
+pub mod process;
+pub mod reactor;
+pub mod task;
+
+#[cfg(test)]
+mod tests;
+
+pub use chain::{Chain, Lease, Piece};
+pub use conn::Conn;
+pub use reactor::{Reactor, Rt};

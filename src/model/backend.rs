@@ -1,6 +1,11 @@
 //! The backend half of a proxy: servers, and how one is chosen, reached and retried.
 
-use super::server::Server;
+use super::{
+    check::{CheckKind, CheckScript, ExternalCheck},
+    persist::{Cookie, ServerState},
+    server::{Server, Source},
+    stick_table::{StickRule, StickTable},
+};
 
 #[derive(Debug, Clone)]
 pub struct Backend {
@@ -14,6 +19,41 @@ pub struct Backend {
     pub max_keep_alive_queue: Option<u32>,
     /// `hash-type`.
     pub hash: HashType,
+    /// `hash-balance-factor`: percents of the average load a server may have; 0: no limit.
+    pub hash_balance_factor: u32,
+    pub hash_preserve_affinity: HashPreserveAffinity,
+    pub cookie: Option<Cookie>,
+    pub dynamic_cookie_key: Option<String>,
+    /// `persist rdp-cookie(name)`.
+    pub persist_rdp_cookie: Option<String>,
+    pub check_kind: CheckKind,
+    /// `http-check` lines.
+    pub http_check: CheckScript,
+    /// `tcp-check` lines.
+    pub tcp_check: CheckScript,
+    pub external_check: ExternalCheck,
+    pub source: Option<Source>,
+    pub load_server_state: ServerState,
+    pub server_state_file_name: Option<String>,
+    /// `http-send-name-header`: field that tells the server its own name.
+    pub http_send_name_header: Option<String>,
+    /// `dispatch <address>:<port>`.
+    pub dispatch: Option<std::net::SocketAddr>,
+    pub stick_table: Option<StickTable>,
+    pub stick_rules: Vec<StickRule>,
+    pub srvtcpka_cnt: Option<u32>,
+    pub srvtcpka_idle_s: Option<u32>,
+    pub srvtcpka_intvl_s: Option<u32>,
+    pub max_session_srv_conns: Option<u32>,
+    pub use_fcgi_app: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HashPreserveAffinity {
+    #[default]
+    Always,
+    Maxconn,
+    Maxqueue,
 }
 
 /// `balance` (manual 4.2).
@@ -35,6 +75,9 @@ pub enum Balance {
     /// The expression's text; compiled by `config`.
     Hash(String),
     RdpCookie(String),
+    /// `log-hash`, `sticky`: for `mode log` and as the last server chosen.
+    LogHash(String),
+    Sticky,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +143,27 @@ impl Default for Backend {
             http_reuse: HttpReuse::Safe,
             max_keep_alive_queue: None,
             hash: HashType::default(),
+            hash_balance_factor: 0,
+            hash_preserve_affinity: HashPreserveAffinity::default(),
+            cookie: None,
+            dynamic_cookie_key: None,
+            persist_rdp_cookie: None,
+            check_kind: CheckKind::default(),
+            http_check: CheckScript::default(),
+            tcp_check: CheckScript::default(),
+            external_check: ExternalCheck::default(),
+            source: None,
+            load_server_state: ServerState::default(),
+            server_state_file_name: None,
+            http_send_name_header: None,
+            dispatch: None,
+            stick_table: None,
+            stick_rules: Vec::new(),
+            srvtcpka_cnt: None,
+            srvtcpka_idle_s: None,
+            srvtcpka_intvl_s: None,
+            max_session_srv_conns: None,
+            use_fcgi_app: None,
         }
     }
 }

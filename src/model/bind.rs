@@ -1,5 +1,6 @@
 //! A `bind` line (manual 5.1), also of the runtime API's `stats socket`.
 
+use super::tls::BindTls;
 use crate::base::{address::Address, origin::Origin};
 
 #[derive(Debug, Clone)]
@@ -33,8 +34,72 @@ pub struct Bind {
     /// Level of the runtime API for who connects here.
     pub level: Level,
     pub expose_fd_listeners: bool,
-    /// `ssl` stands on the line; the settings are `model::tls`'s.
+    /// `ssl` stands on the line.
     pub ssl: bool,
+    /// The TLS words of the line, whether or not `ssl` stands there.
+    pub tls: BindTls,
+    /// `severity-output` of a runtime API socket.
+    pub severity_output: SeverityOutput,
+    /// `cc <algorithm>`: TCP congestion control.
+    pub cc: Option<String>,
+    pub tcp_ss: Option<i32>,
+    /// `idle-ping`.
+    pub idle_ping_ms: Option<u64>,
+    pub guid_prefix: Option<String>,
+    pub label: Option<String>,
+    /// `thread` and `shards` as written: every listener is one socket per worker here, so they change nothing.
+    pub thread: Option<String>,
+    pub shards: Option<String>,
+}
+
+/// `severity-output`: what stands before a message of the runtime API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SeverityOutput {
+    #[default]
+    None,
+    Number,
+    String,
+}
+
+impl Bind {
+    /// A line that says nothing but where.
+    pub fn new(origin: Origin, text: &str) -> Self {
+        Bind {
+            origin,
+            text: text.to_owned(),
+            addresses: Vec::new(),
+            name: None,
+            id: None,
+            accept_proxy: false,
+            backlog: None,
+            maxconn: None,
+            defer_accept: false,
+            interface: None,
+            mss: None,
+            nice: None,
+            tcp_ut_ms: None,
+            tfo: false,
+            transparent: false,
+            v4v6: false,
+            v6only: false,
+            proto: None,
+            mode: None,
+            uid: None,
+            gid: None,
+            level: Level::default(),
+            expose_fd_listeners: false,
+            ssl: false,
+            tls: BindTls::default(),
+            severity_output: SeverityOutput::default(),
+            cc: None,
+            tcp_ss: None,
+            idle_ping_ms: None,
+            guid_prefix: None,
+            label: None,
+            thread: None,
+            shards: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The `global` section (manual 3).
 
-use super::{bind::Bind, logging::LogTarget};
+use super::{bind::Bind, logging::LogTarget, tls::TlsGlobal};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
@@ -37,7 +37,71 @@ pub struct Global {
     pub spread_checks: u32,
     pub server_state_base: Option<PathBuf>,
     pub server_state_file: Option<PathBuf>,
+    /// Milliseconds at most between two rounds of checks that `spread-checks` moves apart.
+    pub max_spread_checks_ms: Option<u64>,
     pub tune: Tune,
+    pub tls: TlsGlobal,
+    /// `set-var`/`set-var-fmt`: name, whether the value is a format, and the words of the value.
+    pub set_vars: Vec<(String, bool, Vec<String>)>,
+    /// `h1-case-adjust`: field name in lower case, and how it is spelt.
+    pub h1_case_adjust: Vec<(String, String)>,
+    pub h1_accept_payload_with_any_method: bool,
+    pub h1_do_not_close_on_insecure_transfer_encoding: bool,
+    /// `external-check`, and whether the environment is passed on (`preserve-env`).
+    pub external_check: Option<bool>,
+    pub insecure_fork_wanted: bool,
+    pub insecure_setuid_wanted: bool,
+    pub set_dumpable: bool,
+    /// A descriptor limit that can't be raised is an error (`strict-limits`, on by default).
+    pub strict_limits: bool,
+    pub busy_polling: bool,
+    pub nosplice: bool,
+    pub noreuseport: bool,
+    pub nogetaddrinfo: bool,
+    pub quick_exit: bool,
+    pub unix_bind: UnixBind,
+    pub maxconnrate: Option<u32>,
+    pub maxsessrate: Option<u32>,
+    /// Bytes of compressed output a second (written in kB).
+    pub maxcomprate: Option<u32>,
+    pub maxcompcpuusage: u32,
+    /// Bytes of compression state at most (written in MB).
+    pub maxzlibmem: Option<u64>,
+    pub maxpipes: Option<u32>,
+    pub fd_hard_limit: Option<u64>,
+    pub mworker_max_reloads: Option<u32>,
+    pub thread_groups: Option<u32>,
+    pub default_path: DefaultPath,
+    pub expose_deprecated_directives: bool,
+    pub expose_experimental_directives: bool,
+    /// `http-err-codes`, `http-fail-codes`, as written.
+    pub http_err_codes: Vec<String>,
+    pub http_fail_codes: Vec<String>,
+    pub close_spread_time_ms: Option<u64>,
+    pub grace_ms: Option<u64>,
+    pub cluster_secret: Option<String>,
+    pub stats_calculate_max_counters: bool,
+}
+
+/// `unix-bind`: defaults for UNIX listening sockets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnixBind {
+    pub prefix: Option<String>,
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// `default-path`: what relative file names are relative to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DefaultPath {
+    #[default]
+    Current,
+    /// The folder of the configuration file.
+    Config,
+    /// The folder above it.
+    Parent,
+    Origin(PathBuf),
 }
 
 /// `tune.*` settings that change what ringway does.
@@ -61,6 +125,26 @@ pub struct Tune {
     pub rcvbuf_server: Option<usize>,
     pub sndbuf_server: Option<usize>,
     pub comp_maxlevel: u32,
+    pub h2_initial_window_size: u32,
+    pub h2_be_initial_window_size: Option<u32>,
+    pub h2_fe_initial_window_size: Option<u32>,
+    pub h2_max_concurrent_streams: u32,
+    pub h2_be_max_concurrent_streams: Option<u32>,
+    pub h2_fe_max_concurrent_streams: Option<u32>,
+    pub h2_fe_max_total_streams: Option<u32>,
+    pub h2_header_table_size: u32,
+    pub h2_max_frame_size: Option<u32>,
+    pub vars_global_max_size: usize,
+    pub vars_proc_max_size: usize,
+    pub vars_sess_max_size: usize,
+    pub vars_txn_max_size: usize,
+    pub vars_reqres_max_size: usize,
+    pub vars_check_max_size: usize,
+    pub stick_counters: u32,
+    pub pattern_cache_size: usize,
+    pub pipesize: Option<usize>,
+    pub max_checks_per_thread: u32,
+    pub max_rules_at_once: u32,
 }
 
 impl Default for Tune {
@@ -79,6 +163,26 @@ impl Default for Tune {
             rcvbuf_server: None,
             sndbuf_server: None,
             comp_maxlevel: 1,
+            h2_initial_window_size: 65536,
+            h2_be_initial_window_size: None,
+            h2_fe_initial_window_size: None,
+            h2_max_concurrent_streams: 100,
+            h2_be_max_concurrent_streams: None,
+            h2_fe_max_concurrent_streams: None,
+            h2_fe_max_total_streams: None,
+            h2_header_table_size: 4096,
+            h2_max_frame_size: None,
+            vars_global_max_size: 0,
+            vars_proc_max_size: 0,
+            vars_sess_max_size: 0,
+            vars_txn_max_size: 0,
+            vars_reqres_max_size: 0,
+            vars_check_max_size: 0,
+            stick_counters: 3,
+            pattern_cache_size: 10_000,
+            pipesize: None,
+            max_checks_per_thread: 0,
+            max_rules_at_once: 0,
         }
     }
 }
@@ -111,7 +215,42 @@ impl Default for Global {
             spread_checks: 0,
             server_state_base: None,
             server_state_file: None,
+            max_spread_checks_ms: None,
             tune: Tune::default(),
+            tls: TlsGlobal::default(),
+            set_vars: Vec::new(),
+            h1_case_adjust: Vec::new(),
+            h1_accept_payload_with_any_method: false,
+            h1_do_not_close_on_insecure_transfer_encoding: false,
+            external_check: None,
+            insecure_fork_wanted: false,
+            insecure_setuid_wanted: false,
+            set_dumpable: false,
+            strict_limits: true,
+            busy_polling: false,
+            nosplice: false,
+            noreuseport: false,
+            nogetaddrinfo: false,
+            quick_exit: false,
+            unix_bind: UnixBind::default(),
+            maxconnrate: None,
+            maxsessrate: None,
+            maxcomprate: None,
+            maxcompcpuusage: 100,
+            maxzlibmem: None,
+            maxpipes: None,
+            fd_hard_limit: None,
+            mworker_max_reloads: None,
+            thread_groups: None,
+            default_path: DefaultPath::default(),
+            expose_deprecated_directives: false,
+            expose_experimental_directives: false,
+            http_err_codes: Vec::new(),
+            http_fail_codes: Vec::new(),
+            close_spread_time_ms: None,
+            grace_ms: None,
+            cluster_secret: None,
+            stats_calculate_max_counters: true,
         }
     }
 }

@@ -1,7 +1,12 @@
 //! The whole configuration, resolved: what the control plane publishes and every worker reads. Frozen once made; what
 //! changes while running lives in `model::state` and reaches workers as small changes.
 
-use super::{global::Global, proxy::Proxy};
+use crate::language::pattern::Registry;
+use std::sync::Arc;
+
+use super::{
+    global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
+};
 
 /// Index of a proxy in [`Plan::proxies`].
 pub type ProxyIndex = usize;
@@ -13,6 +18,12 @@ pub struct Plan {
     pub global: Global,
     /// All proxies in the order of the files.
     pub proxies: Vec<Proxy>,
+    pub userlists: Vec<Userlist>,
+    pub peers: Vec<Peers>,
+    pub resolvers: Vec<Resolvers>,
+    pub http_errors: Vec<HttpErrors>,
+    /// Patterns and maps by file or id, which the runtime API edits.
+    pub patterns: Arc<Registry>,
 }
 
 impl Plan {

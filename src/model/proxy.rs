@@ -1,7 +1,10 @@
 //! A proxy: what `frontend`, `backend` and `listen` sections have in common (manual 4). A `listen` is one proxy with both
 //! capabilities. A `defaults` section is the same type, used as a template.
 
-use super::{backend::Backend, frontend::Frontend, logging::LogTarget};
+use super::{
+    backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, rules::Rules,
+    stats::StatsPage,
+};
 use crate::base::origin::Origin;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,6 +25,15 @@ pub struct Proxy {
     pub log: Logging,
     /// Replies from `errorfile` by status: the bytes of the file, a whole HTTP/1 message.
     pub errorfiles: BTreeMap<u16, Arc<[u8]>>,
+    /// `errorloc`, `errorloc302`, `errorloc303` by status: the status and location of the redirect sent instead.
+    pub errorlocs: BTreeMap<u16, (u16, String)>,
+    /// Rules and formats, compiled last: a template of defaults has none.
+    pub rules: Arc<Rules>,
+    pub stats: Option<StatsPage>,
+    pub compression: Option<Compression>,
+    pub guid: Option<String>,
+    /// `id` was written (`bk_f_forced_id`).
+    pub id_forced: bool,
     pub frontend: Frontend,
     pub backend: Backend,
 }
@@ -91,6 +103,28 @@ pub struct Options {
     pub accept_unsafe_violations_in_http_response: bool,
     pub h1_case_adjust_bogus_client: bool,
     pub h1_case_adjust_bogus_server: bool,
+    pub disable_h2_upgrade: bool,
+    pub http_drop_request_trailers: bool,
+    pub http_drop_response_trailers: bool,
+    pub use_small_buffers: bool,
+    pub http_restrict_req_hdr_names: RestrictNames,
+    pub forwarded: Option<Forwarded>,
+}
+
+/// `option http-restrict-req-hdr-names`: what is done with field names that hold other than `[a-zA-Z0-9-]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestrictNames {
+    #[default]
+    Preserve,
+    Delete,
+    Reject,
+}
+
+/// `option forwarded` with its words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Forwarded {
+    /// Without words: `proto` and `for`. Otherwise the words as written.
+    pub words: Vec<String>,
 }
 
 /// How connections are used over requests; the last `option` of the family wins.
@@ -119,6 +153,12 @@ pub struct Logging {
     pub targets: Vec<LogTarget>,
     pub format: LogLineFormat,
     pub tag: Option<String>,
+    /// `log-format-sd`: structured data of RFC 5424 lines, as written.
+    pub structured_data: Option<String>,
+    /// `error-log-format`, as written.
+    pub error_format: Option<String>,
+    /// `log-steps`; empty: the default (at the end).
+    pub steps: Vec<String>,
 }
 
 /// Which line is written for a session or request.
@@ -128,9 +168,12 @@ pub enum LogLineFormat {
     #[default]
     Default,
     Tcp,
+    TcpClf,
     Http,
     HttpClf,
     Https,
+    /// `log-format`, as written; compiled by `config`.
+    Custom(String),
 }
 
 impl Default for Options {
@@ -172,6 +215,50 @@ impl Default for Options {
             accept_unsafe_violations_in_http_response: false,
             h1_case_adjust_bogus_client: false,
             h1_case_adjust_bogus_server: false,
+            disable_h2_upgrade: false,
+            http_drop_request_trailers: false,
+            http_drop_response_trailers: false,
+            use_small_buffers: false,
+            http_restrict_req_hdr_names: RestrictNames::default(),
+            forwarded: None,
+        }
+    }
+}
+
+impl Proxy {
+    /// A proxy with HAProxy's defaults.
+    pub fn new(name: &str, origin: Origin, has_frontend: bool, has_backend: bool) -> Self {
+        Proxy {
+            name: name.to_owned(),
+            id: 0,
+            origin,
+            has_frontend,
+            has_backend,
+            mode: Mode::default(),
+            disabled: false,
+            description: None,
+            timeouts: Timeouts::default(),
+            options: Options::default(),
+            log: Logging::default(),
+            errorfiles: BTreeMap::new(),
+            rules: Arc::default(),
+            errorlocs: BTreeMap::new(),
+            stats: None,
+            compression: None,
+            guid: None,
+            id_forced: false,
+            frontend: Frontend::default(),
+            backend: Backend::default(),
+        }
+    }
+
+    /// What HAProxy's messages call this proxy.
+    pub fn kind(&self) -> &'static str {
+        match (self.has_frontend, self.has_backend) {
+            (true, true) => "proxy",
+            (true, false) => "frontend",
+            (false, true) => "backend",
+            (false, false) => "defaults",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A `server` line (manual 5.2), with `default-server` applied.
 
-use super::bind::Proto;
+use super::{bind::Proto, tls::ServerTls};
 use crate::base::{address::Address, origin::Origin};
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -37,6 +38,127 @@ pub struct Server {
     /// Requests sent over one connection at most, beyond the first: `None` unlimited.
     pub max_reuse: Option<u32>,
     pub ssl: bool,
+    /// The port as resolved from the address word; 0 when none was written or it is relative (`port_map`).
+    pub port: u16,
+    /// How the name is resolved at start, in order; empty: `last,libc`.
+    pub init_addr: Vec<InitAddr>,
+    /// `resolvers <name>`.
+    pub resolvers: Option<String>,
+    pub resolve_prefer: ResolvePrefer,
+    pub resolve_opts: ResolveOpts,
+    /// `resolve-net`: networks preferred among the answers.
+    pub resolve_net: Vec<(IpAddr, u8)>,
+    pub agent: Option<AgentSettings>,
+    pub observe: Observe,
+    pub error_limit: u32,
+    pub on_error: OnError,
+    /// `on-marked-down shutdown-sessions`.
+    pub on_marked_down_shutdown: bool,
+    /// `on-marked-up shutdown-backup-sessions`.
+    pub on_marked_up_shutdown_backup: bool,
+    pub init_state: InitState,
+    /// `redir <prefix>`.
+    pub redir: Option<String>,
+    /// `non-stick`: not learned by stick tables.
+    pub non_stick: bool,
+    pub ws: WebSocketProto,
+    pub hash_key: HashKey,
+    /// `pool-conn-name <expression>`, as written.
+    pub pool_conn_name: Option<String>,
+    /// `set-proxy-v2-tlv-fmt(id) <format>`, as written.
+    pub proxy_v2_tlvs: Vec<(u8, String)>,
+    pub guid: Option<String>,
+    pub shard: u32,
+    /// `strict-maxconn`: idle connections count too.
+    pub strict_maxconn: bool,
+    /// `cc <algorithm>`: TCP congestion control.
+    pub cc: Option<String>,
+    /// `idle-ping`.
+    pub idle_ping_ms: Option<u64>,
+    pub tls: ServerTls,
+}
+
+/// A word of `init-addr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitAddr {
+    /// From the state file.
+    Last,
+    Libc,
+    /// Start without an address.
+    None,
+    Ip(IpAddr),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResolvePrefer {
+    Ipv4,
+    #[default]
+    Ipv6,
+}
+
+/// `resolve-opts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResolveOpts {
+    pub allow_dup_ip: bool,
+    pub ignore_weight: bool,
+}
+
+/// `agent-check` and its words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentSettings {
+    pub port: u16,
+    /// `None`: the server's address.
+    pub address: Option<IpAddr>,
+    /// `None`: the check's interval.
+    pub inter_ms: u64,
+    /// Sent once connected.
+    pub send: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Observe {
+    #[default]
+    None,
+    Layer4,
+    Layer7,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    FastInter,
+    #[default]
+    FailCheck,
+    SuddenDeath,
+    MarkDown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InitState {
+    #[default]
+    None,
+    FullyUp,
+    Up,
+    Down,
+    FullyDown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WebSocketProto {
+    #[default]
+    Auto,
+    H1,
+    H2,
+}
+
+/// `hash-key`: what places a server on the hash ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HashKey {
+    #[default]
+    Id,
+    Id32,
+    Guid,
+    Addr,
+    AddrPort,
 }
 
 /// `check` and its timing (manual 5.2).
@@ -48,11 +170,15 @@ pub struct CheckSettings {
     pub rise: u32,
     pub fall: u32,
     /// `addr`; `None`: the server's.
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<IpAddr>,
     /// `port`; `None`: the server's.
     pub port: Option<u16>,
     pub ssl: bool,
     pub send_proxy: bool,
+    /// `check-proto`.
+    pub proto: Option<Proto>,
+    /// `check-reuse-pool`.
+    pub reuse_pool: bool,
 }
 
 impl Default for CheckSettings {
@@ -67,15 +193,30 @@ impl Default for CheckSettings {
             port: None,
             ssl: false,
             send_proxy: false,
+            proto: None,
+            reuse_pool: false,
         }
     }
 }
 
-/// `source addr[:port] [interface name]`.
+/// `source addr[:port[-port]] [usesrc ...] [interface name]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
+    /// The last port of a range that begins with the address's; 0: a single port.
+    pub port_last: u16,
+    pub usesrc: Option<UseSrc>,
     pub interface: Option<String>,
+}
+
+/// `usesrc`: the address the server sees (needs CAP_NET_ADMIN).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UseSrc {
+    Address(SocketAddr),
+    Client,
+    ClientIp,
+    /// `hdr_ip(name[,occurrence])`.
+    HdrIp { name: String, occurrence: i32 },
 }
 
 /// `send-proxy`, `send-proxy-v2` and its options.
@@ -90,4 +231,63 @@ pub struct SendProxy {
     pub authority: bool,
     pub crc32c: bool,
     pub unique_id: bool,
+}
+
+impl Server {
+    /// A server with HAProxy's defaults and no name.
+    pub fn new(origin: Origin) -> Self {
+        Server {
+            origin,
+            name: String::new(),
+            id: 0,
+            host: String::new(),
+            address: None,
+            port_map: None,
+            weight: 1,
+            maxconn: 0,
+            minconn: 0,
+            maxqueue: 0,
+            backup: false,
+            disabled: false,
+            cookie: None,
+            check: None,
+            track: None,
+            slowstart_ms: None,
+            source: None,
+            send_proxy: None,
+            tfo: false,
+            tcp_ut_ms: None,
+            proto: None,
+            pool_max_conn: None,
+            pool_low_conn: 0,
+            pool_purge_delay_ms: 5000,
+            max_reuse: None,
+            ssl: false,
+            port: 0,
+            init_addr: Vec::new(),
+            resolvers: None,
+            resolve_prefer: ResolvePrefer::default(),
+            resolve_opts: ResolveOpts::default(),
+            resolve_net: Vec::new(),
+            agent: None,
+            observe: Observe::default(),
+            error_limit: 10,
+            on_error: OnError::default(),
+            on_marked_down_shutdown: false,
+            on_marked_up_shutdown_backup: false,
+            init_state: InitState::default(),
+            redir: None,
+            non_stick: false,
+            ws: WebSocketProto::default(),
+            hash_key: HashKey::default(),
+            pool_conn_name: None,
+            proxy_v2_tlvs: Vec::new(),
+            guid: None,
+            shard: 0,
+            strict_maxconn: false,
+            cc: None,
+            idle_ping_ms: None,
+            tls: ServerTls::default(),
+        }
+    }
 }

@@ -3,4 +3,5 @@
 pub mod h1;
 pub mod http;
 pub mod proxy_protocol;
+pub mod syslog;
 pub mod tls;

@@ -6,11 +6,15 @@
 pub mod chunked;
 pub mod encode;
 pub mod error;
+mod explain;
+mod fold;
 pub mod framing;
 pub mod parse;
 pub mod persistence;
 #[cfg(test)]
 mod tests_parse;
+#[cfg(test)]
+mod tests_random;
 #[cfg(test)]
 mod tests_smuggling;
 

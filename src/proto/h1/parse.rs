@@ -8,6 +8,8 @@
 use std::mem::MaybeUninit;
 
 use super::error::{Fault, ParseError, Side};
+use super::explain::explain;
+use super::fold::{unfold, unfold_from};
 use super::framing::{self, Asked, Coding, Framing};
 use super::persistence::{self, Tokens};
 use crate::proto::http::head::{Head, Kind, Span, Version};
@@ -98,7 +100,7 @@ pub(crate) fn parse_trailers(raw: &[u8], side: Side, limits: &Limits, trailers: 
     let error = |fault, at| Err(ParseError { fault, side, at });
     let joined;
     // A blank at the start folds into nothing: refused as a name.
-    let raw = match unfold_from(raw, 0) {
+    let raw = match unfold_from(raw, 0, limits.bare_lf) {
         Some(bytes) => {
             joined = bytes;
             &joined[..]
@@ -233,7 +235,7 @@ impl Reader<'_> {
     fn failed(&mut self, input: &[u8], error: httparse::Error) -> Result<Parsed, ParseError> {
         let head_end = input.len().min(self.limits.head_bytes);
         if error == httparse::Error::HeaderName
-            && let Some(joined) = unfold(&input[..head_end])
+            && let Some(joined) = unfold(&input[..head_end], self.limits.bare_lf)
         {
             // At most once: nothing is left to join.
             return with_fields(self.limits, |slots| match self.side {
@@ -427,74 +429,4 @@ fn end(span: Span) -> usize {
 
 fn skip_spaces(input: &[u8], from: usize) -> usize {
     from + input[from..].iter().take_while(|&&b| b == b' ' || b == b'\t').count()
-}
-
-/// Joins folded lines (RFC 9112 §5.2): the line break becomes spaces, so offsets stay. None if there is none.
-/// The start line is never joined with a blank that follows: that is refused, as by HAProxy.
-fn unfold(input: &[u8]) -> Option<Vec<u8>> {
-    let leading = input.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
-    unfold_from(input, leading + memchr::memchr(b'\n', &input[leading..])? + 1)
-}
-
-/// Joins from the line that begins at `first` on.
-fn unfold_from(input: &[u8], first: usize) -> Option<Vec<u8>> {
-    let mut joined: Option<Vec<u8>> = None;
-    for at in memchr::memchr_iter(b'\n', input).filter(|&at| at >= first) {
-        if matches!(input.get(at + 1), Some(b' ' | b'\t')) {
-            let bytes = joined.get_or_insert_with(|| input.to_vec());
-            bytes[at] = b' ';
-            if at > first && bytes[at - 1] == b'\r' {
-                bytes[at - 1] = b' ';
-            }
-        } else if matches!(input.get(at + 1..at + 3), Some(b"\r\n")) {
-            break; // The head's end: what follows is not ours.
-        }
-    }
-    joined
-}
-
-/// Finds what `httparse` stumbled over, for the error and its place.
-fn explain(input: &[u8], error: httparse::Error) -> (Fault, usize) {
-    let start = input.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
-    let line_len = memchr::memchr(b'\n', &input[start..]).unwrap_or(input.len() - start);
-    let line = &input[start..start + line_len];
-    let word = |n: usize| line.split(|&b| b == b' ').take(n).map(|w| w.len() + 1).sum::<usize>() + start;
-    match error {
-        httparse::Error::Token => {
-            let is_method = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-            match line.iter().position(|b| !is_method(b)) {
-                Some(at) if at > 0 && line[at] == b' ' => (Fault::Uri, word(1)),
-                at => (Fault::Method, start + at.unwrap_or(0)),
-            }
-        }
-        httparse::Error::Version if input.starts_with(b"HTTP/") => (Fault::Version, start),
-        httparse::Error::Version => (Fault::Version, word(2)),
-        httparse::Error::Status => (Fault::Status, word(1)),
-        httparse::Error::NewLine => (Fault::LineEnd, start + line_len),
-        httparse::Error::TooManyHeaders => (Fault::TooManyFields, input.len()),
-        httparse::Error::HeaderName => (Fault::FieldName, bad_field(&input[start..], true) + start),
-        httparse::Error::HeaderValue => (Fault::FieldValue, bad_field(&input[start..], false) + start),
-    }
-}
-
-/// The first byte that no field name (or value) may have, from the second line on.
-fn bad_field(input: &[u8], name: bool) -> usize {
-    let mut at = 0;
-    for line in input.split_inclusive(|&b| b == b'\n') {
-        if at > 0 {
-            let colon = line.iter().position(|&b| b == b':').unwrap_or(line.len());
-            let bad = if name {
-                line[..colon].iter().position(|b| !(b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b)))
-            } else {
-                let text = line.strip_suffix(b"\n").unwrap_or(line);
-                let text = text.strip_suffix(b"\r").unwrap_or(text);
-                text.iter().position(|&b| (b < 0x20 && b != b'\t') || b == 0x7f)
-            };
-            if let Some(bad) = bad {
-                return at + bad;
-            }
-        }
-        at += line.len();
-    }
-    at
 }

@@ -43,6 +43,9 @@ pub(crate) fn take_tokens(head: &mut Head, connection: bool, upgrade: bool, te: 
     if !connection && !upgrade {
         return tokens;
     }
+    if !upgrade && let Some(simple) = take_single_token(head) {
+        return simple;
+    }
     let mut named_upgrade = false;
     for token in head.values(b"connection").flat_map(list) {
         tokens.close |= token.eq_ignore_ascii_case(b"close");
@@ -64,6 +67,19 @@ pub(crate) fn take_tokens(head: &mut Head, connection: bool, upgrade: bool, te: 
         !here && (tokens.upgrade || !token.eq_ignore_ascii_case(b"upgrade"))
     });
     tokens
+}
+
+/// The usual Connection: one line with one token for this hop. Anything else is left to the careful way.
+fn take_single_token(head: &mut Head) -> Option<Tokens> {
+    let index = head.position(b"connection", 0)?;
+    let value = head.field(index)?.1;
+    let close = value.eq_ignore_ascii_case(b"close");
+    let keep_alive = value.eq_ignore_ascii_case(b"keep-alive");
+    if !(close || keep_alive) || head.position(b"connection", index + 1).is_some() {
+        return None;
+    }
+    head.remove_at(index);
+    Some(Tokens { close, keep_alive, ..Tokens::default() })
 }
 
 /// Leaves in each line called `name` the tokens that `keep` wants; a line without any goes away.

@@ -228,3 +228,17 @@ fn more_field_lines_are_read_where_configured() {
     assert!(matches!(parse_request(&input, &limits, &mut head), Ok(Parsed::Complete(_))));
     assert_eq!(head.len(), 300);
 }
+
+#[test]
+fn joining_folded_lines_stops_at_the_end_of_the_head() {
+    for input in [
+        &b"HTTP/1.1 200 OK\nX: a\n b\nContent-Length: 2\n\n x"[..],
+        b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\n x",
+        b"HTTP/1.1 200 OK\nX: a\n\tb\nContent-Length: 2\n\n\n x",
+    ] {
+        let (head, message) = response(input, Asked::Other).unwrap();
+        assert_eq!(message.framing, Framing::Length(2), "{}", input.escape_ascii());
+        assert!(head.first(b"x").is_some_and(|v| v.starts_with(b"a ")));
+        assert!(matches!(&input[message.consumed..], b" x" | b"\n x"), "{}", input.escape_ascii());
+    }
+}

@@ -93,9 +93,43 @@ pub fn host_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Bytes that a Host field may hold.
+/// Bytes that a host with port may hold, as a table: each request's Host is checked.
+const HOST_BYTES: [bool; 256] = {
+    let refused = b"\"#,/<>?@\\^`{|}";
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte < 0x7f {
+        table[byte as usize] = true;
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < refused.len() {
+        table[refused[at] as usize] = false;
+        at += 1;
+    }
+    table
+};
+
 fn is_host_byte(b: u8) -> bool {
-    b > b' ' && b < 0x7f && !b"\"#,/<>?@\\^`{|}".contains(&b)
+    HOST_BYTES[usize::from(b)]
+}
+
+/// Whether this may be a host with or without port: brackets only around all of a host. HAProxy 3.4 is looser about
+/// quotes, braces and angles.
+fn is_host(bytes: &[u8]) -> bool {
+    if !bytes.iter().all(|&b| is_host_byte(b)) {
+        return false;
+    }
+    let has_bracket = |part: &[u8]| memchr::memchr2(b'[', b']', part).is_some();
+    match bytes.strip_prefix(b"[") {
+        None => !has_bracket(bytes),
+        Some(rest) => match memchr::memchr(b']', rest).map(|close| rest.split_at(close)) {
+            Some((address, after)) => {
+                matches!(after, [_] | [_, b':', ..]) && !has_bracket(address) && !has_bracket(&after[1..])
+            }
+            None => false,
+        },
+    }
 }
 
 /// Checks target and Host of a received request as HAProxy 3.4 does, and normalises as it does: repeated equal Host
@@ -119,7 +153,7 @@ fn one_host(head: &mut Head, hosts: usize) -> Result<(), Fault> {
     let Some(first) = (if hosts > 0 { head.first(b"host") } else { None }) else {
         return Ok(());
     };
-    if !first.iter().all(|&b| is_host_byte(b)) {
+    if !is_host(first) {
         return Err(Fault::Host);
     }
     if hosts > 1 {
@@ -142,7 +176,7 @@ fn check_connect(head: &mut Head, unsafe_violations: bool) -> Result<(), Fault> 
     let (host, port) = host_port(head.uri());
     let port = port.ok_or(Fault::Authority)?;
     let number = std::str::from_utf8(port).ok().and_then(|p| p.parse::<u16>().ok()).filter(|_| is_digits(port));
-    if host.is_empty() || number.is_none() || !host.iter().all(|&b| is_host_byte(b)) {
+    if host.is_empty() || number.is_none() || !is_host(host) {
         return Err(Fault::Authority);
     }
     let Some(field) = head.first(b"host") else {
@@ -171,10 +205,10 @@ fn check_absolute(head: &mut Head, unsafe_violations: bool) -> Result<(), Fault>
     let uri = Uri::split(head.uri());
     let (host, port) = host_port(uri.host_and_port());
     let default = uri.default_port();
-    if host.is_empty()
-        || !host.iter().all(|&b| is_host_byte(b))
-        || port.is_some_and(|p| !p.is_empty() && !is_digits(p))
-    {
+    let user = &uri.authority[..uri.authority.len() - uri.host_and_port().len()];
+    let good_user = user.strip_suffix(b"@").unwrap_or(user).iter().all(|&b| is_host_byte(b));
+    let good_port = port.is_none_or(|p| p.is_empty() || is_digits(p));
+    if host.is_empty() || !is_host(host) || !good_port || !good_user {
         return Err(Fault::Authority);
     }
     let explicit = |p: Option<&[u8]>| p.is_some_and(|p| !p.is_empty() && Some(p) != default);

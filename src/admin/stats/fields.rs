@@ -1,0 +1,208 @@
+//! A field of `show stat`: its place in the catalogue, its type and tags, and where its value comes from for each kind
+//! of object. And the objects themselves, in HAProxy's order, with the selections of `show stat` (management 9.3).
+
+use super::Scene;
+use crate::model::{
+    plan::{ProxyIndex, ServerIndex},
+    proxy::Mode,
+    state::counters::*,
+};
+use std::borrow::Cow;
+
+/// What a line of statistics is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    Frontend(ProxyIndex),
+    Listener(ProxyIndex, usize),
+    Backend(ProxyIndex),
+    Server(ProxyIndex, ServerIndex),
+}
+
+impl Object {
+    pub fn proxy(self) -> ProxyIndex {
+        match self {
+            Object::Frontend(p) | Object::Listener(p, _) | Object::Backend(p) | Object::Server(p, _) => p,
+        }
+    }
+
+    /// Position of the kind in [`Field::sources`].
+    fn kind(self) -> usize {
+        match self {
+            Object::Frontend(_) => 0,
+            Object::Listener(..) => 1,
+            Object::Backend(_) => 2,
+            Object::Server(..) => 3,
+        }
+    }
+
+    /// First letter of typed lines.
+    pub fn letter(self) -> char {
+        ['F', 'L', 'B', 'S'][self.kind()]
+    }
+
+    pub fn name(self) -> &'static str {
+        ["Frontend", "Listener", "Backend", "Server"][self.kind()]
+    }
+}
+
+/// A value; `None` is an empty column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    None,
+    U32(u32),
+    U64(u64),
+    S32(i32),
+    Str(Cow<'a, str>),
+}
+
+impl<'a> Value<'a> {
+    pub fn str(text: impl Into<Cow<'a, str>>) -> Value<'a> {
+        Value::Str(text.into())
+    }
+
+    /// As text; empty for none.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Value::None => "".into(),
+            Value::U32(n) => n.to_string().into(),
+            Value::U64(n) => n.to_string().into(),
+            Value::S32(n) => n.to_string().into(),
+            Value::Str(s) => Cow::Borrowed(s),
+        }
+    }
+
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::None => "",
+            Value::U32(_) => "u32",
+            Value::U64(_) => "u64",
+            Value::S32(_) => "s32",
+            Value::Str(_) => "str",
+        }
+    }
+
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::U32(n) => Some(*n as f64),
+            Value::U64(n) => Some(*n as f64),
+            Value::S32(n) => Some(*n as f64),
+            _ => None,
+        }
+    }
+}
+
+/// The type of a field's counters; specials bring their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    U32,
+    U64,
+    S32,
+    Str,
+}
+
+/// Where the value of a field comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// The kind has no such field.
+    No,
+    /// The kind has the field, and nothing that counts it: a protocol that is not built in.
+    Zero,
+    Frontend(FrontendCounter),
+    Listener(ListenerCounter),
+    Backend(BackendCounter),
+    Server(ServerCounter),
+    Special(for<'a> fn(&Scene<'a>, Object) -> Value<'a>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    pub name: &'static str,
+    /// Origin, nature, scope and persistence (management guide 9.3 "show info typed").
+    pub tags: &'static str,
+    pub kind: Type,
+    pub description: &'static str,
+    /// For frontends, listeners, backends, servers.
+    pub sources: [Source; 4],
+    /// Kinds, by bit, that have the field in `mode http` only.
+    pub http_only: u8,
+}
+
+impl Field {
+    pub fn value<'a>(&self, scene: &Scene<'a>, object: Object) -> Value<'a> {
+        let proxy = object.proxy();
+        if self.http_only & 1 << object.kind() != 0 && scene.plan.proxies[proxy].mode != Mode::Http {
+            return Value::None;
+        }
+        let number = match (self.sources[object.kind()], object) {
+            (Source::No, _) => return Value::None,
+            (Source::Special(value), _) => return value(scene, object),
+            (Source::Frontend(id), _) => scene.board.frontend(proxy, id),
+            (Source::Backend(id), _) => scene.board.backend(proxy, id),
+            (Source::Listener(id), Object::Listener(_, bind)) => scene.board.listener(proxy, bind, id),
+            (Source::Server(id), Object::Server(_, server)) => scene.board.server(proxy, server, id),
+            _ => 0,
+        };
+        match self.kind {
+            Type::U32 => Value::U32(number as u32),
+            Type::S32 => Value::S32(number as i32),
+            _ => Value::U64(number),
+        }
+    }
+}
+
+/// `show stat <iid> <type> <sid>` and its words `up` and `no-maint`.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// `None`: all proxies.
+    pub proxy: Option<ProxyIndex>,
+    /// 1 frontends, 2 backends, 4 servers, 8 listeners; 0 means all.
+    pub kinds: u32,
+    /// Server or listener id.
+    pub sid: Option<u32>,
+    /// Only what is up.
+    pub up: bool,
+    /// No servers in maintenance.
+    pub no_maint: bool,
+    /// `stats scope`: names of proxies; empty: all.
+    pub scope: Vec<String>,
+}
+
+/// The selected objects, as HAProxy lists them: for each proxy its frontend, listeners (with `option socket-stats`),
+/// servers, backend.
+pub fn objects<'s>(scene: &Scene<'s>, selection: &Selection) -> Vec<Object> {
+    let mut list = Vec::new();
+    let wants = |kind: u32| selection.kinds == 0 || selection.kinds & kind != 0;
+    for (p, proxy) in scene.plan.proxies.iter().enumerate() {
+        let named = selection.scope.is_empty() || selection.scope.contains(&proxy.name);
+        if selection.proxy.is_some_and(|only| only != p) || !named || proxy.disabled {
+            continue;
+        }
+        if proxy.has_frontend && wants(1) && selection.sid.unwrap_or(0) == 0 {
+            list.push(Object::Frontend(p));
+        }
+        if proxy.has_frontend && proxy.options.socket_stats && wants(8) {
+            let binds = 0..proxy.frontend.binds.len();
+            let wanted = binds.filter(|b| selection.sid.is_none_or(|sid| sid == *b as u32 + 1));
+            list.extend(wanted.map(|b| Object::Listener(p, b)));
+        }
+        if !proxy.has_backend {
+            continue;
+        }
+        let live = scene.board.live.backend(p);
+        if wants(4) {
+            let wanted = live.servers().filter(|(_, s)| selection.sid.is_none_or(|sid| sid == s.settings.id));
+            let wanted = wanted.filter(|(_, s)| !(selection.no_maint && s.in_maintenance()));
+            let wanted = wanted.filter(|(_, s)| !selection.up || is_up(s));
+            list.extend(wanted.map(|(s, _)| Object::Server(p, s)));
+        }
+        let up = !selection.up || live.is_empty() || live.usable() != (0, 0);
+        if wants(2) && up && selection.sid.unwrap_or(0) == 0 {
+            list.push(Object::Backend(p));
+        }
+    }
+    list
+}
+
+fn is_up(server: &crate::model::state::server::ServerLive) -> bool {
+    server.operation() != crate::model::state::server::Operation::Stopped
+}

@@ -1,0 +1,101 @@
+//! Messages between the threads of the process: a bounded lock-free queue for each ordered pair. What does not fit waits
+//! with its sender, in order, and is tried again when the sender next looks after its post.
+
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::collections::VecDeque;
+
+/// One thread's end: it sends to every other and receives from every other.
+pub struct Post<M> {
+    to: Vec<Option<Producer<M>>>,
+    from: Vec<Option<Consumer<M>>>,
+    waiting: Vec<VecDeque<M>>,
+}
+
+/// Ends for `count` threads, with room for `capacity` messages between any two.
+pub fn office<M>(count: usize, capacity: usize) -> Vec<Post<M>> {
+    let mut posts: Vec<Post<M>> = (0..count)
+        .map(|_| Post { to: Vec::new(), from: Vec::new(), waiting: (0..count).map(|_| VecDeque::new()).collect() })
+        .collect();
+    for from in 0..count {
+        for to in 0..count {
+            if from == to {
+                posts[from].to.push(None);
+                posts[to].from.push(None);
+                continue;
+            }
+            let (producer, consumer) = RingBuffer::new(capacity);
+            posts[from].to.push(Some(producer));
+            posts[to].from.push(Some(consumer));
+        }
+    }
+    posts
+}
+
+impl<M> Post<M> {
+    /// How many threads there are.
+    pub fn len(&self) -> usize {
+        self.to.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.to.is_empty()
+    }
+
+    /// Sends a message to thread `to`; one to oneself is dropped.
+    pub fn send(&mut self, to: usize, message: M) {
+        self.waiting[to].push_back(message);
+        self.flush_to(to);
+    }
+
+    /// Tries again what did not fit. True while something still waits.
+    pub fn flush(&mut self) -> bool {
+        let mut left = false;
+        for to in 0..self.to.len() {
+            left |= self.flush_to(to);
+        }
+        left
+    }
+
+    fn flush_to(&mut self, to: usize) -> bool {
+        let waiting = &mut self.waiting[to];
+        let Some(producer) = &mut self.to[to] else {
+            waiting.clear();
+            return false;
+        };
+        while let Some(message) = waiting.pop_front() {
+            if let Err(PushError::Full(message)) = producer.push(message) {
+                waiting.push_front(message);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next message and its sender.
+    pub fn receive(&mut self) -> Option<(usize, M)> {
+        self.from.iter_mut().enumerate().find_map(|(from, c)| c.as_mut()?.pop().ok().map(|m| (from, m)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_in_order_even_beyond_the_capacity() {
+        let mut posts = office::<u32>(3, 2);
+        for n in 0..10 {
+            posts[0].send(2, n);
+        }
+        let mut got = Vec::new();
+        while got.len() < 10 {
+            while let Some((from, n)) = posts[2].receive() {
+                assert_eq!(from, 0);
+                got.push(n);
+            }
+            posts[0].flush();
+        }
+        assert_eq!(got, (0..10).collect::<Vec<_>>());
+        assert!(posts[1].receive().is_none() && !posts[0].flush());
+    }
+}

@@ -1,0 +1,115 @@
+//! The whole way from files to a plan: every file and line is read, then what only the whole shows is resolved; errors of
+//! all stages are reported in one run.
+
+use super::{
+    diagnostic::{Diagnostics, Severity},
+    env::{Environment, Own},
+    files::{self, Event, Reader, Source},
+    preprocess::FACTS,
+    resolve,
+    section::Loading,
+};
+use crate::model::plan::Plan;
+
+/// What the command line and the machine say about a load.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `-L`.
+    pub local_peer: Option<String>,
+    /// The machine's name, for the local peer and `log-send-hostname`.
+    pub hostname: String,
+    /// `-dr`: a server whose name can't be resolved is disabled, not an error.
+    pub ignore_unresolvable: bool,
+    /// `-dD`.
+    pub diag: bool,
+    /// Refuse by name what the data plane does not serve yet. Off for tools that only look at configurations.
+    pub refuse_unserved: bool,
+    /// CPUs of the inherited mask: the threads when `nbthread` is not written.
+    pub cpus: usize,
+    /// `-W`, `-Ws`.
+    pub master_worker: bool,
+    /// `-n`: the process's limit of connections, over the file's.
+    pub maxconn: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            local_peer: None,
+            hostname: "localhost".to_owned(),
+            ignore_unresolvable: false,
+            diag: false,
+            refuse_unserved: true,
+            cpus: 1,
+            master_worker: false,
+            maxconn: None,
+        }
+    }
+}
+
+/// The end of a load.
+#[derive(Debug)]
+pub struct Outcome {
+    /// `None` when anything was wrong.
+    pub plan: Option<Plan>,
+    pub diagnostics: Diagnostics,
+    /// The plan listens somewhere. Without it the process ends with code 2.
+    pub listeners: bool,
+}
+
+/// Loads the files that `-f` names.
+pub fn load(paths: &[String], options: &Options, environment: &mut Environment) -> Outcome {
+    let mut diagnostics = Diagnostics::new(options.diag);
+    let sources = match files::load(paths) {
+        Ok(sources) => sources,
+        Err(text) => {
+            diagnostics.say(Severity::Alert, None, text);
+            diagnostics.abort();
+            return Outcome { plan: None, diagnostics, listeners: false };
+        }
+    };
+    environment.define(&Own {
+        local_peer: options.local_peer.as_deref().or(Some(options.hostname.as_str())),
+        config_files: paths,
+        master_worker: options.master_worker,
+        ..Own::default()
+    });
+    let outcome = load_sources(sources, options, environment, diagnostics);
+    environment.forget_formats();
+    outcome
+}
+
+/// Loads what is in memory already.
+pub fn load_sources(
+    sources: Vec<Source>,
+    options: &Options,
+    environment: &mut Environment,
+    mut diagnostics: Diagnostics,
+) -> Outcome {
+    let mut reader = Reader::new(sources, FACTS);
+    let mut loading = Loading::new(options, environment, &mut diagnostics);
+    loop {
+        let event = reader.next_line(loading.environment, loading.diagnostics);
+        match event {
+            Some(Event::File(_)) => loading.end_section(),
+            Some(Event::Line(line)) => {
+                if let Some(section) = loading.line(&line) {
+                    reader.enter_section(&section);
+                }
+            }
+            None => break,
+        }
+    }
+    let parse_failed = loading.diagnostics.failed();
+    let read = std::mem::replace(loading.diagnostics, Diagnostics::new(options.diag));
+    let (plan, listeners) = resolve::resolve(loading);
+    let resolved = std::mem::replace(&mut diagnostics, read);
+    for message in resolved.messages() {
+        // What is missing because its line was refused needs no warning of its own; errors are told all the same.
+        if !parse_failed || message.severity == Severity::Alert {
+            diagnostics.push(message.clone());
+        }
+    }
+    let plan = (!diagnostics.failed()).then_some(plan);
+    Outcome { plan, diagnostics, listeners }
+}

@@ -1,0 +1,407 @@
+//! From a backend to a connection: choose a server (persistence, balance, queue), take an idle connection or make a new
+//! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
+
+use super::idle::Idle;
+use super::queue::{Place, Slot};
+use super::session::Session;
+use super::stream::Exchange;
+use super::stream::termination::Failure;
+use super::transport::Transport;
+use super::worker::Worker;
+use crate::base::address::Address;
+use crate::base::clock::Millis;
+use crate::engine::driver::ConnectOptions;
+use crate::engine::task::{before, sleep};
+use crate::engine::{Chain, Conn, Piece};
+use crate::model::backend::{Balance, HttpReuse};
+use crate::model::balance::{Choice, Key};
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::counters::{BackendCounter, ServerCounter};
+use crate::model::state::server::ServerLive;
+use std::io;
+use std::rc::Rc;
+
+/// Pause before a retry on the same server (manual 4.2 "retries").
+const TURN_AROUND_MS: u64 = 1000;
+
+/// A server chosen for a stream, with the slot that goes with it.
+pub struct Assigned {
+    pub server: ServerIndex,
+    pub slot: Option<Slot>,
+}
+
+/// A connection to a server in the service of one stream.
+pub struct Link {
+    pub transport: Transport,
+    pub proxy: ProxyIndex,
+    pub server: ServerIndex,
+    /// Requests this connection carried before this one.
+    pub requests: u32,
+    _used: Used,
+    slot: Option<Slot>,
+}
+
+/// Counts a connection as in use while it lives.
+struct Used(Rc<Worker>, ProxyIndex, ServerIndex);
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        self.0.counts().server(self.1, self.2).connection_unused();
+    }
+}
+
+impl Link {
+    fn new(w: &Rc<Worker>, proxy: ProxyIndex, assigned: Assigned, transport: Transport, requests: u32) -> Link {
+        let server = assigned.server;
+        w.counts().server(proxy, server).connection_used(w.rt.now().mono);
+        Link { transport, proxy, server, requests, _used: Used(w.clone(), proxy, server), slot: assigned.slot }
+    }
+
+    pub fn was_reused(&self) -> bool {
+        self.requests > 0
+    }
+
+    /// Gives the slot back while the connection goes on (a tunnel keeps it).
+    pub fn into_idle(self, w: &Rc<Worker>) {
+        let Link { transport, proxy, server, requests, _used, slot } = self;
+        drop(slot);
+        let Some(live) = w.board.live.server(proxy, server) else { return };
+        let settings = &live.settings;
+        let worn = settings.max_reuse.is_some_and(|max| requests >= max);
+        let never = w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Never;
+        if worn || never || live.is_deleted() || live.in_maintenance() || !transport.conn().is_quiet() {
+            return;
+        }
+        let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0 };
+        w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
+    }
+}
+
+/// Chooses a server of `proxy`, waiting in the queue when all are full.
+pub async fn assign(
+    w: &Rc<Worker>,
+    client: &Transport,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    key: KeyOf,
+    excluding: Option<ServerIndex>,
+) -> Result<Assigned, Failure> {
+    let settings = &w.plan.proxies[proxy];
+    let live = w.board.live.backend(proxy);
+    let timeout = settings.timeouts.queue.or(settings.timeouts.connect);
+    let mut place: Option<Place> = None;
+    let mut deadline = Millis::NEVER;
+    loop {
+        let may_try = match &place {
+            None => w.backends[proxy].queue.is_empty(),
+            Some(place) => place.is_first(),
+        };
+        let mut full = !may_try;
+        if may_try {
+            // Another worker may take the slot between pick and take: then look again, a few times.
+            for _ in 0..8 {
+                let mut balancer = w.backends[proxy].balancer.borrow_mut();
+                let choice = match &key {
+                    KeyOf::Server(server) => forced(live.server(*server), *server),
+                    KeyOf::Bytes(bytes) => balancer.pick(Key::Bytes(bytes), excluding, live, w.rt.now()),
+                    KeyOf::Address(ip) => balancer.pick(Key::Address(*ip), excluding, live, w.rt.now()),
+                    KeyOf::None => balancer.pick(Key::None, excluding, live, w.rt.now()),
+                };
+                let choice = match choice {
+                    // The only server is the one that failed: it is tried again.
+                    Choice::None | Choice::Full if excluding.is_some() => {
+                        balancer.pick(Key::None, None, live, w.rt.now())
+                    }
+                    other => other,
+                };
+                let counted = balancer.needs_slots();
+                drop(balancer);
+                match choice {
+                    Choice::None => return Err(Failure::NoServer),
+                    Choice::Full => {
+                        full = true;
+                        break;
+                    }
+                    Choice::Server(server) => {
+                        let s = live.server(server).ok_or(Failure::NoServer)?;
+                        if s.maxconn() == 0 && !counted {
+                            return Ok(Assigned { server, slot: None });
+                        }
+                        let sessions = w.board.backend(proxy, BackendCounter::Scur);
+                        let limit = s.limit(sessions, settings.backend.fullconn.unwrap_or(0));
+                        match Slot::take(w, proxy, server, limit) {
+                            Some(slot) => {
+                                return Ok(Assigned { server, slot: Some(slot) });
+                            }
+                            None => full = true,
+                        }
+                    }
+                }
+            }
+        }
+        debug_assert!(full);
+        if place.is_none() {
+            let bound = match &key {
+                KeyOf::Server(server) => Some(*server),
+                _ => None,
+            };
+            if let Some(server) = bound
+                && let Some(s) = live.server(server)
+                && s.settings.maxqueue > 0
+                && w.board.server(proxy, server, ServerCounter::Qcur) >= s.settings.maxqueue as u64
+            {
+                return Err(Failure::QueueRefused);
+            }
+            let before_us = w.board.backend(proxy, BackendCounter::Qcur);
+            ex.facts.backend_queue = before_us as u32;
+            let taken = Place::take(w, proxy, bound);
+            place = Some(taken);
+            deadline = timeout.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
+            // A slot may have been freed between our look and our taking a place.
+            continue;
+        }
+        let woken = before(&w.rt, deadline, woken_or_gone(client, settings.options.abortonclose != Some(false))).await;
+        match woken {
+            Err(_) => return Err(Failure::QueueTimeout),
+            Ok(true) => return Err(Failure::AbortedInQueue),
+            Ok(false) => {}
+        }
+    }
+}
+
+fn forced(server: Option<&ServerLive>, index: ServerIndex) -> Choice {
+    match server {
+        Some(s) if s.takes_persistent() && !s.is_full() => Choice::Server(index),
+        Some(s) if s.takes_persistent() => Choice::Full,
+        _ => Choice::None,
+    }
+}
+
+/// Waits for any wake-up; true when it was the client's leaving.
+async fn woken_or_gone(client: &Transport, abort: bool) -> bool {
+    client.conn().watch(client.rt().current());
+    let mut first = true;
+    std::future::poll_fn(|_| {
+        if abort && client.end_seen() {
+            return std::task::Poll::Ready(true);
+        }
+        if std::mem::replace(&mut first, false) { std::task::Poll::Pending } else { std::task::Poll::Ready(false) }
+    })
+    .await
+}
+
+/// What the algorithm hashes, or who is meant already.
+pub enum KeyOf {
+    None,
+    Bytes(Vec<u8>),
+    Address(std::net::IpAddr),
+    /// Persistence or `use-server` named it.
+    Server(ServerIndex),
+}
+
+impl KeyOf {
+    /// What the backend's algorithm wants to know of a stream.
+    pub fn of(w: &Worker, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> KeyOf {
+        match &w.plan.proxies[proxy].backend.balance {
+            Balance::Roundrobin | Balance::StaticRr | Balance::Leastconn | Balance::First => KeyOf::None,
+            Balance::Random(_) | Balance::Default | Balance::Sticky => KeyOf::None,
+            Balance::Source => s.facts.borrow().src.map_or(KeyOf::None, |a| KeyOf::Address(a.ip())),
+            other => super::rules::balance_key(w, proxy, other, s, ex),
+        }
+    }
+}
+
+/// Connects to a server of `proxy`, or takes an idle connection to it.
+pub async fn establish(
+    w: &Rc<Worker>,
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    mut excluding: Option<ServerIndex>,
+) -> Result<Link, Failure> {
+    let settings = &w.plan.proxies[proxy];
+    let key = super::rules::persistent_server(w, proxy, s, ex).map(KeyOf::Server);
+    let persistent = key.is_some();
+    let mut key = match key {
+        Some(key) => key,
+        None => KeyOf::of(w, proxy, s, ex),
+    };
+    let mut assigned = match assign(w, &s.transport, ex, proxy, key, excluding).await {
+        // The persistent server is gone: balance, as `option redispatch` allows, or as a dead server always does.
+        Err(Failure::NoServer) if persistent => {
+            key = KeyOf::of(w, proxy, s, ex);
+            assign(w, &s.transport, ex, proxy, key, excluding).await?
+        }
+        other => other?,
+    };
+    chosen(w, s, ex, proxy, assigned.server);
+    let retries = ex.facts.retries_max.unwrap_or(settings.backend.retries);
+    loop {
+        let server = assigned.server;
+        let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
+        if let Some(idle) = reusable(w, s, proxy, server) {
+            w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
+            w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
+            return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests));
+        }
+        let failure = match open(w, s, ex, proxy, live).await {
+            Ok(transport) => {
+                w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
+                w.counts().backend(proxy).add(BackendCounter::Connect, 1);
+                return Ok(Link::new(w, proxy, assigned, transport, 0));
+            }
+            Err(failure) => failure,
+        };
+        if matches!(failure, Failure::AbortedInConnect) {
+            return Err(failure);
+        }
+        w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
+        w.counts().backend(proxy).add(BackendCounter::Econ, 1);
+        super::rules::observe(w, proxy, server, false);
+        if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
+            return Err(failure);
+        }
+        ex.facts.retries += 1;
+        let left = retries - ex.facts.retries;
+        if redispatches(settings.options.redispatch, ex.facts.retries, left) {
+            excluding = Some(server);
+            drop(assigned);
+            let next = assign(w, &s.transport, ex, proxy, KeyOf::None, excluding).await?;
+            if next.server != server {
+                ex.facts.redispatched = true;
+                w.counts().server(proxy, server).add(ServerCounter::Wredis, 1);
+                w.counts().backend(proxy).add(BackendCounter::Wredis, 1);
+                assigned = next;
+                chosen(w, s, ex, proxy, assigned.server);
+                continue;
+            }
+            assigned = next;
+        }
+        w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
+        w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
+        let pause = settings.timeouts.connect.map_or(TURN_AROUND_MS, |ms| ms.min(TURN_AROUND_MS));
+        if matches!(failure, Failure::ConnectFailed) {
+            sleep(&w.rt, pause).await;
+            if s.transport.end_seen() && settings.options.abortonclose != Some(false) {
+                return Err(Failure::AbortedInConnect);
+            }
+        }
+        // It may have been found dead meanwhile; then another one serves.
+        let usable = w.board.live.server(proxy, assigned.server).is_some_and(ServerLive::takes_persistent);
+        if !usable {
+            drop(assigned);
+            assigned = assign(w, &s.transport, ex, proxy, KeyOf::None, None).await?;
+            chosen(w, s, ex, proxy, assigned.server);
+        }
+    }
+}
+
+/// Whether retry number `retry` goes to another server: the last one by default, every Nth with an argument, or the
+/// Nth from the end with a negative one (manual 4.2 "option redispatch").
+fn redispatches(option: Option<i32>, retry: u32, left: u32) -> bool {
+    match option {
+        None => false,
+        Some(0) => false,
+        Some(n) if n > 0 => retry.is_multiple_of(n as u32),
+        Some(n) => left + 1 == n.unsigned_abs(),
+    }
+}
+
+/// Notes the choice for log and counters.
+fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
+    let now = w.rt.now();
+    ex.queued_ns = now.nanos;
+    let _ = s;
+    if ex.server.is_some() {
+        ex.leave_server(w);
+    }
+    let cell = w.counts().server(proxy, server);
+    cell.session(now.mono);
+    cell.add(ServerCounter::Lbtot, 1);
+    w.counts().backend(proxy).balanced(now.mono);
+    ex.server = Some((proxy, server));
+    ex.facts.server = w.server_name(proxy, server);
+}
+
+/// An idle connection that this request may use (manual 4.2 "http-reuse").
+fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex) -> Option<Idle> {
+    let only_safe = match w.plan.proxies[proxy].backend.http_reuse {
+        HttpReuse::Never => return None,
+        HttpReuse::Always => false,
+        HttpReuse::Aggressive | HttpReuse::Safe => s.requests <= 1,
+    };
+    if w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Safe && only_safe {
+        return None;
+    }
+    w.backends[proxy].idle.take(w, proxy, server, only_safe)
+}
+
+/// Opens a new connection, with the PROXY protocol in front where the server wants it.
+async fn open(
+    w: &Rc<Worker>,
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    live: &ServerLive,
+) -> Result<Transport, Failure> {
+    let settings = &w.plan.proxies[proxy];
+    let server = &live.settings;
+    let Some(address) = live.address() else { return Err(Failure::ConnectFailed) };
+    let address = match (&*address, server.port_map) {
+        (Address::Ip(a), Some(offset)) => {
+            let port = s.facts.borrow().dst.map_or(0, |d| d.port()) as i32 + offset;
+            Address::Ip(std::net::SocketAddr::new(a.ip(), port as u16))
+        }
+        (other, _) => other.clone(),
+    };
+    let source = server.source.as_ref().or(settings.backend.source.as_ref());
+    let tune = &w.plan.global.tune;
+    let options = ConnectOptions {
+        source: super::rules::source_address(source, s),
+        interface: source.and_then(|s| s.interface.clone()),
+        keepalive: settings.options.srvtcpka,
+        fast_open: server.tfo,
+        user_timeout_ms: server.tcp_ut_ms,
+        rcvbuf: tune.rcvbuf_server,
+        sndbuf: tune.sndbuf_server,
+    };
+    let deadline = settings.timeouts.connect.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
+    let conn = match before(&w.rt, deadline, Conn::connect(&w.rt, &address, &options)).await {
+        Err(_) => return Err(Failure::ConnectTimeout),
+        Ok(Err(e)) => return Err(connect_failure(&e)),
+        Ok(Ok(conn)) => conn,
+    };
+    let transport = Transport::Plain(conn);
+    let mut header = crate::base::buf::Block::take();
+    super::rules::proxy_header(w, s, ex, server, &transport, &mut header);
+    if !header.is_empty() {
+        let chain: Chain = Piece::Block(header, 0).into();
+        transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
+    }
+    Ok(transport)
+}
+
+fn connect_failure(e: &io::Error) -> Failure {
+    match e.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS | libc::ENOMEM) => {
+            Failure::ConnectResource
+        }
+        _ => Failure::ConnectFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redispatches;
+
+    #[test]
+    fn redispatch_counts_from_either_end() {
+        let at = |option, retries: u32| -> Vec<u32> {
+            (1..=retries).filter(|r| redispatches(option, *r, retries - r)).collect()
+        };
+        assert_eq!(at(None, 3), []);
+        assert_eq!(at(Some(-1), 3), [3]);
+        assert_eq!(at(Some(1), 3), [1, 2, 3]);
+        assert_eq!(at(Some(2), 5), [2, 4]);
+    }
+}

@@ -1,0 +1,138 @@
+//! Idle server connections of one worker, by server: taken by the next request that may share them (`http-reuse`), watched
+//! for servers that close them, purged after `pool-purge-delay`.
+
+use super::transport::Transport;
+use super::worker::Worker;
+use crate::base::clock::Millis;
+use crate::engine::task::sleep;
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::counters::ServerCounter;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A connection between two requests.
+pub struct Idle {
+    pub transport: Transport,
+    pub since: Millis,
+    /// Requests it has carried.
+    pub requests: u32,
+    /// It was shared before, so that a first request may use it too (`http-reuse safe`).
+    pub safe: bool,
+}
+
+/// The idle connections of all servers of one backend.
+#[derive(Default)]
+pub struct IdlePool {
+    servers: RefCell<Vec<Vec<Idle>>>,
+    kept: Cell<usize>,
+}
+
+impl IdlePool {
+    pub fn len(&self) -> usize {
+        self.kept.get()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.get() == 0
+    }
+
+    /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`.
+    pub fn take(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, only_safe: bool) -> Option<Idle> {
+        let mut servers = self.servers.borrow_mut();
+        let list = servers.get_mut(server)?;
+        let at = if only_safe { list.iter().rposition(|i| i.safe)? } else { list.len().checked_sub(1)? };
+        let mut at = Some(at);
+        while let Some(index) = at {
+            let idle = list.remove(index);
+            self.kept.set(self.kept.get() - 1);
+            gone(w, proxy, server, &idle);
+            if idle.transport.conn().is_quiet() {
+                return Some(idle);
+            }
+            at = if only_safe { list.iter().rposition(|i| i.safe) } else { list.len().checked_sub(1) };
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request; one above the server's `pool-max-conn` is closed.
+    pub fn put(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: Idle, max: Option<u32>) {
+        let mut servers = self.servers.borrow_mut();
+        if servers.len() <= server {
+            servers.resize_with(server + 1, Vec::new);
+        }
+        let list = &mut servers[server];
+        if max.is_some_and(|max| list.len() as u32 >= max) {
+            return;
+        }
+        idle.transport.conn().watch(w.janitor.get());
+        let cell = w.counts().server(proxy, server);
+        cell.add(ServerCounter::SrvIcur, 1);
+        cell.add(if idle.safe { ServerCounter::SafeConnCur } else { ServerCounter::IdleConnCur }, 1);
+        list.push(idle);
+        self.kept.set(self.kept.get() + 1);
+    }
+
+    /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
+    fn sweep(&self, w: &Worker, proxy: ProxyIndex, now: Millis, delay_ms: impl Fn(ServerIndex) -> u64) {
+        let mut closed = Vec::new();
+        for (server, list) in self.servers.borrow_mut().iter_mut().enumerate() {
+            let mut index = 0;
+            while index < list.len() {
+                let idle = &list[index];
+                let old = now.since(idle.since) >= delay_ms(server);
+                if old || !idle.transport.conn().is_quiet() {
+                    let idle = list.remove(index);
+                    gone(w, proxy, server, &idle);
+                    self.kept.set(self.kept.get() - 1);
+                    closed.push(idle);
+                } else {
+                    index += 1;
+                }
+            }
+        }
+    }
+
+    /// Drops all connections to one server.
+    pub fn drop_server(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
+        let dropped: Vec<Idle> = match self.servers.borrow_mut().get_mut(server) {
+            Some(list) => std::mem::take(list),
+            None => return,
+        };
+        self.kept.set(self.kept.get() - dropped.len());
+        for idle in &dropped {
+            gone(w, proxy, server, idle);
+        }
+    }
+}
+
+fn gone(w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: &Idle) {
+    let cell = w.counts().server(proxy, server);
+    cell.sub(ServerCounter::SrvIcur, 1);
+    cell.sub(if idle.safe { ServerCounter::SafeConnCur } else { ServerCounter::IdleConnCur }, 1);
+}
+
+/// Shortest time between two looks at connections that are too old.
+const SWEEP_MS: u64 = 1000;
+
+/// The task that closes idle connections: woken by those that end, and once a second while there are any.
+pub async fn janitor(w: Rc<Worker>) {
+    w.janitor.set(w.rt.current());
+    loop {
+        let now = w.rt.now().mono;
+        let mut left = 0;
+        for (proxy, backend) in w.backends.iter().enumerate() {
+            if backend.idle.is_empty() {
+                continue;
+            }
+            let live = w.board.live.backend(proxy);
+            let delay = |s| live.server(s).map_or(0, |s| s.settings.pool_purge_delay_ms);
+            backend.idle.sweep(&w, proxy, now, delay);
+            left += backend.idle.len();
+        }
+        if left == 0 {
+            w.wait_for_wake().await;
+        } else {
+            super::worker::race_wake(&w, sleep(&w.rt, SWEEP_MS)).await;
+        }
+    }
+}

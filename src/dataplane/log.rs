@@ -1,0 +1,353 @@
+//! Log lines of streams (manual 8): what is written, when, and to whom. Lines are formatted after the response has left and
+//! sent without waiting: what a full socket does not take is lost and counted, as with HAProxy.
+
+use super::rules::with_context;
+use super::session::Session;
+use super::stream::Exchange;
+use super::stream::termination::Failure;
+use super::worker::{Shared, Worker};
+use crate::base::address::Address;
+use crate::base::buf::Block;
+use crate::engine::driver::{Fd, sockets};
+use crate::language::context::{Payload, Side};
+use crate::language::facts::LogLevel;
+use crate::model::logging::{LogFraming, LogSink, LogTarget};
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::proxy::Mode;
+use crate::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
+use crate::proto::syslog::{Format, Framer, Header};
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::sync::Arc;
+
+const LEVEL_ERR: u8 = 3;
+const LEVEL_INFO: u8 = 6;
+
+/// A worker's sockets and counters for logging.
+pub struct LogOut {
+    sinks: RefCell<Vec<(LogSink, Option<Fd>)>>,
+    framer: RefCell<Framer>,
+    /// Lines by target, for `sample`.
+    sampled: RefCell<Vec<(LogTarget, u32)>>,
+    /// Failed sends seen so far; more of them mean that a socket's reader has gone, and it is opened anew.
+    failures: Cell<u64>,
+    hostname: String,
+    tag: String,
+    send_hostname: Option<String>,
+}
+
+impl LogOut {
+    pub fn new(shared: &Arc<Shared>) -> LogOut {
+        let global = &shared.plan.global;
+        let send_hostname = global.log_send_hostname.as_ref().map(|n| n.clone().unwrap_or(shared.hostname.clone()));
+        LogOut {
+            sinks: RefCell::default(),
+            framer: RefCell::new(Framer::new()),
+            sampled: RefCell::default(),
+            failures: Cell::new(0),
+            hostname: shared.hostname.clone(),
+            tag: global.log_tag.clone().unwrap_or_else(|| shared.program.clone()),
+            send_hostname,
+        }
+    }
+
+    /// Sends a line to every target that wants its level.
+    pub fn send(&self, w: &Worker, targets: &[LogTarget], tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) {
+        for target in targets {
+            if level > target.max_level || !self.is_sampled(target) {
+                continue;
+            }
+            let framed = self.frame(w, target, tag, level.max(target.min_level), sd, line);
+            self.deliver(w, &target.sink, framed);
+        }
+    }
+
+    fn is_sampled(&self, target: &LogTarget) -> bool {
+        let Some(sample) = &target.sample else { return true };
+        let mut sampled = self.sampled.borrow_mut();
+        let index = match sampled.iter().position(|(t, _)| t == target) {
+            Some(index) => index,
+            None => {
+                sampled.push((target.clone(), 0));
+                sampled.len() - 1
+            }
+        };
+        let count = &mut sampled[index].1;
+        *count = *count % sample.size + 1;
+        sample.ranges.iter().any(|(low, high)| (*low..=*high).contains(count))
+    }
+
+    fn frame(&self, w: &Worker, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
+        let mut out = Block::take();
+        let hostname = match (&self.send_hostname, target.format) {
+            (Some(name), _) => Some(name.as_str()),
+            (None, LogFraming::Rfc5424 | LogFraming::Rfc3164) => Some(self.hostname.as_str()),
+            _ => None,
+        };
+        let header = Header {
+            format: match target.format {
+                LogFraming::Local => Format::Local,
+                LogFraming::Rfc3164 => Format::Rfc3164,
+                LogFraming::Rfc5424 => Format::Rfc5424,
+                LogFraming::Priority => Format::Priority,
+                LogFraming::Short => Format::Short,
+                LogFraming::Timed => Format::Timed,
+                LogFraming::Iso => Format::Iso,
+                LogFraming::Raw => Format::Raw,
+            },
+            facility: target.facility,
+            level,
+            hostname: hostname.map(str::as_bytes),
+            tag: tag.unwrap_or(&self.tag).as_bytes(),
+            pid: w.shared.pid,
+            structured_data: sd,
+            len_max: target.length_max,
+        };
+        let wall = w.rt.now().wall_us;
+        self.framer.borrow_mut().frame(&header, wall, w.shared.utc_offset, line, &mut out);
+        out
+    }
+
+    fn deliver(&self, w: &Worker, sink: &LogSink, framed: Block) {
+        let fd = match sink {
+            LogSink::Stdout => Some(1),
+            LogSink::Stderr => Some(2),
+            LogSink::Fd(fd) => Some(*fd),
+            LogSink::Datagram(address) => {
+                match self.socket(w, sink, address) {
+                    Some(fd) => w.rt.send_detached(fd, framed),
+                    None => w.counts().process().add(ProcessCounter::DroppedLogs, 1),
+                }
+                return;
+            }
+        };
+        let Some(fd) = fd else { return };
+        if !w.rt.write_now(fd, &framed) {
+            w.counts().process().add(ProcessCounter::DroppedLogs, 1);
+        }
+    }
+
+    /// The connected datagram socket of a target, opened when first needed and again when its reader came back.
+    fn socket(&self, w: &Worker, sink: &LogSink, address: &Address) -> Option<Fd> {
+        let mut sinks = self.sinks.borrow_mut();
+        let failed = w.rt.detached_failures();
+        if failed > self.failures.get() {
+            w.counts().process().add(ProcessCounter::DroppedLogs, failed - self.failures.get());
+            self.failures.set(failed);
+            for (_, fd) in sinks.iter_mut() {
+                if let Some(fd) = fd.take() {
+                    w.rt.close_fd(fd);
+                }
+            }
+        }
+        let index = match sinks.iter().position(|(s, _)| s == sink) {
+            Some(index) => index,
+            None => {
+                sinks.push((sink.clone(), None));
+                sinks.len() - 1
+            }
+        };
+        if sinks[index].1.is_none() {
+            let fd = w.rt.datagram(address).ok()?;
+            if sockets::connect_now(fd, address).is_err() {
+                w.rt.close_fd(fd);
+                return None;
+            }
+            sinks[index].1 = Some(fd);
+        }
+        sinks[index].1
+    }
+}
+
+/// The line of a finished stream.
+pub fn stream(s: &Session, ex: &mut Exchange) {
+    if ex.logged {
+        return;
+    }
+    ex.logged = true;
+    write(s, ex);
+}
+
+/// `option logasap`: the line as soon as the response's head is known.
+pub fn early(s: &Session, ex: &mut Exchange) {
+    if !s.settings().options.logasap || ex.logged {
+        return;
+    }
+    ex.logged = true;
+    ex.facts.timers.logged_early = true;
+    let now = s.w.rt.now();
+    ex.fill_timers(now);
+    write(s, ex);
+}
+
+fn write(s: &Session, ex: &mut Exchange) {
+    let w = &*s.w;
+    let settings = s.settings();
+    if settings.log.targets.is_empty() {
+        return;
+    }
+    let options = &settings.options;
+    let failed = ex.failure.is_some() || ex.facts.status >= 500 || ex.facts.termination[..2] != *b"--";
+    let is_error = match settings.mode {
+        // A plain refusal by rules is no error of the stream.
+        Mode::Http => ex.failure.is_some() || ex.facts.status >= 500,
+        _ => failed,
+    };
+    if options.dontlog_normal && !is_error && ex.facts.retries == 0 && !ex.facts.redispatched {
+        return;
+    }
+    let level = match ex.facts.log_level {
+        Some(LogLevel::Silent) => return,
+        Some(LogLevel::Level(level)) => level,
+        None if options.log_separate_errors && is_error => LEVEL_ERR,
+        None => LEVEL_INFO,
+    };
+    let rules = settings.rules.clone();
+    let format = match (&rules.error_log_format, is_error) {
+        (Some(format), true) => Some(format),
+        _ => rules.log_format.as_ref(),
+    };
+    let Some(format) = format else {
+        connect_line(s, ex, level);
+        return;
+    };
+    let mut line = Block::take();
+    let mut sd = Block::take();
+    with_context(s, ex, Side::Response, Payload::default(), true, |cx| {
+        format.write(cx, &mut line);
+        if let Some(structured) = &rules.structured_data {
+            structured.write(cx, &mut sd);
+        }
+    });
+    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), level, &sd, &line);
+}
+
+/// `Connect from A:P to B:P (name/MODE)` (manual 8.2.1).
+fn connect_line(s: &Session, ex: &Exchange, level: u8) {
+    let _ = ex;
+    let w = &*s.w;
+    let settings = s.settings();
+    let mut line = Block::take();
+    let facts = s.facts.borrow();
+    let mode = if settings.mode == Mode::Http { "HTTP" } else { "TCP" };
+    let name = &settings.name;
+    // Writing to a Vec cannot fail.
+    let _ = match (facts.src, facts.dst) {
+        (Some(src), Some(dst)) => {
+            write!(*line, "Connect from {}:{} to {}:{} ({name}/{mode})", src.ip(), src.port(), dst.ip(), dst.port())
+        }
+        _ => write!(*line, "Connect from unix:{} to unix:{} ({name}/{mode})", s.bind + 1, s.bind + 1),
+    };
+    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), level, &[], &line);
+}
+
+/// A connection that ended before its first stream (manual 8.2.6 "error-log-format", 8.2.5).
+pub fn embryonic(s: &Session, why: &str) {
+    let w = &*s.w;
+    let settings = s.settings();
+    if settings.log.targets.is_empty() || settings.options.dontlognull && why.is_empty() {
+        return;
+    }
+    let mut line = Block::take();
+    let facts = s.facts.borrow();
+    if let Some(src) = facts.src {
+        let _ = write!(*line, "{}:{} [", src.ip(), src.port());
+    } else {
+        let _ = write!(*line, "unix:{} [", s.bind + 1);
+    }
+    crate::language::logformat::write_log_date(facts.accept_us, w.shared.utc_offset, &mut line);
+    let bind = facts.bind_name.as_deref().map_or_else(|| (s.bind + 1).to_string(), str::to_owned);
+    let _ = write!(*line, "] {}/{bind}: {why}", settings.name);
+    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
+}
+
+/// Counters of a failed stream.
+pub fn count_failure(w: &Worker, s: &Session, ex: &Exchange, failure: Failure) {
+    let counts = w.counts();
+    if failure.is_request_error() {
+        counts.frontend(s.proxy).add(FrontendCounter::Ereq, 1);
+        counts.listener(s.proxy, s.bind).add(ListenerCounter::Ereq, 1);
+    }
+    if failure.is_response_error() {
+        if let Some(backend) = ex.backend {
+            counts.backend(backend).add(BackendCounter::Eresp, 1);
+        }
+        if let Some((proxy, server)) = ex.server {
+            counts.server(proxy, server).add(ServerCounter::Eresp, 1);
+        }
+    }
+    if failure.is_client_abort() {
+        if let Some(backend) = ex.backend {
+            counts.backend(backend).add(BackendCounter::CliAbrt, 1);
+        }
+        if let Some((proxy, server)) = ex.server {
+            counts.server(proxy, server).add(ServerCounter::CliAbrt, 1);
+        }
+    }
+    if failure.is_server_abort() {
+        if let Some(backend) = ex.backend {
+            counts.backend(backend).add(BackendCounter::SrvAbrt, 1);
+        }
+        if let Some((proxy, server)) = ex.server {
+            counts.server(proxy, server).add(ServerCounter::SrvAbrt, 1);
+        }
+    }
+}
+
+/// The connection counts of the log line, taken when the server is known.
+pub fn note_connections(w: &Worker, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
+    if s.settings().log.targets.is_empty() {
+        return;
+    }
+    ex.facts.server_conn = w.board.server(proxy, server, ServerCounter::Scur) as u32;
+}
+
+/// The counts of the moment a stream ends.
+pub fn final_counts(w: &Worker, s: &Session, ex: &mut Exchange) {
+    if s.settings().log.targets.is_empty() {
+        return;
+    }
+    ex.facts.process_conn = w.board.process(ProcessCounter::CurrConns) as u32;
+    ex.facts.frontend_conn = w.board.frontend(s.proxy, FrontendCounter::Scur) as u32;
+    ex.facts.backend_conn = match ex.backend {
+        Some(backend) => w.board.backend(backend, BackendCounter::Scur).saturating_sub(1) as u32,
+        None => 0,
+    };
+    ex.facts.server_conn = match ex.server {
+        Some((proxy, server)) => w.board.server(proxy, server, ServerCounter::Scur).saturating_sub(1) as u32,
+        None => 0,
+    };
+}
+
+/// `capture request header` and `capture cookie`.
+pub fn capture_request(s: &Session, ex: &mut Exchange) {
+    let captures = &s.settings().frontend.captures;
+    for slot in &captures.request {
+        let value = slot.name.as_ref().and_then(|n| ex.request.first(n.to_ascii_lowercase().as_bytes()));
+        ex.facts.request_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
+    }
+    if let Some((name, len)) = &captures.cookie {
+        ex.facts.request_cookie = find_cookie(&ex.request, b"cookie", name, *len);
+    }
+}
+
+/// `capture response header` and `capture cookie`.
+pub fn capture_response(s: &Session, ex: &mut Exchange) {
+    let captures = &s.settings().frontend.captures;
+    for slot in &captures.response {
+        let value = slot.name.as_ref().and_then(|n| ex.response.first(n.to_ascii_lowercase().as_bytes()));
+        ex.facts.response_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
+    }
+    if let Some((name, len)) = &captures.cookie {
+        ex.facts.response_cookie = find_cookie(&ex.response, b"set-cookie", name, *len);
+    }
+}
+
+/// The first cookie whose `name=value` starts with the wanted name (manual 4.2 "capture cookie").
+fn find_cookie(head: &crate::proto::http::head::Head, field: &[u8], name: &str, len: usize) -> Option<Vec<u8>> {
+    let mut cookies = head.values(field).flat_map(|v| v.split(|b| *b == b';').map(<[u8]>::trim_ascii));
+    let found = cookies.find(|c| c.starts_with(name.as_bytes()))?;
+    Some(found[..found.len().min(len)].to_vec())
+}

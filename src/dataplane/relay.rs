@@ -1,0 +1,198 @@
+//! Two connections, bytes both ways: TCP mode and tunnels. Each direction ends on its own (half-close); what passes is
+//! counted, and silence is measured on each side.
+
+use super::connect::Link;
+use super::session::Session;
+use super::stream::Exchange;
+use super::stream::http::StreamTimeouts;
+use super::stream::termination::Failure;
+use super::transport::{SendError, Transport};
+use crate::base::clock::Millis;
+use crate::engine::{Piece, Rt};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+/// What is known of a relay while it runs.
+struct Relay<'a> {
+    rt: &'a Rt,
+    client: &'a Transport,
+    server: &'a Transport,
+    /// The last moment something came from or went to a side.
+    client_active: Cell<Millis>,
+    server_active: Cell<Millis>,
+    from_client: Cell<u64>,
+    from_server: Cell<u64>,
+    client_ended: Cell<bool>,
+    server_ended: Cell<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+#[derive(Debug)]
+enum Broken {
+    Client,
+    Server,
+}
+
+/// A tunnel after `101` or a CONNECT: the failure that ended it, if one did.
+pub async fn tunnel(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    from_client: Piece,
+    from_server: Piece,
+    timeouts: &StreamTimeouts,
+) -> Option<Failure> {
+    run(s, ex, link, from_client, from_server, timeouts).await
+}
+
+/// Relays until both directions have ended or something failed.
+pub async fn run(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    from_client: Piece,
+    from_server: Piece,
+    timeouts: &StreamTimeouts,
+) -> Option<Failure> {
+    let now = s.w.rt.now().mono;
+    let relay = Relay {
+        rt: &s.w.rt,
+        client: &s.transport,
+        server: &link.transport,
+        client_active: Cell::new(now),
+        server_active: Cell::new(now),
+        from_client: Cell::new(0),
+        from_server: Cell::new(0),
+        client_ended: Cell::new(false),
+        server_ended: Cell::new(false),
+    };
+    let failure = relay.both(from_client, from_server, timeouts).await;
+    ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.get());
+    ex.count_response_bytes(&s.w, s.proxy, s.bind, relay.from_server.get());
+    failure
+}
+
+impl Relay<'_> {
+    async fn both(&self, up: Piece, down: Piece, timeouts: &StreamTimeouts) -> Option<Failure> {
+        let (mut up, mut down) = (pin!(self.pump(Direction::Up, up)), pin!(self.pump(Direction::Down, down)));
+        let (mut up_done, mut down_done) = (false, false);
+        poll_fn(|cx| {
+            if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
+                up_done = true;
+                if let Err(broken) = result {
+                    return Poll::Ready(Some(failure(broken)));
+                }
+            }
+            if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
+                down_done = true;
+                if let Err(broken) = result {
+                    return Poll::Ready(Some(failure(broken)));
+                }
+            }
+            if up_done && down_done {
+                return Poll::Ready(None);
+            }
+            match self.expired(timeouts) {
+                Some(failure) => Poll::Ready(Some(failure)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Moves one direction's bytes until its end, which is passed on.
+    async fn pump(&self, direction: Direction, first: Piece) -> Result<(), Broken> {
+        let (from, to) = match direction {
+            Direction::Up => (self.client, self.server),
+            Direction::Down => (self.server, self.client),
+        };
+        let (received, lost) = match direction {
+            Direction::Up => (Broken::Client, Broken::Server),
+            Direction::Down => (Broken::Server, Broken::Client),
+        };
+        let mut piece = first;
+        let mut full = 0u32;
+        loop {
+            if piece.bytes().is_empty() {
+                piece = match from.recv().await {
+                    Ok(Some(piece)) => piece,
+                    Ok(None) => break,
+                    Err(_) => return Err(received),
+                };
+            }
+            let n = piece.bytes().len();
+            // Buffers that come back full ask for larger ones.
+            if n >= crate::engine::driver::BUFFER_SIZE[0] {
+                full += 1;
+                if full == 2 {
+                    from.expect_bulk();
+                }
+            }
+            self.moved(direction, n as u64);
+            match to.send(std::mem::take(&mut piece).into(), None).await {
+                Ok(_) => self.delivered(direction),
+                Err(SendError::TimedOut | SendError::Broken(_)) => return Err(lost),
+            }
+        }
+        match direction {
+            Direction::Up => self.client_ended.set(true),
+            Direction::Down => self.server_ended.set(true),
+        }
+        to.shutdown_write();
+        Ok(())
+    }
+
+    fn moved(&self, direction: Direction, n: u64) {
+        let now = self.rt.now().mono;
+        match direction {
+            Direction::Up => {
+                self.client_active.set(now);
+                self.from_client.set(self.from_client.get() + n);
+            }
+            Direction::Down => {
+                self.server_active.set(now);
+                self.from_server.set(self.from_server.get() + n);
+            }
+        }
+    }
+
+    fn delivered(&self, direction: Direction) {
+        let now = self.rt.now().mono;
+        match direction {
+            Direction::Up => self.server_active.set(now),
+            Direction::Down => self.client_active.set(now),
+        }
+    }
+
+    /// The side that has been silent for too long (manual 4.2 "timeout client", "tunnel", "client-fin").
+    fn expired(&self, timeouts: &StreamTimeouts) -> Option<Failure> {
+        let tunnel = timeouts.tunnel;
+        // A side that has ended is only waited for as long as its fin timeout says.
+        let client = if self.client_ended.get() { timeouts.client_fin } else { None };
+        let server = if self.server_ended.get() { timeouts.server_fin } else { None };
+        let client = client.or(tunnel).or(timeouts.client);
+        let server = server.or(tunnel).or(timeouts.server);
+        let deadline = |active: &Cell<Millis>, ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| active.get().plus(ms));
+        if self.rt.reached(deadline(&self.client_active, client)) {
+            return Some(Failure::ClientDataTimeout);
+        }
+        if self.rt.reached(deadline(&self.server_active, server)) {
+            return Some(Failure::ServerDataTimeout);
+        }
+        None
+    }
+}
+
+fn failure(broken: Broken) -> Failure {
+    match broken {
+        Broken::Client => Failure::ClientAborted,
+        Broken::Server => Failure::ServerAborted,
+    }
+}

@@ -1,0 +1,677 @@
+//! Where the stream meets the language: runs a phase's rules, waits when they must wait, and turns verdicts into what
+//! happens next. The order of phases is HAProxy's: tcp-request content, http-request, redirect, use_backend, the
+//! backend's own, http-response.
+
+use super::session::Session;
+use super::stream::body::Body;
+use super::stream::termination::Failure;
+use super::stream::{Exchange, Next, reply};
+use super::transport::Transport;
+use super::worker::{Answer, Worker};
+use super::world::StreamWorld;
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::driver::sockets;
+use crate::engine::task::{before, sleep};
+use crate::language::context::{Context, Payload, Side};
+use crate::language::rules::switching::{Choice, Target};
+use crate::language::rules::{RuleSet, Verdict, Wait};
+use crate::model::backend::Balance;
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::proxy::{ForwardFor, Mode};
+use crate::model::server::{Server, Source};
+use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
+use crate::proto::h1::framing::Framing;
+use crate::proto::http::head::Head;
+use crate::proto::proxy_protocol::{self, Addresses, encode};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use super::filter::Filter;
+
+/// Runs `f` with the context of this stream.
+pub fn with_context<T>(
+    s: &Session,
+    ex: &mut Exchange,
+    side: Side,
+    payload: Payload<'_>,
+    last_chance: bool,
+    f: impl FnOnce(&mut Context<'_>) -> T,
+) -> T {
+    let w = &*s.w;
+    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend };
+    let mut facts = s.facts.borrow_mut();
+    let http = s.settings().mode == Mode::Http;
+    let (request_payload, response_payload) = match side {
+        Side::Request => (payload, Payload::default()),
+        Side::Response => (Payload::default(), payload),
+    };
+    let mut cx = Context {
+        session: &mut facts,
+        stream: &mut ex.facts,
+        request: http.then_some(&mut ex.request),
+        response: (side == Side::Response).then_some(&mut ex.response),
+        request_payload,
+        response_payload,
+        side,
+        last_chance,
+        vars: &ex.vars,
+        pool: &w.pool,
+        world: &world,
+        now: w.rt.now(),
+        recorder: None,
+    };
+    f(&mut cx)
+}
+
+// ---- connection rules ----
+
+/// `tcp-request connection`: false when the connection is to be closed at once.
+pub fn tcp_request_connection(s: &mut Session) -> bool {
+    let w = s.w.clone();
+    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_connection, FrontendCounter::Dcon)
+}
+
+/// `tcp-request session`.
+pub fn tcp_request_session(s: &mut Session) -> bool {
+    let w = s.w.clone();
+    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_session, FrontendCounter::Dses)
+}
+
+fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> bool {
+    if set.is_empty() {
+        return true;
+    }
+    let w = s.w.clone();
+    let mut ex = w.exchanges.take();
+    ex.begin(s, w.rt.now());
+    let verdict = with_context(s, &mut ex, Side::Request, Payload::default(), true, |cx| set.run(cx, 0));
+    w.exchanges.give(ex);
+    match verdict {
+        Verdict::Reject | Verdict::Deny(_) | Verdict::Close => {
+            w.counts().frontend(s.proxy).add(denied, 1);
+            false
+        }
+        Verdict::SilentDrop => {
+            w.counts().frontend(s.proxy).add(denied, 1);
+            silently_drop(&s.transport);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// The client is not told that its connection is gone (manual 4.4 "silent-drop"): the socket is put into repair mode,
+/// in which closing sends nothing. Without the right to do so a reset is sent.
+fn silently_drop(transport: &Transport) {
+    const TCP_REPAIR: i32 = 19;
+    let fd = transport.conn().fd();
+    if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
+        transport.conn().reset_on_close();
+    }
+}
+
+/// What a PROXY protocol header changes.
+pub fn apply_proxy_header(s: &Session, header: &proxy_protocol::Header<'_>) {
+    let mut facts = s.facts.borrow_mut();
+    match header.addresses {
+        Addresses::Own => {}
+        Addresses::Ip { source, destination, .. } => {
+            facts.src = Some(source);
+            facts.dst = Some(destination);
+            facts.fc_src = facts.src;
+            facts.fc_dst = facts.dst;
+        }
+        Addresses::Unix { .. } => {
+            facts.src = None;
+            facts.dst = None;
+            facts.fc_src = None;
+            facts.fc_dst = None;
+        }
+    }
+    let tlvs: Vec<(u8, Vec<u8>)> = header.tlvs.into_iter().map(|t| (t.kind, t.value.to_vec())).collect();
+    if !tlvs.is_empty() {
+        let find = |kind: u8| tlvs.iter().find(|t| t.0 == kind).map(|t| t.1.clone());
+        facts.proxy_protocol = Some(Box::new(crate::language::facts::ProxyProtocol {
+            authority: find(proxy_protocol::tlv::AUTHORITY),
+            unique_id: find(proxy_protocol::tlv::UNIQUE_ID),
+            tlvs,
+        }));
+    }
+}
+
+// ---- stream rules ----
+
+/// How a phase ended.
+enum Phase {
+    Continue,
+    /// The client has its answer, or gets none.
+    Over(Next),
+}
+
+/// Runs a rule set of a request; waits where a rule must.
+async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
+    if set.is_empty() {
+        return Ok(Phase::Continue);
+    }
+    let mut start = 0;
+    let mut last_chance = true;
+    loop {
+        let complete = body.is_complete() || body.gathered_all();
+        let gathered = std::mem::take(&mut body.gathered);
+        let size = body.announced().unwrap_or(gathered.len() as u64);
+        let payload = Payload { bytes: &gathered, complete, size };
+        let verdict = with_context(s, ex, Side::Request, payload, last_chance, |cx| set.run(cx, start));
+        body.gathered = gathered;
+        match verdict {
+            Verdict::Wait { what, resume } => {
+                start = resume;
+                wait(s, what, body).await?;
+                last_chance = true;
+            }
+            other => return judge(s, ex, body, other).await,
+        }
+    }
+}
+
+async fn wait(s: &Session, what: Wait, body: &mut Body) -> Result<(), Failure> {
+    let rt = &s.w.rt;
+    match what {
+        Wait::Payload | Wait::Handshake => Ok(()),
+        Wait::Pause(ms) => {
+            sleep(rt, ms).await;
+            Ok(())
+        }
+        Wait::Table => {
+            s.w.wait_for_wake().await;
+            Ok(())
+        }
+        Wait::Body { time_ms, at_least } => {
+            let tune = &s.w.plan.global.tune;
+            let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+            let enough = if at_least == 0 { most } else { most.min(at_least as usize) };
+            body.gather(&s.transport, enough, rt.now().mono.plus(time_ms)).await
+        }
+    }
+}
+
+/// Turns the verdict of a request phase into what happens.
+async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict) -> Result<Phase, Failure> {
+    let over = match verdict {
+        Verdict::Continue | Verdict::Accept => return Ok(Phase::Continue),
+        Verdict::Deny(r) => {
+            denied(s, ex);
+            reply::rule(s, ex, body, &r, *b"PR").await
+        }
+        Verdict::Auth(r) => reply::rule(s, ex, body, &r, *b"PR").await,
+        Verdict::Tarpit(r) => {
+            denied(s, ex);
+            tarpit(s, ex).await;
+            reply::rule(s, ex, body, &r, *b"PT").await
+        }
+        Verdict::Return(r) | Verdict::Redirect(r) => {
+            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+            reply::rule(s, ex, body, &r, *b"LR").await
+        }
+        Verdict::Reject | Verdict::Close => {
+            denied(s, ex);
+            reply::silence(ex, *b"PR")
+        }
+        Verdict::SilentDrop => {
+            denied(s, ex);
+            silently_drop(&s.transport);
+            reply::silence(ex, *b"PR")
+        }
+        Verdict::UseService(name) => return service(s, ex, body, &name).await,
+        Verdict::Failed => {
+            s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+            return Err(Failure::Rewrite);
+        }
+        // Config refuses what would lead here: caches, mode switches.
+        Verdict::CacheUse { .. } | Verdict::CacheStore { .. } | Verdict::SwitchMode(_) | Verdict::Wait { .. } => {
+            return Err(Failure::Internal);
+        }
+    };
+    Ok(Phase::Over(over))
+}
+
+fn denied(s: &Session, ex: &Exchange) {
+    let counts = s.w.counts();
+    counts.frontend(s.proxy).add(FrontendCounter::Dreq, 1);
+    counts.listener(s.proxy, s.bind).add(ListenerCounter::Dreq, 1);
+    if let Some(backend) = ex.backend {
+        counts.backend(backend).add(BackendCounter::Dreq, 1);
+    }
+}
+
+/// Holds the request for `timeout tarpit` (manual 4.2), or until the client leaves.
+async fn tarpit(s: &Session, ex: &Exchange) {
+    let timeouts = &s.settings().timeouts;
+    let ms = ex.facts.timeouts.tarpit.or(timeouts.tarpit).or(timeouts.connect).unwrap_or(0);
+    let deadline = s.w.rt.now().mono.plus(ms);
+    while !s.transport.end_seen() && !s.w.rt.reached(deadline) {
+        s.transport.conn().watch(s.w.rt.current());
+        let _ = before(&s.w.rt, deadline, s.w.wait_for_wake()).await;
+    }
+}
+
+/// An answer from a service of ours.
+async fn service(s: &Session, ex: &mut Exchange, body: &mut Body, name: &str) -> Result<Phase, Failure> {
+    let mut answer = Answer::default();
+    if !(s.w.shared.services.service)(&s.w, name, &ex.request, &mut answer) {
+        return Err(Failure::Internal);
+    }
+    ex.facts.service = Some("<PROMEX>");
+    s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+    Ok(Phase::Over(reply::answer(s, ex, body, answer, *b"LR").await))
+}
+
+/// `monitor-uri` and `monitor fail`.
+pub async fn monitor(s: &Session, ex: &mut Exchange, body: &mut Body) -> Option<Next> {
+    let settings = s.settings();
+    let uri = settings.frontend.monitor_uri.as_ref()?;
+    if ex.request.uri() != uri.as_bytes() {
+        return None;
+    }
+    let failed = !settings.rules.monitor_fail.conditions.is_empty() && {
+        let rules = settings.rules.clone();
+        with_context(s, ex, Side::Request, Payload::default(), true, |cx| rules.monitor_fail.holds(cx))
+    };
+    let status = if failed { 503 } else { 200 };
+    s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+    ex.logged = true;
+    Some(reply::page(s, ex, body, status, *b"LR").await)
+}
+
+/// Rules and pages of the frontend.
+pub async fn frontend(s: &Session, ex: &mut Exchange, body: &mut Body) -> Result<Option<Next>, Failure> {
+    proxy_rules(s, ex, body, s.proxy).await
+}
+
+/// Rules and pages of the backend; those of a `listen` have run already.
+pub async fn backend(
+    s: &Session,
+    ex: &mut Exchange,
+    body: &mut Body,
+    proxy: ProxyIndex,
+) -> Result<Option<Next>, Failure> {
+    if proxy == s.proxy {
+        return Ok(None);
+    }
+    proxy_rules(s, ex, body, proxy).await
+}
+
+async fn proxy_rules(
+    s: &Session,
+    ex: &mut Exchange,
+    body: &mut Body,
+    proxy: ProxyIndex,
+) -> Result<Option<Next>, Failure> {
+    let settings = &s.w.plan.proxies[proxy];
+    let rules = &settings.rules;
+    for set in [&rules.tcp_request_content, &rules.http_request] {
+        if let Phase::Over(next) = run_request(s, ex, set, body).await? {
+            return Ok(Some(next));
+        }
+    }
+    if settings.stats.is_some() {
+        let mut answer = Answer::default();
+        if (s.w.shared.services.stats)(&s.w, proxy, &ex.request, &body.gathered, &mut answer) {
+            ex.facts.service = Some("<STATS>");
+            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+            return Ok(Some(reply::answer(s, ex, body, answer, *b"LR").await));
+        }
+    }
+    if !rules.redirects.rules.is_empty() {
+        let redirect = with_context(s, ex, Side::Request, Payload::default(), true, |cx| rules.redirects.run(cx));
+        if let Some(r) = redirect {
+            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+            return Ok(Some(reply::rule(s, ex, body, &r, *b"LR").await));
+        }
+    }
+    Ok(None)
+}
+
+/// `use_backend`, `default_backend`, or the `listen` itself.
+pub fn choose_backend(s: &Session, ex: &mut Exchange) -> Option<ProxyIndex> {
+    let w = &s.w;
+    let settings = s.settings();
+    let switching = &settings.rules.use_backend;
+    let mut start = 0;
+    while start < switching.rules.len() {
+        let found = with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+            let (index, choice) = switching.choose(cx, start);
+            match choice {
+                Choice::None | Choice::Wait => None,
+                Choice::Rule(rule) => {
+                    let proxy = match &rule.target {
+                        Target::Name(name) => w.plan.backend(name),
+                        Target::Format(format) => {
+                            let mut name = cx.pool.buf();
+                            format.write(cx, &mut name);
+                            std::str::from_utf8(&name).ok().and_then(|n| w.plan.backend(n))
+                        }
+                    };
+                    Some((index, proxy))
+                }
+            }
+        });
+        match found {
+            None => break,
+            Some((_, Some(proxy))) => return Some(proxy),
+            // A name made at run time that no backend has: the next rule.
+            Some((index, None)) => start = index + 1,
+        }
+    }
+    settings.frontend.default_backend.or(settings.has_backend.then_some(s.proxy))
+}
+
+/// The fields that options add before a request leaves.
+pub fn standard_fields(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) {
+    let w = &s.w;
+    let (front, back) = (&s.settings().options, &w.plan.proxies[proxy].options);
+    let facts = s.facts.borrow();
+    if let Some(option) = merged(&front.forwardfor, &back.forwardfor, facts.src.map(|a| a.ip())) {
+        add_address(&mut ex.request, option, facts.src.map(|a| a.ip()));
+    }
+    if let Some(option) = merged(&front.originalto, &back.originalto, facts.dst.map(|a| a.ip())) {
+        add_address(&mut ex.request, option, facts.dst.map(|a| a.ip()));
+    }
+}
+
+/// The option that applies to this address: an `except` in the frontend beats a bare option in the backend.
+fn merged<'a>(
+    front: &'a Option<ForwardFor>,
+    back: &'a Option<ForwardFor>,
+    address: Option<IpAddr>,
+) -> Option<&'a ForwardFor> {
+    let excepted = |o: &ForwardFor| match (o.except, address) {
+        (Some((net, bits)), Some(ip)) => in_network(ip, net, bits),
+        _ => false,
+    };
+    if front.as_ref().is_some_and(excepted) || back.as_ref().is_some_and(excepted) {
+        return None;
+    }
+    back.as_ref().or(front.as_ref())
+}
+
+fn in_network(ip: IpAddr, net: IpAddr, bits: u8) -> bool {
+    match (ip, net) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            let shift = 32 - bits.min(32) as u32;
+            shift == 32 || (u32::from(a) >> shift) == (u32::from(b) >> shift)
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            let shift = 128 - bits.min(128) as u32;
+            shift == 128 || (u128::from(a) >> shift) == (u128::from(b) >> shift)
+        }
+        _ => false,
+    }
+}
+
+fn add_address(head: &mut Head, option: &ForwardFor, address: Option<IpAddr>) {
+    let Some(ip) = address else { return };
+    let name = if option.header.is_empty() { "x-forwarded-for" } else { &option.header };
+    if option.if_none && head.contains(name.as_bytes()) {
+        return;
+    }
+    use std::io::Write;
+    let mut text = [0u8; 64];
+    let mut cursor = &mut text[..];
+    // An address is at most 45 characters.
+    let _ = write!(cursor, "{ip}");
+    let left = cursor.len();
+    let len = text.len() - left;
+    head.append(name.as_bytes(), &text[..len]);
+}
+
+/// Response rules: `http-response` of backend and frontend, then `http-after-response`.
+pub async fn response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) -> Result<(), Failure> {
+    let w = s.w.clone();
+    let back = &w.plan.proxies[proxy].rules;
+    let front = &s.settings().rules;
+    response_set(s, ex, &back.http_response).await?;
+    if proxy != s.proxy {
+        response_set(s, ex, &front.http_response).await?;
+    }
+    after_response(s, ex, Some(proxy));
+    Ok(())
+}
+
+async fn response_set(s: &Session, ex: &mut Exchange, set: &RuleSet) -> Result<(), Failure> {
+    if set.is_empty() {
+        return Ok(());
+    }
+    let mut start = 0;
+    loop {
+        let verdict = with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, start));
+        match verdict {
+            Verdict::Continue | Verdict::Accept => return Ok(()),
+            Verdict::Wait { what: Wait::Pause(ms), resume } => {
+                sleep(&s.w.rt, ms).await;
+                start = resume;
+            }
+            Verdict::Wait { what: Wait::Table, resume } => {
+                s.w.wait_for_wake().await;
+                start = resume;
+            }
+            Verdict::Wait { resume, .. } => start = resume,
+            Verdict::Failed => {
+                s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+                return Err(Failure::ResponseRewrite);
+            }
+            Verdict::Deny(r) | Verdict::Tarpit(r) => {
+                count_denied_response(s, ex);
+                ex.replacement = Some(r);
+                return Err(Failure::ResponseDenied);
+            }
+            Verdict::Return(r) | Verdict::Redirect(r) | Verdict::Auth(r) => {
+                s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
+                ex.replacement = Some(r);
+                return Err(Failure::ResponseReplaced);
+            }
+            Verdict::SilentDrop => {
+                silently_drop(&s.transport);
+                return Err(Failure::Killed);
+            }
+            _ => {
+                count_denied_response(s, ex);
+                return Err(Failure::ResponseDenied);
+            }
+        }
+    }
+}
+
+fn count_denied_response(s: &Session, ex: &Exchange) {
+    let counts = s.w.counts();
+    counts.frontend(s.proxy).add(FrontendCounter::Dresp, 1);
+    counts.listener(s.proxy, s.bind).add(ListenerCounter::Dresp, 1);
+    if let Some(backend) = ex.backend {
+        counts.backend(backend).add(BackendCounter::Dresp, 1);
+    }
+    if let Some((proxy, server)) = ex.server {
+        counts.server(proxy, server).add(ServerCounter::Dresp, 1);
+    }
+}
+
+/// `http-after-response`: every response passes, ours too (manual 4.2).
+pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>) {
+    let w = s.w.clone();
+    let proxies = [proxy.filter(|p| *p != s.proxy), Some(s.proxy)];
+    for proxy in proxies.into_iter().flatten() {
+        let set = &w.plan.proxies[proxy].rules.http_after_response;
+        if !set.is_empty() {
+            with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
+        }
+    }
+}
+
+// ---- TCP mode ----
+
+/// What `tcp-request content` rules say of the bytes so far.
+pub enum Inspected {
+    Pass,
+    /// More bytes may change the answer; resume at this rule.
+    Wait(Wait, usize),
+    Reject,
+}
+
+/// Runs `tcp-request content` rules on the first bytes of a TCP session.
+pub fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes: &[u8], last: bool, start: usize) -> Inspected {
+    let rules = &s.w.plan.proxies[proxy].rules;
+    let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
+    let set = &rules.tcp_request_content;
+    match with_context(s, ex, Side::Request, payload, last, |cx| set.run(cx, start)) {
+        Verdict::Continue | Verdict::Accept => Inspected::Pass,
+        Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
+        Verdict::SilentDrop => {
+            denied(s, ex);
+            silently_drop(&s.transport);
+            Inspected::Reject
+        }
+        _ => {
+            denied(s, ex);
+            Inspected::Reject
+        }
+    }
+}
+
+/// The same for `tcp-response content`.
+pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes: &[u8], last: bool) -> Inspected {
+    let rules = &s.w.plan.proxies[proxy].rules;
+    let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
+    let set = &rules.tcp_response_content;
+    match with_context(s, ex, Side::Response, payload, last, |cx| set.run(cx, 0)) {
+        Verdict::Continue | Verdict::Accept => Inspected::Pass,
+        Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
+        _ => {
+            count_denied_response(s, ex);
+            Inspected::Reject
+        }
+    }
+}
+
+// ---- what connecting asks for ----
+
+/// The server that persistence or `use-server` names.
+pub fn persistent_server(w: &Worker, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
+    let rules = &w.plan.proxies[proxy].rules;
+    let live = w.board.live.backend(proxy);
+    let mut start = 0;
+    while start < rules.use_server.rules.len() {
+        let (index, name) = with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+            let (index, choice) = rules.use_server.choose(cx, start);
+            let name = match choice {
+                Choice::Rule(rule) => match &rule.target {
+                    Target::Name(name) => Some(name.clone()),
+                    Target::Format(format) => {
+                        let mut text = cx.pool.buf();
+                        format.write(cx, &mut text);
+                        std::str::from_utf8(&text).ok().map(Arc::from)
+                    }
+                },
+                _ => None,
+            };
+            (index, name)
+        });
+        let name: Arc<str> = name?;
+        let found = live.find(&name).filter(|i| live.server(*i).is_some_and(|s| s.takes_persistent()));
+        if found.is_some() {
+            return found;
+        }
+        start = index + 1;
+    }
+    None
+}
+
+/// The bytes that a hash algorithm looks at (manual 4.2 "balance").
+pub fn balance_key(
+    w: &Worker,
+    proxy: ProxyIndex,
+    balance: &Balance,
+    s: &Session,
+    ex: &mut Exchange,
+) -> super::connect::KeyOf {
+    use super::connect::KeyOf;
+    use crate::model::balance::{hdr, uri, url_param};
+    let http = s.settings().mode == Mode::Http;
+    let bytes = match balance {
+        Balance::Uri { whole, len, depth, path_only } if http => {
+            let key = uri::key(ex.request.uri(), *whole, *len, *depth, *path_only);
+            Some(key.to_vec())
+        }
+        Balance::UrlParam { name, .. } if http => url_param::key(ex.request.uri(), name.as_bytes()).map(<[u8]>::to_vec),
+        Balance::Hdr { name, use_domain_only } if http => {
+            ex.request.first(name.as_bytes()).map(|v| hdr::key(v, *use_domain_only).to_vec())
+        }
+        Balance::Hash(_) => {
+            let rules = &w.plan.proxies[proxy].rules;
+            rules.balance_hash.as_ref().and_then(|expr| {
+                with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+                    let mut out = Vec::new();
+                    expr.write(cx, &mut out).then_some(out)
+                })
+            })
+        }
+        _ => None,
+    };
+    bytes.map_or(KeyOf::None, KeyOf::Bytes)
+}
+
+/// The address to connect from.
+pub fn source_address(source: Option<&Source>, s: &Session) -> Option<SocketAddr> {
+    let _ = s;
+    source.map(|s| s.address)
+}
+
+/// The PROXY protocol header that a server wants first, if it wants one.
+pub fn proxy_header(
+    w: &Rc<Worker>,
+    s: &Session,
+    ex: &mut Exchange,
+    server: &Server,
+    transport: &Transport,
+    out: &mut Block,
+) {
+    let Some(settings) = &server.send_proxy else { return };
+    let _ = (w, transport);
+    let facts = s.facts.borrow();
+    let ends = match (facts.src, facts.dst) {
+        (Some(source), Some(destination)) => encode::Ends::Ip { source, destination },
+        _ => encode::Ends::Local,
+    };
+    if !settings.v2 {
+        encode::v1(&ends, out);
+        return;
+    }
+    let tls = facts.tls.as_deref();
+    let options = encode::Options {
+        authority: tls.and_then(|t| t.sni.as_deref()).filter(|_| settings.authority),
+        unique_id: ex.facts.unique_id.as_deref().filter(|_| settings.unique_id),
+        ssl: None,
+        crc32c: settings.crc32c,
+        ..encode::Options::default()
+    };
+    encode::v2(&ends, &options, out);
+}
+
+/// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
+pub fn observe(_w: &Worker, _proxy: ProxyIndex, _server: ServerIndex, _good: bool) {}
+
+/// The filter for this response, if one applies.
+pub fn compression(
+    _s: &Session,
+    _ex: &mut Exchange,
+    _proxy: ProxyIndex,
+    _framing: Framing,
+    _coding: super::stream::body::Coding,
+) -> Option<Filter> {
+    None
+}
+
+/// `tcp-request inspect-delay` of a proxy, from the session's start.
+pub fn inspect_deadline(s: &Session, proxy: ProxyIndex) -> Millis {
+    let delay = s.w.plan.proxies[proxy].rules.inspect_delay_ms;
+    delay.map_or(s.w.rt.now().mono, |ms| s.accepted.mono.plus(ms))
+}

@@ -1,0 +1,227 @@
+//! One client connection from accept to close: what stands before the first stream (PROXY protocol, TLS, connection
+//! rules), then its streams one after the other. Small while it idles: what a request needs comes with its first byte.
+
+use super::rules;
+use super::stream::{self, Next};
+use super::transport::Transport;
+use super::worker::Worker;
+use crate::base::address::Address;
+use crate::base::clock::{Millis, Now};
+use crate::engine::frame::Frame;
+use crate::engine::task::before;
+use crate::engine::{Conn, Piece};
+use crate::language::facts;
+use crate::language::vars::Store;
+use crate::model::bind::Bind;
+use crate::model::plan::ProxyIndex;
+use crate::model::proxy::{Mode, Proxy};
+use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::proto::proxy_protocol;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub struct Session {
+    pub w: Rc<Worker>,
+    pub proxy: ProxyIndex,
+    pub bind: usize,
+    pub transport: Transport,
+    /// Borrowed while rules run.
+    pub facts: RefCell<facts::Session>,
+    /// Variables of scope `sess`.
+    pub vars: Rc<Store>,
+    pub accepted: Now,
+    /// Requests begun on this connection, with the present one.
+    pub requests: u32,
+}
+
+impl Session {
+    pub fn settings(&self) -> &Proxy {
+        &self.w.plan.proxies[self.proxy]
+    }
+
+    pub fn bind(&self) -> &Bind {
+        &self.settings().frontend.binds[self.bind]
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Rc<Worker>, ProxyIndex, usize);
+
+impl Counted {
+    fn new(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Counted {
+        let now = w.rt.now().mono;
+        let counts = w.counts();
+        counts.process().add(ProcessCounter::CurrConns, 1);
+        counts.process().add(ProcessCounter::CumConns, 1);
+        counts.frontend(proxy).connection(now);
+        counts.frontend(proxy).session(now);
+        counts.listener(proxy, bind).session(now);
+        w.rate_session(now);
+        w.sessions.set(w.sessions.get() + 1);
+        Counted(w.clone(), proxy, bind)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let counts = self.0.counts();
+        counts.process().sub(ProcessCounter::CurrConns, 1);
+        counts.frontend(self.1).session_ended();
+        counts.listener(self.1, self.2).session_ended();
+        self.0.sessions.set(self.0.sessions.get() - 1);
+        self.0.connection_left(self.1);
+    }
+}
+
+/// The life of an accepted connection.
+pub async fn run(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn) {
+    let _counted = Counted::new(&w, proxy, bind);
+    let accepted = w.rt.now();
+    let mut s = Session {
+        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
+        transport: Transport::Plain(conn),
+        vars: Rc::default(),
+        accepted,
+        requests: 0,
+        w,
+        proxy,
+        bind,
+    };
+    let Some(pending) = Frame::new(begin(&mut s)).await else { return };
+    match s.settings().mode {
+        Mode::Http => http(&mut s, pending).await,
+        _ => {
+            Frame::new(stream::tcp::run(&mut s, pending)).await;
+        }
+    }
+}
+
+fn first_facts(w: &Worker, proxy: ProxyIndex, bind: usize, conn: &Conn, accepted: Now) -> facts::Session {
+    let ip = |a: std::io::Result<Address>| match a {
+        Ok(Address::Ip(a)) => Some(a),
+        _ => None,
+    };
+    let src = ip(conn.peer());
+    // The destination is asked for only where a wildcard bind leaves it open, or something needs it: one system call.
+    let dst = ip(conn.local());
+    let names = &w.names[proxy];
+    facts::Session {
+        src,
+        dst,
+        fc_src: src,
+        fc_dst: dst,
+        frontend: names.frontend.clone(),
+        default_backend: names.default_backend.clone(),
+        bind_name: names.binds[bind].clone(),
+        bind_id: bind as u32 + 1,
+        accept_us: accepted.wall_us,
+        http_major: 1,
+        ..facts::Session::default()
+    }
+}
+
+/// What stands before the first stream. `None`: the connection is over.
+async fn begin(s: &mut Session) -> Option<Piece> {
+    if !rules::tcp_request_connection(s) {
+        return None;
+    }
+    let mut pending = Piece::Empty;
+    if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
+        pending = read_proxy_header(s).await?;
+    }
+    pending = super::transport::accept_tls(s, pending).await?;
+    if !rules::tcp_request_session(s) {
+        return None;
+    }
+    Some(pending)
+}
+
+/// Takes a PROXY protocol header off the stream (manual 5.1 "accept-proxy"). `None`: there is none in time, or it is
+/// malformed; the connection ends, as HAProxy ends it.
+async fn read_proxy_header(s: &mut Session) -> Option<Piece> {
+    let wait = s.settings().timeouts.client_hs.or(s.settings().timeouts.client);
+    let deadline = wait.map_or(Millis::NEVER, |ms| s.accepted.mono.plus(ms));
+    let mut input: Vec<u8> = Vec::new();
+    loop {
+        let received = before(&s.w.rt, deadline, s.transport.recv()).await;
+        let Ok(Ok(Some(piece))) = received else {
+            return handshake_failed(s);
+        };
+        input.extend_from_slice(piece.bytes());
+        match proxy_protocol::parse(&input) {
+            Ok(proxy_protocol::Parsed::Partial) => {}
+            Ok(proxy_protocol::Parsed::Complete(header)) => {
+                let consumed = header.consumed;
+                rules::apply_proxy_header(s, &header);
+                let mut rest = piece;
+                // The header ends in this piece: all before it was header.
+                let before_piece = input.len() - rest.bytes().len();
+                rest.advance(consumed - before_piece);
+                return Some(rest);
+            }
+            Err(_) => return handshake_failed(s),
+        }
+    }
+}
+
+/// A connection whose handshake failed is logged as such and counted.
+fn handshake_failed(s: &mut Session) -> Option<Piece> {
+    s.w.counts().frontend(s.proxy).add(FrontendCounter::Ereq, 1);
+    super::log::embryonic(s, "Connection closed during handshake");
+    None
+}
+
+/// Requests one after the other (RFC 9112 §9.3).
+async fn http(s: &mut Session, pending: Piece) {
+    let mut pending = pending;
+    loop {
+        let first = if pending.bytes().is_empty() {
+            match wait_for_request(s).await {
+                Some(piece) => piece,
+                None => return,
+            }
+        } else {
+            std::mem::take(&mut pending)
+        };
+        s.requests += 1;
+        let next = Frame::new(stream::http::serve(s, first)).await;
+        match next {
+            Next::Close => return,
+            Next::Request(rest) => pending = rest,
+        }
+        if s.w.stopping.get() && pending.bytes().is_empty() {
+            return;
+        }
+    }
+}
+
+/// Waits for the first bytes of a request; the connection idles here.
+async fn wait_for_request(s: &mut Session) -> Option<Piece> {
+    let timeouts = &s.settings().timeouts;
+    let first = s.requests == 0;
+    let (timeout, since) = if first {
+        (least(timeouts.http_request, timeouts.client), s.accepted.mono)
+    } else {
+        (timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client), s.w.rt.now().mono)
+    };
+    let deadline = timeout.map_or(Millis::NEVER, |ms| since.plus(ms));
+    let received = s.w.stoppable(deadline, &s.transport).await;
+    match received {
+        Some(Ok(Some(piece))) => Some(piece),
+        other => {
+            if first {
+                // A connection that never said anything: a probe, or a client too slow.
+                let timed_out = other.is_none() && !s.w.stopping.get();
+                Frame::new(stream::http::empty_connection(s, timed_out)).await;
+            }
+            None
+        }
+    }
+}
+
+fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

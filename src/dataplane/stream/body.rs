@@ -1,0 +1,274 @@
+//! Message bodies on their way: read by the sender's framing, written by the receiver's. Data is passed on in the
+//! buffers it arrived in; framing bytes are ours, so that both sides always agree about where a message ends.
+
+use super::super::transport::{SendError, Transport};
+use super::termination::Failure;
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::task::before;
+use crate::engine::{Chain, Piece};
+use crate::proto::h1::chunked::{Decoder, Event};
+use crate::proto::h1::encode;
+use crate::proto::h1::error::{ParseError, Side};
+use crate::proto::h1::framing::Framing;
+use crate::proto::h1::parse::Limits;
+use crate::proto::http::head::Head;
+
+/// Bytes left of a message body, as its sender frames it.
+pub enum Remaining {
+    Nothing,
+    Length(u64),
+    Chunked(Box<Decoder>),
+    UntilClose,
+}
+
+/// Reads one body.
+pub struct Body {
+    pub remaining: Remaining,
+    /// Bytes that arrived and are not looked at yet.
+    pub pending: Piece,
+    /// Data taken early, for rules that look at it; sent before anything else.
+    pub gathered: Vec<u8>,
+    announced: Option<u64>,
+}
+
+/// What a read of a body gave.
+pub enum Read {
+    Data(Piece),
+    /// The body is complete.
+    End,
+}
+
+#[derive(Debug)]
+pub enum ReadError {
+    TimedOut,
+    /// The sender closed or broke before the end.
+    Broken,
+    Malformed(ParseError),
+}
+
+impl Body {
+    pub fn new(framing: Framing, side: Side, limits: &Limits, pending: Piece) -> Body {
+        let remaining = match framing {
+            Framing::None | Framing::Length(0) => Remaining::Nothing,
+            Framing::Length(n) => Remaining::Length(n),
+            Framing::Chunked => Remaining::Chunked(Box::new(Decoder::new(side, limits))),
+            Framing::UntilClose | Framing::Tunnel => Remaining::UntilClose,
+        };
+        let announced = match framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        };
+        Body { remaining, pending, gathered: Vec::new(), announced }
+    }
+
+    /// A body of which nothing is left.
+    pub fn nothing() -> Body {
+        Body { remaining: Remaining::Nothing, pending: Piece::Empty, gathered: Vec::new(), announced: None }
+    }
+
+    /// A body that nobody will read.
+    pub fn unread() -> Body {
+        Body { remaining: Remaining::UntilClose, ..Body::nothing() }
+    }
+
+    /// Its length, when the head said it.
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// All data that is to come was gathered.
+    pub fn gathered_all(&self) -> bool {
+        self.sender_done()
+    }
+
+    /// Reads data ahead until `enough` is there, the body is complete or `deadline` comes.
+    pub async fn gather(&mut self, from: &Transport, enough: usize, deadline: Millis) -> Result<(), Failure> {
+        while self.gathered.len() < enough && !self.sender_done() {
+            let gathered = std::mem::take(&mut self.gathered);
+            let read = self.read(from, deadline).await;
+            self.gathered = gathered;
+            match read {
+                Ok(Read::Data(data)) => self.gathered.extend_from_slice(data.bytes()),
+                Ok(Read::End) | Err(ReadError::TimedOut) => break,
+                Err(ReadError::Broken) => return Err(Failure::BodyAborted),
+                Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts data back that was read and not used.
+    pub fn give_back(&mut self, data: &[u8]) {
+        let mut all = data.to_vec();
+        all.append(&mut self.gathered);
+        self.gathered = all;
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.gathered.is_empty() && self.sender_done()
+    }
+
+    fn sender_done(&self) -> bool {
+        match &self.remaining {
+            Remaining::Nothing => true,
+            Remaining::Chunked(decoder) => decoder.is_done(),
+            _ => false,
+        }
+    }
+
+    /// Trailers of a chunked body that is complete.
+    pub fn trailers(&self) -> Option<&Head> {
+        match &self.remaining {
+            Remaining::Chunked(d) if d.is_done() && !d.trailers().is_empty() => Some(d.trailers()),
+            _ => None,
+        }
+    }
+
+    /// What has already arrived of the body, without waiting. `None`: nothing yet.
+    pub fn ready(&mut self) -> Result<Option<Read>, ReadError> {
+        if !self.gathered.is_empty() {
+            let data = Block::copy_of(&self.gathered);
+            self.gathered.clear();
+            return Ok(Some(Read::Data(Piece::Block(data, 0))));
+        }
+        match &mut self.remaining {
+            Remaining::Nothing => Ok(Some(Read::End)),
+            Remaining::Chunked(decoder) if decoder.is_done() => Ok(Some(Read::End)),
+            _ if self.pending.bytes().is_empty() => Ok(None),
+            Remaining::UntilClose => Ok(Some(Read::Data(std::mem::take(&mut self.pending)))),
+            Remaining::Length(left) => {
+                let have = self.pending.bytes().len() as u64;
+                if have <= *left {
+                    *left -= have;
+                    if *left == 0 {
+                        self.remaining = Remaining::Nothing;
+                    }
+                    return Ok(Some(Read::Data(std::mem::take(&mut self.pending))));
+                }
+                // More than the body: what follows belongs to the next message.
+                let n = *left as usize;
+                let data = Block::copy_of(&self.pending.bytes()[..n]);
+                self.pending.advance(n);
+                self.remaining = Remaining::Nothing;
+                Ok(Some(Read::Data(Piece::Block(data, 0))))
+            }
+            Remaining::Chunked(decoder) => decode(decoder, &mut self.pending).map_err(ReadError::Malformed),
+        }
+    }
+
+    /// The next data, waiting until `deadline`.
+    pub async fn read(&mut self, from: &Transport, deadline: Millis) -> Result<Read, ReadError> {
+        loop {
+            if let Some(read) = self.ready()? {
+                return Ok(read);
+            }
+            match before(from.rt(), deadline, from.recv()).await {
+                Err(_) => return Err(ReadError::TimedOut),
+                Ok(Ok(Some(piece))) => self.pending = piece,
+                Ok(Ok(None)) if matches!(self.remaining, Remaining::UntilClose) => {
+                    self.remaining = Remaining::Nothing;
+                    return Ok(Read::End);
+                }
+                Ok(_) => return Err(ReadError::Broken),
+            }
+        }
+    }
+
+    /// The same, ready or not yet, for a caller that watches something else too.
+    pub fn poll_read(&mut self, from: &Transport) -> std::task::Poll<Result<Read, ReadError>> {
+        use std::task::Poll;
+        loop {
+            match self.ready() {
+                Err(e) => return Poll::Ready(Err(e)),
+                Ok(Some(read)) => return Poll::Ready(Ok(read)),
+                Ok(None) => {}
+            }
+            match from.poll_recv() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(piece))) => self.pending = piece,
+                Poll::Ready(Ok(None)) if matches!(self.remaining, Remaining::UntilClose) => {
+                    self.remaining = Remaining::Nothing;
+                    return Poll::Ready(Ok(Read::End));
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(ReadError::Broken)),
+            }
+        }
+    }
+}
+
+/// Takes what is data out of a piece of a chunked body. One run of data leaves in the buffer it came in; several are
+/// gathered in a block.
+fn decode(decoder: &mut Decoder, pending: &mut Piece) -> Result<Option<Read>, ParseError> {
+    let mut gathered: Option<Block> = None;
+    let mut at = 0;
+    loop {
+        let (used, event) = decoder.next(&pending.bytes()[at..])?;
+        match event {
+            Event::NeedMore => {
+                *pending = Piece::Empty;
+                return Ok(gathered.map(|b| Read::Data(Piece::Block(b, 0))));
+            }
+            Event::End => {
+                pending.advance(at + used);
+                return Ok(Some(match gathered {
+                    Some(b) => Read::Data(Piece::Block(b, 0)),
+                    None => Read::End,
+                }));
+            }
+            Event::Data(range) => {
+                let (start, end) = (at + range.start, at + range.end);
+                at += used;
+                if gathered.is_none() && end == pending.bytes().len() {
+                    let mut piece = std::mem::take(pending);
+                    piece.advance(start);
+                    return Ok(Some(Read::Data(piece)));
+                }
+                gathered.get_or_insert_with(Block::take).extend_from_slice(&pending.bytes()[start..end]);
+            }
+        }
+    }
+}
+
+/// How a body is written to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is: the length was announced, or the connection's end is the body's.
+    Identity,
+    Chunked,
+}
+
+/// Puts `data` with its framing at the end of a chain that has room for it.
+pub fn frame(coding: Coding, data: Piece, chain: &mut Chain) {
+    if coding == Coding::Identity {
+        chain.push(data);
+        return;
+    }
+    let mut size = Block::take();
+    encode::chunk_start(data.bytes().len() as u64, &mut size);
+    chain.push(Piece::Block(size, 0));
+    chain.push(data);
+    chain.push(Piece::Static(encode::CHUNK_END));
+}
+
+/// The end of a body in its framing.
+pub fn end(coding: Coding, trailers: Option<&Head>, chain: &mut Chain) {
+    if coding == Coding::Identity {
+        return;
+    }
+    match trailers {
+        None => chain.push(Piece::Static(encode::LAST_CHUNK)),
+        Some(trailers) => {
+            let mut last = Block::take();
+            encode::last_chunk(trailers, &mut last);
+            chain.push(Piece::Block(last, 0));
+        }
+    }
+}
+
+/// Which side stopped a transfer.
+#[derive(Debug)]
+pub enum ForwardError {
+    Read(ReadError),
+    Send(SendError),
+}

@@ -1,0 +1,261 @@
+//! A stream: one request and its response, or the bytes of a TCP session. [`Exchange`] is what it needs beside its
+//! connections; exchanges come from the worker's pool and keep their memory from one stream to the next.
+
+pub mod body;
+pub mod http;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod tcp;
+pub mod termination;
+
+use super::session::Session;
+use super::worker::Worker;
+use crate::base::clock::Now;
+use crate::engine::Piece;
+use crate::language::facts;
+use crate::language::rules::reply::Reply;
+use crate::language::vars::Vars;
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::cell::Times;
+use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::proto::h1::framing::Framing;
+use crate::proto::http::head::{Head, Version};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What follows on the client's connection.
+pub enum Next {
+    Close,
+    /// Another request may come; these bytes of it are here already.
+    Request(Piece),
+}
+
+/// The state of one stream.
+pub struct Exchange {
+    pub facts: facts::Stream,
+    pub request: Head,
+    pub response: Head,
+    pub vars: Vars,
+    /// A head that came in pieces.
+    pub input: Vec<u8>,
+    /// Backend in charge, once chosen; its session is counted.
+    pub backend: Option<ProxyIndex>,
+    /// Server in charge; its session is counted.
+    pub server: Option<(ProxyIndex, ServerIndex)>,
+    pub start: Now,
+    /// Moments on the monotonic clock in nanoseconds; 0: not reached.
+    pub request_ns: u64,
+    pub queued_ns: u64,
+    pub connected_ns: u64,
+    pub response_ns: u64,
+    pub response_started: bool,
+    /// The response was made here, not by a server.
+    pub intercepted: bool,
+    pub request_version: Version,
+    pub request_framing: Framing,
+    /// The client's connection may carry another request, as far as request and options say.
+    pub keep_client: bool,
+    pub failure: Option<termination::Failure>,
+    pub logged: bool,
+    /// The reply of a response rule.
+    pub replacement: Option<Box<Reply>>,
+}
+
+impl Exchange {
+    pub fn new() -> Exchange {
+        Exchange {
+            facts: facts::Stream::default(),
+            request: Head::new(),
+            response: Head::new(),
+            vars: Vars::default(),
+            input: Vec::new(),
+            backend: None,
+            server: None,
+            start: Now::default(),
+            request_ns: 0,
+            queued_ns: 0,
+            connected_ns: 0,
+            response_ns: 0,
+            response_started: false,
+            intercepted: false,
+            request_version: Version::Http11,
+            request_framing: Framing::None,
+            keep_client: false,
+            failure: None,
+            logged: false,
+            replacement: None,
+        }
+    }
+
+    /// Makes it ready for a stream that starts now.
+    pub fn begin(&mut self, s: &Session, start: Now) {
+        let w = &*s.w;
+        // Vectors keep their memory; everything else is as new.
+        let mut fresh = facts::Stream::default();
+        std::mem::swap(&mut fresh.method, &mut self.facts.method);
+        std::mem::swap(&mut fresh.uri, &mut self.facts.uri);
+        std::mem::swap(&mut fresh.request_captures, &mut self.facts.request_captures);
+        std::mem::swap(&mut fresh.response_captures, &mut self.facts.response_captures);
+        fresh.method.clear();
+        fresh.uri.clear();
+        fresh.request_captures.clear();
+        fresh.response_captures.clear();
+        fresh.id = w.next_stream_id();
+        fresh.request_us = start.wall_us;
+        self.facts = fresh;
+        self.request.clear();
+        self.response.clear();
+        self.vars.clear_stream();
+        if !Rc::ptr_eq(&self.vars.sess, &s.vars) {
+            self.vars.sess = s.vars.clone();
+        }
+        if !Arc::ptr_eq(&self.vars.proc, &w.shared.proc_vars) {
+            self.vars.proc = w.shared.proc_vars.clone();
+        }
+        self.input.clear();
+        self.backend = None;
+        self.server = None;
+        self.start = start;
+        (self.request_ns, self.queued_ns, self.connected_ns, self.response_ns) = (0, 0, 0, 0);
+        self.response_started = false;
+        self.intercepted = false;
+        self.request_version = Version::Http11;
+        self.request_framing = Framing::None;
+        self.keep_client = false;
+        self.failure = None;
+        self.logged = false;
+        self.replacement = None;
+    }
+
+    /// The stream goes to backend `proxy`.
+    pub fn enter_backend(&mut self, w: &Rc<Worker>, proxy: ProxyIndex) {
+        if self.backend == Some(proxy) {
+            return;
+        }
+        self.leave_backend(w);
+        self.backend = Some(proxy);
+        w.counts().backend(proxy).session(w.rt.now().mono);
+        self.facts.backend = Some(w.names[proxy].backend.clone());
+    }
+
+    pub fn leave_backend(&mut self, w: &Worker) {
+        if let Some(proxy) = self.backend.take() {
+            w.counts().backend(proxy).session_ended();
+        }
+    }
+
+    /// The stream no longer counts for its server.
+    pub fn leave_server(&mut self, w: &Worker) {
+        if let Some((proxy, server)) = self.server.take() {
+            w.counts().server(proxy, server).session_ended();
+        }
+    }
+
+    /// Counts bytes received from the client for this stream.
+    pub fn count_request_bytes(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
+        self.facts.bytes_in += n;
+        self.facts.request_bytes_in += n;
+        let counts = w.counts();
+        counts.frontend(frontend).add(FrontendCounter::Reqbin, n);
+        counts.listener(frontend, bind).add(crate::model::state::counters::ListenerCounter::Reqbin, n);
+        if let Some(backend) = self.backend {
+            counts.backend(backend).add(BackendCounter::Reqbin, n);
+        }
+        if let Some((proxy, server)) = self.server {
+            counts.server(proxy, server).add(ServerCounter::Reqbin, n);
+        }
+    }
+
+    /// Counts bytes that the server sent for this stream.
+    pub fn count_response_bytes(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
+        self.facts.bytes_out += n;
+        self.facts.response_bytes_in += n;
+        let counts = w.counts();
+        counts.frontend(frontend).add(FrontendCounter::Resbin, n);
+        counts.listener(frontend, bind).add(crate::model::state::counters::ListenerCounter::Resbin, n);
+        if let Some(backend) = self.backend {
+            counts.backend(backend).add(BackendCounter::Resbin, n);
+        }
+        if let Some((proxy, server)) = self.server {
+            counts.server(proxy, server).add(ServerCounter::Resbin, n);
+        }
+    }
+
+    /// The request has no body to be read.
+    pub fn request_is_bodyless(&self) -> bool {
+        matches!(self.request_framing, Framing::None | Framing::Length(0))
+    }
+
+    /// Computes the log's timers (manual 8.4) as of `now`.
+    pub fn fill_timers(&mut self, now: Now) {
+        let ms = |from: u64, to: u64| (to.saturating_sub(from) / 1_000_000) as i64;
+        let t = &mut self.facts.timers;
+        let start = self.start.nanos;
+        if self.request_ns > 0 {
+            t.request = ms(start, self.request_ns);
+        }
+        if self.queued_ns > 0 {
+            t.queue = ms(self.request_ns, self.queued_ns);
+        }
+        if self.connected_ns > 0 {
+            t.connect = ms(self.queued_ns, self.connected_ns);
+        }
+        if self.response_ns > 0 && !self.intercepted {
+            t.response = ms(self.connected_ns, self.response_ns);
+            t.data = ms(self.response_ns, now.nanos);
+        }
+        t.active = ms(start, now.nanos);
+        t.total = t.idle + t.handshake + t.active;
+        t.user = t.active + t.idle;
+    }
+
+    /// The timers at the stream's end, counted.
+    pub fn settle_times(&mut self, w: &Worker, frontend: ProxyIndex, now: Now) {
+        self.fill_timers(now);
+        let start = self.start.nanos;
+        let us = |from: u64, to: u64| (from > 0 && to > 0).then(|| to.saturating_sub(from) / 1000);
+        let times = Times {
+            queue_us: us(self.request_ns, self.queued_ns),
+            connect_us: us(self.queued_ns, self.connected_ns),
+            response_us: if self.intercepted { None } else { us(self.connected_ns, self.response_ns) },
+            total_us: Some(now.nanos.saturating_sub(start) / 1000),
+        };
+        let counts = w.counts();
+        counts.frontend(frontend).times(&times);
+        if let Some(backend) = self.backend
+            && self.queued_ns > 0
+        {
+            counts.backend(backend).times(&times);
+        }
+        if let Some((proxy, server)) = self.server {
+            counts.server(proxy, server).times(&times);
+        }
+    }
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Exchange::new()
+    }
+}
+
+/// Exchanges of a worker that wait for their next stream.
+#[derive(Default)]
+pub struct Exchanges(std::cell::RefCell<Vec<Box<Exchange>>>);
+
+/// Exchanges kept; beyond it they are freed.
+const KEPT: usize = 1024;
+
+impl Exchanges {
+    pub fn take(&self) -> Box<Exchange> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give(&self, exchange: Box<Exchange>) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT {
+            kept.push(exchange);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Reads a request head from the client, within its time and size.
+
+use super::super::session::Session;
+use super::Exchange;
+use super::termination::Failure;
+use crate::base::clock::Millis;
+use crate::engine::Piece;
+use crate::engine::task::before;
+use crate::proto::h1::parse::{Limits, Message, Parsed, parse_request};
+
+/// The limits that hold for requests of this session.
+pub fn limits(s: &Session) -> Limits {
+    let tune = &s.w.plan.global.tune;
+    Limits {
+        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
+        fields: tune.http_maxhdr.saturating_sub(1),
+        unsafe_violations: s.settings().options.accept_unsafe_violations_in_http_request,
+        ..Limits::REQUEST
+    }
+}
+
+/// A complete request head is in `ex.request`; what follows it in the same piece comes back.
+pub struct Received {
+    pub message: Message,
+    pub rest: Piece,
+}
+
+/// Reads until the head is complete.
+pub async fn read(s: &Session, ex: &mut Exchange, first: Piece) -> Result<Received, Failure> {
+    let limits = limits(s);
+    let timeouts = &s.settings().timeouts;
+    let timeout = timeouts.http_request.or(timeouts.client);
+    let deadline = timeout.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
+    let mut piece = first;
+    loop {
+        // Usually the whole head is in the first piece and is read where it lies.
+        let parsed = if ex.input.is_empty() {
+            parse_request(piece.bytes(), &limits, &mut ex.request)
+        } else {
+            ex.input.extend_from_slice(piece.bytes());
+            parse_request(&ex.input, &limits, &mut ex.request)
+        };
+        match parsed.map_err(Failure::BadRequest)? {
+            Parsed::Complete(message) => {
+                let earlier = ex.input.len().saturating_sub(piece.bytes().len());
+                piece.advance(message.consumed - earlier.min(message.consumed));
+                return Ok(Received { message, rest: piece });
+            }
+            Parsed::Http2Preface => {
+                // HTTP/2 is not spoken here yet: to an HTTP/1 server the preface is a request it cannot read.
+                let fault = crate::proto::h1::error::Fault::Version;
+                return Err(Failure::BadRequest(crate::proto::h1::error::ParseError::client(fault, 0)));
+            }
+            Parsed::Partial => {
+                if ex.input.is_empty() {
+                    ex.input.extend_from_slice(piece.bytes());
+                }
+                drop(std::mem::take(&mut piece));
+            }
+        }
+        match before(&s.w.rt, deadline, s.transport.recv()).await {
+            Err(_) => return Err(Failure::RequestTimeout),
+            Ok(Ok(Some(next))) => piece = next,
+            Ok(_) => return Err(Failure::RequestAborted),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Reads a response head from the server while the client and the clock are watched.
+
+use super::super::connect::Link;
+use super::super::session::Session;
+use super::Exchange;
+use super::termination::Failure;
+use crate::base::clock::Millis;
+use crate::engine::Piece;
+use crate::proto::h1::error::{Fault, ParseError};
+use crate::proto::h1::framing::Asked;
+use crate::proto::h1::parse::{Limits, Message, Parsed, parse_response};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+pub fn limits(s: &Session) -> Limits {
+    let tune = &s.w.plan.global.tune;
+    Limits {
+        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
+        fields: tune.http_maxhdr.saturating_sub(1),
+        ..Limits::RESPONSE
+    }
+}
+
+/// A complete response head is in `ex.response`; what follows it in the same piece comes back.
+pub struct Received {
+    pub message: Message,
+    pub rest: Piece,
+}
+
+/// Reads until the head is complete. `deadline` moves while the request is still being sent.
+pub async fn read(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    asked: Asked,
+    rest: &mut Piece,
+    deadline: &Cell<Millis>,
+    abort_on_close: bool,
+) -> Result<Received, Failure> {
+    let limits = limits(s);
+    ex.input.clear();
+    let mut any = false;
+    loop {
+        let piece = if rest.bytes().is_empty() {
+            let received = wait(s, link, deadline, abort_on_close).await;
+            match received {
+                Waited::Data(piece) => piece,
+                Waited::TimedOut => return Err(Failure::ResponseTimeout),
+                Waited::ClientLeft => return Err(Failure::AbortedInResponse),
+                Waited::Ended if any => {
+                    return Err(Failure::BadResponse(ParseError::server(Fault::LineEnd, ex.input.len())));
+                }
+                Waited::Ended if link.was_reused() => return Err(Failure::NoResponseOnReused),
+                Waited::Ended => return Err(Failure::NoResponse),
+            }
+        } else {
+            std::mem::take(rest)
+        };
+        let mut piece = piece;
+        any = true;
+        let parsed = if ex.input.is_empty() {
+            parse_response(piece.bytes(), &limits, asked, &mut ex.response)
+        } else {
+            ex.input.extend_from_slice(piece.bytes());
+            parse_response(&ex.input, &limits, asked, &mut ex.response)
+        };
+        match parsed.map_err(Failure::BadResponse)? {
+            Parsed::Complete(message) => {
+                let earlier = ex.input.len().saturating_sub(piece.bytes().len());
+                piece.advance(message.consumed - earlier.min(message.consumed));
+                return Ok(Received { message, rest: piece });
+            }
+            Parsed::Http2Preface | Parsed::Partial => {
+                if ex.input.is_empty() {
+                    ex.input.extend_from_slice(piece.bytes());
+                }
+            }
+        }
+    }
+}
+
+enum Waited {
+    Data(Piece),
+    Ended,
+    TimedOut,
+    ClientLeft,
+}
+
+async fn wait(s: &Session, link: &Link, deadline: &Cell<Millis>, abort_on_close: bool) -> Waited {
+    let rt = &s.w.rt;
+    if abort_on_close {
+        s.transport.conn().watch(rt.current());
+    }
+    poll_fn(|_| {
+        let received: Poll<io::Result<Option<Piece>>> = link.transport.poll_recv();
+        match received {
+            Poll::Ready(Ok(Some(piece))) => Poll::Ready(Waited::Data(piece)),
+            Poll::Ready(_) => Poll::Ready(Waited::Ended),
+            Poll::Pending if abort_on_close && s.transport.end_seen() => Poll::Ready(Waited::ClientLeft),
+            Poll::Pending if rt.reached(deadline.get()) => Poll::Ready(Waited::TimedOut),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

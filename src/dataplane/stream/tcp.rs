@@ -1,0 +1,112 @@
+//! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
+
+use super::super::session::Session;
+use super::super::{connect, log, relay, rules};
+use super::Exchange;
+use super::http::StreamTimeouts;
+use super::termination::Failure;
+use crate::base::buf::Block;
+use crate::engine::Piece;
+use crate::engine::task::before;
+use crate::model::plan::ProxyIndex;
+use crate::model::state::counters::ProcessCounter;
+
+/// Serves the session; `pending` came with the handshakes before.
+pub async fn run(s: &mut Session, pending: Piece) {
+    let w = s.w.clone();
+    let mut ex = w.exchanges.take();
+    ex.begin(s, s.accepted);
+    s.requests = 1;
+    w.counts().process().add(ProcessCounter::CurrStreams, 1);
+    w.counts().process().add(ProcessCounter::CumStreams, 1);
+    if let Err(failure) = serve(s, &mut ex, pending).await {
+        ex.failure = Some(failure);
+    }
+    finish(s, &mut ex);
+    w.counts().process().sub(ProcessCounter::CurrStreams, 1);
+    w.exchanges.give(ex);
+}
+
+async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(), Failure> {
+    let w = s.w.clone();
+    let mut pending = pending;
+    ex.request_ns = w.rt.now().nanos;
+    if !w.plan.proxies[s.proxy].rules.tcp_request_content.is_empty() {
+        pending = inspect(s, ex, s.proxy, pending).await?;
+    }
+    let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
+    ex.enter_backend(&w, proxy);
+    if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
+        pending = inspect(s, ex, proxy, pending).await?;
+    }
+    ex.request_ns = w.rt.now().nanos;
+    let link = connect::establish(&w, s, ex, proxy, None).await?;
+    ex.connected_ns = w.rt.now().nanos;
+    log::note_connections(&w, s, ex, link.proxy, link.server);
+    log::early(s, ex);
+    let timeouts = StreamTimeouts::of(s, ex, proxy);
+    ex.response_started = true;
+    match relay::run(s, ex, &link, pending, Piece::Empty, &timeouts).await {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Gathers first bytes until `tcp-request content` rules have made up their mind (manual 4.2 "inspect-delay").
+async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Piece) -> Result<Piece, Failure> {
+    let w = &s.w;
+    let tune = &w.plan.global.tune;
+    let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+    let deadline = rules::inspect_deadline(s, proxy);
+    let mut gathered: Option<Block> = None;
+    let mut piece = pending;
+    let mut start = 0;
+    let mut ended = false;
+    loop {
+        let bytes = gathered.as_ref().map_or(piece.bytes(), |b| b.as_slice());
+        let last = ended || bytes.len() >= most || w.rt.reached(deadline);
+        match rules::inspect(s, ex, proxy, bytes, last, start) {
+            rules::Inspected::Pass => break,
+            rules::Inspected::Reject => {
+                ex.facts.termination = *b"PR--";
+                return Err(Failure::Rejected);
+            }
+            rules::Inspected::Wait(_, _) if last => break,
+            rules::Inspected::Wait(_, resume) => start = resume,
+        }
+        match before(&w.rt, deadline, s.transport.recv()).await {
+            Err(_) => {}
+            Ok(Ok(Some(more))) if gathered.is_none() && piece.bytes().is_empty() => piece = more,
+            Ok(Ok(Some(more))) => {
+                let block = gathered.get_or_insert_with(|| Block::copy_of(piece.bytes()));
+                block.extend_from_slice(more.bytes());
+            }
+            Ok(Ok(None)) => ended = true,
+            Ok(Err(_)) => return Err(Failure::ClientAborted),
+        }
+    }
+    Ok(match gathered {
+        Some(block) => Piece::Block(block, 0),
+        None => piece,
+    })
+}
+
+/// Counters and the log line.
+fn finish(s: &Session, ex: &mut Exchange) {
+    let w = &s.w;
+    let now = w.rt.now();
+    if let Some(failure) = ex.failure {
+        let letters = failure.letters();
+        ex.facts.termination[..2].copy_from_slice(&letters);
+        log::count_failure(w, s, ex, failure);
+    }
+    ex.settle_times(w, s.proxy, now);
+    log::final_counts(w, s, ex);
+    let nothing = ex.facts.bytes_in == 0 && ex.facts.bytes_out == 0;
+    if nothing && s.settings().options.dontlognull {
+        ex.logged = true;
+    }
+    log::stream(s, ex);
+    ex.leave_server(w);
+    ex.leave_backend(w);
+}

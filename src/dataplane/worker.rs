@@ -1,0 +1,414 @@
+//! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
+//! workers share only the plan, the board and the post between them.
+
+use super::idle::{self, IdlePool};
+use super::log::LogOut;
+use super::queue::Queue;
+use super::session;
+use super::stream::{Exchanges, http::Heads};
+use super::transport::Transport;
+use crate::base::clock::Millis;
+use crate::base::mailbox::Post;
+use crate::engine::driver::{Fd, WakeHandle};
+use crate::engine::listener::Listener;
+use crate::engine::reactor::TaskId;
+use crate::engine::task::sleep;
+use crate::engine::{Piece, Rt};
+use crate::language::facts::Named;
+use crate::language::scratch::Pool;
+use crate::language::vars::ProcStore;
+use crate::model::balance::Balancer;
+use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
+use crate::model::state::board::{self, Board, ProcessRate};
+use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::proto::http::head::Head;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Messages to workers.
+#[derive(Debug)]
+pub enum Mail {
+    /// No new connections; leave when the present ones are done.
+    SoftStop,
+    /// Leave now.
+    Stop,
+    /// A slot of this server is free: a stream that waits here may take it.
+    SlotFreed(ProxyIndex, ServerIndex),
+    /// Servers of this backend changed: whoever waits looks again, idle connections to servers that are gone close.
+    ServersChanged(ProxyIndex),
+    /// End the sessions on this server.
+    ShutdownSessions(ProxyIndex, ServerIndex),
+    /// To the control thread: this worker has nothing left to do.
+    Finished,
+    /// Listeners of this frontend pause or resume.
+    FrontendPaused(ProxyIndex, bool),
+}
+
+/// What all threads of the process share.
+pub struct Shared {
+    pub plan: Arc<Plan>,
+    pub board: Arc<Board>,
+    pub proc_vars: Arc<ProcStore>,
+    /// Connections at once, over all workers.
+    pub maxconn: u64,
+    /// Name the program was started by, for syslog tags.
+    pub program: String,
+    pub hostname: String,
+    pub pid: u32,
+    pub utc_offset: i32,
+    pub started: crate::base::clock::Now,
+    /// Where each thread is woken; -1 before it runs.
+    pub wakes: Vec<AtomicI32>,
+    pub stream_ids: AtomicU64,
+    pub services: Services,
+}
+
+/// What answers instead of a server; given by the floors above.
+#[derive(Clone, Copy)]
+pub struct Services {
+    /// `http-request use-service <name>`; false: there is no such service.
+    pub service: fn(&Worker, name: &str, request: &Head, answer: &mut Answer) -> bool,
+    /// `stats enable`: the page of a proxy; false: the request is not for it.
+    pub stats: fn(&Worker, ProxyIndex, request: &Head, body: &[u8], answer: &mut Answer) -> bool,
+}
+
+/// The response of a service: a head without framing fields, and the whole body.
+#[derive(Default)]
+pub struct Answer {
+    pub head: Head,
+    pub body: Vec<u8>,
+    /// Chunked, as HAProxy's services answer an HTTP/1.1 client; else with a length.
+    pub chunked: bool,
+}
+
+/// Names as language and log show them, made once.
+pub struct Names {
+    pub frontend: Named,
+    pub backend: Named,
+    pub default_backend: Option<Arc<str>>,
+    pub binds: Vec<Option<Arc<str>>>,
+}
+
+/// One worker's state for one backend.
+pub struct BackendState {
+    pub balancer: RefCell<Balancer>,
+    pub idle: IdlePool,
+    pub queue: Queue,
+}
+
+pub struct Worker {
+    pub rt: Rt,
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub plan: Arc<Plan>,
+    pub board: Arc<Board>,
+    pub backends: Vec<BackendState>,
+    pub names: Vec<Names>,
+    server_names: RefCell<Vec<Vec<Option<Named>>>>,
+    pub exchanges: Exchanges,
+    pub heads: Heads,
+    pub pool: Pool,
+    pub log: LogOut,
+    pub post: RefCell<Post<Mail>>,
+    pub janitor: Cell<TaskId>,
+    pub stopping: Cell<bool>,
+    pub stopped: Cell<bool>,
+    /// Client connections that are open on this worker.
+    pub sessions: Cell<usize>,
+    stream_ids: Cell<(u64, u64)>,
+    random: Cell<u64>,
+    /// Accept loops: proxy, and the task.
+    accepting: RefCell<Vec<(ProxyIndex, TaskId)>>,
+    /// Accept loops that wait for a connection to end.
+    full: RefCell<Vec<TaskId>>,
+    listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
+    /// Servers whose sessions are to end now.
+    pub doomed: RefCell<Vec<(ProxyIndex, ServerIndex)>>,
+}
+
+impl Worker {
+    pub fn new(rt: Rt, index: usize, shared: Arc<Shared>, post: Post<Mail>) -> Rc<Worker> {
+        let plan = shared.plan.clone();
+        let board = shared.board.clone();
+        let seed = rt.now().wall_us ^ ((index as u64 + 1) << 40);
+        let backends = plan.proxies.iter().map(|p| BackendState {
+            balancer: RefCell::new(Balancer::new(&p.backend, p.options.allbackups, seed)),
+            idle: IdlePool::default(),
+            queue: Queue::default(),
+        });
+        let names = plan.proxies.iter().map(|p| Names {
+            frontend: Named::new(p.name.as_str(), p.id),
+            backend: Named::new(p.name.as_str(), p.id),
+            default_backend: p.frontend.default_backend.map(|b| Arc::from(plan.proxies[b].name.as_str())),
+            binds: p.frontend.binds.iter().map(|b| b.name.as_deref().map(Arc::from)).collect(),
+        });
+        Rc::new(Worker {
+            index,
+            backends: backends.collect(),
+            names: names.collect(),
+            server_names: RefCell::new(plan.proxies.iter().map(|_| Vec::new()).collect()),
+            exchanges: Exchanges::default(),
+            heads: Heads::default(),
+            pool: Pool::new(),
+            log: LogOut::new(&shared),
+            post: RefCell::new(post),
+            janitor: Cell::new(crate::base::slab::Key::NONE),
+            stopping: Cell::new(false),
+            stopped: Cell::new(false),
+            sessions: Cell::new(0),
+            stream_ids: Cell::new((0, 0)),
+            random: Cell::new(seed | 1),
+            accepting: RefCell::default(),
+            full: RefCell::default(),
+            listening: RefCell::default(),
+            doomed: RefCell::default(),
+            plan,
+            board,
+            shared,
+            rt,
+        })
+    }
+
+    /// Starts the tasks of a worker: its post, its janitor and an accept loop for each listener (proxy, bind, socket).
+    pub fn start(self: &Rc<Self>, listeners: Vec<(ProxyIndex, usize, Fd)>) {
+        let handle = self.rt.wake_handle();
+        self.shared.wakes[self.index].store(handle.0, Ordering::Release);
+        let mail = self.rt.spawn(read_post(self.clone()));
+        self.rt.set_mail_task(mail);
+        self.rt.spawn(idle::janitor(self.clone()));
+        for (proxy, bind, fd) in listeners {
+            self.listening.borrow_mut().push((proxy, bind, fd));
+            self.listen(proxy, bind, fd);
+        }
+    }
+
+    fn listen(self: &Rc<Self>, proxy: ProxyIndex, bind: usize, fd: Fd) {
+        let task = self.rt.spawn(accept(self.clone(), proxy, bind, fd));
+        self.accepting.borrow_mut().push((proxy, task));
+    }
+
+    /// This worker's block of the board.
+    pub fn counts(&self) -> board::Worker<'_> {
+        self.board.worker(self.index)
+    }
+
+    /// A server as logs name it.
+    pub fn server_name(&self, proxy: ProxyIndex, server: ServerIndex) -> Option<Named> {
+        let mut names = self.server_names.borrow_mut();
+        let list = &mut names[proxy];
+        if list.len() <= server {
+            list.resize(server + 1, None);
+        }
+        if list[server].is_none() {
+            let live = self.board.live.server(proxy, server)?;
+            list[server] = Some(Named::new(live.settings.name.as_str(), live.settings.id));
+        }
+        list[server].clone()
+    }
+
+    /// A number that no other stream of the process has. Taken in blocks, so that no line is shared by each request.
+    pub fn next_stream_id(&self) -> u64 {
+        const BLOCK: u64 = 1024;
+        let (next, end) = self.stream_ids.get();
+        let (next, end) = if next == end {
+            let start = self.shared.stream_ids.fetch_add(BLOCK, Ordering::Relaxed);
+            (start, start + BLOCK)
+        } else {
+            (next, end)
+        };
+        self.stream_ids.set((next + 1, end));
+        next
+    }
+
+    /// 64 random bits; not secret.
+    pub fn random(&self) -> u64 {
+        // splitmix64
+        let x = self.random.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.random.set(x);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
+    pub fn rate_session(&self, now: Millis) {
+        self.counts().process().rate(ProcessRate::Sessions, 1, now);
+        self.counts().process().rate(ProcessRate::Connections, 1, now);
+    }
+
+    /// A connection ended: accept loops that were full may go on.
+    pub fn connection_left(&self, _proxy: ProxyIndex) {
+        for task in self.full.borrow_mut().drain(..) {
+            self.rt.wake(task);
+        }
+    }
+
+    /// Nothing is left to do: stopped, or stopping without sessions.
+    pub fn is_finished(&self) -> bool {
+        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
+    }
+
+    /// Tells the control thread.
+    pub fn report_finished(&self) {
+        self.send(self.board.workers(), Mail::Finished);
+    }
+
+    // ---- waiting ----
+
+    /// Waits until someone wakes the running task.
+    pub async fn wait_for_wake(&self) {
+        let mut first = true;
+        poll_fn(|_| if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }).await
+    }
+
+    /// Receives, but gives up at `deadline`, or at once when the worker stops: an idle connection ends then.
+    pub async fn stoppable(&self, deadline: Millis, transport: &Transport) -> Option<io::Result<Option<Piece>>> {
+        poll_fn(|_| {
+            if let Poll::Ready(r) = transport.poll_recv() {
+                return Poll::Ready(Some(r));
+            }
+            if self.rt.reached(deadline) || self.stopping.get() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    // ---- other threads ----
+
+    pub fn send(&self, to: usize, mail: Mail) {
+        self.post.borrow_mut().send(to, mail);
+        let handle = self.shared.wakes[to].load(Ordering::Acquire);
+        if handle >= 0 && to != self.index {
+            self.rt.wake_peer(WakeHandle(handle));
+        }
+    }
+
+    /// A freed slot that nobody here wants.
+    pub fn tell_others_of_slot(&self, proxy: ProxyIndex, server: ServerIndex) {
+        let workers = self.board.workers();
+        for step in 1..workers {
+            self.send((self.index + step) % workers, Mail::SlotFreed(proxy, server));
+        }
+    }
+
+    fn read(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::SoftStop => self.stop_accepting(),
+            Mail::Stop => {
+                self.stop_accepting();
+                self.stopped.set(true);
+            }
+            Mail::SlotFreed(proxy, server) => {
+                self.backends[proxy].queue.wake_for(self, server);
+            }
+            Mail::ServersChanged(proxy) => {
+                let live = self.board.live.backend(proxy);
+                for (server, s) in live.servers() {
+                    if s.is_deleted() || s.in_maintenance() {
+                        self.backends[proxy].idle.drop_server(self, proxy, server);
+                    }
+                }
+                self.backends[proxy].queue.wake_all(self);
+            }
+            Mail::ShutdownSessions(proxy, server) => {
+                self.backends[proxy].idle.drop_server(self, proxy, server);
+                super::world::shutdown_sessions(self, proxy, server);
+            }
+            Mail::Finished => {}
+            Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
+        }
+    }
+
+    fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
+        let tasks: Vec<TaskId> = {
+            let mut accepting = self.accepting.borrow_mut();
+            let mine = accepting.iter().filter(|a| a.0 == proxy).map(|a| a.1).collect();
+            accepting.retain(|a| a.0 != proxy);
+            mine
+        };
+        for task in tasks {
+            self.rt.kill(task);
+        }
+        if !paused && !self.stopping.get() {
+            let listeners: Vec<_> = self.listening.borrow().iter().filter(|l| l.0 == proxy).copied().collect();
+            for (proxy, bind, fd) in listeners {
+                self.listen(proxy, bind, fd);
+            }
+        }
+    }
+
+    fn stop_accepting(&self) {
+        self.stopping.set(true);
+        let tasks: Vec<TaskId> = self.accepting.borrow_mut().drain(..).map(|a| a.1).collect();
+        for task in tasks {
+            self.rt.kill(task);
+        }
+        for (_, _, fd) in self.listening.borrow_mut().drain(..) {
+            crate::engine::driver::sockets::close(fd);
+        }
+        // Idle connections notice when they are woken.
+        self.rt.wake_all();
+    }
+}
+
+async fn read_post(w: Rc<Worker>) {
+    loop {
+        loop {
+            let mail = w.post.borrow_mut().receive();
+            let Some((_, mail)) = mail else { break };
+            w.read(mail);
+        }
+        if w.post.borrow_mut().flush() {
+            race_wake(&w, sleep(&w.rt, 1)).await;
+        } else {
+            w.wait_for_wake().await;
+        }
+    }
+}
+
+/// Waits for a wake-up or for `other`.
+pub async fn race_wake(w: &Worker, other: impl Future<Output = ()>) {
+    let mut other = pin!(other);
+    let mut first = true;
+    let _ = w;
+    poll_fn(|cx| {
+        if other.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await
+}
+
+/// Pause after an accept that failed for want of descriptors.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Takes the connections of one listener.
+async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
+    let listener = Listener::new(&w.rt, fd);
+    let keepalive = w.plan.proxies[proxy].options.clitcpka;
+    loop {
+        while is_full(&w, proxy) {
+            listener.pause();
+            w.full.borrow_mut().push(w.rt.current());
+            // Another worker's connection may be the one that ends.
+            race_wake(&w, sleep(&w.rt, 20)).await;
+        }
+        match listener.accept(keepalive).await {
+            Ok(conn) => {
+                w.rt.spawn(session::run(w.clone(), proxy, bind, conn));
+            }
+            Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+        }
+    }
+}
+
+fn is_full(w: &Worker, proxy: ProxyIndex) -> bool {
+    let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
+    let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
+    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn
+}

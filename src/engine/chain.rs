@@ -1,0 +1,192 @@
+//! Bytes on their way: a lease of a receive buffer, and a chain of pieces that one send takes.
+
+use super::driver::{Group, MSG_PIECES};
+use super::reactor::Rt;
+use crate::base::buf::Block;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// A received piece of data in a buffer of the ring; the buffer goes back when the lease is dropped.
+pub struct Lease {
+    rt: Rt,
+    group: Group,
+    id: u16,
+    start: u32,
+    end: u32,
+}
+
+impl Lease {
+    /// `id` was handed out by the driver with `len` bytes in it.
+    pub(super) fn new(rt: Rt, group: Group, id: u16, len: u32) -> Lease {
+        Lease { rt, group, id, start: 0, end: len }
+    }
+
+    /// Forgets the first `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        self.start = self.end.min(self.start + n as u32);
+    }
+
+    /// Forgets all but the first `n` bytes.
+    pub fn truncate(&mut self, n: usize) {
+        self.end = self.end.min(self.start + n as u32);
+    }
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let base = self.rt.buffer(self.group, self.id);
+        // SAFETY: the buffer belongs to this lease alone until it is dropped; start and end lie within what was filled.
+        unsafe { std::slice::from_raw_parts(base.add(self.start as usize), (self.end - self.start) as usize) }
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let base = self.rt.buffer(self.group, self.id);
+        // SAFETY: as in `deref`, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(base.add(self.start as usize), (self.end - self.start) as usize) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.rt.recycle(self.group, self.id);
+    }
+}
+
+/// A run of bytes with an owner that keeps them in place.
+#[derive(Default)]
+pub enum Piece {
+    #[default]
+    Empty,
+    /// Bytes from `start` of a pooled block.
+    Block(Block, usize),
+    Lease(Lease),
+    Static(&'static [u8]),
+    /// Bytes from `start` of shared memory.
+    Shared(Arc<[u8]>, usize),
+}
+
+impl Piece {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Empty => &[],
+            Piece::Block(b, start) => &b[*start..],
+            Piece::Lease(l) => l,
+            Piece::Static(s) => s,
+            Piece::Shared(s, start) => &s[*start..],
+        }
+    }
+
+    /// Forgets the first `n` bytes.
+    pub fn advance(&mut self, n: usize) {
+        match self {
+            Piece::Empty => {}
+            Piece::Block(_, start) | Piece::Shared(_, start) => *start += n,
+            Piece::Lease(l) => l.advance(n),
+            Piece::Static(s) => *s = &s[n..],
+        }
+    }
+}
+
+/// Up to [`MSG_PIECES`] pieces that leave in one send.
+#[derive(Default)]
+pub struct Chain {
+    pieces: [Piece; MSG_PIECES],
+    len: usize,
+}
+
+impl Chain {
+    pub fn new() -> Chain {
+        Chain::default()
+    }
+
+    /// Appends a piece; an empty one is dropped. The caller keeps within [`MSG_PIECES`].
+    pub fn push(&mut self, piece: Piece) {
+        if !piece.bytes().is_empty() {
+            debug_assert!(self.len < MSG_PIECES);
+            self.pieces[self.len] = piece;
+            self.len += 1;
+        }
+    }
+
+    pub fn with(mut self, piece: Piece) -> Chain {
+        self.push(piece);
+        self
+    }
+
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces[..self.len]
+    }
+
+    /// Pieces that can still be pushed.
+    pub fn room(&self) -> usize {
+        MSG_PIECES - self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of all pieces.
+    pub fn byte_len(&self) -> usize {
+        self.pieces().iter().map(|p| p.bytes().len()).sum()
+    }
+
+    /// Forgets the first `n` bytes.
+    pub fn advance(&mut self, mut n: usize) {
+        let mut done = 0;
+        for piece in &mut self.pieces[..self.len] {
+            let len = piece.bytes().len();
+            if n < len {
+                piece.advance(n);
+                break;
+            }
+            n -= len;
+            *piece = Piece::Empty;
+            done += 1;
+        }
+        self.pieces[..self.len].rotate_left(done);
+        self.len -= done;
+    }
+}
+
+impl From<Piece> for Chain {
+    fn from(piece: Piece) -> Chain {
+        Chain::new().with(piece)
+    }
+}
+
+impl From<Block> for Chain {
+    fn from(block: Block) -> Chain {
+        Piece::Block(block, 0).into()
+    }
+}
+
+impl From<Lease> for Chain {
+    fn from(lease: Lease) -> Chain {
+        Piece::Lease(lease).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advancing_cuts_across_pieces() {
+        for n in 0..=9 {
+            let mut c = Chain::new()
+                .with(Piece::Static(b"abc"))
+                .with(Piece::Block(Block::copy_of(b"defg"), 0))
+                .with(Piece::Shared(Arc::from(&b"hi"[..]), 0));
+            c.advance(n);
+            let left: Vec<u8> = c.pieces().iter().flat_map(|p| p.bytes().to_vec()).collect();
+            assert_eq!(left, b"abcdefghi"[n..]);
+            assert_eq!(c.byte_len(), 9 - n);
+            assert_eq!(c.is_empty(), n == 9);
+        }
+    }
+}

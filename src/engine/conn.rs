@@ -1,0 +1,258 @@
+//! A stream connection as a task sees it: `recv` yields leased buffers, `send` takes owned ones. Receiving is multishot
+//! and pauses when the reader lags; the same receive stays armed over all requests of a connection.
+
+use super::chain::{Chain, Lease};
+use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, sockets::Name};
+use super::operation::{Hold, Operation, Sending, to_result};
+use super::reactor::{Kind, Rt, TaskId, token};
+use crate::base::address::Address;
+use crate::base::slab::Key;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+/// Received pieces waiting for their reader before the receive is paused, by group.
+const QUEUE_MAX: [usize; 2] = [8, 4];
+
+/// State of the receive operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiving {
+    Off,
+    Armed(Group),
+    /// A cancel is under way; completions may still come.
+    Pausing(Group),
+}
+
+pub(super) struct ConnState {
+    receiving: Receiving,
+    /// Group for the next arming.
+    group: Group,
+    pub(super) queue: VecDeque<Lease>,
+    /// The stream's end: 0, or a negative errno.
+    ended: Option<i32>,
+    pub(super) waiter: TaskId,
+}
+
+/// What a completion of the receive means for the reactor.
+pub(super) enum Receive {
+    Data(u16, u32),
+    DataThenPause(u16, u32),
+    /// No buffer was left.
+    Starved,
+    Ended,
+}
+
+impl ConnState {
+    pub(super) fn received(&mut self, group: Group, c: &Completion) -> Receive {
+        if !c.more {
+            self.receiving = Receiving::Off;
+        }
+        if c.result > 0
+            && let Some(id) = c.buffer
+        {
+            // The lease is pushed by the caller: count it here.
+            if self.queue.len() + 1 >= QUEUE_MAX[group as usize] && self.receiving == Receiving::Armed(group) {
+                self.receiving = Receiving::Pausing(group);
+                return Receive::DataThenPause(id, c.result as u32);
+            }
+            return Receive::Data(id, c.result as u32);
+        }
+        match -c.result {
+            libc::ENOBUFS => Receive::Starved,
+            // Our own pause; an ended stream stays ended.
+            libc::ECANCELED => Receive::Ended,
+            // The kernel may cut a multishot short: just arm again.
+            libc::EINTR | libc::EAGAIN => Receive::Ended,
+            _ => {
+                self.ended = Some(c.result.min(0));
+                Receive::Ended
+            }
+        }
+    }
+}
+
+/// An owned connection. Dropping it cancels what is under way and closes the descriptor.
+pub struct Conn {
+    rt: Rt,
+    key: Key,
+    fd: Fd,
+}
+
+impl Conn {
+    pub(super) fn new(rt: Rt, fd: Fd) -> Conn {
+        let state = ConnState {
+            receiving: Receiving::Off,
+            group: Group::Small,
+            queue: VecDeque::new(),
+            ended: None,
+            waiter: rt.current(),
+        };
+        let key = rt.conns.borrow_mut().insert(state);
+        Conn { rt, key, fd }
+    }
+
+    /// Connects. Dropping the future gives up and closes the socket.
+    ///
+    /// # Errors
+    /// Those of socket(2), bind(2) (source addresses) and connect(2).
+    pub async fn connect(rt: &Rt, to: &Address, options: &ConnectOptions) -> io::Result<Conn> {
+        let name = Name::of(to)?;
+        let fd = rt.driver(|d| d.open(Socket::Stream, to, options))?;
+        let mut operation: Operation = rt.start_connect(fd, name);
+        let (result, hold) = poll_fn(|_| operation.poll_result()).await;
+        debug_assert!(matches!(hold, Hold::Name(_)));
+        match to_result(result) {
+            Ok(_) => Ok(Conn::new(rt.clone(), fd)),
+            Err(e) => {
+                rt.push(token(Kind::Operation, Key::NONE), Op::Close { fd });
+                Err(e)
+            }
+        }
+    }
+
+    pub fn rt(&self) -> &Rt {
+        &self.rt
+    }
+
+    pub fn fd(&self) -> Fd {
+        self.fd
+    }
+
+    /// Size of the buffers that the next data arrives in.
+    pub fn set_group(&self, group: Group) {
+        let mut conns = self.rt.conns.borrow_mut();
+        let Some(c) = conns.get_mut(self.key) else { return };
+        c.group = group;
+        if let Receiving::Armed(armed) = c.receiving
+            && armed != group
+        {
+            c.receiving = Receiving::Pausing(armed);
+            drop(conns);
+            self.cancel_receive(armed);
+        }
+    }
+
+    fn cancel_receive(&self, group: Group) {
+        let target = self.receive_token(group);
+        self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target });
+    }
+
+    fn receive_token(&self, group: Group) -> super::driver::Token {
+        token(if group == Group::Small { Kind::RecvSmall } else { Kind::RecvLarge }, self.key)
+    }
+
+    /// The next piece of data; `None` at the end of the stream. Wakes the task that asked last.
+    pub fn poll_recv(&self) -> Poll<io::Result<Option<Lease>>> {
+        let mut conns = self.rt.conns.borrow_mut();
+        let Some(c) = conns.get_mut(self.key) else { return Poll::Ready(Ok(None)) };
+        if let Some(lease) = c.queue.pop_front() {
+            return Poll::Ready(Ok(Some(lease)));
+        }
+        if let Some(end) = c.ended {
+            return Poll::Ready(if end == 0 { Ok(None) } else { Err(io::Error::from_raw_os_error(-end)) });
+        }
+        c.waiter = self.rt.current();
+        if c.receiving == Receiving::Off {
+            let group = c.group;
+            c.receiving = Receiving::Armed(group);
+            drop(conns);
+            self.rt.push(self.receive_token(group), Op::Recv { fd: self.fd, group });
+        }
+        Poll::Pending
+    }
+
+    pub async fn recv(&self) -> io::Result<Option<Lease>> {
+        poll_fn(|_| self.poll_recv()).await
+    }
+
+    /// Stops receiving until the next `recv`. What has arrived stays queued; completes when nothing is in flight.
+    pub async fn pause(&self) {
+        poll_fn(|_| {
+            let mut conns = self.rt.conns.borrow_mut();
+            let Some(c) = conns.get_mut(self.key) else { return Poll::Ready(()) };
+            c.waiter = self.rt.current();
+            match c.receiving {
+                Receiving::Off => Poll::Ready(()),
+                Receiving::Pausing(_) => Poll::Pending,
+                Receiving::Armed(group) => {
+                    c.receiving = Receiving::Pausing(group);
+                    drop(conns);
+                    self.cancel_receive(group);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Nothing is queued and the stream has not ended, as far as we were told.
+    pub fn is_quiet(&self) -> bool {
+        self.rt.conns.borrow().get(self.key).is_some_and(|c| c.queue.is_empty() && c.ended.is_none())
+    }
+
+    /// The stream's end was received, and all before it was read.
+    pub fn has_ended(&self) -> bool {
+        self.rt.conns.borrow().get(self.key).is_none_or(|c| c.queue.is_empty() && c.ended.is_some())
+    }
+
+    /// The stream's end (or a failure) was received, whatever is still unread before it.
+    pub fn end_seen(&self) -> bool {
+        self.rt.conns.borrow().get(self.key).is_none_or(|c| c.ended.is_some())
+    }
+
+    /// Keeps receiving armed and wakes `task` on any news: for a connection that waits for reuse.
+    pub fn watch(&self, task: TaskId) {
+        let mut conns = self.rt.conns.borrow_mut();
+        let Some(c) = conns.get_mut(self.key) else { return };
+        c.waiter = task;
+        c.group = match c.receiving {
+            Receiving::Armed(g) | Receiving::Pausing(g) => g,
+            Receiving::Off => c.group,
+        };
+        if c.receiving == Receiving::Off && c.ended.is_none() {
+            let group = c.group;
+            c.receiving = Receiving::Armed(group);
+            drop(conns);
+            self.rt.push(self.receive_token(group), Op::Recv { fd: self.fd, group });
+        }
+    }
+
+    /// Sends a chain, all of it unless cancelled or failed. One send at a time.
+    pub fn send(&self, chain: Chain) -> Sending {
+        let total = chain.byte_len();
+        Sending::new(self.rt.start_send(self.fd, chain), total)
+    }
+
+    /// Ends our direction of the stream.
+    pub fn shutdown_write(&self) {
+        self.rt.driver(|d| d.shutdown_write(self.fd));
+    }
+
+    /// The close on drop sends a reset.
+    pub fn reset_on_close(&self) {
+        self.rt.driver(|d| d.linger_zero(self.fd));
+    }
+
+    pub fn peer(&self) -> io::Result<Address> {
+        self.rt.driver(|d| d.peer(self.fd))
+    }
+
+    pub fn local(&self) -> io::Result<Address> {
+        self.rt.driver(|d| d.local(self.fd))
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        let state = self.rt.conns.borrow_mut().remove(self.key);
+        if let Some(state) = state {
+            if let Receiving::Armed(group) | Receiving::Pausing(group) = state.receiving {
+                self.cancel_receive(group);
+            }
+            drop(state);
+        }
+        // Closing after the cancels in one submission: the kernel takes them in order.
+        self.rt.push(token(Kind::Operation, Key::NONE), Op::Close { fd: self.fd });
+    }
+}

@@ -1,0 +1,227 @@
+//! The engine on the real kernel, over loopback.
+
+use super::driver::{ConnectOptions, Group, uring::Uring};
+use super::listener::Listener;
+use super::task::{Elapsed, before, join, sleep};
+use super::{Chain, Conn, Piece, Reactor, Rt};
+use crate::base::address::Address;
+use crate::base::buf::Block;
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::rc::Rc;
+
+fn on_uring(test: impl AsyncFnOnce(Rt) + 'static) {
+    let rt = Reactor::new(Box::new(Uring::new().expect("io_uring")));
+    let done = Rc::new(Cell::new(false));
+    let (flag, inner) = (done.clone(), rt.clone());
+    rt.spawn(async move {
+        test(inner).await;
+        flag.set(true);
+    });
+    rt.run(|_| done.get());
+    rt.shutdown();
+    assert_eq!(rt.in_use(), (0, 0, 0));
+}
+
+/// A listener on a port of the kernel's choice.
+fn listen(rt: &Rt) -> (Listener, Address) {
+    let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::Ip(l.local_addr().unwrap());
+    (Listener::new(rt, l.into_raw_fd()), address)
+}
+
+async fn pair(rt: &Rt) -> (Conn, Conn) {
+    let (listener, address) = listen(rt);
+    let options = ConnectOptions::default();
+    let (a, b) = join(Conn::connect(rt, &address, &options), listener.accept(false)).await;
+    (a.unwrap(), b.unwrap())
+}
+
+#[test]
+fn ten_megabytes_arrive_in_order_through_both_groups() {
+    on_uring(async |rt| {
+        for group in [Group::Small, Group::Large] {
+            let (a, b) = pair(&rt).await;
+            b.set_group(group);
+            let total = 10 << 20;
+            let send = async {
+                let mut sent = 0usize;
+                while sent < total {
+                    let mut block = Block::take();
+                    block.extend((sent..sent + 50_000).map(|i| (i * 7 % 251) as u8));
+                    let mut chain = Chain::new();
+                    chain.push(Piece::Block(block, 0));
+                    chain.push(Piece::Static(b"--"));
+                    let done = a.send(chain).await;
+                    assert_eq!(done.result.unwrap(), 50_002);
+                    sent += 50_000;
+                }
+                a.shutdown_write();
+            };
+            let receive = async {
+                let mut got = Vec::new();
+                while let Some(lease) = b.recv().await.unwrap() {
+                    got.extend_from_slice(&lease);
+                }
+                got
+            };
+            let ((), got) = join(send, receive).await;
+            for (n, chunk) in got.chunks(50_002).enumerate() {
+                let at = n * 50_000;
+                assert!(chunk[..50_000].iter().enumerate().all(|(i, b)| *b == ((at + i) * 7 % 251) as u8));
+                assert_eq!(&chunk[50_000..], b"--");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_lags_pauses_the_receive_and_loses_nothing() {
+    on_uring(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let total = 2usize << 20;
+        let send = async {
+            for _ in 0..total / 4096 {
+                a.send(Block::copy_of(&[5; 4096]).into()).await.result.unwrap();
+            }
+            a.shutdown_write();
+        };
+        let receive = async {
+            let mut got = 0;
+            let mut turns = 0;
+            while let Some(lease) = b.recv().await.unwrap() {
+                got += lease.len();
+                drop(lease);
+                turns += 1;
+                if turns % 16 == 0 {
+                    sleep(b.rt(), 2).await;
+                }
+            }
+            got
+        };
+        assert_eq!(join(send, receive).await.1, total);
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_wait_and_the_connection_lives_on() {
+    on_uring(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let soon = rt.now().mono.plus(20);
+        assert_eq!(before(&rt, soon, b.recv()).await.err(), Some(Elapsed));
+        assert!(rt.now().mono >= soon);
+        a.send(Block::copy_of(b"late").into()).await.result.unwrap();
+        assert_eq!(&*b.recv().await.unwrap().unwrap(), b"late");
+    });
+}
+
+#[test]
+fn a_send_that_is_cancelled_tells_what_left() {
+    on_uring(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let mut block = Block::take();
+        block.resize(32 << 20, 1);
+        let sending = a.send(block.into());
+        let mut sending = std::pin::pin!(sending);
+        assert!(before(&rt, rt.now().mono.plus(30), sending.as_mut()).await.is_err());
+        sending.cancel();
+        let sent = sending.await;
+        let n = sent.result.unwrap();
+        assert!(n > 0 && n < 32 << 20, "{n}");
+        a.shutdown_write();
+        let mut got = 0;
+        while let Some(lease) = b.recv().await.unwrap() {
+            got += lease.len();
+        }
+        assert_eq!(got, n);
+    });
+}
+
+#[test]
+fn dropping_everything_in_flight_leaves_nothing_behind() {
+    on_uring(async |rt| {
+        for round in 0..50 {
+            let (a, b) = pair(&rt).await;
+            let mut block = Block::take();
+            block.resize(1 << 20, 1);
+            let sending = a.send(block.into());
+            if round % 2 == 0 {
+                let _ = before(&rt, rt.now().mono.plus(1), b.recv()).await;
+            }
+            drop(sending);
+            drop(b);
+            drop(a);
+        }
+        sleep(&rt, 20).await;
+        assert_eq!(rt.in_use().0, 0);
+    });
+}
+
+#[test]
+fn a_refused_connection_is_an_error_and_closes_its_socket() {
+    on_uring(async |rt| {
+        let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Ip(l.local_addr().unwrap());
+        drop(l);
+        let e = Conn::connect(&rt, &address, &ConnectOptions::default()).await.err().unwrap();
+        assert_eq!(e.kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_watched_connection_reports_that_its_peer_left() {
+    on_uring(async |rt| {
+        let (a, b) = pair(&rt).await;
+        a.watch(rt.current());
+        assert!(a.is_quiet());
+        drop(b);
+        while a.is_quiet() {
+            sleep(&rt, 1).await;
+        }
+        assert!(a.has_ended());
+    });
+}
+
+#[test]
+fn another_thread_s_reactor_is_woken_by_a_ring_message() {
+    let (tx, rx) = std::sync::mpsc::channel();
+    let far = std::thread::spawn(move || {
+        on_uring(async move |rt| {
+            rt.set_mail_task(rt.current());
+            tx.send(rt.wake_handle()).unwrap();
+            let start = rt.now().mono;
+            let never = start.plus(5_000);
+            // Any wake-up ends the wait: a poll that was neither first nor timed out.
+            let mut first = true;
+            let woken = before(
+                &rt,
+                never,
+                std::future::poll_fn(|_| {
+                    if std::mem::replace(&mut first, false) {
+                        std::task::Poll::Pending
+                    } else {
+                        std::task::Poll::Ready(())
+                    }
+                }),
+            )
+            .await;
+            assert!(woken.is_ok() && rt.now().mono < never);
+        });
+    });
+    on_uring(async move |rt| {
+        let peer = rx.recv().unwrap();
+        rt.wake_peer(peer);
+        sleep(&rt, 5).await;
+    });
+    far.join().unwrap();
+}
+
+#[test]
+fn poll_tells_when_a_descriptor_is_readable() {
+    on_uring(async |rt| {
+        let (a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
+        let polling = rt.poll_fd(a.as_raw_fd(), libc::POLLIN);
+        std::io::Write::write_all(&mut b, b"x").unwrap();
+        assert!(polling.await.unwrap() as i16 & libc::POLLIN != 0);
+    });
+}

@@ -1,0 +1,157 @@
+//! `hash-type`: from a key to a server, map-based or consistent (manual 4.2). Both give HAProxy's server for HAProxy's
+//! key: seen by asking it, see the vectors in the tests.
+
+use super::{
+    Key, View,
+    smooth::{reduced, round},
+    takes,
+};
+use crate::{
+    base::hash::{crc32, djb2, sdbm},
+    model::{
+        backend::{HashFunction, HashType},
+        plan::ServerIndex,
+        state::live::BackendLive,
+    },
+};
+
+#[derive(Debug)]
+pub struct HashTable {
+    kind: HashType,
+    /// `map-based`: one entry for each unit of weight.
+    map: Vec<u32>,
+    /// `consistent`: points on the ring in order.
+    ring: Vec<(u32, u32)>,
+}
+
+impl HashTable {
+    pub fn new(kind: HashType) -> HashTable {
+        HashTable { kind, map: Vec::new(), ring: Vec::new() }
+    }
+
+    pub fn refresh(&mut self, view: &View) {
+        match self.kind.consistent {
+            true => self.ring = ring(view),
+            false => self.map = weight_map(view),
+        }
+    }
+
+    /// The hash of a key; `None` without a key.
+    pub fn hash(&self, key: Key<'_>) -> Option<u32> {
+        let hash = match key {
+            Key::None => return None,
+            Key::Bytes(bytes) => match self.kind.function {
+                HashFunction::Sdbm => sdbm(bytes),
+                HashFunction::Djb2 => djb2(bytes),
+                // Its definition is not known yet: `config` must refuse it; a balancer that meets it goes round robin.
+                HashFunction::Wt6 => return None,
+                HashFunction::Crc32 => crc32(bytes),
+                HashFunction::None => number(bytes),
+            },
+            Key::Address(address) => super::source::hash(address),
+        };
+        Some(if self.kind.avalanche { avalanche(hash) } else { hash })
+    }
+
+    pub fn pick(&self, hash: u32, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+        let (len, start) = match self.kind.consistent {
+            true => (self.ring.len(), nearest(&self.ring, hash)),
+            false => (self.map.len(), hash as usize % self.map.len().max(1)),
+        };
+        let at = |i: usize| match self.kind.consistent {
+            true => self.ring[i % len].1,
+            false => self.map[i % len],
+        } as ServerIndex;
+        let found = (0..len).map(|step| at(start + step)).find(|index| takes(live, *index, excluding));
+        found.or_else(|| excluding.filter(|index| takes(live, *index, None) && (0..len).any(|i| at(i) == *index)))
+    }
+}
+
+/// The place of the point nearest to the hash, going either way round.
+fn nearest(ring: &[(u32, u32)], hash: u32) -> usize {
+    let len = ring.len();
+    if len == 0 {
+        return 0;
+    }
+    let after = ring.partition_point(|(point, _)| *point < hash) % len;
+    let before = (after + len - 1) % len;
+    let (ahead, behind) = (ring[after].0.wrapping_sub(hash), hash.wrapping_sub(ring[before].0));
+    if ahead < behind { after } else { before }
+}
+
+/// `hash-type … none`: the key is a number already.
+fn number(bytes: &[u8]) -> u32 {
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0u32, |n, b| n.wrapping_mul(10).wrapping_add((b - b'0') as u32))
+}
+
+/// `avalanche`: Bob Jenkins' 32-bit integer mixing (burtleburtle.net/bob/hash/integer.html, public domain), then a
+/// product with 3221225473.
+pub fn avalanche(a: u32) -> u32 {
+    let a = a.wrapping_add(0x7ED5_5D16).wrapping_add(a << 12);
+    let a = (a ^ 0xC761_C23C) ^ (a >> 19);
+    let a = a.wrapping_add(0x1656_67B1).wrapping_add(a << 5);
+    let a = a.wrapping_add(0xD3A2_646C) ^ (a << 9);
+    let a = a.wrapping_add(0xFD70_46C5).wrapping_add(a << 3);
+    let a = (a ^ 0xB55A_4F09) ^ (a >> 16);
+    a.wrapping_mul(3_221_225_473)
+}
+
+/// Steps to build a map at most; a greater one (thousands of servers of different weights) is mixed by due times, which
+/// takes milliseconds instead of seconds but is not HAProxy's order.
+const EXACT_STEPS: i64 = 20_000_000;
+
+/// One entry for each unit of weight. At each place every server's score grows by its weight; one whose score reached
+/// the sum of all weights takes the place, else the first whose score is not below zero; a place costs that sum.
+pub fn weight_map(view: &View) -> Vec<u32> {
+    let weights: Vec<u32> = view.candidates.iter().map(|c| c.weight).collect();
+    let weights: Vec<i64> = reduced(&weights).into_iter().map(|w| w as i64).collect();
+    let total: i64 = weights.iter().sum();
+    let mut scores = vec![0i64; weights.len()];
+    let mut map = Vec::with_capacity(total as usize);
+    if let [first, rest @ ..] = &weights[..]
+        && rest.iter().all(|w| w == first)
+    {
+        return view.candidates.iter().map(|c| c.index as u32).collect();
+    }
+    if total * weights.len() as i64 > EXACT_STEPS {
+        let order = round(&view.candidates.iter().map(|c| c.weight).collect::<Vec<_>>());
+        return order.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect();
+    }
+    for _ in 0..total {
+        let mut first = None;
+        let mut due: Option<(i64, usize)> = None;
+        for (i, (score, weight)) in scores.iter_mut().zip(&weights).enumerate() {
+            *score += weight;
+            if *score >= total && *score > due.map_or(i64::MIN, |(best, _)| best) {
+                due = Some((*score, i));
+            }
+            if *score >= 0 && first.is_none() {
+                first = Some(i);
+            }
+        }
+        let Some(chosen) = due.map(|(_, i)| i).or(first) else { break };
+        scores[chosen] -= total;
+        map.push(view.candidates[chosen].index as u32);
+    }
+    map
+}
+
+/// Points on the ring at most: 32 MB. Beyond, every server has fewer in proportion, at least one.
+const POINTS_MAX: u64 = 1 << 22;
+
+/// Sixteen points for each unit of weight, placed by the server's id (`hash-key id`).
+fn ring(view: &View) -> Vec<(u32, u32)> {
+    let total: u64 = view.candidates.iter().map(|c| c.weight as u64).sum();
+    let count = |weight: u32| match total > POINTS_MAX {
+        true => (weight as u64 * POINTS_MAX / total).max(1) as u32,
+        false => weight,
+    };
+    let points = view.candidates.iter().flat_map(|c| {
+        let first = c.id.wrapping_mul(4096);
+        (0..count(c.weight)).map(move |n| (avalanche(first.wrapping_add(n)), c.index as u32))
+    });
+    let mut ring: Vec<_> = points.collect();
+    ring.sort_unstable();
+    ring
+}

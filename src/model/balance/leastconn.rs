@@ -1,0 +1,98 @@
+//! `leastconn`: the server with the fewest streams for its weight; among equals the one that changed longest ago, so
+//! that idle servers go round. Loads are the process's (`ServerLive::served`). Up to [`EXACT`] servers are all looked at;
+//! beyond, a worker keeps its own heap of last known loads, trusts an entry only after reading it again, and refreshes
+//! a few others with each choice, so that what other workers gave back is seen within some choices.
+
+use super::{View, takes};
+use crate::model::{plan::ServerIndex, state::live::BackendLive};
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// Servers up to which every choice reads all loads: about 100 ns.
+const EXACT: usize = 64;
+/// Entries refreshed with each choice in a larger backend.
+const REFRESHED: usize = 8;
+
+/// Load per weight, moment of the last change, place among the candidates.
+type Standing = (u64, u64, u32);
+
+#[derive(Debug, Default)]
+pub struct Leastconn {
+    /// Last known standings; an entry that is not `known` any more is dropped when met.
+    heap: BinaryHeap<Reverse<Standing>>,
+    known: Vec<Standing>,
+    cursor: usize,
+    /// Entries popped during one choice, kept for its memory.
+    passed: Vec<Reverse<Standing>>,
+}
+
+impl Leastconn {
+    pub fn refresh(&mut self, view: &View) {
+        self.heap.clear();
+        self.known.clear();
+        if view.candidates.len() > EXACT {
+            self.known.extend((0..view.candidates.len()).map(|place| (0, 0, place as u32)));
+            self.heap.extend(self.known.iter().map(|s| Reverse(*s)));
+        }
+    }
+
+    pub fn pick(&mut self, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+        let found = match view.candidates.len() > EXACT {
+            true => self.from_heap(view, excluding, live),
+            false => least(view, excluding, live),
+        };
+        found.or_else(|| excluding.filter(|i| view.candidates.iter().any(|c| c.index == *i) && takes(live, *i, None)))
+    }
+
+    fn from_heap(&mut self, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+        for _ in 0..REFRESHED {
+            self.cursor = (self.cursor + 1) % view.candidates.len();
+            self.look_again(self.cursor as u32, view, live);
+        }
+        // Stale entries are bounded: each refresh leaves at most one behind.
+        if self.heap.len() > 4 * view.candidates.len() {
+            self.heap = self.known.iter().map(|s| Reverse(*s)).collect();
+        }
+        let mut found = None;
+        while let Some(Reverse(standing)) = self.heap.pop() {
+            let place = standing.2;
+            if self.known[place as usize] != standing {
+                continue;
+            }
+            if self.look_again(place, view, live) {
+                continue;
+            }
+            let index = view.candidates[place as usize].index;
+            self.passed.push(Reverse(standing));
+            if takes(live, index, excluding) {
+                found = Some(index);
+                break;
+            }
+        }
+        self.heap.extend(self.passed.drain(..));
+        found
+    }
+
+    /// Reads a standing anew; true when it had changed (and was pushed).
+    fn look_again(&mut self, place: u32, view: &View, live: &BackendLive) -> bool {
+        let Some(standing) = standing(place, view, live) else { return false };
+        if self.known[place as usize] == standing {
+            return false;
+        }
+        self.known[place as usize] = standing;
+        self.heap.push(Reverse(standing));
+        true
+    }
+}
+
+fn least(view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+    let able =
+        (0..view.candidates.len() as u32).filter(|p| takes(live, view.candidates[*p as usize].index, excluding));
+    let least = able.filter_map(|place| standing(place, view, live)).min()?;
+    Some(view.candidates[least.2 as usize].index)
+}
+
+fn standing(place: u32, view: &View, live: &BackendLive) -> Option<Standing> {
+    let candidate = view.candidates.get(place as usize)?;
+    let server = live.server(candidate.index)?;
+    Some((((server.served() as u64) << 20) / candidate.weight.max(1) as u64, server.stamp(), place))
+}

@@ -1,0 +1,198 @@
+//! Which server a stream goes to (manual 4.2 "balance", "hash-type"): a file for each algorithm. Each worker has a
+//! [`Balancer`] for each backend; it keeps its own view of who may be chosen and looks again when the backend's version
+//! has changed. Persistence comes before, queues after; neither lives here.
+
+pub mod first;
+pub mod hash;
+pub mod hdr;
+pub mod leastconn;
+pub mod random;
+pub mod rdp_cookie;
+pub mod roundrobin;
+pub mod smooth;
+pub mod source;
+pub mod static_rr;
+pub mod uri;
+pub mod url_param;
+
+use super::{
+    backend::{Backend, Balance},
+    plan::ServerIndex,
+    state::live::BackendLive,
+    state::server::ServerLive,
+};
+use crate::base::clock::Now;
+
+/// What a hash is taken of. Algorithms that need no key ignore it; with [`Key::None`] the others fall back on
+/// round robin, as the manual says of a missing parameter or field.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// `source`, or an expression that gave an address.
+    Address(std::net::IpAddr),
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Server(ServerIndex),
+    /// There are usable servers, all with as many streams as they take: wait in the backend's queue.
+    Full,
+    /// Nobody to serve: 503.
+    None,
+}
+
+impl Choice {
+    pub fn server(self) -> Option<ServerIndex> {
+        match self {
+            Choice::Server(index) => Some(index),
+            _ => None,
+        }
+    }
+}
+
+/// One server that may be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    pub index: ServerIndex,
+    /// In sixteenths.
+    pub weight: u32,
+    /// HAProxy's server id: places a server on the hash ring.
+    pub id: u32,
+}
+
+/// The candidates as of one version of the backend.
+#[derive(Debug, Default)]
+pub struct View {
+    pub version: u64,
+    pub candidates: Vec<Candidate>,
+}
+
+impl View {
+    /// Usable active servers; without any, the first usable backup server, or all of them with `option allbackups`.
+    fn refresh(&mut self, live: &BackendLive, allbackups: bool, dynamic: bool) {
+        self.version = live.version();
+        self.candidates.clear();
+        let usable = |backup: bool| live.servers().filter(move |(_, s)| s.settings.backup == backup && s.is_usable());
+        let weight = |s: &ServerLive| if dynamic { s.effective_weight() } else { s.settings.weight * 16 };
+        let candidate =
+            |(index, s): (ServerIndex, &ServerLive)| Candidate { index, weight: weight(s), id: s.settings.id };
+        self.candidates.extend(usable(false).map(candidate));
+        if self.candidates.is_empty() {
+            let most = if allbackups { usize::MAX } else { 1 };
+            self.candidates.extend(usable(true).take(most).map(candidate));
+        }
+        self.candidates.retain(|c| c.weight > 0);
+    }
+}
+
+/// One worker's chooser for one backend.
+#[derive(Debug)]
+pub struct Balancer {
+    view: View,
+    method: Method,
+    /// Where a hash finds no key.
+    fallback: roundrobin::Roundrobin,
+    allbackups: bool,
+    dynamic: bool,
+}
+
+#[derive(Debug)]
+enum Method {
+    Roundrobin(roundrobin::Roundrobin),
+    StaticRr(static_rr::StaticRr),
+    Leastconn(leastconn::Leastconn),
+    First,
+    Random(random::Random),
+    Hash(hash::HashTable),
+}
+
+impl Balancer {
+    /// `seed` makes workers draw differently; it need not be secret.
+    pub fn new(backend: &Backend, allbackups: bool, seed: u64) -> Balancer {
+        let method = match &backend.balance {
+            Balance::Roundrobin => Method::Roundrobin(roundrobin::Roundrobin::default()),
+            Balance::StaticRr => Method::StaticRr(static_rr::StaticRr::default()),
+            Balance::Leastconn => Method::Leastconn(leastconn::Leastconn::default()),
+            Balance::First => Method::First,
+            Balance::Random(draws) => Method::Random(random::Random::new(*draws, seed)),
+            Balance::Default | Balance::Sticky => Method::Random(random::Random::new(2, seed)),
+            Balance::Source
+            | Balance::Uri { .. }
+            | Balance::UrlParam { .. }
+            | Balance::Hdr { .. }
+            | Balance::Hash(_)
+            | Balance::LogHash(_)
+            | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend.hash)),
+        };
+        let dynamic = is_dynamic(backend);
+        Balancer { view: View::default(), method, fallback: Default::default(), allbackups, dynamic }
+    }
+
+    /// Chooses. `excluding`: a server that was just tried, skipped where there is another. Counts nothing: where
+    /// `maxconn` is set or the algorithm is `leastconn` ([`Balancer::needs_slots`]) the caller takes a slot of the
+    /// server and asks again when that fails.
+    #[inline]
+    pub fn pick(&mut self, key: Key<'_>, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Choice {
+        if self.view.version != live.version() {
+            self.refresh(live);
+        }
+        if self.view.candidates.is_empty() {
+            return Choice::None;
+        }
+        let (view, fallback) = (&self.view, &mut self.fallback);
+        let picked = match &mut self.method {
+            Method::Roundrobin(m) => m.pick(view, excluding, live, now),
+            Method::StaticRr(m) => m.pick(excluding, live, now),
+            Method::Leastconn(m) => m.pick(view, excluding, live),
+            Method::First => first::pick(view, excluding, live),
+            Method::Random(m) => m.pick(view, excluding, live),
+            Method::Hash(m) => match m.hash(key) {
+                Some(hash) => m.pick(hash, excluding, live),
+                None => fallback.pick(view, excluding, live, now),
+            },
+        };
+        match picked {
+            Some(index) => Choice::Server(index),
+            None => Choice::Full,
+        }
+    }
+
+    /// Whether the caller must count streams with `ServerLive::take_slot` even without `maxconn`.
+    pub fn needs_slots(&self) -> bool {
+        matches!(self.method, Method::Leastconn(_) | Method::Random(_))
+    }
+
+    #[cold]
+    fn refresh(&mut self, live: &BackendLive) {
+        self.view.refresh(live, self.allbackups, self.dynamic);
+        match &mut self.method {
+            Method::StaticRr(m) => m.refresh(&self.view),
+            Method::Leastconn(m) => m.refresh(&self.view),
+            Method::Random(m) => m.refresh(&self.view),
+            Method::Hash(m) => m.refresh(&self.view),
+            Method::First => self.view.candidates.sort_by_key(|c| c.id),
+            Method::Roundrobin(_) => {}
+        }
+    }
+}
+
+/// Whether weights may change at run time (manual 4.2: "This algorithm is dynamic"/"static").
+pub fn is_dynamic(backend: &Backend) -> bool {
+    match &backend.balance {
+        Balance::StaticRr => false,
+        Balance::Roundrobin | Balance::Leastconn | Balance::Random(_) | Balance::Default | Balance::First => true,
+        Balance::Sticky => true,
+        _ => backend.hash.consistent,
+    }
+}
+
+/// The server may be given a stream now.
+#[inline]
+fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
+    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! Order and hashes as HAProxy 3.4 showed them when it was run with the same servers, weights and keys.
+
+use super::*;
+use crate::{
+    base::{clock::Millis, origin::Origin},
+    model::{
+        backend::{HashFunction, HashType},
+        plan::Plan,
+        proxy::Proxy,
+        server::Server,
+        state::live::{AdminState, Live},
+    },
+};
+
+/// A plan of one backend whose servers have these weights.
+fn plan(weights: &[u32]) -> Plan {
+    let servers = weights.iter().enumerate().map(|(i, weight)| Server {
+        name: format!("s{}", i + 1),
+        id: i as u32 + 1,
+        weight: *weight,
+        ..Server::new(Origin::none())
+    });
+    let mut proxy = Proxy::new("be", Origin::none(), false, true);
+    proxy.backend.servers = servers.collect();
+    let mut plan = Plan::default();
+    plan.proxies.push(proxy);
+    plan
+}
+
+fn balancer(plan: &mut Plan, balance: Balance) -> Balancer {
+    plan.proxies[0].backend.balance = balance;
+    Balancer::new(&plan.proxies[0].backend, false, 7)
+}
+
+fn at(turn: u64) -> Now {
+    Now { mono: Millis(turn / 1_000_000), nanos: turn, wall_us: 0 }
+}
+
+/// Chooses `n` times, once each loop turn, and writes the servers' numbers.
+fn sequence(balancer: &mut Balancer, live: &Live, n: u64) -> String {
+    (1..=n).map(|turn| digit(balancer.pick(Key::None, None, live.backend(0), at(turn * 1000)))).collect()
+}
+
+fn digit(choice: Choice) -> String {
+    choice.server().map_or("-".into(), |s| (s + 1).to_string())
+}
+
+fn order(weights: &[u32], balance: Balance, n: u64) -> String {
+    let mut plan = plan(weights);
+    let mut balancer = balancer(&mut plan, balance);
+    sequence(&mut balancer, &Live::new(&plan), n)
+}
+
+#[test]
+fn roundrobin_goes_in_haproxys_order() {
+    for (weights, seen) in [
+        (&[1, 1, 1][..], "123123123"),
+        (&[2, 1], "112112"),
+        (&[1, 2], "221221"),
+        (&[3, 2], "1121211212"),
+        (&[3, 4], "22121212212121"),
+        (&[2, 5], "22212212221221"),
+        (&[3, 7], "22212212212221221221"),
+        (&[3, 3, 1], "12121231212123"),
+        (&[5, 5, 1], "1212121212312121212123"),
+    ] {
+        assert_eq!(order(weights, Balance::Roundrobin, seen.len() as u64), seen, "{weights:?}");
+    }
+}
+
+#[test]
+fn static_rr_goes_in_haproxys_order() {
+    for (weights, seen) in [
+        (&[1, 1, 1][..], "123123"),
+        (&[1, 5], "122222122222"),
+        (&[3, 2, 1], "112123112123"),
+        (&[1, 2, 3], "132323132323"),
+        (&[5, 3, 2], "1121312123"),
+        (&[100, 50, 30], "112123111213121213"),
+        (&[4, 4, 1, 3, 9, 2, 7], "123574517524756157254715275567"),
+        (&[2, 3, 3], "12312323"),
+        (&[2, 1, 1], "1123"),
+    ] {
+        assert_eq!(order(weights, Balance::StaticRr, seen.len() as u64), seen, "{weights:?}");
+    }
+}
+
+#[test]
+fn uri_hashes_pick_haproxys_servers() {
+    use HashFunction::{Crc32, Djb2, Sdbm};
+    let seen = [
+        (false, Sdbm, false, "1213121231312123112113121231122131212311"),
+        (false, Sdbm, true, "2213233122111212221121321221133311312233"),
+        (false, Djb2, false, "3121231121123112131211213121231312123112"),
+        (false, Djb2, true, "1322231211213113223313113222131111122111"),
+        (false, Crc32, false, "1311223333222211312231133222112222113122"),
+        (false, Crc32, true, "3232311113231131123212131331222112111133"),
+        (true, Sdbm, false, "2222222222222222222222222222222222222222"),
+        (true, Sdbm, true, "1121123111121311311232113112212331212111"),
+        (true, Djb2, false, "1111111111333333333333333333333333333333"),
+        (true, Djb2, true, "3313111331112212211123131131121131212221"),
+        (true, Crc32, false, "2221212122111221111112132111111122111311"),
+        (true, Crc32, true, "1222121132112113112112313112221122111333"),
+    ];
+    for (consistent, function, avalanche, expected) in seen {
+        let mut plan = plan(&[5, 3, 2]);
+        plan.proxies[0].backend.hash = HashType { consistent, function, avalanche, ..HashType::default() };
+        let uri = Balance::Uri { whole: false, len: None, depth: None, path_only: false };
+        let mut balancer = balancer(&mut plan, uri);
+        let live = Live::new(&plan);
+        let got: String = (0..40)
+            .map(|i| digit(balancer.pick(Key::Bytes(format!("/p{i}").as_bytes()), None, live.backend(0), at(1))))
+            .collect();
+        assert_eq!(got, expected, "{consistent} {function:?} {avalanche}");
+    }
+}
+
+#[test]
+fn source_picks_haproxys_servers() {
+    for (consistent, avalanche, seen) in [
+        (false, false, "1121312123112131212311213121213121233121"),
+        (false, true, "1231111111222112211222211223111311211111"),
+        (true, false, "1111111111111111111111111111111111111111"),
+        (true, true, "3221111233121213221231122221111131231131"),
+    ] {
+        let mut plan = plan(&[5, 3, 2]);
+        plan.proxies[0].backend.hash = HashType { consistent, avalanche, ..HashType::default() };
+        let mut balancer = balancer(&mut plan, Balance::Source);
+        let live = Live::new(&plan);
+        let v4 = (0..20).map(|i| format!("10.0.0.{i}"));
+        let v6 = (0..20).map(|i| format!("2001:db8::{i:x}"));
+        let got: String = v4
+            .chain(v6)
+            .map(|a| digit(balancer.pick(Key::Address(a.parse().unwrap()), None, live.backend(0), at(1))))
+            .collect();
+        assert_eq!(got, seen, "{consistent} {avalanche}");
+    }
+}
+
+#[test]
+fn sequential_choices_on_different_workers_go_round_together() {
+    let mut plan = plan(&[1, 1, 1]);
+    let mut workers: Vec<_> = (0..4).map(|_| balancer(&mut plan, Balance::Roundrobin)).collect();
+    let live = Live::new(&plan);
+    let got: String =
+        (0..12).map(|i| digit(workers[i * 7 % 4].pick(Key::None, None, live.backend(0), at(i as u64 + 1)))).collect();
+    assert_eq!(got, "123123123123");
+}
+
+#[test]
+fn a_busy_worker_takes_tickets_in_batches_and_stays_even() {
+    let mut plan = plan(&[1, 1, 1]);
+    let mut workers: Vec<_> = (0..2).map(|_| balancer(&mut plan, Balance::Roundrobin)).collect();
+    let live = Live::new(&plan);
+    let mut counts = [0; 3];
+    for turn in 1..=1000 {
+        for worker in &mut workers {
+            for _ in 0..5 {
+                counts[worker.pick(Key::None, None, live.backend(0), at(turn)).server().unwrap()] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|n| (3323..=3343).contains(n)), "{counts:?}");
+}
+
+#[test]
+fn a_server_that_leaves_is_skipped_and_the_others_go_on_in_turn() {
+    let mut plan = plan(&[1, 1, 1]);
+    let mut balancer = balancer(&mut plan, Balance::Roundrobin);
+    let live = Live::new(&plan);
+    assert_eq!(sequence(&mut balancer, &live, 4), "1231");
+    live.set_admin(0, 1, AdminState::Maint, Millis(1));
+    assert_eq!(sequence(&mut balancer, &live, 4), "3131");
+    live.set_admin(0, 1, AdminState::Ready, Millis(2));
+    assert_eq!(sequence(&mut balancer, &live, 6), "312312");
+}
+
+#[test]
+fn backups_serve_when_no_active_server_can() {
+    let mut plan = plan(&[1, 1, 1]);
+    plan.proxies[0].backend.servers[1].backup = true;
+    plan.proxies[0].backend.servers[2].backup = true;
+    let mut first = balancer(&mut plan, Balance::Roundrobin);
+    let mut all = Balancer::new(&plan.proxies[0].backend, true, 7);
+    let live = Live::new(&plan);
+    assert_eq!(sequence(&mut first, &live, 2), "11");
+    live.set_admin(0, 0, AdminState::Maint, Millis(1));
+    assert_eq!(sequence(&mut first, &live, 3), "222");
+    let other = Live::new(&plan);
+    other.set_admin(0, 0, AdminState::Maint, Millis(1));
+    assert_eq!(sequence(&mut all, &other, 4).chars().filter(|c| *c == '3').count(), 2);
+    live.set_admin(0, 1, AdminState::Maint, Millis(1));
+    live.set_admin(0, 2, AdminState::Maint, Millis(1));
+    assert_eq!(first.pick(Key::None, None, live.backend(0), at(9)), Choice::None);
+}
+
+#[test]
+fn full_servers_are_passed_over_until_all_are_full() {
+    for balance in [Balance::Roundrobin, Balance::Leastconn, Balance::First, Balance::Random(2), Balance::StaticRr] {
+        let mut plan = plan(&[1, 1]);
+        plan.proxies[0].backend.servers.iter_mut().for_each(|s| s.maxconn = 1);
+        let mut balancer = balancer(&mut plan, balance);
+        let live = Live::new(&plan);
+        let (first, second) = (live.server(0, 0).unwrap(), live.server(0, 1).unwrap());
+        assert!(first.take_slot(first.maxconn(), 1));
+        assert!(!first.take_slot(first.maxconn(), 2));
+        assert_eq!(balancer.pick(Key::None, None, live.backend(0), at(1)), Choice::Server(1));
+        assert!(second.take_slot(second.maxconn(), 3));
+        assert_eq!(balancer.pick(Key::None, None, live.backend(0), at(2)), Choice::Full);
+        first.release_slot(4);
+        assert_eq!(balancer.pick(Key::None, Some(0), live.backend(0), at(3)), Choice::Server(0), "last resort");
+    }
+}
+
+#[test]
+fn leastconn_prefers_the_less_loaded_and_goes_round_when_idle() {
+    for servers in [3, 200] {
+        let mut plan = plan(&vec![1; servers]);
+        let mut balancer = balancer(&mut plan, Balance::Leastconn);
+        let live = Live::new(&plan);
+        let mut stamp = 0;
+        let mut seen = Vec::new();
+        for _ in 0..servers {
+            let index = balancer.pick(Key::None, None, live.backend(0), at(1)).server().unwrap();
+            stamp += 1;
+            assert!(live.server(0, index).unwrap().take_slot(0, stamp));
+            seen.push(index);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), servers, "each served once before any served twice");
+        live.server(0, 1).unwrap().release_slot(stamp + 1);
+        for _ in 0..servers {
+            balancer.pick(Key::None, None, live.backend(0), at(2));
+        }
+        assert_eq!(balancer.pick(Key::None, None, live.backend(0), at(3)), Choice::Server(1));
+    }
+}
+
+#[test]
+fn random_draws_by_weight() {
+    let mut plan = plan(&[9, 1]);
+    let mut balancer = balancer(&mut plan, Balance::Random(1));
+    let live = Live::new(&plan);
+    let first = (1..=10_000).filter(|t| balancer.pick(Key::None, None, live.backend(0), at(*t)).server() == Some(0));
+    assert!((8800..9200).contains(&first.count()));
+}
+
+#[test]
+fn a_hash_without_a_key_goes_round() {
+    let mut plan = plan(&[1, 1, 1]);
+    let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x".into(), use_domain_only: false });
+    assert_eq!(sequence(&mut balancer, &Live::new(&plan), 6), "123123");
+}
+
+#[test]
+fn numbers_are_keys_without_hashing() {
+    // Seen with `balance hdr(x-k)` and `hash-type map-based none` over weights 5, 3, 2.
+    let mut plan = plan(&[5, 3, 2]);
+    plan.proxies[0].backend.hash = HashType { function: HashFunction::None, ..HashType::default() };
+    let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x-k".into(), use_domain_only: false });
+    let live = Live::new(&plan);
+    for (key, server) in [("894718380608", 0), ("0x1f", 0), ("12abc", 1), ("abc", 0), ("4294967297", 0), ("007", 0)] {
+        assert_eq!(
+            balancer.pick(Key::Bytes(key.as_bytes()), None, live.backend(0), at(1)),
+            Choice::Server(server),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn ten_thousand_servers_are_no_trouble() {
+    for balance in [
+        Balance::Roundrobin,
+        Balance::StaticRr,
+        Balance::Leastconn,
+        Balance::First,
+        Balance::Random(2),
+        Balance::Source,
+    ] {
+        let weights: Vec<u32> = (0..10_000).map(|i| i % 256 + 1).collect();
+        let mut plan = plan(&weights);
+        plan.proxies[0].backend.hash.consistent = balance == Balance::Source;
+        let mut balancer = balancer(&mut plan, balance);
+        let live = Live::new(&plan);
+        for turn in 1..1000 {
+            let key = Key::Address(std::net::Ipv4Addr::from(turn as u32).into());
+            let index = balancer.pick(key, None, live.backend(0), at(turn)).server().unwrap();
+            live.server(0, index).unwrap().take_slot(0, turn);
+        }
+    }
+}

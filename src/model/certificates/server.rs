@@ -1,0 +1,93 @@
+//! A server line's TLS, from its words to the settings that each worker makes its client context of.
+
+use super::certificate::LoadError;
+use super::store::Store;
+use crate::model::tls::{ServerTls, ServerVerify, TlsGlobal, TlsOptions, TrustedCa};
+use crate::proto::tls::client::ClientSettings;
+use crate::proto::tls::policy::{self, Written};
+use crate::proto::tls::verify::ServerVerifier;
+use std::path::Path;
+
+/// A message that keeps the server line from working; texts are HAProxy's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerError {
+    /// Follows `config : [<file>:<line>] : 'server <backend>/<name>' : `, then a second message after `config : `.
+    File(String, String),
+    /// Follows `[<file>:<line>] : 'server <backend>/<name>' : `.
+    Server(String),
+}
+
+/// Builds what traffic (`check`: checks) of a server runs with. A warning names what the line asks for and the library
+/// lacks; it follows `[<file>:<line>] : 'server <backend>/<name>' : `.
+pub fn settings(
+    tls: &ServerTls,
+    check: bool,
+    global: &TlsGlobal,
+    store: &Store,
+) -> Result<(ClientSettings, Option<String>), ServerError> {
+    let server = |text: String| ServerError::Server(text);
+    let line = TlsOptions {
+        versions: tls.versions,
+        ciphers: tls.ciphers.clone(),
+        ciphersuites: tls.ciphersuites.clone(),
+        curves: tls.curves.clone(),
+        ..TlsOptions::default()
+    };
+    let line = line.over(&global.server);
+    let policy = policy::resolve(&Written {
+        versions: line.versions,
+        ciphers: line.ciphers.as_deref(),
+        ciphersuites: line.ciphersuites.as_deref(),
+        curves: line.curves.as_deref(),
+    })
+    .map_err(|e| server(e.server_text()))?;
+    let trust = match (tls.verify, &tls.ca) {
+        (ServerVerify::None, _) => None,
+        (ServerVerify::Required, None) => {
+            return Err(server(
+                "verify is enabled by default but no CA file specified. If you're running on a LAN where you're certain \
+                 to trust the server's certificate, please set an explicit 'verify none' statement on the 'server' line, \
+                 or use 'ssl-server-verify none' in the global section to disable server-side verifications by default."
+                    .to_owned(),
+            ));
+        }
+        (ServerVerify::Required, Some(ca)) => {
+            let path = match ca {
+                TrustedCa::File(path) => path,
+                TrustedCa::System => Path::new("@system-ca"),
+            };
+            let crl = tls.crl_file.as_deref();
+            Some(store.trust(path, crl).map_err(|(file, why)| {
+                let word = if Some(file.as_path()) == crl { "crl-file" } else { "ca-file" };
+                let file = file.display();
+                ServerError::File(
+                    format!("Couldn't open the ca-file '{file}' ({why})."),
+                    format!("'{word}' : unable to load {file}."),
+                )
+            })?)
+        }
+    };
+    let verifier = ServerVerifier::new(policy.provider.clone(), trust, tls.verifyhost.clone())
+        .map_err(|_| server("'ca-file' or 'crl-file' cannot be used.".to_owned()))?;
+    let certificate = match &tls.crt {
+        Some(path) => {
+            let slot = store.load(path, None, None).map_err(|LoadError(e)| server(e))?;
+            slot.certificate.load().as_ref().map(|c| c.key.clone())
+        }
+        None => None,
+    };
+    let warning = policy.warning("the line");
+    let alpn = match (check, &tls.check_alpn) {
+        (true, Some(list)) => list,
+        _ => &tls.alpn,
+    };
+    let settings = ClientSettings {
+        policy,
+        alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
+        verifier,
+        certificate,
+        reuse: !tls.no_ssl_reuse,
+        tickets: !(tls.no_tls_tickets || global.server_no_tls_tickets),
+    };
+    Ok((settings, warning))
+}

@@ -1,0 +1,743 @@
+//! The board: what every worker counts and everyone may read. One block for each worker and one for the control
+//! thread; a block's cells are made when first touched, so that a server a worker never met costs it two words. Only
+//! a block's owner writes to it; readers sum. A further block holds what was there at the last `clear counters all`.
+
+use super::{cell::*, counters::*, live::Live};
+use crate::{
+    base::{
+        append::Append,
+        clock::Millis,
+        counter::Counter,
+        histogram::{Histogram, Summary},
+        rate::{Rate, merge},
+    },
+    model::plan::{Plan, ProxyIndex, ServerIndex},
+};
+use std::sync::OnceLock;
+
+#[derive(Debug)]
+pub struct Board {
+    blocks: Box<[Block]>,
+    /// Sums at the last `clear counters all`, subtracted by readers.
+    baseline: Block,
+    /// A worker's share of the 1024 requests that the averages cover.
+    window: u64,
+    /// Server states, addresses, weights; paused frontends.
+    pub live: Live,
+}
+
+/// The cells of one writer.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Block {
+    process: ProcessCell,
+    proxies: Box<[ProxyBlock]>,
+}
+
+#[derive(Debug, Default)]
+struct Slot<T>(OnceLock<Box<T>>);
+
+impl<T: Default> Slot<T> {
+    #[inline]
+    fn cell(&self) -> &T {
+        self.0.get_or_init(Box::default)
+    }
+
+    fn peek(&self) -> Option<&T> {
+        self.0.get().map(Box::as_ref)
+    }
+}
+
+#[derive(Debug)]
+struct ProxyBlock {
+    frontend: Slot<FrontendCell>,
+    backend: Slot<BackendCell>,
+    listeners: Box<[Slot<ListenerCell>]>,
+    servers: Append<Slot<ServerCell>>,
+    /// Where counts go for a server whose index is out of every bound.
+    nowhere: Slot<ServerCell>,
+}
+
+impl Block {
+    fn new(plan: &Plan) -> Block {
+        let proxies = plan.proxies.iter().map(|p| ProxyBlock {
+            frontend: Slot::default(),
+            backend: Slot::default(),
+            listeners: p.frontend.binds.iter().map(|_| Slot::default()).collect(),
+            servers: Append::new(p.backend.servers.iter().map(|_| Slot::default()).collect()),
+            nowhere: Slot::default(),
+        });
+        Block { process: ProcessCell::default(), proxies: proxies.collect() }
+    }
+}
+
+impl Board {
+    /// A board for `workers` workers; the control thread writes as number `workers`.
+    pub fn new(plan: &Plan, workers: usize) -> Board {
+        Board {
+            blocks: (0..=workers).map(|_| Block::new(plan)).collect(),
+            baseline: Block::new(plan),
+            window: (1024 / workers.max(1) as u64).max(16),
+            live: Live::new(plan),
+        }
+    }
+
+    /// The block of worker `index`; only that worker may count through it. An index too high means the control thread's.
+    #[inline]
+    pub fn worker(&self, index: usize) -> Worker<'_> {
+        Worker { board: self, block: &self.blocks[index.min(self.blocks.len() - 1)] }
+    }
+
+    /// The control thread's block.
+    pub fn control(&self) -> Worker<'_> {
+        self.worker(self.blocks.len() - 1)
+    }
+
+    pub fn workers(&self) -> usize {
+        self.blocks.len() - 1
+    }
+
+    // ---- reading: sums over the blocks ----
+
+    pub fn frontend(&self, proxy: ProxyIndex, id: FrontendCounter) -> u64 {
+        self.total(id, |b| Some(b.proxies.get(proxy)?.frontend.peek()?.counters.of(id)))
+    }
+
+    pub fn listener(&self, proxy: ProxyIndex, bind: usize, id: ListenerCounter) -> u64 {
+        self.total(id, |b| Some(b.proxies.get(proxy)?.listeners.get(bind)?.peek()?.counters.of(id)))
+    }
+
+    pub fn backend(&self, proxy: ProxyIndex, id: BackendCounter) -> u64 {
+        self.total(id, |b| Some(b.proxies.get(proxy)?.backend.peek()?.counters.of(id)))
+    }
+
+    pub fn server(&self, proxy: ProxyIndex, server: ServerIndex, id: ServerCounter) -> u64 {
+        self.total(id, |b| Some(b.proxies.get(proxy)?.servers.get(server)?.peek()?.counters.of(id)))
+    }
+
+    pub fn process(&self, id: ProcessCounter) -> u64 {
+        self.total(id, |b| Some(b.process.counters.of(id)))
+    }
+
+    /// A process counter of one block, for `show activity`.
+    pub fn process_of(&self, worker: usize, id: ProcessCounter) -> u64 {
+        self.blocks.get(worker).map_or(0, |b| b.process.counters.of(id).get())
+    }
+
+    /// A server's counter in one block, for `show servers conn`.
+    pub fn server_of(&self, worker: usize, proxy: ProxyIndex, server: ServerIndex, id: ServerCounter) -> u64 {
+        let cell = |b: &Block| Some(b.proxies.get(proxy)?.servers.get(server)?.peek()?.counters.of(id).get());
+        self.blocks.get(worker).and_then(cell).unwrap_or(0)
+    }
+
+    fn total<'a, K: CounterId>(&'a self, id: K, find: impl Fn(&'a Block) -> Option<&'a Counter>) -> u64 {
+        let values = self.blocks.iter().filter_map(|b| find(b).map(Counter::get));
+        if id.is_maximum() {
+            return values.max().unwrap_or(0);
+        }
+        let sum = values.fold(0u64, u64::wrapping_add);
+        if id.is_gauge() {
+            // A reader may see one block before and another after a hand-over: never show a gauge below zero.
+            return if sum as i64 >= 0 { sum } else { 0 };
+        }
+        sum.wrapping_sub(find(&self.baseline).map_or(0, Counter::get))
+    }
+
+    /// A maximum together with its gauge, since the gauge may stand higher than any worker noticed.
+    pub fn peak(&self, gauge: u64, maximum: u64) -> u64 {
+        gauge.max(maximum)
+    }
+
+    /// Events a second at `now` over all workers, and the most in any second.
+    pub fn frontend_rate(&self, proxy: ProxyIndex, which: FrontendRate, now: Millis) -> (u32, u32) {
+        let (rate, recent) = self.rates(now, |b| Some(which.of(b.proxies.get(proxy)?.frontend.peek()?)));
+        (rate, recent.max(self.frontend(proxy, which.maximum()) as u32))
+    }
+
+    pub fn backend_rate(&self, proxy: ProxyIndex, now: Millis) -> (u32, u32) {
+        let (rate, recent) = self.rates(now, |b| Some(&b.proxies.get(proxy)?.backend.peek()?.session_rate));
+        (rate, recent.max(self.backend(proxy, BackendCounter::RateMax) as u32))
+    }
+
+    pub fn server_rate(&self, proxy: ProxyIndex, server: ServerIndex, now: Millis) -> (u32, u32) {
+        let (rate, recent) =
+            self.rates(now, |b| Some(&b.proxies.get(proxy)?.servers.get(server)?.peek()?.session_rate));
+        (rate, recent.max(self.server(proxy, server, ServerCounter::RateMax) as u32))
+    }
+
+    pub fn process_rate(&self, which: ProcessRate, now: Millis) -> (u32, u32) {
+        let (rate, recent) = self.rates(now, |b| Some(which.of(&b.process)));
+        (rate, which.maximum().map_or(recent, |id| recent.max(self.process(id) as u32)))
+    }
+
+    fn rates<'a>(&'a self, now: Millis, find: impl Fn(&'a Block) -> Option<&'a Rate>) -> (u32, u32) {
+        merge(self.blocks.iter().filter_map(|b| find(b).map(Rate::seconds)), now)
+    }
+
+    /// Mean milliseconds: queue, connect, response, total.
+    pub fn backend_averages(&self, proxy: ProxyIndex) -> [u64; 4] {
+        self.averages(|b| Some(&b.proxies.get(proxy)?.backend.peek()?.averages))
+    }
+
+    pub fn server_averages(&self, proxy: ProxyIndex, server: ServerIndex) -> [u64; 4] {
+        self.averages(|b| Some(&b.proxies.get(proxy)?.servers.get(server)?.peek()?.averages))
+    }
+
+    fn averages<'a>(&'a self, find: impl Fn(&'a Block) -> Option<&'a Averages>) -> [u64; 4] {
+        let mut sums = [(0u64, 0u64); 4];
+        for averages in self.blocks.iter().filter_map(&find) {
+            let four = [&averages.qtime, &averages.ctime, &averages.rtime, &averages.ttime];
+            for (sum, average) in sums.iter_mut().zip(four) {
+                let (s, n) = average.read();
+                *sum = (sum.0 + s, sum.1 + n);
+            }
+        }
+        sums.map(|(sum, count)| sum.checked_div(count).unwrap_or(0))
+    }
+
+    pub fn frontend_latency(&self, proxy: ProxyIndex, which: LatencyKind) -> Summary {
+        self.latency(which, |b| b.proxies.get(proxy)?.frontend.peek()?.latency.get())
+    }
+
+    pub fn backend_latency(&self, proxy: ProxyIndex, which: LatencyKind) -> Summary {
+        self.latency(which, |b| b.proxies.get(proxy)?.backend.peek()?.latency.get())
+    }
+
+    pub fn server_latency(&self, proxy: ProxyIndex, server: ServerIndex, which: LatencyKind) -> Summary {
+        self.latency(which, |b| b.proxies.get(proxy)?.servers.get(server)?.peek()?.latency.get())
+    }
+
+    fn latency<'a>(&'a self, which: LatencyKind, find: impl Fn(&'a Block) -> Option<&'a Box<Latency>>) -> Summary {
+        let mut summary = Summary::default();
+        for histogram in self.blocks.iter().filter_map(|b| which.of(find(b)?)) {
+            summary.add(histogram);
+        }
+        summary
+    }
+
+    // ---- clearing, by the control thread ----
+
+    /// `clear counters`: the maxima. A worker that raises one meanwhile writes a value of now, so no harm is done.
+    pub fn clear_maxima(&self) {
+        for block in &self.blocks {
+            clear(&block.process.counters, ProcessCounter::ALL, |id| id.is_maximum());
+            for proxy in &block.proxies {
+                if let Some(cell) = proxy.frontend.peek() {
+                    clear(&cell.counters, FrontendCounter::ALL, |id| id.is_maximum());
+                }
+                if let Some(cell) = proxy.backend.peek() {
+                    clear(&cell.counters, BackendCounter::ALL, |id| {
+                        id.is_maximum() && *id != BackendCounter::Lastsess
+                    });
+                }
+                for cell in proxy.listeners.iter().filter_map(Slot::peek) {
+                    clear(&cell.counters, ListenerCounter::ALL, |id| id.is_maximum());
+                }
+                for cell in proxy.servers.iter().filter_map(Slot::peek) {
+                    clear(&cell.counters, ServerCounter::ALL, |id| id.is_maximum() && *id != ServerCounter::Lastsess);
+                }
+            }
+        }
+    }
+
+    /// `clear counters all`: the maxima, and what was counted until now.
+    pub fn clear_all(&self) {
+        self.clear_maxima();
+        let base = &self.baseline;
+        rebase(&base.process.counters, ProcessCounter::ALL, |id| self.raw(|b| Some(b.process.counters.of(id))));
+        for (p, proxy) in base.proxies.iter().enumerate() {
+            rebase(&proxy.frontend.cell().counters, FrontendCounter::ALL, |id| {
+                self.raw(|b| Some(b.proxies[p].frontend.peek()?.counters.of(id)))
+            });
+            rebase(&proxy.backend.cell().counters, BackendCounter::ALL, |id| {
+                self.raw(|b| Some(b.proxies[p].backend.peek()?.counters.of(id)))
+            });
+            for (l, listener) in proxy.listeners.iter().enumerate() {
+                rebase(&listener.cell().counters, ListenerCounter::ALL, |id| {
+                    self.raw(|b| Some(b.proxies[p].listeners[l].peek()?.counters.of(id)))
+                });
+            }
+            let servers = self.blocks.iter().map(|b| b.proxies[p].servers.len()).max().unwrap_or(0);
+            for s in 0..servers {
+                let Some(slot) = proxy.servers.cell(s) else { continue };
+                rebase(&slot.cell().counters, ServerCounter::ALL, |id| {
+                    self.raw(|b| Some(b.proxies[p].servers.get(s)?.peek()?.counters.of(id)))
+                });
+            }
+        }
+    }
+
+    fn raw<'a>(&'a self, find: impl Fn(&'a Block) -> Option<&'a Counter>) -> u64 {
+        self.blocks.iter().filter_map(|b| find(b).map(Counter::get)).fold(0, u64::wrapping_add)
+    }
+}
+
+fn clear<K: CounterId, const N: usize>(counters: &Counters<N>, ids: &[K], which: impl Fn(&K) -> bool) {
+    ids.iter().filter(|id| which(id)).for_each(|id| counters.of(*id).set(0));
+}
+
+fn rebase<K: CounterId, const N: usize>(counters: &Counters<N>, ids: &[K], sum: impl Fn(K) -> u64) {
+    for id in ids.iter().filter(|id| !id.is_gauge() && !id.is_maximum()) {
+        counters.of(*id).set(sum(*id));
+    }
+}
+
+/// Which of a frontend's rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrontendRate {
+    Sessions,
+    Connections,
+    Requests,
+}
+
+impl FrontendRate {
+    fn of(self, cell: &FrontendCell) -> &Rate {
+        match self {
+            FrontendRate::Sessions => &cell.session_rate,
+            FrontendRate::Connections => &cell.connection_rate,
+            FrontendRate::Requests => &cell.request_rate,
+        }
+    }
+
+    fn maximum(self) -> FrontendCounter {
+        match self {
+            FrontendRate::Sessions => FrontendCounter::RateMax,
+            FrontendRate::Connections => FrontendCounter::ConnRateMax,
+            FrontendRate::Requests => FrontendCounter::ReqRateMax,
+        }
+    }
+}
+
+/// Which of the process's rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessRate {
+    Connections,
+    Sessions,
+    Ssl,
+    SslFrontendKeys,
+    SslBackendKeys,
+    /// In units of 32 bytes.
+    BytesOut,
+    CompressIn,
+    CompressOut,
+}
+
+impl ProcessRate {
+    fn of(self, cell: &ProcessCell) -> &Rate {
+        match self {
+            ProcessRate::Connections => &cell.connection_rate,
+            ProcessRate::Sessions => &cell.session_rate,
+            ProcessRate::Ssl => &cell.ssl_rate,
+            ProcessRate::SslFrontendKeys => &cell.ssl_frontend_key_rate,
+            ProcessRate::SslBackendKeys => &cell.ssl_backend_key_rate,
+            ProcessRate::BytesOut => &cell.bytes_out_rate,
+            ProcessRate::CompressIn => &cell.compress_in_rate,
+            ProcessRate::CompressOut => &cell.compress_out_rate,
+        }
+    }
+
+    fn maximum(self) -> Option<ProcessCounter> {
+        Some(match self {
+            ProcessRate::Connections => ProcessCounter::MaxConnRate,
+            ProcessRate::Sessions => ProcessCounter::MaxSessRate,
+            ProcessRate::Ssl => ProcessCounter::MaxSslRate,
+            ProcessRate::SslFrontendKeys => ProcessCounter::SslFrontendMaxKeyRate,
+            ProcessRate::SslBackendKeys => ProcessCounter::SslBackendMaxKeyRate,
+            _ => return None,
+        })
+    }
+}
+
+/// Which latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LatencyKind {
+    Queue,
+    Connect,
+    Response,
+    Total,
+    TlsHandshake,
+}
+
+impl LatencyKind {
+    fn of(self, latency: &Latency) -> Option<&Histogram> {
+        Some(match self {
+            LatencyKind::Queue => &latency.queue,
+            LatencyKind::Connect => &latency.connect,
+            LatencyKind::Response => &latency.response,
+            LatencyKind::Total => &latency.total,
+            LatencyKind::TlsHandshake => return latency.tls_handshake.get().map(Box::as_ref),
+        })
+    }
+}
+
+/// One writer's view of the board: the only way to count.
+#[derive(Debug, Clone, Copy)]
+pub struct Worker<'b> {
+    board: &'b Board,
+    block: &'b Block,
+}
+
+impl<'b> Worker<'b> {
+    /// `proxy` must be of the plan this board was made from.
+    #[inline]
+    pub fn frontend(self, proxy: ProxyIndex) -> Frontend<'b> {
+        Frontend { board: self.board, proxy, cell: self.block.proxies[proxy].frontend.cell() }
+    }
+
+    #[inline]
+    pub fn listener(self, proxy: ProxyIndex, bind: usize) -> Listener<'b> {
+        Listener { board: self.board, proxy, bind, cell: self.block.proxies[proxy].listeners[bind].cell() }
+    }
+
+    #[inline]
+    pub fn backend(self, proxy: ProxyIndex) -> Backend<'b> {
+        Backend { board: self.board, proxy, cell: self.block.proxies[proxy].backend.cell() }
+    }
+
+    #[inline]
+    pub fn server(self, proxy: ProxyIndex, server: ServerIndex) -> Server<'b> {
+        let block = &self.block.proxies[proxy];
+        let cell = block.servers.cell(server).unwrap_or(&block.nowhere).cell();
+        Server { board: self.board, proxy, server, cell }
+    }
+
+    #[inline]
+    pub fn process(self) -> Process<'b> {
+        Process { board: self.board, cell: &self.block.process }
+    }
+}
+
+macro_rules! handle {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $type:ty),* } $cell:ty, $id:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name<'b> {
+            board: &'b Board,
+            $($key: $type,)*
+            cell: &'b $cell,
+        }
+
+        impl<'b> $name<'b> {
+            #[inline]
+            pub fn add(self, id: $id, n: u64) {
+                self.cell.counters.of(id).add(n);
+            }
+
+            /// For gauges.
+            #[inline]
+            pub fn sub(self, id: $id, n: u64) {
+                self.cell.counters.of(id).sub(n);
+            }
+
+            /// For gauges that are measured and for moments.
+            #[inline]
+            pub fn set(self, id: $id, n: u64) {
+                self.cell.counters.of(id).set(n);
+            }
+        }
+    };
+}
+
+handle!(
+    /// Counts for one frontend.
+    Frontend { proxy: ProxyIndex } FrontendCell, FrontendCounter
+);
+handle!(
+    /// Counts for one `bind` line.
+    Listener { proxy: ProxyIndex, bind: usize } ListenerCell, ListenerCounter
+);
+handle!(
+    /// Counts for one backend.
+    Backend { proxy: ProxyIndex } BackendCell, BackendCounter
+);
+handle!(
+    /// Counts for one server.
+    Server { proxy: ProxyIndex, server: ServerIndex } ServerCell, ServerCounter
+);
+handle!(
+    /// Counts for the process.
+    Process {} ProcessCell, ProcessCounter
+);
+
+impl Frontend<'_> {
+    /// A connection came in (before `tcp-request connection` rules): `conn_tot`, `conn_rate`.
+    #[inline]
+    pub fn connection(self, now: Millis) {
+        use FrontendCounter::*;
+        self.add(ConnTot, 1);
+        if self.cell.connection_rate.add(1, now) {
+            self.cell.counters.of(ConnRateMax).raise(self.recent(FrontendRate::Connections, now));
+        }
+    }
+
+    /// A session began: `stot`, `scur`, `smax`, `rate`.
+    #[inline]
+    pub fn session(self, now: Millis) {
+        use FrontendCounter::*;
+        self.add(Stot, 1);
+        self.add(Scur, 1);
+        if self.cell.session_rate.add(1, now) {
+            self.cell.counters.of(RateMax).raise(self.recent(FrontendRate::Sessions, now));
+        }
+        if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
+            self.cell.counters.of(Smax).raise(self.board.frontend(self.proxy, Scur));
+        }
+    }
+
+    /// A session that [`Frontend::session`] began has ended.
+    #[inline]
+    pub fn session_ended(self) {
+        self.sub(FrontendCounter::Scur, 1);
+    }
+
+    /// A request: `req_tot`, `req_rate`.
+    #[inline]
+    pub fn request(self, now: Millis) {
+        use FrontendCounter::*;
+        self.add(ReqTot, 1);
+        if self.cell.request_rate.add(1, now) {
+            self.cell.counters.of(ReqRateMax).raise(self.recent(FrontendRate::Requests, now));
+        }
+    }
+
+    /// The final status of a response to the client: `hrsp_*`.
+    #[inline]
+    pub fn response(self, status: u16) {
+        use FrontendCounter::*;
+        self.add(
+            match status / 100 {
+                1 => Hrsp1xx,
+                2 => Hrsp2xx,
+                3 => Hrsp3xx,
+                4 => Hrsp4xx,
+                5 => Hrsp5xx,
+                _ => HrspOther,
+            },
+            1,
+        );
+    }
+
+    /// How long a request took from its first byte, and the TLS handshake of a connection.
+    #[inline]
+    pub fn times(self, times: &Times) {
+        record(&self.cell.latency, times);
+    }
+
+    pub fn tls_handshake(self, us: u64) {
+        self.cell.latency.get_or_init(Box::default).tls_handshake.get_or_init(Box::default).record(us);
+    }
+
+    /// Sessions, connections or requests a second over all workers: for `rate-limit sessions`.
+    pub fn rate(self, which: FrontendRate, now: Millis) -> u32 {
+        self.board.rates(now, |b| Some(which.of(b.proxies.get(self.proxy)?.frontend.peek()?))).0
+    }
+
+    fn recent(self, which: FrontendRate, now: Millis) -> u64 {
+        self.board.rates(now, |b| Some(which.of(b.proxies.get(self.proxy)?.frontend.peek()?))).1 as u64
+    }
+}
+
+impl Listener<'_> {
+    #[inline]
+    pub fn session(self, now: Millis) {
+        use ListenerCounter::*;
+        self.add(Stot, 1);
+        self.add(Scur, 1);
+        if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
+            self.cell.counters.of(Smax).raise(self.board.listener(self.proxy, self.bind, Scur));
+        }
+    }
+
+    #[inline]
+    pub fn session_ended(self) {
+        self.sub(ListenerCounter::Scur, 1);
+    }
+}
+
+impl Backend<'_> {
+    /// A stream was given to this backend: `stot`, `scur`, `smax`, `rate`.
+    #[inline]
+    pub fn session(self, now: Millis) {
+        use BackendCounter::*;
+        self.add(Stot, 1);
+        self.add(Scur, 1);
+        if self.cell.session_rate.add(1, now) {
+            let recent = self.board.rates(now, |b| Some(&b.proxies.get(self.proxy)?.backend.peek()?.session_rate)).1;
+            self.cell.counters.of(RateMax).raise(recent as u64);
+        }
+        if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
+            self.cell.counters.of(Smax).raise(self.board.backend(self.proxy, Scur));
+        }
+    }
+
+    #[inline]
+    pub fn session_ended(self) {
+        self.sub(BackendCounter::Scur, 1);
+    }
+
+    /// A server was chosen by balancing: `lbtot`, `lastsess`.
+    #[inline]
+    pub fn balanced(self, now: Millis) {
+        self.add(BackendCounter::Lbtot, 1);
+        self.set(BackendCounter::Lastsess, now.0 + 1);
+    }
+
+    /// A stream waits in the backend's or one of its servers' queues.
+    #[inline]
+    pub fn queued(self, now: Millis) {
+        use BackendCounter::*;
+        self.add(Qcur, 1);
+        if self.cell.qcur_peak.is_new(self.cell.counters.of(Qcur).get(), now) {
+            self.cell.counters.of(Qmax).raise(self.board.backend(self.proxy, Qcur));
+        }
+    }
+
+    #[inline]
+    pub fn dequeued(self) {
+        self.sub(BackendCounter::Qcur, 1);
+    }
+
+    #[inline]
+    pub fn response(self, status: u16) {
+        use BackendCounter::*;
+        self.add(
+            match status / 100 {
+                1 => Hrsp1xx,
+                2 => Hrsp2xx,
+                3 => Hrsp3xx,
+                4 => Hrsp4xx,
+                5 => Hrsp5xx,
+                _ => HrspOther,
+            },
+            1,
+        );
+    }
+
+    /// The times of a finished stream: averages, maxima and histograms.
+    #[inline]
+    pub fn times(self, times: &Times) {
+        use BackendCounter::*;
+        let maxima = [QtimeMax, CtimeMax, RtimeMax, TtimeMax].map(|id| self.cell.counters.of(id));
+        average(&self.cell.averages, maxima, times, self.board.window);
+        record(&self.cell.latency, times);
+    }
+}
+
+impl Server<'_> {
+    /// A stream was given to this server: `stot`, `scur`, `smax`, `rate`, `lastsess`.
+    #[inline]
+    pub fn session(self, now: Millis) {
+        use ServerCounter::*;
+        self.add(Stot, 1);
+        self.add(Scur, 1);
+        self.set(Lastsess, now.0 + 1);
+        if self.cell.session_rate.add(1, now) {
+            let recent = self
+                .board
+                .rates(now, |b| Some(&b.proxies.get(self.proxy)?.servers.get(self.server)?.peek()?.session_rate));
+            self.cell.counters.of(RateMax).raise(recent.1 as u64);
+        }
+        if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
+            self.cell.counters.of(Smax).raise(self.board.server(self.proxy, self.server, Scur));
+        }
+    }
+
+    #[inline]
+    pub fn session_ended(self) {
+        self.sub(ServerCounter::Scur, 1);
+    }
+
+    #[inline]
+    pub fn queued(self, now: Millis) {
+        use ServerCounter::*;
+        self.add(Qcur, 1);
+        if self.cell.qcur_peak.is_new(self.cell.counters.of(Qcur).get(), now) {
+            self.cell.counters.of(Qmax).raise(self.board.server(self.proxy, self.server, Qcur));
+        }
+    }
+
+    #[inline]
+    pub fn dequeued(self) {
+        self.sub(ServerCounter::Qcur, 1);
+    }
+
+    /// A connection to the server is in use: `used_conn_cur`, `need_conn_est`.
+    #[inline]
+    pub fn connection_used(self, now: Millis) {
+        use ServerCounter::*;
+        self.add(UsedConnCur, 1);
+        if self.cell.used_peak.is_new(self.cell.counters.of(UsedConnCur).get(), now) {
+            self.cell.counters.of(NeedConnEst).raise(self.board.server(self.proxy, self.server, UsedConnCur));
+        }
+    }
+
+    #[inline]
+    pub fn connection_unused(self) {
+        self.sub(ServerCounter::UsedConnCur, 1);
+    }
+
+    #[inline]
+    pub fn response(self, status: u16) {
+        use ServerCounter::*;
+        self.add(
+            match status / 100 {
+                1 => Hrsp1xx,
+                2 => Hrsp2xx,
+                3 => Hrsp3xx,
+                4 => Hrsp4xx,
+                5 => Hrsp5xx,
+                _ => HrspOther,
+            },
+            1,
+        );
+    }
+
+    #[inline]
+    pub fn times(self, times: &Times) {
+        use ServerCounter::*;
+        let maxima = [QtimeMax, CtimeMax, RtimeMax, TtimeMax].map(|id| self.cell.counters.of(id));
+        average(&self.cell.averages, maxima, times, self.board.window);
+        record(&self.cell.latency, times);
+    }
+
+    pub fn tls_handshake(self, us: u64) {
+        self.cell.latency.get_or_init(Box::default).tls_handshake.get_or_init(Box::default).record(us);
+    }
+}
+
+impl Process<'_> {
+    /// Counts `n` events of a rate; compression rates take bytes, `BytesOut` bytes too.
+    #[inline]
+    pub fn rate(self, which: ProcessRate, n: u64, now: Millis) {
+        let n = if which == ProcessRate::BytesOut { n.div_ceil(32) } else { n };
+        if which.of(self.cell).add(n.min(u32::MAX as u64) as u32, now)
+            && let Some(maximum) = which.maximum()
+        {
+            let recent = self.board.rates(now, |b| Some(which.of(&b.process))).1;
+            self.cell.counters.of(maximum).raise(recent as u64);
+        }
+    }
+}
+
+#[inline]
+fn record(latency: &OnceLock<Box<Latency>>, times: &Times) {
+    let latency = latency.get_or_init(Box::default);
+    let four = [&latency.queue, &latency.connect, &latency.response, &latency.total];
+    for (histogram, us) in four.into_iter().zip([times.queue_us, times.connect_us, times.response_us, times.total_us])
+    {
+        if let Some(us) = us {
+            histogram.record(us);
+        }
+    }
+}
+
+#[inline]
+fn average(averages: &Averages, maxima: [&Counter; 4], times: &Times, window: u64) {
+    let four = [&averages.qtime, &averages.ctime, &averages.rtime, &averages.ttime];
+    let values = [times.queue_us, times.connect_us, times.response_us, times.total_us];
+    for ((average, maximum), us) in four.into_iter().zip(maxima).zip(values) {
+        let ms = us.unwrap_or(0) / 1000;
+        average.record(ms, window);
+        maximum.raise(ms);
+    }
+}

@@ -1,0 +1,60 @@
+//! The client side's settings: how a server is spoken to over TLS, with the sessions it can resume. Each worker has its
+//! own for each server, so that its session cache is never contended.
+
+use super::moment::LoopTime;
+use super::policy::Policy;
+use super::verify::ServerVerifier;
+use rustls::ClientConfig;
+use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use std::sync::Arc;
+
+/// Server names whose sessions are kept; one is usual, `sni` expressions may make more.
+const NAMES_MAX: usize = 32;
+
+/// What a server line's words come to.
+pub struct ClientSettings {
+    pub policy: Policy,
+    pub alpn: Vec<Vec<u8>>,
+    pub verifier: Arc<ServerVerifier>,
+    /// `crt`.
+    pub certificate: Option<Arc<CertifiedKey>>,
+    /// False after `no-ssl-reuse`.
+    pub reuse: bool,
+    /// False after `no-tls-tickets`.
+    pub tickets: bool,
+}
+
+/// The settings of one server in the library's form, with a cache of sessions.
+pub struct ClientContext {
+    config: Arc<ClientConfig>,
+}
+
+impl ClientContext {
+    /// One for each worker. Errs if the library refuses the combination, with its words.
+    pub fn new(settings: &ClientSettings) -> Result<Arc<ClientContext>, String> {
+        let policy = &settings.policy;
+        let builder = ClientConfig::builder_with_details(policy.provider.clone(), Arc::new(LoopTime))
+            .with_protocol_versions(policy.protocol_versions())
+            .map_err(|e| e.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(settings.verifier.clone());
+        let mut config = match &settings.certificate {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone()))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = settings.alpn.clone();
+        config.enable_secret_extraction = true;
+        config.resumption = match settings.reuse {
+            true => Resumption::store(Arc::new(ClientSessionMemoryCache::new(NAMES_MAX))).tls12_resumption(
+                if settings.tickets { Tls12Resumption::SessionIdOrTickets } else { Tls12Resumption::SessionIdOnly },
+            ),
+            false => Resumption::disabled(),
+        };
+        Ok(Arc::new(ClientContext { config: Arc::new(config) }))
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+}
