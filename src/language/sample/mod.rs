@@ -167,4 +167,6 @@ pub struct Probe {
     pub every: bool,
     /// The value, or its absence, may still change as more bytes come: a rule that depends on it waits.
     pub may_change: bool,
+    /// How many ACLs are being tested around this one, by `acl(…)`.
+    pub depth: u8,
 }

@@ -189,3 +189,12 @@ fn pattern_files_are_edited_while_rules_use_them() {
     assert!(matches!(bench.rules(Phase::HttpRequest, &rules), Ok(Verdict::Continue)));
     assert_eq!(bench.patterns.find("/m/l").unwrap().delete(b"/none").unwrap_err(), "Key not found.");
 }
+
+#[test]
+fn an_acl_that_names_itself_comes_to_an_end() {
+    let mut bench = Bench::default();
+    bench.acl("a path /nope").unwrap();
+    bench.acl("b acl(a)").unwrap();
+    bench.acl("a acl(b)").unwrap();
+    assert!(matches!(bench.rules(Phase::HttpRequest, &["deny if a"]), Ok(Verdict::Continue)));
+}

@@ -3,6 +3,7 @@
 
 mod address;
 mod encode;
+mod forwarded;
 mod hash;
 mod json;
 mod map;
@@ -58,6 +59,7 @@ const FAMILIES: &[&[Convert]] = &[
     address::ROWS,
     time::ROWS,
     json::ROWS,
+    forwarded::ROWS,
     table::ROWS,
     table::OTHER_ROWS,
     variable::ROWS,
