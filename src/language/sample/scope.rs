@@ -38,6 +38,28 @@ impl Points {
         self.0 & !other.0 == 0
     }
 
+    /// How messages about an argument call the expression that stands here; empty where they say nothing.
+    pub fn expression(self) -> &'static str {
+        let has = |p: Points| self.0 & p.0 != 0;
+        if has(Points::FE_CON_ACC) {
+            " in tcp-request connection expression"
+        } else if has(Points::FE_SES_ACC) {
+            " in tcp-request session expression"
+        } else if has(Points::FE_REQ_CNT.or(Points::BE_REQ_CNT)) {
+            " in tcp-request content expression"
+        } else if has(Points::FE_HRQ_HDR.or(Points::BE_HRQ_HDR)) {
+            " in http-request expression"
+        } else if has(Points::FE_SET_BCK) {
+            " in use_backend expression"
+        } else if has(Points::FE_HRS_HDR.or(Points::BE_HRS_HDR)) {
+            " in http-response response"
+        } else if has(Points::FE_LOG_END) {
+            " in log-format string"
+        } else {
+            ""
+        }
+    }
+
     /// HAProxy's name of the first point.
     pub fn name(self) -> &'static str {
         POINTS[(self.0.trailing_zeros() as usize).min(POINTS.len() - 1)]
