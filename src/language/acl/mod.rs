@@ -1,5 +1,5 @@
-//! ACLs (manual 7.1): an expression compared with patterns by a method. Lines of the same name are OR'ed; conditions combine
-//! terms. A named ACL is evaluated where it is used, as far as needed.
+//! ACLs (manual 7.1): an expression compared with patterns by a method. Lines of the same name are OR'ed; conditions
+//! combine terms. A named ACL is evaluated where it is used, as far as needed.
 
 pub mod condition;
 mod line;

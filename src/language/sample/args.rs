@@ -1,5 +1,5 @@
-//! Arguments of fetches and converters: their specification (`integer,string[,string]`, as `haproxy -dKsmp` writes it), how
-//! they are read from `(a,b)`, and HAProxy's errors about them.
+//! Arguments of fetches and converters: their specification (`integer,string[,string]`, as `haproxy -dKsmp` writes
+//! it), how they are read from `(a,b)`, and HAProxy's errors about them.
 
 use crate::base::origin::Origin;
 use crate::language::acl::Acl;
@@ -235,8 +235,8 @@ pub struct Place<'p> {
     pub word: String,
 }
 
-/// Reads the arguments at the start of `text`, which begins after the word's name. Gives what was read and how many bytes of
-/// `text` it took, the parentheses included.
+/// Reads the arguments at the start of `text`, which begins after the word's name. Gives what was read and how many
+/// bytes of `text` it took, the parentheses included.
 pub fn parse(
     spec: &str,
     text: &str,

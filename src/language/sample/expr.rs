@@ -34,8 +34,8 @@ pub enum Role {
 }
 
 impl Expr {
-    /// Parses one word. With `closed_by_bracket` the expression ends at the `]` of log-format's `%[…]`. Gives the expression
-    /// and how many bytes it took.
+    /// Parses one word. With `closed_by_bracket` the expression ends at the `]` of log-format's `%[…]`. Gives the
+    /// expression and how many bytes it took.
     pub fn parse(word: &str, closed_by_bracket: bool, p: &mut Parse<'_>) -> Result<(Expr, usize), String> {
         let name_len = name_len(word, closed_by_bracket);
         let name = &word[..name_len];

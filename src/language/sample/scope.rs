@@ -1,5 +1,5 @@
-//! Where a fetch can be used: HAProxy's 22 points of evaluation and the scopes that fetches need (`haproxy -dKsmp` prints the
-//! same table). A fetch used where its scope is absent is an error in expressions and a warning in ACLs.
+//! Where a fetch can be used: HAProxy's 22 points of evaluation and the scopes that fetches need (`haproxy -dKsmp`
+//! prints the same table). A fetch used where its scope is absent is an error in expressions and a warning in ACLs.
 
 /// A set of evaluation points, one bit each in the order of [`POINTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! Our catalogues against HAProxy's own table of words: arguments, types and places must be the same, and the number of words
-//! that we have must not go down.
+//! Our catalogues against HAProxy's own table of words: arguments, types and places must be the same, and the number
+//! of words that we have must not go down.
 
 use crate::language::sample::{Type, convert, fetch};
 use crate::language::{rules, words};

@@ -18,6 +18,7 @@ fn header_actions_edit_the_request() {
             "set-header X-Path %[path]",
             "add-header x-list e",
             "replace-header user-agent ^(..) <\\1>",
+            "replace-header user-agent ^<(..)> \\1%[str(+)]",
             "replace-value x-list ^([a-c])$ \\1\\1",
             "del-header ^coo -m reg",
             "set-header x-bad %[str(a%0d%0ab),url_dec]",
@@ -26,7 +27,7 @@ fn header_actions_edit_the_request() {
     assert!(matches!(verdict, Ok(Verdict::Continue)));
     assert_eq!(header(&bench, "x-path"), ["/path/a"]);
     assert_eq!(header(&bench, "x-list"), ["aa, bb ,cc", "d", "e"]);
-    assert_eq!(header(&bench, "user-agent"), ["<ua>, x"]);
+    assert_eq!(header(&bench, "user-agent"), ["ua+, x"]);
     assert!(header(&bench, "cookie").is_empty());
     assert_eq!(header(&bench, "x-bad"), ["a%0D%0Ab"]);
 }
@@ -159,6 +160,18 @@ fn built_in_formats_give_haproxys_lines() {
     );
     assert_eq!(bench.format_as("%{+X}o %ci:%cp %rt", Usage::Log), "7F000001:D431 0000");
     assert_eq!(bench.format_as("%{+Q}o %s %{-Q}b %[var(txn.x)] %tsc", Usage::Log), "\"<NOSRV>\" f \"\" ----");
+}
+
+#[test]
+fn every_tag_can_be_written() {
+    let mut bench = Bench::with_tls();
+    for name in crate::language::logformat::tag_names() {
+        for flags in ["", "{+Q}", "{+E}", "{+X}"] {
+            let line = bench.format_as(&format!("<%{flags}{name}>"), Usage::Log);
+            assert!(line.starts_with('<') && line.ends_with('>'), "{flags}{name}: {line}");
+        }
+    }
+    assert_eq!(bench.format_as("%ft %sslv/%sslc", Usage::Log), "f~ TLSv1.3/TLS_AES_128_GCM_SHA256");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the function that
-//! reads its arguments and gives what is run.
+//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the
+//! function that reads its arguments and gives what is run.
 
 mod flow;
 mod header;

@@ -1,5 +1,5 @@
-//! The `Forwarded` field (RFC 7239; manual 7.3.1 `rfc7239_*`): whether a value is well-formed, its parameters, and the names and
-//! ports of its nodes.
+//! The `Forwarded` field (RFC 7239; manual 7.3.1 `rfc7239_*`): whether a value is well-formed, its parameters, and
+//! the names and ports of its nodes.
 
 use super::{Convert, bytes_of, row};
 use crate::language::context::Context;

@@ -1,5 +1,5 @@
-//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes and gives,
-//! and its function.
+//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes
+//! and gives, and its function.
 
 mod address;
 mod encode;

@@ -131,8 +131,8 @@ fn check_index(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     }
 }
 
-/// `field(index,delimiters[,count])`: parts between delimiters, which may be empty; negative numbers count from the end, a
-/// count of 0 takes all that is left.
+/// `field(index,delimiters[,count])`: parts between delimiters, which may be empty; negative numbers count from the
+/// end, a count of 0 takes all that is left.
 fn field<'c>(args: &'c Args, sample: Sample<'c>, _: &'c Context<'_>) -> Option<Sample<'c>> {
     let (index, delimiters) = (args.int(0)?, args.str(1)?);
     let bytes = bytes_of(sample)?;
