@@ -264,6 +264,12 @@ impl Reactor {
         }
     }
 
+    /// One turn: tasks that are ready run, then news are taken.
+    pub fn turn(self: &Rc<Self>) {
+        self.run_ready();
+        self.wait(&mut Vec::new(), None);
+    }
+
     /// Runs the tasks that are ready.
     fn run_ready(&self) {
         // Tasks that wake each other do not keep the kernel's news away for ever.
