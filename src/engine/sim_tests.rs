@@ -226,11 +226,14 @@ fn connections_dropped_in_any_state_leave_nothing_behind() {
         let clients = random.between(1, 6);
         let left = Rc::new(Cell::new(clients));
         for _ in 0..clients {
-            let (rt, address, mut r, left) = (near.clone(), address.clone(), Random::new(random.bits()), left.clone());
+            let (rt, address, mut r, left) =
+                (near.clone(), address.clone(), Random::new(random.bits()), left.clone());
             near.spawn(async move {
                 sleep(&rt, r.below(20)).await;
                 let soon = rt.now().mono.plus(r.below(60));
-                if let Ok(Ok(conn)) = before(&rt, soon, Conn::connect(&rt, &address, &ConnectOptions::default())).await {
+                if let Ok(Ok(conn)) =
+                    before(&rt, soon, Conn::connect(&rt, &address, &ConnectOptions::default())).await
+                {
                     abandon(conn, r).await;
                 }
                 left.set(left.get() - 1);

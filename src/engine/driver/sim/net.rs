@@ -82,17 +82,45 @@ struct Event {
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    Complete { host: usize, token: u64, result: i32, more: bool, buffer: Option<u16> },
-    Data { from: SockId, to: SockId, epoch: u32, bytes: Vec<u8> },
-    Fin { to: SockId, epoch: u32 },
-    Reset { to: SockId },
+    Complete {
+        host: usize,
+        token: u64,
+        result: i32,
+        more: bool,
+        buffer: Option<u16>,
+    },
+    Data {
+        from: SockId,
+        to: SockId,
+        epoch: u32,
+        bytes: Vec<u8>,
+    },
+    Fin {
+        to: SockId,
+        epoch: u32,
+    },
+    Reset {
+        to: SockId,
+    },
     /// Room for more in the window of this sender.
-    Window { of: SockId },
-    Syn { from: SockId },
-    Refused { sock: SockId, error: i32 },
-    CancelDue { host: usize, token: u64 },
+    Window {
+        of: SockId,
+    },
+    Syn {
+        from: SockId,
+    },
+    Refused {
+        sock: SockId,
+        error: i32,
+    },
+    CancelDue {
+        host: usize,
+        token: u64,
+    },
     /// A fault: both ends see a reset.
-    Break { sock: SockId },
+    Break {
+        sock: SockId,
+    },
 }
 
 impl Net {
@@ -332,8 +360,7 @@ impl Net {
                 if peer >= self.hosts.len() {
                     return self.violation(format!("{op:?}: nobody there"));
                 }
-                let what =
-                    What::Complete { host: peer, token: WAKE_TOKEN.0, result: 0, more: false, buffer: None };
+                let what = What::Complete { host: peer, token: WAKE_TOKEN.0, result: 0, more: false, buffer: None };
                 self.schedule(self.nanos + delay, what);
             }
         }
