@@ -9,12 +9,13 @@ use super::{
 use crate::{
     base::address::Address,
     model::{
+        frontend::CaptureSlot,
         plan::Plan,
         proxy::{LogLineFormat, Mode},
         server::{InitAddr, Server},
     },
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Makes the plan. Errors go to the diagnostics; the plan is only good when there are none. Also tells whether anything
 /// listens.
@@ -28,7 +29,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     servers_addresses(&mut cx);
     peers(&mut cx);
     global(&mut cx);
-    let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, .. } = cx;
+    let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, patterns, .. } = cx;
     if global.nbthread == 0 {
         global.nbthread = options.cpus.max(1);
     }
@@ -36,12 +37,19 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
         || peers.iter().any(|p| !p.disabled)
         || proxies.iter().any(|d| !d.proxy.disabled && !d.proxy.frontend.binds.is_empty());
     let proxies = proxies.into_iter().map(finished).collect();
-    (Plan { global, proxies, userlists, peers, resolvers, http_errors }, listeners)
+    (Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns }, listeners)
 }
 
 /// The model's proxy, with its servers in place.
 fn finished(draft: Draft) -> crate::model::proxy::Proxy {
     let mut proxy = draft.proxy;
+    proxy.rules = Arc::new(draft.rules);
+    let slot = |s: crate::language::parse::CaptureSlot| CaptureSlot {
+        name: s.header.map(|h| String::from_utf8_lossy(&h).into_owned()),
+        length_max: s.length_max,
+    };
+    proxy.frontend.captures.request = draft.captures.request.into_iter().map(slot).collect();
+    proxy.frontend.captures.response = draft.captures.response.into_iter().map(slot).collect();
     proxy.backend.servers = draft.servers.into_iter().map(|s| s.server).collect();
     proxy
 }
@@ -82,6 +90,230 @@ fn assign_ids(cx: &mut Loading<'_>) {
     }
 }
 
+/// The backends that `use_backend` names.
+fn switching(cx: &mut Loading<'_>, index: usize) {
+    use crate::language::rules::switching::Target;
+    let draft = &cx.proxies[index];
+    let (mut found, mut targets) = (Vec::new(), Vec::new());
+    let server = |rule: &crate::language::rules::switching::SwitchingRule| match &rule.target {
+        Target::Name(name) => draft.servers.iter().position(|s| s.server.name == **name),
+        Target::Format(_) => None,
+    };
+    let servers: Vec<_> = draft.rules.use_server.rules.iter().map(server).collect();
+    for rule in &draft.rules.use_backend.rules {
+        let Target::Name(name) = &rule.target else {
+            targets.push(None);
+            continue;
+        };
+        let own = &draft.proxy.name;
+        let target = cx.proxies.iter().position(|p| p.proxy.has_backend && p.proxy.name == **name);
+        targets.push(target);
+        let Some(target) = target else {
+            let text = format!("Proxy '{own}': unable to find required use_backend: '{name}'.");
+            found.push((rule.origin.clone(), text));
+            continue;
+        };
+        let backend = &cx.proxies[target].proxy;
+        if target == index {
+            found.push((rule.origin.clone(), format!("Proxy '{own}': loop detected for use_backend: '{name}'.")));
+        } else if draft.proxy.mode == Mode::Http && backend.mode == Mode::Tcp {
+            let text = format!(
+                "http {} '{own}' ({}) tries to use incompatible tcp {} '{name}' ({}) in a 'use_backend' rule (see 'mode').",
+                draft.proxy.kind(),
+                draft.proxy.origin,
+                backend.kind(),
+                backend.origin
+            );
+            found.push((rule.origin.clone(), text));
+        }
+    }
+    cx.proxies[index].rules.use_backend_targets = targets;
+    cx.proxies[index].rules.use_server_targets = servers;
+    for (origin, text) in found {
+        cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+    }
+}
+
+/// Proxies, servers, tables and lists that expressions name.
+fn references(cx: &mut Loading<'_>, index: usize) {
+    use crate::language::sample::args::ReferenceKind;
+    let list = std::mem::take(&mut cx.proxies[index].references);
+    let lists = languages_userlists(&cx.userlists);
+    for reference in list {
+        let own = cx.proxies[index].proxy.name.clone();
+        let name = if reference.name.is_empty() { own.as_str() } else { &reference.name };
+        let by = |test: &dyn Fn(&Draft) -> bool| cx.proxies.iter().position(|p| p.proxy.name == name && test(p));
+        let found = match reference.kind {
+            ReferenceKind::Frontend => by(&|p| p.proxy.has_frontend).map(|i| (i, 0)),
+            ReferenceKind::Backend => by(&|p| p.proxy.has_backend).map(|i| (i, 0)),
+            ReferenceKind::Table => by(&|p| p.proxy.backend.stick_table.is_some()).map(|i| (i, 0)).or_else(|| {
+                cx.peers.iter().position(|p| p.tables.iter().any(|t| t.name == name)).map(|i| (cx.proxies.len() + i, 0))
+            }),
+            ReferenceKind::Server => server_of(cx, &own, name),
+            ReferenceKind::Userlist => match lists.get(name) {
+                Some(list) => {
+                    let _ = reference.userlist.set(list.clone());
+                    Some((0, 0))
+                }
+                None => None,
+            },
+        };
+        match found {
+            Some(found) => {
+                let _ = reference.index.set(found);
+            }
+            None => {
+                let what = match reference.kind {
+                    ReferenceKind::Frontend => "frontend",
+                    ReferenceKind::Backend => "backend",
+                    ReferenceKind::Table => "table",
+                    ReferenceKind::Server => "server",
+                    ReferenceKind::Userlist => "userlist",
+                };
+                let text = if reference.place.starts_with("track-sc") {
+                    format!("Proxy '{own}': unable to find table '{name}' referenced by {}.", reference.place)
+                } else {
+                    format!(
+                        "parsing [{}]: unable to find {what} '{name}' referenced in {} in proxy '{own}'.",
+                        reference.origin, reference.place
+                    )
+                };
+                cx.diagnostics.say(Severity::Alert, Some(&reference.origin), text);
+            }
+        }
+    }
+}
+
+/// `backend/server`, or a server of the proxy itself.
+fn server_of(cx: &Loading<'_>, own: &str, name: &str) -> Option<(usize, usize)> {
+    let (proxy, server) = name.split_once('/').unwrap_or((own, name));
+    let index = cx.proxies.iter().position(|p| p.proxy.has_backend && p.proxy.name == proxy)?;
+    let at = cx.proxies[index].servers.iter().position(|s| s.server.name == server)?;
+    Some((index, at))
+}
+
+/// User lists in the form in which expressions read them.
+fn languages_userlists(lists: &[crate::model::userlist::Userlist]) -> crate::language::auth::Userlists {
+    use crate::{language::auth, model::userlist::Password};
+    let mut out = auth::Userlists::default();
+    for list in lists {
+        let mut made = auth::Userlist { name: list.name.as_str().into(), ..Default::default() };
+        for user in &list.users {
+            let mut groups: Vec<Box<str>> = user.groups.iter().map(|g| g.as_str().into()).collect();
+            let named = list.groups.iter().filter(|g| g.users.contains(&user.name));
+            groups.extend(named.map(|g| g.name.as_str().into()));
+            let password = match &user.password {
+                Password::None => auth::Password::None,
+                Password::Plain(text) => auth::Password::Plain(text.as_bytes().into()),
+                Password::Crypt(hash) => auth::Password::Hash(hash.as_str().into()),
+            };
+            made.users.insert(user.name.as_bytes().into(), auth::User { password, groups });
+        }
+        out.insert(list.name.clone(), Arc::new(made));
+    }
+    out
+}
+
+/// Log lines and expressions that are compiled once the whole proxy is known.
+fn formats(cx: &mut Loading<'_>, index: usize) {
+    use super::keyword::expr;
+    use crate::language::{
+        logformat::{self, LogFormat, Usage},
+        sample::{Expr, scope::Points},
+    };
+    let draft = &cx.proxies[index];
+    let (front, section) = (draft.proxy.has_frontend, draft.proxy.origin.clone());
+    let origin = draft.log_option.as_ref().map_or_else(|| section.clone(), |(o, _)| o.clone());
+    let log = draft.proxy.log.clone();
+    let frontend = draft.proxy.frontend.clone();
+    let line = match &log.format {
+        _ if !front => None,
+        LogLineFormat::Default => None,
+        LogLineFormat::Tcp => Some(logformat::TCP.to_owned()),
+        LogLineFormat::TcpClf => Some(logformat::TCP_CLF.to_owned()),
+        LogLineFormat::Http => Some(logformat::HTTP.to_owned()),
+        LogLineFormat::HttpClf => Some(logformat::HTTP_CLF.to_owned()),
+        LogLineFormat::Https => Some(logformat::HTTPS.to_owned()),
+        LogLineFormat::Custom(format) => Some(format.clone()),
+    };
+    let written = cx.proxies[index].format_origins.clone();
+    let place = |name: &str| written.get(name).cloned().unwrap_or_else(|| origin.clone());
+    cx.section = super::section::Section::Proxy(index);
+    let jobs = [
+        (line, "log-format", Usage::Log, origin.clone()),
+        (log.structured_data, "log-format-sd", Usage::StructuredData, place("log-format-sd")),
+        (log.error_format, "error-log-format", Usage::Log, place("error-log-format")),
+        (frontend.unique_id_format, "unique-id", Usage::Value, place("unique-id-format")),
+    ];
+    for (text, name, usage, origin) in jobs {
+        let Some(text) = text else { continue };
+        let points = if name == "unique-id" { Points::FE_HRQ_HDR } else { Points::FE_LOG_END };
+        let made = expr::parse(cx, origin.clone(), None, |p, _| {
+            p.points = points;
+            LogFormat::parse(&text, usage, p).map_err(|text| crate::language::parse::Error::new(1, text))
+        });
+        match made {
+            Ok(format) => {
+                let rules = &mut cx.proxies[index].rules;
+                match name {
+                    "log-format" => rules.log_format = Some(Arc::new(format)),
+                    "log-format-sd" => rules.structured_data = Some(Arc::new(format)),
+                    "error-log-format" => rules.error_log_format = Some(Arc::new(format)),
+                    _ => rules.unique_id = Some(format),
+                }
+            }
+            Err(error) => {
+                let end = if error.text.ends_with('.') { "" } else { "." };
+                let text = format!("Parsing [{origin}]: failed to parse {name} : {}{end}", error.text);
+                cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+            }
+        }
+    }
+    let draft = &cx.proxies[index];
+    if let crate::model::backend::Balance::Hash(text) = draft.proxy.backend.balance.clone() {
+        let made = expr::parse(cx, section.clone(), None, |p, _| {
+            p.points = Points::BE_SET_SRV;
+            Expr::parse_word(&text, 2, p)
+        });
+        match made {
+            Ok(expr) => cx.proxies[index].rules.balance_hash = Some(expr),
+            Err(error) => {
+                let text = format!(
+                    "{} [{section}]: failed to parse 'balance hash' expression '{text}' in : {}.",
+                    cx.proxies[index].title(),
+                    error.text.trim_end_matches('.')
+                );
+                cx.diagnostics.say(Severity::Alert, Some(&section), text);
+            }
+        }
+    }
+    let snis: Vec<_> =
+        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), s.server.tls.sni.clone())).collect();
+    let mut made = Vec::new();
+    for (at, (origin, sni)) in snis.into_iter().enumerate() {
+        let Some(text) = sni else {
+            made.push(None);
+            continue;
+        };
+        let compiled = expr::parse(cx, origin.clone(), None, |p, _| {
+            p.points = Points::BE_SRV_CON;
+            Expr::parse_word(&text, 0, p)
+        });
+        if let Err(error) = &compiled {
+            let draft = &cx.proxies[index];
+            let text = format!(
+                "config : [{origin}] : 'server {}/{}' : error detected while parsing sni or pool-conn-name expressions : {}.",
+                draft.proxy.name,
+                draft.servers[at].server.name,
+                error.text.trim_end_matches('.')
+            );
+            cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+        }
+        made.push(compiled.ok());
+    }
+    cx.proxies[index].rules.server_sni = made;
+}
+
 /// A message about a proxy as a whole.
 fn say(cx: &mut Loading<'_>, index: usize, severity: Severity, text: impl Into<String>) {
     let origin = cx.proxies[index].proxy.origin.clone();
@@ -103,8 +335,11 @@ fn proxy(cx: &mut Loading<'_>, index: usize) {
     checks(cx, index);
     use_servers(cx, index);
     tables(cx, index);
+    switching(cx, index);
+    references(cx, index);
     warnings(cx, index);
     servers(cx, index);
+    formats(cx, index);
     missing_timeouts(cx, index);
 }
 
@@ -352,10 +587,10 @@ fn tables(cx: &mut Loading<'_>, index: usize) {
 
 /// What is ignored in this proxy's mode, and other warnings, in HAProxy's order.
 fn warnings(cx: &mut Loading<'_>, index: usize) {
+    let state_file = cx.global.server_state_file.is_some();
     let draft = &mut cx.proxies[index];
     let title = draft.title();
     let http = draft.proxy.mode == Mode::Http;
-    let kind = draft.proxy.kind();
     let mut warn = Vec::new();
     if !http {
         use crate::model::backend::Balance;
@@ -367,6 +602,12 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
             draft.proxy.backend.balance = Balance::Roundrobin;
             warn.push(format!(
                 "Layer 7 hash not possible for {title} (needs 'mode http'). Falling back to round robin."
+            ));
+        }
+        if matches!(draft.proxy.backend.balance, Balance::LogHash(_)) && draft.proxy.has_backend {
+            draft.proxy.backend.balance = Balance::Roundrobin;
+            warn.push(format!(
+                "Unusable balance algorithm for {title} (needs 'mode log'). Falling back to round robin."
             ));
         }
         if draft.proxy.stats.take().is_some() {
@@ -390,6 +631,10 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
         if draft.proxy.backend.cookie.take().is_some() && draft.proxy.has_backend {
             warn.push(format!("cookie will be ignored for {title} (needs 'mode http')."));
         }
+        draft.rules.http_request = Default::default();
+        draft.rules.http_response = Default::default();
+        draft.rules.http_after_response = Default::default();
+        draft.rules.redirects = Default::default();
         for rules in draft.http_rules.drain(..) {
             warn.push(format!("'{rules}' rules ignored for {title} as they require HTTP mode."));
         }
@@ -408,16 +653,25 @@ fn warnings(cx: &mut Loading<'_>, index: usize) {
             }
         }
     }
-    let _ = kind;
-    if draft.proxy.has_frontend && !matches!(draft.proxy.log.format, LogLineFormat::Default) {
-        if draft.proxy.log.targets.is_empty() {
-            // Said only where the section itself chose the format.
-            let own = draft.log_option.as_ref().is_some_and(|(o, _)| {
-                o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line
-            });
-            if own {
-                warn.push(format!("log format ignored for {title} since it has no log address."));
-            }
+    if http && matches!(draft.proxy.backend.balance, crate::model::backend::Balance::LogHash(_)) {
+        draft.proxy.backend.balance = crate::model::backend::Balance::Roundrobin;
+        warn.push(format!("Unusable balance algorithm for {title} (needs 'mode log'). Falling back to round robin."));
+    }
+    if draft.proxy.backend.load_server_state == crate::model::persist::ServerState::Global && !state_file {
+        warn.push(format!(
+            "backend '{}' configured to load server state file from global section 'server-state-file' directive. \
+             Unfortunately, 'server-state-file' is not set!",
+            draft.proxy.name
+        ));
+    }
+    if draft.proxy.has_frontend && draft.proxy.log.targets.is_empty() {
+        // Said only where the section itself chose a format.
+        let own = |o: &crate::base::origin::Origin| {
+            o.file == draft.proxy.origin.file && o.line > draft.proxy.origin.line
+        };
+        let line = draft.log_option.as_ref().is_some_and(|(o, _)| own(o));
+        if line || draft.format_origins.get("log-format-sd").is_some_and(own) {
+            warn.push(format!("log format ignored for {title} since it has no log address."));
         }
     }
     if draft.proxy.has_frontend && draft.proxy.frontend.binds.is_empty() {
@@ -455,7 +709,7 @@ fn servers(cx: &mut Loading<'_>, index: usize) {
             server.server.tls.verify = verify_default;
         }
         let tls = &server.server.tls;
-        let uses_tls = tls.ssl || (server.check_enabled && tls.check_ssl);
+        let uses_tls = tls.ssl || tls.check_ssl;
         if uses_tls && tls.verify == crate::model::tls::ServerVerify::Required && tls.ca.is_none() {
             let text = format!(
                 "{place} : verify is enabled by default but no CA file specified. If you're running on a LAN where you're \
@@ -664,24 +918,44 @@ fn global(cx: &mut Loading<'_>) {
                     recommended to remove it in order to avoid using an experimental directive by accident in the future.";
         cx.diagnostics.say(Severity::Warning, None, text);
     }
-    fullconn(cx);
+    let threads = if cx.global.nbthread == 0 { cx.options.cpus.max(1) } else { cx.global.nbthread };
+    let mut cpus: Vec<usize> = cx.global.cpu_map.iter().take(threads).flatten().copied().collect();
+    cpus.sort_unstable();
+    cpus.dedup();
+    if !cpus.is_empty() && cx.global.cpu_map.len() >= threads && cpus.len() < threads {
+        let text = format!(
+            "This configuration binds {threads} threads to a total of {} CPUs via cpu-map directives. This means that some \
+             threads will compete for the same CPU, which will cause severe performance degradation. Please fix either the \
+             'cpu-map' directives or set the global 'nbthread' value accordingly.",
+            cpus.len()
+        );
+        cx.diagnostics.say(Severity::Warning, None, text);
+    }
 }
 
-/// A backend without `fullconn` gets a tenth of the sum of the connections that its frontends may have.
-fn fullconn(cx: &mut Loading<'_>) {
-    // `None` stands until the global limit is known, at start.
-    let Some(global) = cx.global.maxconn else { return };
-    for index in 0..cx.proxies.len() {
-        if !cx.proxies[index].proxy.has_backend || cx.proxies[index].proxy.backend.fullconn.is_some() {
-            continue;
+/// Gives each backend without `fullconn` a tenth of the sum of the connections that the frontends which name it may have;
+/// `maxconn` is the process's limit, known once the descriptors are counted. HAProxy's default, and the `slim` it shows.
+pub fn limit_backends(plan: &mut Plan, maxconn: u32) {
+    use crate::language::rules::switching::Target;
+    let frontends: Vec<_> = plan.proxies.iter().filter(|p| p.has_frontend && !p.disabled).collect();
+    let sums: Vec<u64> = plan
+        .proxies
+        .iter()
+        .enumerate()
+        .map(|(index, backend)| {
+            let names = |front: &crate::model::proxy::Proxy| {
+                front.frontend.default_backend == Some(index)
+                    || front.rules.use_backend.rules.iter().any(
+                        |r| matches!(&r.target, Target::Name(name) if **name == *backend.name && backend.has_backend),
+                    )
+            };
+            let each = frontends.iter().filter(|f| names(f));
+            each.map(|f| u64::from(f.frontend.maxconn.unwrap_or(maxconn))).sum()
+        })
+        .collect();
+    for (proxy, sum) in plan.proxies.iter_mut().zip(sums) {
+        if proxy.has_backend && proxy.backend.fullconn.is_none() {
+            proxy.backend.fullconn = Some(u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX).max(1));
         }
-        let sum: u64 = cx
-            .proxies
-            .iter()
-            .filter(|p| p.proxy.has_frontend && p.proxy.frontend.default_backend == Some(index))
-            .map(|p| u64::from(p.proxy.frontend.maxconn.unwrap_or(global)))
-            .sum();
-        let tenth = u32::try_from(sum.div_ceil(10)).unwrap_or(u32::MAX);
-        cx.proxies[index].proxy.backend.fullconn = Some(tenth.max(1));
     }
 }

@@ -153,7 +153,7 @@ pub async fn assign(
                 return Err(Failure::QueueRefused);
             }
             let before_us = w.board.backend(proxy, BackendCounter::Qcur);
-            ex.facts.backend_queue = before_us as u32;
+            ex.facts.backend_queue = before_us as u32 + 1;
             let taken = Place::take(w, proxy, bound);
             place = Some(taken);
             deadline = timeout.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));

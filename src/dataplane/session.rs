@@ -45,10 +45,10 @@ impl Session {
 }
 
 /// Counts a connection for as long as it lives.
-struct Counted(Rc<Worker>, ProxyIndex, usize);
+pub struct Counted(Rc<Worker>, ProxyIndex, usize);
 
 impl Counted {
-    fn new(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Counted {
+    pub fn new(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Counted {
         let now = w.rt.now().mono;
         let counts = w.counts();
         counts.process().add(ProcessCounter::CurrConns, 1);
@@ -74,8 +74,8 @@ impl Drop for Counted {
 }
 
 /// The life of an accepted connection.
-pub async fn run(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn) {
-    let _counted = Counted::new(&w, proxy, bind);
+pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
+    let Counted(_, proxy, bind) = counted;
     let accepted = w.rt.now();
     let mut s = Session {
         facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),

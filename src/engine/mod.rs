@@ -7,6 +7,7 @@ pub mod driver;
 pub mod frame;
 pub mod listener;
 pub mod operation;
+pub mod process;
 pub mod reactor;
 pub mod task;
 

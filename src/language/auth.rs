@@ -75,9 +75,9 @@ mod tests {
     fn hashes_of_crypt_are_understood() {
         // Made with `openssl passwd -1/-5/-6 -salt abcdefgh secret`.
         for hash in [
-            "$1$abcdefgh$GkvPP5Gdm6ZOUkqSJHlHJ0",
-            "$5$abcdefgh$HASH5",
-            "$6$abcdefgh$HASH6",
+            "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+            "$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
+            "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
         ] {
             assert!(Password::Hash(hash.into()).verify(b"secret"), "{hash}");
             assert!(!Password::Hash(hash.into()).verify(b"Secret"), "{hash}");

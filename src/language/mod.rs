@@ -13,6 +13,8 @@ pub mod regex;
 pub mod rules;
 pub mod sample;
 pub mod scratch;
+#[cfg(test)]
+pub mod testing;
 pub mod vars;
 pub mod words;
 pub mod world;

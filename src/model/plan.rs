@@ -1,6 +1,9 @@
 //! The whole configuration, resolved: what the control plane publishes and every worker reads. Frozen once made; what
 //! changes while running lives in `model::state` and reaches workers as small changes.
 
+use crate::language::pattern::Registry;
+use std::sync::Arc;
+
 use super::{
     global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
 };
@@ -19,6 +22,8 @@ pub struct Plan {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    /// Patterns and maps by file or id, which the runtime API edits.
+    pub patterns: Arc<Registry>,
 }
 
 impl Plan {

@@ -88,11 +88,8 @@ pub static GLOBAL: &[&str] = &[
 
 /// Keywords of proxies.
 pub static PROXY: &[&str] = &[
-    "acl", "capture", "compression", "cookie", "declare", "dynamic-cookie-key", "email-alert",
-    "external-check", "filter", "filter-sequence", "force-be-switch", "force-persist", "http-after-response",
-    "http-check", "http-error", "http-request", "http-response", "ignore-persist", "monitor", "monitor-net",
-    "persist", "quic-initial", "redirect", "ssl-f-use", "stats", "stick", "stick-table", "tcp-check",
-    "tcp-request", "tcp-response", "transparent", "use-server", "use_backend",
+    "email-alert", "filter-sequence", "force-be-switch", "http-error", "monitor-net", "quic-initial",
+    "ssl-f-use",
 ];
 
 /// Names of `option`.

@@ -74,7 +74,7 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
     }
     let mut target = LogTarget {
         sink: LogSink::Stdout,
-        format: LogFraming::Rfc3164,
+        format: LogFraming::Local,
         facility: 0,
         max_level: 7,
         min_level: 0,
@@ -105,9 +105,9 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
         }
     }
     target.format = framing.unwrap_or(match target.sink {
-        LogSink::Datagram(_) => LogFraming::Rfc3164,
+        LogSink::Datagram(_) => LogFraming::Local,
         // Descriptors have no frame of their own; HAProxy's default for them is the same line.
-        LogSink::Stdout | LogSink::Stderr | LogSink::Fd(_) => LogFraming::Rfc3164,
+        LogSink::Stdout | LogSink::Stderr | LogSink::Fd(_) => LogFraming::Local,
     });
     let facility = a.get(at);
     let Some(number) = FACILITIES.iter().position(|f| *f == facility) else {

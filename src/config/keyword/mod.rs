@@ -7,6 +7,7 @@ pub mod absent;
 pub mod address;
 pub mod args;
 pub mod bind;
+pub mod expr;
 pub mod global;
 pub mod log;
 pub mod proxy;

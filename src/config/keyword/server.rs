@@ -117,7 +117,7 @@ pub static OPTIONS: &[ServerOption] = &[
     o("addr", 1, |s, cx, a| {
         let host = word(a, "'addr' expects <ipv4|ipv6> as argument.")?;
         let (found, port) =
-            address::check(&host, cx.environment).map_err(|text| format!("'addr' : {text}."))?;
+            address::check(&host, cx.environment).map_err(|text| format!("'addr' : {text}"))?;
         s.check.address = Some(found);
         s.check.port = port.or(s.check.port);
         Ok(1)
@@ -156,7 +156,7 @@ pub static OPTIONS: &[ServerOption] = &[
         let host = word(a, "'agent-addr' expects an address as argument.")?;
         let found = address::check(&host, cx.environment);
         let (found, _) = found
-            .map_err(|_| format!("parsing agent-addr failed. Check if '{host}' is correct address.."))?;
+            .map_err(|_| format!("parsing agent-addr failed. Check if '{host}' is correct address."))?;
         s.agent.address = Some(found);
         Ok(1)
     }),
@@ -305,7 +305,7 @@ pub static OPTIONS: &[ServerOption] = &[
     o("source", usize::MAX, |s, cx, a| {
         let missing = "'source' expects <addr>[:<port>[-<port>]], and optionally 'usesrc' <addr>, and 'interface' <name> as \
                        argument.";
-        let (source, words) = source::read(a, cx.environment, missing).map_err(|(_, text)| format!("{text}."))?;
+        let (source, words) = source::read(a, cx.environment, missing).map_err(|(_, text)| text)?;
         s.server.source = Some(source);
         Ok(words - 1)
     }),

@@ -20,7 +20,9 @@ use super::{
     lexer::Line,
     load::Options,
 };
+use crate::language::pattern::Registry;
 use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
+use std::sync::Arc;
 
 /// Everything that is known while lines are read. Handlers write here.
 pub struct Loading<'a> {
@@ -36,6 +38,9 @@ pub struct Loading<'a> {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    pub patterns: Arc<Registry>,
+    /// Rule lines of a defaults section are compiled again for a proxy that inherits; what they say was said already.
+    pub replaying: bool,
     /// `default-server` of the `peers` section that is being read.
     pub peers_default_server: Option<draft::ServerDraft>,
     pub section: Section,
@@ -100,6 +105,8 @@ impl<'a> Loading<'a> {
             peers: Vec::new(),
             resolvers: Vec::new(),
             http_errors: Vec::new(),
+            patterns: Arc::default(),
+            replaying: false,
             peers_default_server: None,
             section: Section::None,
             prefix: Prefix::None,

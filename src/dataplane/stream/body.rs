@@ -117,6 +117,14 @@ impl Body {
         }
     }
 
+    /// Bytes that HAProxy counts for the end of a chunked body: one, and its trailers' names and values (observed).
+    pub fn counted_end(&self) -> u64 {
+        match &self.remaining {
+            Remaining::Chunked(d) if d.is_done() => 1 + d.trailers().counted_trailers(),
+            _ => 0,
+        }
+    }
+
     /// Trailers of a chunked body that is complete.
     pub fn trailers(&self) -> Option<&Head> {
         match &self.remaining {

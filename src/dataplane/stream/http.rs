@@ -121,7 +121,7 @@ fn note_request(s: &Session, ex: &mut Exchange, message: &Message) {
     ex.request_version = ex.request.version();
     ex.request_framing = message.framing;
     ex.keep_client = message.is_persistent(ex.request.version());
-    let head = message.consumed as u64;
+    let head = ex.request.counted_len();
     ex.count_request_bytes(&s.w, s.proxy, s.bind, head);
     log::capture_request(s, ex);
 }
@@ -463,6 +463,8 @@ async fn download(
         if !(100..200).contains(&status) || status == 101 {
             break received.message;
         }
+        let head = ex.response.counted_len();
+        ex.count_response_bytes(w, s.proxy, s.bind, head);
         // An interim response passes on its own (RFC 9110 §15.2); an HTTP/1.0 client has no idea of it.
         if ex.request_version >= Version::Http11 {
             let mut wire = Block::take();
@@ -472,7 +474,7 @@ async fn download(
         ex.response.clear();
     };
     ex.response_ns = w.rt.now().nanos;
-    let head_bytes = message.consumed as u64;
+    let head_bytes = ex.response.counted_len();
     let status = ex.response.status();
     ex.facts.server_status = status;
     ex.facts.response_version = ex.response.version().as_str();
@@ -584,6 +586,10 @@ async fn download(
                 break;
             }
         }
+    }
+    let end = body.counted_end();
+    if end > 0 {
+        ex.count_response_bytes(w, s.proxy, s.bind, end);
     }
     if let Some(filter) = filter {
         filter.finish(w, s, ex);

@@ -116,7 +116,7 @@ impl Failure {
             ResponseTimeout => b"sH",
             AbortedInResponse => b"CH",
             BodyTimeout => b"cD",
-            BodyAborted => b"CD",
+            BodyAborted => b"CH",
             BadBody(_) => b"PD",
             ServerAborted => b"SD",
             BadResponseBody(_) => b"PD",

@@ -45,19 +45,16 @@ pub fn write_absent(style: Style, out: &mut Vec<u8>) {
 pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
     match sample.bytes() {
         Some(b"") if style.usage != Usage::Value && !style.quote => write_absent(style, out),
-        Some(bytes) if !matches!(sample, Sample::Bin(_)) => write_text(Some(bytes), style, out),
-        _ => match sample {
-            Sample::Sint(n) if style.hex => write_number(*n, style, out),
-            _ => {
-                if style.quote {
-                    out.push(b'"');
-                }
-                sample.write_text(out);
-                if style.quote {
-                    out.push(b'"');
-                }
+        Some(bytes) => write_text(Some(bytes), style, out),
+        None => {
+            if style.quote {
+                out.push(b'"');
             }
-        },
+            sample.write_text(out);
+            if style.quote {
+                out.push(b'"');
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod escape;
 mod parse;
 mod tag;
 
-pub use date::{write_clf, write_local, write_log_date};
+pub use date::{Civil, write_clf, write_local, write_log_date};
 
 use super::context::Context;
 use super::sample::Expr;

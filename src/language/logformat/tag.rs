@@ -23,7 +23,7 @@ macro_rules! tags {
             }
 
             /// Every tag's name.
-            pub const NAMES: &[&str] = &[$($name),*];
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
         }
     };
 }
@@ -67,7 +67,7 @@ impl Tag {
             Tag::Version => request(cx, style, out, stream.version.as_bytes()),
             Tag::UniqueId => write_text(stream.unique_id.as_deref(), style, out),
             Tag::Origin => text("session", out),
-            Tag::Status => push_int(out, stream.status as i64),
+            Tag::Status => push_int(out, if stream.status == 0 { -1 } else { stream.status as i64 }),
             Tag::DateUtc => write_clf(session.accept_us, out),
             Tag::DateLocal => write_local(session.accept_us, offset(cx, session.accept_us), out),
             Tag::Date => write_log_date(session.accept_us, offset(cx, session.accept_us), out),

@@ -67,6 +67,11 @@ impl Source {
         Ok(set)
     }
 
+    /// Every index made over this source so far.
+    pub fn sets(&self) -> Vec<Arc<PatternSet>> {
+        lock(&self.sets).clone()
+    }
+
     pub fn used_by(&self, who: String) {
         lock(&self.users).push(who);
     }

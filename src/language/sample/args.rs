@@ -263,7 +263,10 @@ pub fn parse(
     }
     if bytes.get(at) != Some(&b')') {
         let n = (args.len() + (args.len() < types.len() || types.is_empty()) as usize).max(1);
-        return fail(n, format!("expected ')' before '{}'", &text[at..]));
+        return match &text[at.min(text.len())..] {
+            "" => fail(n, "expected ')'".into()),
+            rest => fail(n, format!("expected ')' before '{rest}'")),
+        };
     }
     Ok((args, at + 1))
 }
@@ -281,14 +284,17 @@ fn unquote(bytes: &[u8], mut at: usize) -> (Vec<u8>, usize) {
         match b {
             b'"' | b'\'' if quote == 0 => quote = b,
             _ if b == quote && quote != 0 => quote = 0,
-            b'\\' if quote != b'\'' && at + 1 < bytes.len() => {
-                at += 1;
-                out.push(match bytes[at] {
-                    b'r' => b'\r',
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    other => other,
-                });
+            b'\\' if quote != b'\'' => {
+                let escaped = match bytes.get(at + 1) {
+                    Some(b'r') => Some(b'\r'),
+                    Some(b'n') => Some(b'\n'),
+                    Some(b't') => Some(b'\t'),
+                    Some(c @ (b'\\' | b'"' | b'\'')) => Some(*c),
+                    _ => None,
+                };
+                // Before anything else a backslash stands for itself.
+                at += escaped.is_some() as usize;
+                out.push(escaped.unwrap_or(b'\\'));
             }
             b',' | b')' if quote == 0 => break,
             _ => out.push(b),

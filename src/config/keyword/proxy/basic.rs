@@ -117,17 +117,20 @@ pub static ROWS: &[Row] = &[
     row("log-format", Nothing, log_format),
     row("log-format-sd", Nothing, |cx, a| {
         let format = format(a)?;
+        cx.draft().format_origins.insert("log-format-sd", a.origin());
         cx.draft().proxy.log.structured_data = Some(format);
         Ok(())
     }),
     row("error-log-format", Nothing, |cx, a| {
         let format = format(a)?;
+        cx.draft().format_origins.insert("error-log-format", a.origin());
         cx.draft().proxy.log.error_format = Some(format);
         Ok(())
     }),
     row("log-steps", Frontend, log_steps),
     row("unique-id-format", Nothing, |cx, a| {
         let format = format(a)?;
+        cx.draft().format_origins.insert("unique-id-format", a.origin());
         cx.draft().proxy.frontend.unique_id_format = Some(format);
         Ok(())
     }),
