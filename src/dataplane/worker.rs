@@ -348,7 +348,7 @@ impl Worker {
             self.rt.kill(task);
         }
         for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            crate::engine::driver::sockets::close(fd);
+            self.rt.close_fd(fd);
         }
         // Idle connections notice when they are woken.
         self.rt.wake_all();
