@@ -9,6 +9,7 @@ use super::{
 use crate::{
     base::address::Address,
     model::{
+        certificates::TlsState,
         frontend::CaptureSlot,
         plan::Plan,
         proxy::{LogLineFormat, Mode},
@@ -21,8 +22,9 @@ use std::{net::SocketAddr, sync::Arc};
 /// listens.
 pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     assign_ids(&mut cx);
+    let tls = super::tls::state(&cx);
     for index in 0..cx.proxies.len() {
-        proxy(&mut cx, index);
+        proxy(&mut cx, &tls, index);
     }
     userlists(&mut cx);
     resolvers(&mut cx);
@@ -37,7 +39,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
         || peers.iter().any(|p| !p.disabled)
         || proxies.iter().any(|d| !d.proxy.disabled && !d.proxy.frontend.binds.is_empty());
     let proxies = proxies.into_iter().map(finished).collect();
-    (Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns }, listeners)
+    (Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns, tls }, listeners)
 }
 
 /// The model's proxy, with its servers in place.
@@ -287,8 +289,14 @@ fn formats(cx: &mut Loading<'_>, index: usize) {
             }
         }
     }
+    // Manual 5.2 "sni-auto": the Host of the request, where there is one.
+    let http = cx.proxies[index].proxy.mode == Mode::Http;
+    let sni = |tls: &crate::model::tls::ServerTls| {
+        let auto = http && tls.ssl && tls.sni_auto;
+        tls.sni.clone().or_else(|| auto.then(|| "req.hdr(host),field(1,:)".to_owned()))
+    };
     let snis: Vec<_> =
-        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), s.server.tls.sni.clone())).collect();
+        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), sni(&s.server.tls))).collect();
     let mut made = Vec::new();
     for (at, (origin, sni)) in snis.into_iter().enumerate() {
         let Some(text) = sni else {
@@ -320,7 +328,7 @@ fn say(cx: &mut Loading<'_>, index: usize, severity: Severity, text: impl Into<S
     cx.diagnostics.say(severity, Some(&origin), text);
 }
 
-fn proxy(cx: &mut Loading<'_>, index: usize) {
+fn proxy(cx: &mut Loading<'_>, tls: &TlsState, index: usize) {
     if cx.proxies[index].log_global {
         let targets = cx.global.log_targets.clone();
         cx.proxies[index].proxy.log.targets.extend(targets);
@@ -339,6 +347,7 @@ fn proxy(cx: &mut Loading<'_>, index: usize) {
     references(cx, index);
     warnings(cx, index);
     servers(cx, index);
+    super::tls::build(cx, tls, index);
     formats(cx, index);
     missing_timeouts(cx, index);
 }
@@ -750,20 +759,6 @@ fn servers(cx: &mut Loading<'_>, index: usize) {
         }
     }
     for (origin, text) in missing {
-        cx.diagnostics.say(Severity::Alert, Some(&origin), text);
-    }
-    // A bind line with `ssl` needs a certificate.
-    let mut certificates = Vec::new();
-    for bind in &cx.proxies[index].proxy.frontend.binds {
-        if bind.ssl && bind.tls.sources.is_empty() {
-            let text = format!(
-                "Proxy '{proxy}': no SSL certificate specified for bind '{}' at [{}] (use 'crt').",
-                bind.text, bind.origin
-            );
-            certificates.push((bind.origin.clone(), text));
-        }
-    }
-    for (origin, text) in certificates {
         cx.diagnostics.say(Severity::Alert, Some(&origin), text);
     }
 }

@@ -5,6 +5,7 @@ use crate::language::pattern::Registry;
 use std::sync::Arc;
 
 use super::{
+    certificates::TlsState,
     global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
 };
 
@@ -24,6 +25,7 @@ pub struct Plan {
     pub http_errors: Vec<HttpErrors>,
     /// Patterns and maps by file or id, which the runtime API edits.
     pub patterns: Arc<Registry>,
+    pub tls: TlsState,
 }
 
 impl Plan {

@@ -1,8 +1,12 @@
 //! A `server` line (manual 5.2), with `default-server` applied.
 
 use super::{bind::Proto, tls::ServerTls};
+use crate::proto::tls::client::ClientSettings;
 use crate::base::{address::Address, origin::Origin};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -76,6 +80,9 @@ pub struct Server {
     /// `idle-ping`.
     pub idle_ping_ms: Option<u64>,
     pub tls: ServerTls,
+    /// What `ssl` (`check-ssl`: checks) speak TLS with: policies, trust and certificate, loaded.
+    pub tls_settings: Option<Arc<ClientSettings>>,
+    pub check_tls_settings: Option<Arc<ClientSettings>>,
 }
 
 /// A word of `init-addr`.
@@ -287,7 +294,9 @@ impl Server {
             strict_maxconn: false,
             cc: None,
             idle_ping_ms: None,
-            tls: ServerTls::default(),
+            tls: ServerTls { sni_auto: true, ..ServerTls::default() },
+            tls_settings: None,
+            check_tls_settings: None,
         }
     }
 }

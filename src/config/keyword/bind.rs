@@ -256,11 +256,11 @@ pub static OPTIONS: &[BindOption] = &[
         Ok(())
     }),
     o("ca-ignore-err", 1, |b, _, a| {
-        b.tls.ca_ignore_err = ignored(&value(a, "missing error IDs list")?);
+        b.tls.ca_ignore_err = ignored(&value(a, "missing error IDs list")?)?;
         Ok(())
     }),
     o("crt-ignore-err", 1, |b, _, a| {
-        b.tls.crt_ignore_err = ignored(&value(a, "missing error IDs list")?);
+        b.tls.crt_ignore_err = ignored(&value(a, "missing error IDs list")?)?;
         Ok(())
     }),
     o("ciphers", 1, |b, _, a| {
@@ -357,11 +357,8 @@ pub fn protocols(word: &str) -> Result<Vec<String>, String> {
     Ok(word.split(',').map(str::to_owned).collect())
 }
 
-fn ignored(word: &str) -> IgnoreErrors {
-    if word.split(',').any(|w| w == "all") {
-        return IgnoreErrors::All;
-    }
-    IgnoreErrors::These(word.split(',').filter_map(|w| w.parse().ok()).collect())
+fn ignored(list: &str) -> Result<IgnoreErrors, String> {
+    IgnoreErrors::parse(list).map_err(|word| format!("error constant '{word}' unknown in error IDs list '{list}'"))
 }
 
 /// The version after `ssl-min-ver` or `ssl-max-ver`.
@@ -476,6 +473,7 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             }
         });
     }
+    crate::config::tls::bind_files(cx, &bind, &place, a)?;
     let draft = cx.draft();
     if let Some(id) = bind.id
         && let Some(other) = draft.proxy.frontend.binds.iter().find(|b| b.id == Some(id))
@@ -536,6 +534,10 @@ pub fn stats_socket(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
         Trouble::Whole(text) => a.fault(at, format!("'stats socket' : '{text}'")),
         Trouble::Option(text) => a.fault(at, format!("'stats socket' : ''{}' : {text}'", a.get(at - 1))),
     })?;
+    if bind.ssl {
+        let at = (3..a.len()).find(|&i| a.get(i) == "ssl").unwrap_or(3);
+        return Err(a.fault(at, format!("'stats socket' : {}", absent::text("ssl"))));
+    }
     Ok(bind)
 }
 
