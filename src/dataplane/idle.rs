@@ -48,8 +48,13 @@ impl IdlePool {
     ) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let list = servers.get_mut(server)?;
+        // Those that have been shared before come first: the server is known to keep them.
+        let fits = |i: &Idle| i.transport.sni() == sni;
         loop {
-            let at = list.iter().rposition(|i| (i.safe || !only_safe) && i.transport.sni() == sni)?;
+            let at = match list.iter().rposition(|i| i.safe && fits(i)) {
+                None if !only_safe => list.iter().rposition(fits)?,
+                found => found?,
+            };
             let idle = list.remove(at);
             self.kept.set(self.kept.get() - 1);
             gone(w, proxy, server, &idle);

@@ -417,12 +417,12 @@ fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
 /// Terminates TLS on a client's connection whose bind line asks for it; bytes behind the handshake come back. `None`: it
 /// failed and the connection is over.
 pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
-    let Some(context) = s.bind().context.clone() else { return Some(pending) };
+    let Some(context) = s.bind().tls_context.clone() else { return Some(pending) };
     let w = s.w.clone();
     let wait = s.settings().timeouts.client_hs.or(s.settings().timeouts.client);
     let begun = w.rt.now();
     let deadline = wait.map_or(Millis::NEVER, |ms| s.accepted.mono.plus(ms));
-    let layer = Layer::new(proto::Session::server(context, sizes(&w)), Counted::new(&w));
+    let layer = Layer::new(proto::Session::server(context.0, sizes(&w)), Counted::new(&w));
     let made = layer.handshake(&w, s.transport.conn(), pending, deadline).await;
     let now = w.rt.now();
     let session = layer.session.borrow_mut().take_facts();

@@ -5,8 +5,8 @@ use crate::language::pattern::Registry;
 use std::sync::Arc;
 
 use super::{
-    certificates::TlsState,
-    global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
+    credentials::Credentials, global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy,
+    resolvers::Resolvers, userlist::Userlist,
 };
 
 /// Index of a proxy in [`Plan::proxies`].
@@ -25,7 +25,8 @@ pub struct Plan {
     pub http_errors: Vec<HttpErrors>,
     /// Patterns and maps by file or id, which the runtime API edits.
     pub patterns: Arc<Registry>,
-    pub tls: TlsState,
+    /// `None` where nothing uses TLS.
+    pub credentials: Option<Credentials>,
 }
 
 impl Plan {

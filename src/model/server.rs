@@ -1,12 +1,9 @@
 //! A `server` line (manual 5.2), with `default-server` applied.
 
-use super::{bind::Proto, tls::ServerTls};
-use crate::proto::tls::client::ClientSettings;
+use super::{bind::Proto, credentials::Shared, tls::ServerTls};
 use crate::base::{address::Address, origin::Origin};
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use crate::proto::tls::client::ClientSettings;
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -80,9 +77,9 @@ pub struct Server {
     /// `idle-ping`.
     pub idle_ping_ms: Option<u64>,
     pub tls: ServerTls,
-    /// What `ssl` (`check-ssl`: checks) speak TLS with: policies, trust and certificate, loaded.
-    pub tls_settings: Option<Arc<ClientSettings>>,
-    pub check_tls_settings: Option<Arc<ClientSettings>>,
+    /// What encrypted traffic and checks run with, built once all is read.
+    pub tls_traffic: Option<Shared<ClientSettings>>,
+    pub tls_check: Option<Shared<ClientSettings>>,
 }
 
 /// A word of `init-addr`.
@@ -223,7 +220,10 @@ pub enum UseSrc {
     Client,
     ClientIp,
     /// `hdr_ip(name[,occurrence])`.
-    HdrIp { name: String, occurrence: i32 },
+    HdrIp {
+        name: String,
+        occurrence: i32,
+    },
 }
 
 /// `send-proxy`, `send-proxy-v2` and its options.
@@ -295,8 +295,8 @@ impl Server {
             cc: None,
             idle_ping_ms: None,
             tls: ServerTls { sni_auto: true, ..ServerTls::default() },
-            tls_settings: None,
-            check_tls_settings: None,
+            tls_traffic: None,
+            tls_check: None,
         }
     }
 }

@@ -207,12 +207,6 @@ impl Best {
     }
 }
 
-impl std::fmt::Debug for BindContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BindContext({} certificates)", self.lines.len())
-    }
-}
-
 impl ServerChooser for BindContext {
     fn choose(&self, hello: &ClientHello) -> Result<Choice, TlsError> {
         let line = self.line(hello).ok_or(TlsError::UnknownName)?;

@@ -25,12 +25,6 @@ pub struct ClientSettings {
     pub tickets: bool,
 }
 
-impl std::fmt::Debug for ClientSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientSettings")
-    }
-}
-
 /// The settings of one server in the library's form, with a cache of sessions.
 pub struct ClientContext {
     config: Arc<ClientConfig>,
