@@ -43,6 +43,8 @@ pub struct ProcessLive {
 #[derive(Debug)]
 pub struct ProxyLive {
     pub name: String,
+    /// `option log-health-checks`: every change a check makes is told, and sentences about states leave the reason out.
+    log_health_checks: bool,
     pub frontend: FrontendLive,
     pub backend: BackendLive,
 }
@@ -174,7 +176,7 @@ impl Live {
                 is_listen: p.has_frontend && p.has_backend,
                 maxconn: AtomicU32::new(p.frontend.maxconn.unwrap_or(0)),
             };
-            ProxyLive { name: p.name.clone(), frontend, backend }
+            ProxyLive { name: p.name.clone(), log_health_checks: p.options.log_health_checks, frontend, backend }
         });
         let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
         for (p, proxy) in live.proxies.iter().enumerate() {
@@ -242,8 +244,10 @@ impl Live {
         conditional: bool,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let events = self.change(proxy, server, now, |s, d, via| {
             d.check_running = false;
+            let before = (d.check.status, d.health.value);
             d.check = report;
             if s.in_maintenance() || (conditional && !d.health.is_up()) {
                 return None;
@@ -251,18 +255,20 @@ impl Live {
             d.consecutive_errors = 0;
             let turn = d.health.passed();
             let agent_down = d.agent.as_ref().is_some_and(|a| a.enabled && !a.health.is_up());
-            let reason = d.check.reason();
+            told = self.tell_check(proxy, server, "Health", before, &d.check, &d.health);
+            let because = self.because(proxy, &d.check);
             match (s.operation(), conditional) {
                 (Operation::Running | Operation::Starting, true) => {
-                    Some(Next::to(Operation::Stopping, format!("is stopping{via}, {reason}.")))
+                    Some(Next::to(Operation::Stopping, format!("is stopping{via}{because}.")))
                 }
-                (Operation::Stopping, false) => Some(Next::to(Operation::Running, format!("is UP{via}, {reason}."))),
+                (Operation::Stopping, false) => Some(Next::to(Operation::Running, format!("is UP{via}{because}."))),
                 (Operation::Stopped, false) if (turn == Turn::Up || d.health.is_up()) && !agent_down => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, {reason}.")))
+                    Some(Next::to(Operation::Running, format!("is UP{via}{because}.")))
                 }
                 _ => None,
             }
-        })
+        });
+        told.into_iter().chain(events).collect()
     }
 
     /// A check has failed.
@@ -273,8 +279,10 @@ impl Live {
         report: CheckReport,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let events = self.change(proxy, server, now, |s, d, via| {
             d.check_running = false;
+            let before = (d.check.status, d.health.value);
             d.check = report;
             if s.in_maintenance() {
                 return None;
@@ -282,9 +290,11 @@ impl Live {
             let was_up = d.health.is_up();
             d.failed_checks += was_up as u64;
             let turn = d.health.failed();
+            told = self.tell_check(proxy, server, "Health", before, &d.check, &d.health);
             (turn == Turn::Down || (!d.health.is_up() && s.operation() != Operation::Stopped))
-                .then(|| Next::to(Operation::Stopped, format!("is DOWN{via}, {}.", d.check.reason())))
-        })
+                .then(|| Next::to(Operation::Stopped, format!("is DOWN{via}{}.", self.because(proxy, &d.check))))
+        });
+        told.into_iter().chain(events).collect()
     }
 
     /// `observe` saw `limit` errors in a row and `on-error` says to treat the server as down now.
@@ -301,11 +311,11 @@ impl Live {
             }
             d.health.force(false);
             d.check = CheckReport { status: CheckStatus::Analysis, info, ..CheckReport::default() };
-            Some(Next::to(Operation::Stopped, format!("is DOWN{via}, {}.", d.check.reason())))
+            Some(Next::to(Operation::Stopped, format!("is DOWN{via}{}.", self.because(proxy, &d.check))))
         })
     }
 
-    /// What an agent said of the server's health; `word` is its answer (`up`, `down`, `failed`, `stopped`).
+    /// What an agent said of the server's health (`up`, or `down` and its kin); the report has its words.
     pub fn agent_reported(
         &self,
         proxy: ProxyIndex,
@@ -314,22 +324,76 @@ impl Live {
         report: CheckReport,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        let mut told = None;
+        let events = self.change(proxy, server, now, |s, d, via| {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
+            let before = (agent.report.status, agent.health.value);
             agent.report = report;
             if s.in_maintenance() || !agent.enabled {
                 return None;
             }
             let turn = if up { agent.health.passed() } else { agent.health.failed() };
-            let reason = agent.report.reason().replacen("reason: ", "reason: ", 1);
+            told = self.tell_check(proxy, server, "Agent", before, &agent.report, &agent.health);
+            let because = self.because(proxy, &agent.report);
             match turn {
-                Turn::Down => Some(Next::to(Operation::Stopped, format!("is DOWN{via}, {reason}."))),
+                Turn::Down => Some(Next::to(Operation::Stopped, format!("is DOWN{via}{because}."))),
                 // An agent cannot lift what a check took down.
-                Turn::Up if check_up => Some(Next::to(Operation::Running, format!("is UP{via}, {reason}."))),
+                Turn::Up if check_up => Some(Next::to(Operation::Running, format!("is UP{via}{because}."))),
                 _ => None,
             }
-        })
+        });
+        told.into_iter().chain(events).collect()
+    }
+
+    /// An agent said nothing of the server's health, or could not be asked: that changes no state (manual 5.2
+    /// "agent-check").
+    pub fn agent_was_silent(&self, proxy: ProxyIndex, server: ServerIndex, report: CheckReport) -> Vec<Event> {
+        let told = self.with_detail(proxy, server, |d| {
+            let agent = d.agent.as_mut()?;
+            let before = (agent.report.status, agent.health.value);
+            agent.report = report;
+            if agent.report.status == CheckStatus::Checked {
+                return None;
+            }
+            self.tell_check(proxy, server, "Agent", before, &agent.report, &Health { value: 0, ..agent.health })
+        });
+        told.flatten().into_iter().collect()
+    }
+
+    /// The line of `option log-health-checks`, when status or health changed.
+    fn tell_check(
+        &self,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        kind: &str,
+        before: (CheckStatus, u32),
+        report: &CheckReport,
+        health: &Health,
+    ) -> Option<Event> {
+        if !self.proxies[proxy].log_health_checks || before == (report.status, health.value) {
+            return None;
+        }
+        let s = self.server(proxy, server)?;
+        let backup = if s.settings.backup { "backup " } else { "" };
+        let result = match report.status.result() {
+            3 => "succeeded",
+            4 => "conditionally succeeded",
+            _ => "failed",
+        };
+        let (done, of, word) = match health.is_up() {
+            true => (health.value - health.rise + 1, health.fall, "UP"),
+            false => (health.value, health.rise, "DOWN"),
+        };
+        let (px, name, reason) = (&self.proxies[proxy].name, &s.settings.name, report.reason());
+        let head =
+            format!("{kind} check for {backup}server {px}/{name} {result}, {reason}, status: {done}/{of} {word}.");
+        Some(Event::new(proxy, Some(server), NOTICE, Effect::None, head))
+    }
+
+    /// `, reason: …` of a sentence about a state; nothing where `log-health-checks` has just told it.
+    fn because(&self, proxy: ProxyIndex, report: &CheckReport) -> String {
+        if self.proxies[proxy].log_health_checks { String::new() } else { format!(", {}", report.reason()) }
     }
 
     // ---- the administrator ----

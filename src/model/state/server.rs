@@ -108,7 +108,12 @@ impl ServerLive {
             check_enabled: checked && !dynamic,
             check_running: false,
             check: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },
-            agent: None,
+            agent: s.agent.as_ref().map(|_| Agent {
+                enabled: !dynamic,
+                // Manual 5.2: an agent's word counts at once, either way.
+                health: Health::starting(1, 1),
+                report: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },
+            }),
             check_address: s.check.as_ref().and_then(|c| c.address),
             check_port: s.check.as_ref().and_then(|c| c.port),
             last_change: Millis(0),
