@@ -185,12 +185,16 @@ async fn exchange(
     let broken = |e: &io::Error| (CheckStatus::SocketError, text::system_error(e));
     let late = || (CheckStatus::L7Timeout, String::new());
     if let Some(question) = &settings.send {
-        before(&cx.rt, deadline, line.send(question.as_bytes())).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
+        before(&cx.rt, deadline, line.send(question.as_bytes()))
+            .await
+            .map_err(|_| late())?
+            .map_err(|e| broken(&e))?;
     }
     let bound = cx.plan.global.tune.bufsize.max(1024);
     let mut input = Vec::new();
     loop {
-        let more = before(&cx.rt, deadline, line.recv(&mut input)).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
+        let more =
+            before(&cx.rt, deadline, line.recv(&mut input)).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
         if memchr::memchr2(b'\r', b'\n', &input).is_some() {
             return Ok(read(&input));
         }
@@ -204,7 +208,13 @@ async fn exchange(
 }
 
 /// Does what the agent asks for: weight and limit, then the administrative state, then up or down.
-fn apply(cx: &CheckContext, watch: &Watch, live: &ServerLive, mut report: CheckReport, said: Option<Said>) -> Vec<Event> {
+fn apply(
+    cx: &CheckContext,
+    watch: &Watch,
+    live: &ServerLive,
+    mut report: CheckReport,
+    said: Option<Said>,
+) -> Vec<Event> {
     let (proxy, server, now) = (watch.proxy, watch.server, cx.rt.now().mono);
     let board = &cx.board.live;
     let Some(said) = said else { return board.agent_was_silent(proxy, server, report) };
@@ -231,9 +241,10 @@ fn apply(cx: &CheckContext, watch: &Watch, live: &ServerLive, mut report: CheckR
         };
         if is_static && weight != 0 && weight != initial {
             if said.up.is_none() {
-                report.info = "agent warns : Backend is using a static LB algorithm and only accepts weights '0%' and \
+                report.info =
+                    "agent warns : Backend is using a static LB algorithm and only accepts weights '0%' and \
                                '100%'."
-                    .to_owned();
+                        .to_owned();
             }
         } else {
             events.extend(board.set_weight(proxy, server, weight, now));

@@ -84,9 +84,9 @@ pub fn response(expect: &Expect, response: &Response<'_>, last: bool, write: &mu
             match value {
                 None => !named.is_empty(),
                 Some(value) if *full => named.iter().any(|v| value.is_met(v, false, &mut *write)),
-                Some(value) => named.iter().any(|v| {
-                    v.split(|b| *b == b',').any(|part| value.is_met(part.trim_ascii(), false, &mut *write))
-                }),
+                Some(value) => named
+                    .iter()
+                    .any(|v| v.split(|b| *b == b',').any(|part| value.is_met(part.trim_ascii(), false, &mut *write))),
             }
         }
         Pattern::Find(find) => return body(expect, find, response, last, write),

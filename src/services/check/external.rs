@@ -79,9 +79,9 @@ impl Running {
     fn start(command: &mut Command) -> io::Result<Running> {
         let mut child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let opened = pid.ok_or(io::ErrorKind::NotFound.into()).and_then(|pid| {
-            pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)
-        });
+        let opened = pid
+            .ok_or(io::ErrorKind::NotFound.into())
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from));
         match opened {
             Ok(pidfd) => Ok(Running { child, pidfd }),
             Err(e) => {

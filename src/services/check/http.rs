@@ -55,7 +55,10 @@ fn push_uri(uri: &[u8], host: Option<&Vec<u8>>, out: &mut Vec<u8>) {
     match (start, host) {
         (Some(at), Some(host)) => {
             let authority = at + 3;
-            let end = uri[authority..].iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(uri.len() - authority);
+            let end = uri[authority..]
+                .iter()
+                .position(|b| matches!(b, b'/' | b'?' | b'#'))
+                .unwrap_or(uri.len() - authority);
             out.extend_from_slice(&uri[..authority]);
             out.extend_from_slice(host);
             out.extend_from_slice(&uri[authority + end..]);
@@ -109,6 +112,12 @@ pub fn received<'h>(input: &[u8], method: &str, buffer_bytes: usize, head: &'h m
         Framing::Chunked => unchunk(rest, &limits),
     };
     if broken { Received::BadBody } else { Received::Response(Response { head, body, complete }) }
+}
+
+/// The reason phrase as it came, which a parsed head completes when it is missing.
+pub fn reason(input: &[u8]) -> &[u8] {
+    let line = input.split(|b| *b == b'\n').next().unwrap_or_default();
+    line.splitn(3, |b| *b == b' ').nth(2).unwrap_or_default().trim_ascii()
 }
 
 /// The data of a chunked body, whether it is complete, whether it is broken.
@@ -170,7 +179,8 @@ mod tests {
             sent("POST", "/a", true, &[("host", "x"), ("x-a", "b c")], Some("abc")),
             "POST /a HTTP/1.1\r\nhost: x\r\nx-a: b c\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc"
         );
-        let own = [("host", "x"), ("content-length", "99"), ("connection", "keep-alive"), ("transfer-encoding", "chunked")];
+        let own =
+            [("host", "x"), ("content-length", "99"), ("connection", "keep-alive"), ("transfer-encoding", "chunked")];
         assert_eq!(
             sent("POST", "/a", true, &own, Some("abc")),
             "POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"

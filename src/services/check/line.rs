@@ -101,9 +101,8 @@ impl Line {
                 return Ok(true);
             };
             let mut out = Vec::new();
-            let fed = session
-                .feed(now_s, &mut lease, &mut out)
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            let fed =
+                session.feed(now_s, &mut lease, &mut out).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             let before = into.len();
             into.extend_from_slice(&fed.carried);
             into.extend_from_slice(lease.get(fed.plain.clone()).unwrap_or_default());

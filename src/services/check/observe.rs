@@ -125,7 +125,10 @@ mod tests {
         use Seen::*;
         let seen = [Status(500), Status(200), Status(500), Status(503), ResponseFailed];
         assert_eq!(sequence(Observe::Layer7, OnError::FailCheck, 3, &seen), ["hurry=true health=3 "]);
-        assert_eq!(sequence(Observe::Layer7, OnError::FailCheck, 3, &[Status(501), Status(505), Status(404)]).len(), 0);
+        assert_eq!(
+            sequence(Observe::Layer7, OnError::FailCheck, 3, &[Status(501), Status(505), Status(404)]).len(),
+            0
+        );
         assert_eq!(sequence(Observe::Layer4, OnError::FailCheck, 2, &[Status(500), Status(500)]).len(), 0);
         assert_eq!(sequence(Observe::None, OnError::MarkDown, 1, &[ConnectFailed]).len(), 0);
         assert_eq!(sequence(Observe::Layer4, OnError::FastInter, 2, &[ConnectFailed; 2]), ["hurry=true health=4 "]);

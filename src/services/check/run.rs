@@ -151,7 +151,8 @@ impl<'a> Run<'a> {
             self.deadline = now.plus(connect_ms);
         }
         let options = self.options();
-        let made = before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, &to, &options, connect.linger)).await;
+        let made =
+            before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, &to, &options, connect.linger)).await;
         match made {
             Err(_) => return Err((CheckStatus::L4Timeout, 0, self.place(step))),
             Ok(Err(e)) => return Err((CheckStatus::L4Connection, 0, system_error(&e) + &self.place(step))),
@@ -245,7 +246,11 @@ impl<'a> Run<'a> {
     async fn secure(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
         let failed = |run: &Self| (CheckStatus::L6Response, 0, "SSL handshake failure".to_owned() + &run.place(step));
         let tls = &self.target.live.settings.tls;
-        let context = self.cx.tls.as_ref().and_then(|find| find(self.target.proxy, self.target.server, connect.alpn.as_deref()));
+        let context = self
+            .cx
+            .tls
+            .as_ref()
+            .and_then(|find| find(self.target.proxy, self.target.server, connect.alpn.as_deref()));
         let (Some(context), Some(line)) = (context, &mut self.line) else { return Err(failed(self)) };
         let name = connect.sni.as_deref().or(tls.check_sni.as_deref());
         match before(&self.cx.rt, self.deadline, line.secure(context, name)).await {
@@ -400,7 +405,7 @@ impl<'a> Run<'a> {
             return None;
         }
         let Response { head, body, .. } = response;
-        let reason = info(head.reason());
+        let reason = info(http::reason(input));
         // Formats read the response.
         self.head = head.clone();
         self.input = body;

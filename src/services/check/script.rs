@@ -166,7 +166,11 @@ pub enum Pattern {
     Judge(Judge),
     Status(Vec<(u16, u16)>),
     StatusRegex(Regex),
-    Header { full: bool, name: HeaderMatch, value: Option<HeaderMatch> },
+    Header {
+        full: bool,
+        name: HeaderMatch,
+        value: Option<HeaderMatch>,
+    },
     /// In the response's body (HTTP), or among all received bytes.
     Find(Find),
 }
@@ -291,7 +295,9 @@ impl Compiler<'_> {
                 Action::SetVar { name, value }
             }
             CheckAction::UnsetVar { name } => Action::UnsetVar(self.variable(step, name)?),
-            CheckAction::Send(_) | CheckAction::Comment => return Err(fault(step, "misplaced check rule".to_owned())),
+            CheckAction::Send(_) | CheckAction::Comment => {
+                return Err(fault(step, "misplaced check rule".to_owned()));
+            }
         })
     }
 
@@ -300,7 +306,9 @@ impl Compiler<'_> {
             None => None,
             Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
                 let number = text.parse().ok().filter(|n| *n > 0);
-                Some(Port::Number(number.ok_or_else(|| fault(step, format!("expects a valid TCP port, got '{text}'")))?))
+                Some(Port::Number(
+                    number.ok_or_else(|| fault(step, format!("expects a valid TCP port, got '{text}'")))?,
+                ))
             }
             Some(text) => Some(Port::Expr(self.expr(step, text)?)),
         };
@@ -357,12 +365,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn http_send(
-        &self,
-        step: &model::CheckStep,
-        base: Option<&HttpRequest>,
-        state: bool,
-    ) -> Result<HttpSend, Fault> {
+    fn http_send(&self, step: &model::CheckStep, base: Option<&HttpRequest>, state: bool) -> Result<HttpSend, Fault> {
         let CheckAction::Send(CheckSend::Http { method, uri, version, headers, body }) = &step.action else {
             return Err(fault(step, "not an HTTP request".to_owned()));
         };
@@ -465,7 +468,11 @@ impl Compiler<'_> {
         self.parse(step, |p| Expr::parse(text, false, p).map(|(expr, _)| expr)).map_err(|e| fault(step, e))
     }
 
-    fn parse<T>(&self, step: &model::CheckStep, run: impl FnOnce(&mut Parse<'_>) -> Result<T, String>) -> Result<T, String> {
+    fn parse<T>(
+        &self,
+        step: &model::CheckStep,
+        run: impl FnOnce(&mut Parse<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
         let (mut acls, mut captures) = (AclSet::default(), Captures::default());
         let userlists = Userlists::default();
         let mut p = Parse {

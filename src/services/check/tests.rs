@@ -453,7 +453,8 @@ fn tcp_check_connects_sends_and_expects() {
     assert_eq!(probe(&[Take, Flood(10 << 20)], lost).0, "L7RSP TCPCHK did not match content 'ZZ' at step 2");
     let none = ping(expect(string("A")));
     assert_eq!(probe(&[Take], none).0, "L7RSP TCPCHK got an empty response at step 2");
-    let reset = "SOCKERR ECONNRESET returned by OS (Connection reset by peer) at step 2 of tcp-check (expect string 'A')";
+    let reset =
+        "SOCKERR ECONNRESET returned by OS (Connection reset by peer) at step 2 of tcp-check (expect string 'A')";
     assert_eq!(probe(&[Take, Reset], ping(expect(string("A")))).0, reset);
 }
 
@@ -560,7 +561,8 @@ fn smtp_check() {
         (&[], "L7RSP"),
     ];
     let check = || CheckKind::Smtp { hello: "EHLO".to_owned(), domain: "example.org".to_owned() };
-    let passes: &[Part] = &[Give(b"220 hi\r\n"), Take, Give(b"250-x\r\n250 ok\r\n"), Take, Give(b"221 bye\r\n"), Hold];
+    let passes: &[Part] =
+        &[Give(b"220 hi\r\n"), Take, Give(b"250-x\r\n250 ok\r\n"), Take, Give(b"221 bye\r\n"), Hold];
     one_of_each(check(), passes, "L7OK/221 bye", failures);
     let (_, sent) = probe(passes, kind(check()));
     assert_eq!(String::from_utf8_lossy(&sent), "EHLO example.org\r\nQUIT\r\n");
@@ -736,13 +738,16 @@ fn a_server_goes_down_after_fall_failures_and_up_after_rise_passes() {
     });
     let told = sentences(plan, |told| told.len() == 3);
     let told: Vec<String> = told.iter().map(|s| timeless(s)).collect();
-    assert_eq!(told, [
-        "Server b/s is DOWN, reason: Layer7 wrong status, code: 500, info: \"Oops\", D. 0 active and 0 backup servers \
+    assert_eq!(
+        told,
+        [
+            "Server b/s is DOWN, reason: Layer7 wrong status, code: 500, info: \"Oops\", D. 0 active and 0 backup servers \
          left. 0 sessions active, 0 requeued, 0 remaining in queue.",
-        "backend b has no server available!",
-        "Server b/s is UP, reason: Layer7 check passed, code: 200, D. 1 active and 0 backup servers online. 0 sessions \
+            "backend b has no server available!",
+            "Server b/s is UP, reason: Layer7 check passed, code: 200, D. 1 active and 0 backup servers online. 0 sessions \
          requeued, 0 total in queue.",
-    ]);
+        ]
+    );
 }
 
 #[test]
@@ -756,13 +761,16 @@ fn log_health_checks_tells_every_change() {
         s.check = Some(CheckSettings { inter_ms: 3, ..Default::default() });
     });
     let told: Vec<String> = sentences(plan, |told| told.len() == 3).iter().map(|s| timeless(s)).collect();
-    assert_eq!(told, [
-        "Health check for backup server b/s failed, reason: Layer4 connection problem, info: \"ECONNREFUSED returned by \
+    assert_eq!(
+        told,
+        [
+            "Health check for backup server b/s failed, reason: Layer4 connection problem, info: \"ECONNREFUSED returned by \
          OS (Connection refused)\", D, status: 0/2 DOWN.",
-        "Backup Server b/s is DOWN. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in \
+            "Backup Server b/s is DOWN. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in \
          queue.",
-        "backend b has no server available!",
-    ]);
+            "backend b has no server available!",
+        ]
+    );
 }
 
 #[test]
@@ -805,15 +813,18 @@ fn an_agent_moves_state_and_weight() {
     });
     assert_eq!(questions.recv().unwrap(), b"who\n");
     let told: Vec<String> = told.take().iter().map(|s| timeless(s)).collect();
-    assert_eq!(told, [
-        "Server b/s is DOWN, reason: Layer7 wrong status, code: 0, info: \"via agent : down (over)\", D. 0 active and 0 \
+    assert_eq!(
+        told,
+        [
+            "Server b/s is DOWN, reason: Layer7 wrong status, code: 0, info: \"via agent : down (over)\", D. 0 active and 0 \
          backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
-        "backend b has no server available!",
-        "Server b/s is UP, reason: Layer7 check passed, code: 0, info: \"via agent : up\", D. 1 active and 0 backup \
+            "backend b has no server available!",
+            "Server b/s is UP, reason: Layer7 check passed, code: 0, info: \"via agent : up\", D. 1 active and 0 backup \
          servers online. 0 sessions requeued, 0 total in queue.",
-        "Server b/s is going DOWN for maintenance. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 \
+            "Server b/s is going DOWN for maintenance. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 \
          remaining in queue.",
-        "backend b has no server available!",
-    ]);
+            "backend b has no server available!",
+        ]
+    );
     assert_eq!(weights.take(), [(5, 9); 3]);
 }

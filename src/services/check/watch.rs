@@ -72,7 +72,13 @@ fn is_checked(live: &ServerLive) -> bool {
     !live.in_maintenance() && live.detail().check_enabled
 }
 
-async fn check(cx: &CheckContext, watch: &Watch, live: &ServerLive, settings: &CheckSettings, script: Option<&Script>) {
+async fn check(
+    cx: &CheckContext,
+    watch: &Watch,
+    live: &ServerLive,
+    settings: &CheckSettings,
+    script: Option<&Script>,
+) {
     let (proxy, server) = (watch.proxy, watch.server);
     cx.board.live.check_started(proxy, server);
     let detail = live.detail();

@@ -21,8 +21,15 @@ pub enum Judged {
     /// On with the next step.
     Next,
     /// On with the next step; if there is none, this is the report.
-    Passed { code: u16, info: String },
-    Failed { status: CheckStatus, code: u16, info: String },
+    Passed {
+        code: u16,
+        info: String,
+    },
+    Failed {
+        status: CheckStatus,
+        code: u16,
+        info: String,
+    },
 }
 
 impl Judged {

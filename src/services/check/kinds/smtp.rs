@@ -29,7 +29,7 @@ fn refused(input: &[u8]) -> Judged {
 }
 
 fn banner(input: &[u8], last: bool) -> Judged {
-    if input.len() < 4 && !last {
+    if !is_line(input) && !last {
         return Judged::Wait;
     }
     // A banner of several lines is refused, as HAProxy refuses it.
@@ -38,6 +38,11 @@ fn banner(input: &[u8], last: bool) -> Judged {
         [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ' | b'\r' | b'\n', ..] => refused(input),
         _ => Judged::failed(CheckStatus::L7Response, 0, first_line(input)),
     }
+}
+
+/// A whole line: HAProxy judges four bytes, and takes the words from what happens to be there.
+fn is_line(input: &[u8]) -> bool {
+    memchr::memchr(b'\n', input).is_some()
 }
 
 fn is_good(input: &[u8]) -> bool {
@@ -54,7 +59,7 @@ fn greeted(input: &[u8], last: bool) -> Judged {
 }
 
 fn bye(input: &[u8], last: bool) -> Judged {
-    if input.len() < 4 && !last {
+    if !is_line(input) && !last {
         return Judged::Wait;
     }
     if is_good(input) { Judged::passed(code(input), words(input)) } else { refused(input) }
