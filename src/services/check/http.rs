@@ -24,11 +24,16 @@ pub fn request(send: &HttpSend, written: &Written, out: &mut Vec<u8>) {
     out.push(b' ');
     push_uri(&written.uri, host, out);
     out.extend_from_slice(if send.v11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
-    let mut connection: Option<&[u8]> = None;
+    let (mut connection, mut said): (Option<&[u8]>, bool) = (None, false);
     for ((name, _), value) in send.headers.iter().zip(&written.headers) {
         match &name[..] {
             b"content-length" | b"transfer-encoding" => {}
-            b"connection" => connection = Some(value),
+            b"connection" if is_persistence(value) => connection = Some(value),
+            b"connection" => {
+                // `upgrade` and the like stand where they are written.
+                said = true;
+                push_field(name, value, out);
+            }
             _ => push_field(name, value, out),
         }
     }
@@ -36,17 +41,21 @@ pub fn request(send: &HttpSend, written: &Written, out: &mut Vec<u8>) {
         push_field(b"x-haproxy-server-state", state.as_bytes(), out);
     }
     let body = written.body.as_deref().unwrap_or_default();
-    if !body.is_empty() || (send.v11 && matches!(send.method.as_str(), "POST" | "PUT" | "PATCH")) {
+    if !body.is_empty() || matches!(send.method.as_str(), "POST" | "PUT" | "PATCH") {
         push_field(b"content-length", body.len().to_string().as_bytes(), out);
     }
     // What is the version's own way is not said.
     match connection {
-        None if send.v11 => push_field(b"connection", b"close", out),
+        None if send.v11 && !said => push_field(b"connection", b"close", out),
         Some(value) if send.v11 != value.eq_ignore_ascii_case(b"keep-alive") => push_field(b"connection", value, out),
         _ => {}
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
+}
+
+fn is_persistence(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"close") || value.eq_ignore_ascii_case(b"keep-alive")
 }
 
 /// An absolute URI takes its authority from the Host field (manual, "http-check send").
@@ -188,6 +197,23 @@ mod tests {
         assert_eq!(
             sent("POST", "/x", true, &[], None),
             "POST /x HTTP/1.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(sent("PUT", "/x", false, &[], None), "PUT /x HTTP/1.0\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(
+            sent("GET", "/", true, &[("connection", "close"), ("x", "y")], None),
+            "GET / HTTP/1.1\r\nx: y\r\nconnection: close\r\n\r\n"
+        );
+        assert_eq!(
+            sent("GET", "/", false, &[("connection", "keep-alive"), ("x", "y")], None),
+            "GET / HTTP/1.0\r\nx: y\r\nconnection: keep-alive\r\n\r\n"
+        );
+        assert_eq!(
+            sent("GET", "/", false, &[("connection", "close"), ("x", "y")], None),
+            "GET / HTTP/1.0\r\nx: y\r\n\r\n"
+        );
+        assert_eq!(
+            sent("GET", "/", true, &[("connection", "upgrade"), ("upgrade", "x")], None),
+            "GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
         );
         assert_eq!(
             sent("GET", "http://a.b/x", true, &[("host", "c.d")], None),

@@ -60,6 +60,8 @@ struct Run<'a> {
     target: &'a Target<'a>,
     script: &'a Script,
     line: Option<Line>,
+    /// The PROXY header, until it leaves with what is sent first.
+    header: Vec<u8>,
     input: Vec<u8>,
     /// No more will be read: the stream ended, or the buffer is full.
     last: bool,
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
             target,
             script,
             line: None,
+            header: Vec::new(),
             input: Vec::new(),
             last: false,
             method: "",
@@ -121,6 +124,9 @@ impl<'a> Run<'a> {
                 Action::UnsetVar(name) => self.evaluate(|cx| cx.vars.unset(name)),
             }
         }
+        if let Some(step) = script.steps.last() {
+            self.flush_header(step).await?;
+        }
         Ok(self.finish())
     }
 
@@ -155,12 +161,20 @@ impl<'a> Run<'a> {
             before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, &to, &options, connect.linger)).await;
         match made {
             Err(_) => return Err((CheckStatus::L4Timeout, 0, self.place(step))),
-            Ok(Err(e)) => return Err((CheckStatus::L4Connection, 0, system_error(&e) + &self.place(step))),
+            Ok(Err(e)) => {
+                // A path that leads nowhere is not the network's fault.
+                let status = match (&to, e.raw_os_error()) {
+                    (Address::Ip(_), _) | (_, Some(libc::ECONNREFUSED)) => CheckStatus::L4Connection,
+                    _ => CheckStatus::SocketError,
+                };
+                return Err((status, 0, system_error(&e) + &self.place(step)));
+            }
             Ok(Ok(line)) => self.line = Some(line),
         }
-        self.send_proxy(step, connect).await?;
+        self.prepare_header(connect);
         self.secured = self.wants_tls(connect);
         if self.secured {
+            self.flush_header(step).await?;
             self.secure(step, connect).await?;
         }
         if let Some(ms) = check_ms {
@@ -226,21 +240,28 @@ impl<'a> Run<'a> {
         connect.ssl || (connect.as_server && (self.target.settings.ssl || (server.ssl && self.goes_to_the_server())))
     }
 
-    async fn send_proxy(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
+    fn prepare_header(&mut self, connect: &Connect) {
+        self.header.clear();
         let server = &self.target.live.settings;
         let by_line = server.send_proxy.is_some() && self.goes_to_the_server();
         if !(connect.send_proxy || (connect.as_server && (self.target.settings.send_proxy || by_line))) {
-            return Ok(());
+            return;
         }
-        let mut header = Vec::new();
+        let header = &mut self.header;
         match (&server.send_proxy, self.line.as_ref().and_then(Line::ends)) {
-            (Some(p), _) if p.v2 => encode::v2(&Ends::Local, &encode::Options::default(), &mut header),
+            (Some(p), _) if p.v2 => encode::v2(&Ends::Local, &encode::Options::default(), header),
             (_, Some((Address::Ip(source), Address::Ip(destination)))) => {
-                encode::v1(&Ends::Ip { source, destination }, &mut header);
+                encode::v1(&Ends::Ip { source, destination }, header);
             }
-            _ => encode::v1(&Ends::Local, &mut header),
+            _ => encode::v1(&Ends::Local, header),
         }
-        self.send_bytes(step, &header).await
+    }
+
+    async fn flush_header(&mut self, step: &Step) -> Result<(), Stop> {
+        match self.header.is_empty() {
+            true => Ok(()),
+            false => self.send_bytes(step, Vec::new()).await,
+        }
     }
 
     async fn secure(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
@@ -279,15 +300,17 @@ impl<'a> Run<'a> {
                 out
             }
         };
-        self.send_bytes(step, &bytes).await?;
+        self.send_bytes(step, bytes).await?;
         // A script may end with what it sends.
         self.outcome = (CheckStatus::L7Ok, 0, String::new());
         Ok(())
     }
 
-    async fn send_bytes(&mut self, step: &Step, bytes: &[u8]) -> Result<(), Stop> {
+    async fn send_bytes(&mut self, step: &Step, bytes: Vec<u8>) -> Result<(), Stop> {
+        let mut out = std::mem::take(&mut self.header);
+        out.extend_from_slice(&bytes);
         let Some(line) = &mut self.line else { return Err((CheckStatus::SocketError, 0, self.place(step))) };
-        match before(&self.cx.rt, self.deadline, line.send(bytes)).await {
+        match before(&self.cx.rt, self.deadline, line.send(&out)).await {
             Err(_) => Err((CheckStatus::L7Timeout, 0, self.place(step))),
             Ok(Err(e)) => Err((CheckStatus::SocketError, 0, system_error(&e) + &self.place(step))),
             Ok(Ok(())) => Ok(()),
@@ -305,6 +328,7 @@ impl<'a> Run<'a> {
     // ---- expect ----
 
     async fn expect(&mut self, step: &Step, expect: &Expect) -> Result<(), Stop> {
+        self.flush_header(step).await?;
         loop {
             let judged = match (&expect.pattern, self.script.protocol) {
                 (Pattern::Judge(judge), _) => match judge(&self.input, self.last) {

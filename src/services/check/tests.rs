@@ -596,13 +596,20 @@ fn ssl_hello_check() {
 #[test]
 fn spop_check() {
     let failures: [(&'static [Part], &str); 4] = [
-        (&[Take, Give(b"\0\0\0\x01gxxxx")], "L7RSP unexpected frame"),
-        (&[Take, Give(b"\0\0")], "L7RSP"),
-        (&[Take, Flood(10 << 20)], "L7RSP"),
-        (&[Take], "L7RSP"),
+        (&[Take, Give(b"garbage garbage")], "L7RSP invalid frame received"),
+        (&[Take, Give(b"\0\0")], "L7RSP invalid frame received"),
+        (&[Take, Flood(10 << 20)], "L7RSP invalid frame received"),
+        (&[Take], "L7RSP TCPCHK got an empty response at step 3"),
     ];
-    let passes: &[Part] = &[Take, Give(b"\0\0\0\x07\x65\0\0\0\x01\0\0"), Hold];
-    one_of_each(CheckKind::Spop, passes, "L7OK/0 SPOA server is ok", failures);
+    let passes: &[Part] = &[Take, Give(b"\0\0\0\x14\x65\0\0\0\x01\0\0\x07version\x08\x032.0"), Hold];
+    one_of_each(CheckKind::Spop, passes, "L7OK/0", failures);
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_a_socket_error() {
+    let report =
+        report_of(plan_of(|p| p.backend.servers[0].address = Some(Address::Unix("/nonexistent/x.sock".into()))));
+    assert_eq!(short(&report), "SOCKERR General socket error (No such file or directory)");
 }
 
 #[test]

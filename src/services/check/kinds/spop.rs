@@ -8,6 +8,11 @@ const AGENT_DISCONNECT: u8 = 102;
 /// Frames as large as HAProxy offers: a buffer less its length field.
 const FRAME_MAX: u64 = 16380;
 
+/// Types of values; a boolean has its value among the flags.
+const BOOL_TRUE: u8 = 0x11;
+const UINT32: u8 = 3;
+const STRING: u8 = 8;
+
 pub fn steps() -> Vec<Step> {
     vec![connect(), send(hello()), expect(judge)]
 }
@@ -15,19 +20,17 @@ pub fn steps() -> Vec<Step> {
 /// Type and flags, stream and frame 0, then pairs of names and typed values.
 fn hello() -> Vec<u8> {
     let mut frame = vec![1, 0, 0, 0, 1, 0, 0];
-    for (name, value) in [("supported-versions", "2.0"), ("capabilities", "pipelining")] {
-        push_text(name, &mut frame);
-        // 8: a string.
-        frame.push(8);
-        push_text(value, &mut frame);
-    }
+    push_text("supported-versions", &mut frame);
+    frame.push(STRING);
+    push_text("2.0", &mut frame);
     push_text("max-frame-size", &mut frame);
-    // 3: an unsigned number of 32 bits.
-    frame.push(3);
+    frame.push(UINT32);
     push_varint(FRAME_MAX, &mut frame);
+    push_text("capabilities", &mut frame);
+    frame.push(STRING);
+    push_text("", &mut frame);
     push_text("healthcheck", &mut frame);
-    // 1: a boolean, with its value in the flags.
-    frame.push(0x11);
+    frame.push(BOOL_TRUE);
     let mut out = (frame.len() as u32).to_be_bytes().to_vec();
     out.extend_from_slice(&frame);
     out
@@ -53,17 +56,87 @@ fn push_varint(mut n: u64, out: &mut Vec<u8>) {
 }
 
 fn judge(input: &[u8], last: bool) -> Judged {
-    let whole = match input {
-        [a, b, c, d, frame @ ..] => frame.get(..u32::from_be_bytes([*a, *b, *c, *d]) as usize),
+    let invalid = || Judged::failed(CheckStatus::L7Response, 0, b"invalid frame received");
+    let frame = match input {
+        [] if last => {
+            return Judged::failed(CheckStatus::L7Response, 0, b"TCPCHK got an empty response at step 3");
+        }
+        [a, b, c, d, frame @ ..] => {
+            let len = u32::from_be_bytes([*a, *b, *c, *d]);
+            if u64::from(len) > FRAME_MAX {
+                return invalid();
+            }
+            frame.get(..len as usize)
+        }
         _ => None,
     };
-    match whole {
-        Some([AGENT_HELLO, ..]) => Judged::passed(0, b"SPOA server is ok"),
-        Some([AGENT_DISCONNECT, ..]) => Judged::failed(CheckStatus::L7Response, 0, b"SPOP agent disconnected"),
-        Some(_) => Judged::failed(CheckStatus::L7Response, 0, b"unexpected frame"),
-        None if last => Judged::failed(CheckStatus::L7Response, 0, b""),
+    match frame {
+        // Type, four bytes of flags, stream and frame 0.
+        Some([AGENT_HELLO, _, _, _, _, 0, 0, pairs @ ..]) => match has_version(pairs) {
+            true => Judged::passed(0, b""),
+            false => Judged::failed(CheckStatus::L7Response, 0, b"version value not found"),
+        },
+        Some([AGENT_DISCONNECT, ..]) => Judged::failed(CheckStatus::L7Response, 0, b"disconnected by the agent"),
+        Some(_) => invalid(),
+        None if last => invalid(),
         None => Judged::Wait,
     }
+}
+
+/// Whether the pairs of an AGENT-HELLO say a version.
+fn has_version(mut pairs: &[u8]) -> bool {
+    while let Some(name) = take_text(&mut pairs) {
+        let Some((&kind, rest)) = pairs.split_first() else { return false };
+        pairs = rest;
+        match (name, kind & 0x0f) {
+            (b"version", STRING) => return take_text(&mut pairs).is_some(),
+            (_, STRING | 9) => {
+                if take_text(&mut pairs).is_none() {
+                    return false;
+                }
+            }
+            // Numbers of every width.
+            (_, 2..=5) => {
+                if take_varint(&mut pairs).is_none() {
+                    return false;
+                }
+            }
+            (_, 6) => pairs = pairs.get(4..).unwrap_or_default(),
+            (_, 7) => pairs = pairs.get(16..).unwrap_or_default(),
+            // Nothing, and booleans.
+            _ => {}
+        }
+    }
+    false
+}
+
+fn take_text<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    if from.is_empty() {
+        return None;
+    }
+    let len = usize::try_from(take_varint(from)?).ok()?;
+    let text = from.get(..len)?;
+    *from = &from[len..];
+    Some(text)
+}
+
+fn take_varint(from: &mut &[u8]) -> Option<u64> {
+    let (&first, mut rest) = from.split_first()?;
+    let mut n = u64::from(first);
+    if first >= 240 {
+        let mut shift = 4;
+        loop {
+            let (&byte, behind) = rest.split_first()?;
+            rest = behind;
+            n = n.checked_add(u64::from(byte).checked_shl(shift)?)?;
+            shift += 7;
+            if byte < 128 {
+                break;
+            }
+        }
+    }
+    *from = rest;
+    Some(n)
 }
 
 #[cfg(test)]
@@ -84,11 +157,35 @@ mod tests {
     }
 
     #[test]
+    fn hello_is_the_one_on_the_wire() {
+        let wire = b"\x00\x00\x00N\x01\x00\x00\x00\x01\x00\x00\x12supported-versions\x08\x032.0\x0emax-frame-size\x03\xfc\xf0\
+                     \x06\x0ccapabilities\x08\x00\x0bhealthcheck\x11";
+        assert_eq!(hello(), wire);
+    }
+
+    #[test]
     fn answers_of_an_agent() {
-        assert_eq!(judge(b"\0\0\0\x07\x65\0\0\0\x01\0\0", false), Judged::passed(0, b"SPOA server is ok"));
-        assert_eq!(judge(b"\0\0\0\x07\x65\0\0", false), Judged::Wait);
-        assert!(matches!(judge(b"\0\0\0\x01\x66", false), Judged::Failed { .. }));
-        assert!(matches!(judge(b"\xff\xff\xff\xffabc", true), Judged::Failed { .. }));
-        super::super::tests::holds_on_any_cut(judge, b"\0\0\0\x07\x65\0\0\0\x01\0\0");
+        let mut pairs = Vec::new();
+        push_text("max-frame-size", &mut pairs);
+        pairs.push(UINT32);
+        push_varint(16380, &mut pairs);
+        push_text("version", &mut pairs);
+        pairs.push(STRING);
+        push_text("2.0", &mut pairs);
+        let mut answer = (pairs.len() as u32 + 7).to_be_bytes().to_vec();
+        answer.extend_from_slice(&[AGENT_HELLO, 0, 0, 0, 1, 0, 0]);
+        answer.extend_from_slice(&pairs);
+        assert_eq!(judge(&answer, false), Judged::passed(0, b""));
+        assert_eq!(judge(&answer[..20], false), Judged::Wait);
+        let failed = |info: &[u8]| Judged::failed(CheckStatus::L7Response, 0, info);
+        assert_eq!(judge(&answer[..20], true), failed(b"invalid frame received"));
+        assert_eq!(judge(b"garbagegarbage", false), failed(b"invalid frame received"));
+        assert_eq!(judge(b"\0\0\0\x07\x65\0\0\0\x01\0\0", false), failed(b"version value not found"));
+        super::super::tests::holds_on_any_cut(judge, &answer);
+        for (at, byte) in (0..answer.len()).flat_map(|at| [0, 127, 128, 240, 255].map(|byte| (at, byte))) {
+            let mut bent = answer.clone();
+            bent[at] = byte;
+            judge(&bent, true);
+        }
     }
 }
