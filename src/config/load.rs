@@ -100,7 +100,16 @@ pub fn load_sources(
             None => break,
         }
     }
+    let parse_failed = loading.diagnostics.failed();
+    let read = std::mem::replace(loading.diagnostics, Diagnostics::new(options.diag));
     let (plan, listeners) = resolve::resolve(loading);
+    let resolved = std::mem::replace(&mut diagnostics, read);
+    for message in resolved.messages() {
+        // What is missing because its line was refused needs no warning of its own; errors are told all the same.
+        if !parse_failed || message.severity == Severity::Alert {
+            diagnostics.push(message.clone());
+        }
+    }
     let plan = (!diagnostics.failed()).then_some(plan);
     Outcome { plan, diagnostics, listeners }
 }

@@ -1,3 +1,8 @@
-//! The main thread: start, publish, reload, supervise, stop.
+//! The main thread: reads the command line, loads the configuration, opens sockets, starts the workers and then serves
+//! signals and the runtime API on a reactor of its own, until the last session has ended.
 
 pub mod args;
+pub mod jail;
+pub mod sockets;
+pub mod startup;
+pub mod supervise;

@@ -44,6 +44,8 @@ pub enum Mail {
     ServersChanged(ProxyIndex),
     /// End the sessions on this server.
     ShutdownSessions(ProxyIndex, ServerIndex),
+    /// To the control thread: this worker has nothing left to do.
+    Finished,
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
 }
@@ -246,6 +248,16 @@ impl Worker {
         }
     }
 
+    /// Nothing is left to do: stopped, or stopping without sessions.
+    pub fn is_finished(&self) -> bool {
+        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
+    }
+
+    /// Tells the control thread.
+    pub fn report_finished(&self) {
+        self.send(self.board.workers(), Mail::Finished);
+    }
+
     // ---- waiting ----
 
     /// Waits until someone wakes the running task.
@@ -306,6 +318,7 @@ impl Worker {
                 self.backends[proxy].idle.drop_server(self, proxy, server);
                 super::world::shutdown_sessions(self, proxy, server);
             }
+            Mail::Finished => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }
@@ -335,7 +348,7 @@ impl Worker {
             self.rt.kill(task);
         }
         for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            crate::engine::driver::sockets::close(fd);
+            self.rt.close_fd(fd);
         }
         // Idle connections notice when they are woken.
         self.rt.wake_all();
@@ -387,7 +400,13 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
         }
         match listener.accept(keepalive).await {
             Ok(conn) => {
-                w.rt.spawn(session::run(w.clone(), proxy, bind, conn));
+                // Another worker may have taken the last place meanwhile.
+                while is_full(&w, proxy) {
+                    w.full.borrow_mut().push(w.rt.current());
+                    race_wake(&w, sleep(&w.rt, 20)).await;
+                }
+                let counted = session::Counted::new(&w, proxy, bind);
+                w.rt.spawn(session::run(w.clone(), counted, conn));
             }
             Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
         }

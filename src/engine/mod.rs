@@ -7,9 +7,12 @@ pub mod driver;
 pub mod frame;
 pub mod listener;
 pub mod operation;
+pub mod process;
 pub mod reactor;
 pub mod task;
 
+#[cfg(test)]
+mod sim_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,12 @@
 //! The whole configuration, resolved: what the control plane publishes and every worker reads. Frozen once made; what
 //! changes while running lives in `model::state` and reaches workers as small changes.
 
+use crate::language::pattern::Registry;
+use std::sync::Arc;
+
 use super::{
-    global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
+    credentials::Credentials, global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy,
+    resolvers::Resolvers, userlist::Userlist,
 };
 
 /// Index of a proxy in [`Plan::proxies`].
@@ -19,6 +23,10 @@ pub struct Plan {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    /// Patterns and maps by file or id, which the runtime API edits.
+    pub patterns: Arc<Registry>,
+    /// `None` where nothing uses TLS.
+    pub credentials: Option<Credentials>,
 }
 
 impl Plan {

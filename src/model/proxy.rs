@@ -1,7 +1,10 @@
 //! A proxy: what `frontend`, `backend` and `listen` sections have in common (manual 4). A `listen` is one proxy with both
 //! capabilities. A `defaults` section is the same type, used as a template.
 
-use super::{backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, rules::Rules, stats::StatsPage};
+use super::{
+    backend::Backend, compression::Compression, frontend::Frontend, logging::LogTarget, rules::Rules,
+    stats::StatsPage,
+};
 use crate::base::origin::Origin;
 use std::{collections::BTreeMap, sync::Arc};
 

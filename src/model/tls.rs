@@ -93,7 +93,7 @@ pub struct ServerTls {
     pub verify: ServerVerify,
     pub ca: Option<TrustedCa>,
     pub crl_file: Option<PathBuf>,
-    /// `verifyhost`: the name the certificate must bear. Without it the name sent as SNI.
+    /// `verifyhost`: the name the certificate must bear where none is sent as SNI; else it must bear that.
     pub verifyhost: Option<String>,
     /// `sni <expression>`: the text; compiled by `config`.
     pub sni: Option<String>,

@@ -22,7 +22,7 @@ pub const BEFORE_SEPARATOR: usize = 118;
 pub static FIELDS: &[Field] = &[
     field(
         "pxname",
-        "KNS",
+        "KNSV",
         STR,
         "Proxy name",
         [Special(frontend::pxname), Special(listener::pxname), Special(backend::pxname), Special(server::pxname)],
@@ -30,7 +30,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "svname",
-        "KNS",
+        "KNSV",
         STR,
         "Server name",
         [Special(frontend::svname), Special(listener::svname), Special(backend::svname), Special(server::svname)],
@@ -38,7 +38,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "qcur",
-        "MGP",
+        "MGPV",
         U32,
         "Number of current queued connections",
         [No, No, Backend(BackendCounter::Qcur), Server(ServerCounter::Qcur)],
@@ -46,7 +46,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "qmax",
-        "MMP",
+        "MMPV",
         U32,
         "Highest value of queued connections encountered since process started",
         [No, No, Special(backend::qmax), Special(server::qmax)],
@@ -54,7 +54,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "scur",
-        "MGP",
+        "MGPV",
         U32,
         "Number of current sessions on the frontend, backend or server",
         [
@@ -67,7 +67,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "smax",
-        "MMP",
+        "MMPV",
         U32,
         "Highest value of current sessions encountered since process started",
         [Special(frontend::smax), Special(listener::smax), Special(backend::smax), Special(server::smax)],
@@ -75,7 +75,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "slim",
-        "CLP",
+        "CLPV",
         U32,
         "Frontend/listener/server's maxconn, backend's fullconn",
         [Special(frontend::slim), Special(listener::slim), Special(backend::slim), Special(server::slim)],
@@ -83,7 +83,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "stot",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of sessions since process started",
         [
@@ -96,7 +96,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "bin",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of request bytes since process started",
         [
@@ -109,7 +109,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "bout",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of response bytes since process started",
         [
@@ -122,7 +122,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "dreq",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of denied requests since process started",
         [Frontend(FrontendCounter::Dreq), Listener(ListenerCounter::Dreq), Backend(BackendCounter::Dreq), No],
@@ -130,7 +130,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "dresp",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of denied responses since process started",
         [
@@ -143,7 +143,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ereq",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of invalid requests since process started",
         [Frontend(FrontendCounter::Ereq), Listener(ListenerCounter::Ereq), No, No],
@@ -151,7 +151,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "econ",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of failed connections to server since the worker process started",
         [No, No, Backend(BackendCounter::Econ), Server(ServerCounter::Econ)],
@@ -159,7 +159,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "eresp",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of invalid responses since the worker process started",
         [No, No, Backend(BackendCounter::Eresp), Server(ServerCounter::Eresp)],
@@ -167,7 +167,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "wretr",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of server connection retries since the worker process started",
         [No, No, Backend(BackendCounter::Wretr), Server(ServerCounter::Wretr)],
@@ -175,7 +175,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "wredis",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of server redispatches due to connection failures since the worker process started",
         [No, No, Backend(BackendCounter::Wredis), Server(ServerCounter::Wredis)],
@@ -183,7 +183,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "status",
-        "SGP",
+        "SGPV",
         STR,
         "Frontend/listen status: OPEN/WAITING/FULL/STOP; backend: UP/DOWN; server: last check status",
         [Special(frontend::status), Special(listener::status), Special(backend::status), Special(server::status)],
@@ -191,7 +191,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "weight",
-        "MaP",
+        "MaPV",
         U32,
         "Server's effective weight, or sum of active servers' effective weights for a backend",
         [No, No, Special(backend::weight), Special(server::weight)],
@@ -199,7 +199,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "act",
-        "MGP",
+        "MGPV",
         U32,
         "Total number of active UP servers with a non-zero weight",
         [No, No, Special(backend::act), Special(server::act)],
@@ -207,7 +207,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "bck",
-        "MGP",
+        "MGPV",
         U32,
         "Total number of backup UP servers with a non-zero weight",
         [No, No, Special(backend::bck), Special(server::bck)],
@@ -215,7 +215,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "chkfail",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of failed individual health checks per server/backend, since the worker process started",
         [No, No, No, Special(server::chkfail)],
@@ -223,7 +223,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "chkdown",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of failed checks causing UP to DOWN server transitions, per server/backend, since the worker process started",
         [No, No, Special(backend::chkdown), Special(server::chkdown)],
@@ -231,7 +231,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "lastchg",
-        "MAP",
+        "MAPP",
         U32,
         "How long ago the last server state changed, in seconds",
         [No, No, Special(backend::lastchg), Special(server::lastchg)],
@@ -239,7 +239,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "downtime",
-        "MCP",
+        "MCPV",
         U32,
         "Total time spent in DOWN state, for server or backend",
         [No, No, Special(backend::downtime), Special(server::downtime)],
@@ -247,7 +247,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "qlimit",
-        "CLP",
+        "CLPV",
         U32,
         "Limit on the number of connections in queue, for servers only (maxqueue argument)",
         [No, No, No, Special(server::qlimit)],
@@ -255,7 +255,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "pid",
-        "KGP",
+        "KGPV",
         U32,
         "Relative worker process number (1)",
         [Special(frontend::pid), Special(listener::pid), Special(backend::pid), Special(server::pid)],
@@ -263,7 +263,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "iid",
-        "KGS",
+        "KGSV",
         U32,
         "Frontend or Backend numeric identifier ('id' setting)",
         [Special(frontend::iid), Special(listener::iid), Special(backend::iid), Special(server::iid)],
@@ -271,7 +271,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "sid",
-        "KGS",
+        "KGSV",
         U32,
         "Server numeric identifier ('id' setting)",
         [Special(frontend::sid), Special(listener::sid), Special(backend::sid), Special(server::sid)],
@@ -279,7 +279,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "throttle",
-        "MaP",
+        "MaPV",
         U32,
         "Throttling ratio applied to a server's maxconn and weight during the slowstart period (0 to 100%)",
         [No, No, No, Special(server::throttle)],
@@ -287,7 +287,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "lbtot",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of requests routed by load balancing since the worker process started (ignores queue pop and stickiness)",
         [No, No, Backend(BackendCounter::Lbtot), Server(ServerCounter::Lbtot)],
@@ -295,7 +295,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "tracked",
-        "CNS",
+        "CNSV",
         STR,
         "Name of the other server this server tracks for its state",
         [No, No, No, Special(server::tracked)],
@@ -303,7 +303,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "type",
-        "CGS",
+        "CGSV",
         U32,
         "Type of the object (Listener, Frontend, Backend, Server)",
         [Special(frontend::kind), Special(listener::kind), Special(backend::kind), Special(server::kind)],
@@ -311,7 +311,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "rate",
-        "MRP",
+        "MRPP",
         U32,
         "Total number of sessions processed by this object over the last second (sessions for listeners/frontends, requests for backends/servers)",
         [Special(frontend::rate), No, Special(backend::rate), Special(server::rate)],
@@ -319,7 +319,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "rate_lim",
-        "CLP",
+        "CLPV",
         U32,
         "Limit on the number of sessions accepted in a second (frontend only, 'rate-limit sessions' setting)",
         [Special(frontend::rate_lim), No, No, No],
@@ -327,7 +327,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "rate_max",
-        "MGP",
+        "MGPV",
         U32,
         "Highest value of sessions per second observed since the worker process started",
         [Special(frontend::rate_max), No, Special(backend::rate_max), Special(server::rate_max)],
@@ -335,7 +335,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_status",
-        "MOP",
+        "MOPV",
         STR,
         "Status report of the server's latest health check, prefixed with '*' if a check is currently in progress",
         [No, No, No, Special(server::check_status)],
@@ -343,7 +343,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_code",
-        "MOP",
+        "MOPV",
         U32,
         "HTTP/SMTP/LDAP status code reported by the latest server health check",
         [No, No, No, Special(server::check_code)],
@@ -351,7 +351,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_duration",
-        "MDP",
+        "MDPV",
         U64,
         "Total duration of the latest server health check, in milliseconds",
         [No, No, No, Special(server::check_duration)],
@@ -359,7 +359,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_1xx",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status 100-199 returned by this object since the worker process started",
         [Frontend(FrontendCounter::Hrsp1xx), No, Backend(BackendCounter::Hrsp1xx), Server(ServerCounter::Hrsp1xx)],
@@ -367,7 +367,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_2xx",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status 200-299 returned by this object since the worker process started",
         [Frontend(FrontendCounter::Hrsp2xx), No, Backend(BackendCounter::Hrsp2xx), Server(ServerCounter::Hrsp2xx)],
@@ -375,7 +375,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_3xx",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status 300-399 returned by this object since the worker process started",
         [Frontend(FrontendCounter::Hrsp3xx), No, Backend(BackendCounter::Hrsp3xx), Server(ServerCounter::Hrsp3xx)],
@@ -383,7 +383,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_4xx",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status 400-499 returned by this object since the worker process started",
         [Frontend(FrontendCounter::Hrsp4xx), No, Backend(BackendCounter::Hrsp4xx), Server(ServerCounter::Hrsp4xx)],
@@ -391,7 +391,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_5xx",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status 500-599 returned by this object since the worker process started",
         [Frontend(FrontendCounter::Hrsp5xx), No, Backend(BackendCounter::Hrsp5xx), Server(ServerCounter::Hrsp5xx)],
@@ -399,7 +399,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hrsp_other",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses with status <100, >599 returned by this object since the worker process started (error -1 included)",
         [
@@ -412,15 +412,15 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "hanafail",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of failed checks caused by an 'on-error' directive after an 'observe' condition matched",
-        [No, No, No, Server(ServerCounter::Hanafail)],
+        [No, No, No, Special(server::hanafail)],
         0,
     ),
     field(
         "req_rate",
-        "MRP",
+        "MRPP",
         U32,
         "Number of HTTP requests processed over the last second on this object",
         [Special(frontend::req_rate), No, No, No],
@@ -428,7 +428,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "req_rate_max",
-        "MMP",
+        "MMPV",
         U32,
         "Highest value of http requests observed since the worker process started",
         [Special(frontend::req_rate_max), No, No, No],
@@ -436,7 +436,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "req_tot",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP requests processed by this object since the worker process started",
         [Frontend(FrontendCounter::ReqTot), No, Backend(BackendCounter::ReqTot), Server(ServerCounter::ReqTot)],
@@ -444,7 +444,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "cli_abrt",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of requests or connections aborted by the client since the worker process started",
         [No, No, Backend(BackendCounter::CliAbrt), Server(ServerCounter::CliAbrt)],
@@ -452,7 +452,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "srv_abrt",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of requests or connections aborted by the server since the worker process started",
         [No, No, Backend(BackendCounter::SrvAbrt), Server(ServerCounter::SrvAbrt)],
@@ -460,7 +460,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "comp_in",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of bytes submitted to the HTTP compressor for this object since the worker process started",
         [Frontend(FrontendCounter::CompIn), No, Backend(BackendCounter::CompIn), No],
@@ -468,7 +468,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "comp_out",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of bytes emitted by the HTTP compressor for this object since the worker process started",
         [Frontend(FrontendCounter::CompOut), No, Backend(BackendCounter::CompOut), No],
@@ -476,7 +476,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "comp_byp",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of bytes that bypassed HTTP compression for this object since the worker process started (CPU/memory/bandwidth limitation)",
         [Frontend(FrontendCounter::CompByp), No, Backend(BackendCounter::CompByp), No],
@@ -484,7 +484,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "comp_rsp",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP responses that were compressed for this object since the worker process started",
         [Frontend(FrontendCounter::CompRsp), No, Backend(BackendCounter::CompRsp), No],
@@ -492,7 +492,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "lastsess",
-        "MAP",
+        "MAPP",
         S32,
         "How long ago some traffic was seen on this object on this worker process, in seconds",
         [No, No, Special(backend::lastsess), Special(server::lastsess)],
@@ -500,7 +500,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "last_chk",
-        "MOP",
+        "MOPV",
         STR,
         "Short description of the latest health check report for this server (see also check_desc)",
         [No, No, No, Special(server::last_chk)],
@@ -508,7 +508,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "last_agt",
-        "MOP",
+        "MOPV",
         STR,
         "Short description of the latest agent check report for this server (see also agent_desc)",
         [No, No, No, Special(server::last_agt)],
@@ -516,7 +516,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "qtime",
-        "MaP",
+        "MaPV",
         U32,
         "Time spent in the queue, in milliseconds, averaged over the 1024 last requests (backend/server)",
         [No, No, Special(backend::qtime), Special(server::qtime)],
@@ -524,7 +524,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ctime",
-        "MaP",
+        "MaPV",
         U32,
         "Time spent waiting for a connection to complete, in milliseconds, averaged over the 1024 last requests (backend/server)",
         [No, No, Special(backend::ctime), Special(server::ctime)],
@@ -532,7 +532,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "rtime",
-        "MaP",
+        "MaPV",
         U32,
         "Time spent waiting for a server response, in milliseconds, averaged over the 1024 last requests (backend/server)",
         [No, No, Special(backend::rtime), Special(server::rtime)],
@@ -540,7 +540,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ttime",
-        "MaP",
+        "MaPV",
         U32,
         "Total request+response time (request+queue+connect+response+processing), in milliseconds, averaged over the 1024 last requests (backend/server)",
         [No, No, Special(backend::ttime), Special(server::ttime)],
@@ -548,7 +548,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_status",
-        "MOP",
+        "MOPV",
         STR,
         "Status report of the server's latest agent check, prefixed with '*' if a check is currently in progress",
         [No, No, No, Special(server::agent_status)],
@@ -556,7 +556,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_code",
-        "MOP",
+        "MOPV",
         U32,
         "Status code reported by the latest server agent check",
         [No, No, No, Special(server::agent_code)],
@@ -564,7 +564,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_duration",
-        "MDP",
+        "MDPV",
         U64,
         "Total duration of the latest server agent check, in milliseconds",
         [No, No, No, Special(server::agent_duration)],
@@ -572,7 +572,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_desc",
-        "MOP",
+        "MOPV",
         STR,
         "Textual description of the latest health check report for this server",
         [No, No, No, Special(server::check_desc)],
@@ -580,7 +580,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_desc",
-        "MOP",
+        "MOPV",
         STR,
         "Textual description of the latest agent check report for this server",
         [No, No, No, Special(server::agent_desc)],
@@ -588,7 +588,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_rise",
-        "CGS",
+        "CGSV",
         U32,
         "Number of successful health checks before declaring a server UP (server 'rise' setting)",
         [No, No, No, Special(server::check_rise)],
@@ -596,7 +596,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_fall",
-        "CGS",
+        "CGSV",
         U32,
         "Number of failed health checks before declaring a server DOWN (server 'fall' setting)",
         [No, No, No, Special(server::check_fall)],
@@ -604,7 +604,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "check_health",
-        "CGS",
+        "CGSV",
         U32,
         "Current server health check level (0..fall-1=DOWN, fall..rise-1=UP)",
         [No, No, No, Special(server::check_health)],
@@ -612,7 +612,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_rise",
-        "CGS",
+        "CGSV",
         U32,
         "Number of successful agent checks before declaring a server UP (server 'rise' setting)",
         [No, No, No, Special(server::agent_rise)],
@@ -620,7 +620,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_fall",
-        "CGS",
+        "CGSV",
         U32,
         "Number of failed agent checks before declaring a server DOWN (server 'fall' setting)",
         [No, No, No, Special(server::agent_fall)],
@@ -628,7 +628,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agent_health",
-        "CGS",
+        "CGSV",
         U32,
         "Current server agent check level (0..fall-1=DOWN, fall..rise-1=UP)",
         [No, No, No, Special(server::agent_health)],
@@ -636,7 +636,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "addr",
-        "CGS",
+        "CGSV",
         STR,
         "Server's address:port, shown only if show-legends is set, or at levels oper/admin for the CLI",
         [No, Special(listener::addr), No, Special(server::addr)],
@@ -644,7 +644,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "cookie",
-        "CNS",
+        "CNSV",
         STR,
         "Backend's cookie name or Server's cookie value, shown only if show-legends is set, or at levels oper/admin for the CLI",
         [No, No, Special(backend::cookie), Special(server::cookie)],
@@ -652,7 +652,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "mode",
-        "CGS",
+        "CGSV",
         STR,
         "'mode' setting (tcp/http/health/cli/spop)",
         [Special(frontend::mode), Special(listener::mode), Special(backend::mode), Special(server::mode)],
@@ -660,7 +660,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "algo",
-        "CGS",
+        "CGSV",
         STR,
         "Backend's load balancing algorithm, shown only if show-legends is set, or at levels oper/admin for the CLI",
         [No, No, Special(backend::algo), No],
@@ -668,7 +668,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "conn_rate",
-        "MRP",
+        "MRPP",
         U32,
         "Number of new connections accepted over the last second on the frontend for this worker process",
         [Special(frontend::conn_rate), No, No, No],
@@ -676,7 +676,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "conn_rate_max",
-        "MMP",
+        "MMPV",
         U32,
         "Highest value of connections per second observed since the worker process started",
         [Special(frontend::conn_rate_max), No, No, No],
@@ -684,7 +684,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "conn_tot",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of new connections accepted on this frontend since the worker process started",
         [Frontend(FrontendCounter::ConnTot), Listener(ListenerCounter::ConnTot), No, No],
@@ -692,7 +692,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "intercepted",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP requests intercepted on the frontend (redirects/stats/services) since the worker process started",
         [Frontend(FrontendCounter::Intercepted), No, No, No],
@@ -700,7 +700,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "dcon",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of incoming connections blocked on a listener/frontend by a tcp-request connection rule since the worker process started",
         [Frontend(FrontendCounter::Dcon), Listener(ListenerCounter::Dcon), No, No],
@@ -708,7 +708,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "dses",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of incoming sessions blocked on a listener/frontend by a tcp-request connection rule since the worker process started",
         [Frontend(FrontendCounter::Dses), Listener(ListenerCounter::Dses), No, No],
@@ -716,7 +716,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "wrew",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of failed HTTP header rewrites since the worker process started",
         [
@@ -729,7 +729,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "connect",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of outgoing connection attempts on this backend/server since the worker process started",
         [No, No, Backend(BackendCounter::Connect), Server(ServerCounter::Connect)],
@@ -737,7 +737,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "reuse",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of reused connection on this backend/server since the worker process started",
         [No, No, Backend(BackendCounter::Reuse), Server(ServerCounter::Reuse)],
@@ -745,7 +745,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "cache_lookups",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP requests looked up in the cache on this frontend/backend since the worker process started",
         [Frontend(FrontendCounter::CacheLookups), No, Backend(BackendCounter::CacheLookups), No],
@@ -753,7 +753,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "cache_hits",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP requests not found in the cache on this frontend/backend since the worker process started",
         [Frontend(FrontendCounter::CacheHits), No, Backend(BackendCounter::CacheHits), No],
@@ -761,7 +761,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "srv_icur",
-        "MGP",
+        "MGPV",
         U32,
         "Current number of idle connections available for reuse on this server",
         [No, No, No, Server(ServerCounter::SrvIcur)],
@@ -769,7 +769,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "src_ilim",
-        "CLP",
+        "CLPV",
         U32,
         "Limit on the number of available idle connections on this server (server 'pool_max_conn' directive)",
         [No, No, No, Special(server::src_ilim)],
@@ -777,7 +777,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "qtime_max",
-        "MMP",
+        "MMPV",
         U32,
         "Maximum observed time spent in the queue, in milliseconds (backend/server)",
         [No, No, Backend(BackendCounter::QtimeMax), Server(ServerCounter::QtimeMax)],
@@ -785,7 +785,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ctime_max",
-        "MMP",
+        "MMPV",
         U32,
         "Maximum observed time spent waiting for a connection to complete, in milliseconds (backend/server)",
         [No, No, Backend(BackendCounter::CtimeMax), Server(ServerCounter::CtimeMax)],
@@ -793,7 +793,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "rtime_max",
-        "MMP",
+        "MMPV",
         U32,
         "Maximum observed time spent waiting for a server response, in milliseconds (backend/server)",
         [No, No, Backend(BackendCounter::RtimeMax), Server(ServerCounter::RtimeMax)],
@@ -801,7 +801,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ttime_max",
-        "MMP",
+        "MMPV",
         U32,
         "Maximum observed total request+response time (request+queue+connect+response+processing), in milliseconds (backend/server)",
         [No, No, Backend(BackendCounter::TtimeMax), Server(ServerCounter::TtimeMax)],
@@ -809,7 +809,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "eint",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of internal errors since process started",
         [
@@ -822,7 +822,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "idle_conn_cur",
-        "MGP",
+        "MGPV",
         U32,
         "Current number of unsafe idle connections",
         [No, No, No, Server(ServerCounter::IdleConnCur)],
@@ -830,7 +830,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "safe_conn_cur",
-        "MGP",
+        "MGPV",
         U32,
         "Current number of safe idle connections",
         [No, No, No, Server(ServerCounter::SafeConnCur)],
@@ -838,7 +838,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "used_conn_cur",
-        "MGP",
+        "MGPV",
         U32,
         "Current number of connections in use",
         [No, No, No, Server(ServerCounter::UsedConnCur)],
@@ -846,7 +846,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "need_conn_est",
-        "MGP",
+        "MGPV",
         U32,
         "Estimated needed number of connections",
         [No, No, No, Server(ServerCounter::NeedConnEst)],
@@ -854,7 +854,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "uweight",
-        "MaP",
+        "MaPV",
         U32,
         "Server's user weight, or sum of active servers' user weights for a backend",
         [No, No, Special(backend::uweight), Special(server::uweight)],
@@ -862,7 +862,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agg_server_status",
-        "MGP",
+        "MGPV",
         U32,
         "Backend's aggregated gauge of servers' status",
         [No, No, Special(backend::agg_server_status), No],
@@ -870,7 +870,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agg_server_check_status",
-        "MGP",
+        "MGPV",
         U32,
         "[DEPRECATED] Backend's aggregated gauge of servers' status",
         [No, No, Special(backend::agg_server_check_status), No],
@@ -878,7 +878,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "agg_check_status",
-        "MGP",
+        "MGPV",
         U32,
         "Backend's aggregated gauge of servers' state check status",
         [No, No, Special(backend::agg_check_status), No],
@@ -886,7 +886,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "srid",
-        "MCP",
+        "MCPV",
         U32,
         "Server id revision, to prevent server id reuse mixups",
         [No, No, No, Special(server::srid)],
@@ -894,7 +894,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "sess_other",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of sessions other than HTTP since process started",
         [Frontend(FrontendCounter::SessOther), No, No, No],
@@ -902,7 +902,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1sess",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP/1 sessions since process started",
         [Frontend(FrontendCounter::H1sess), No, No, No],
@@ -910,7 +910,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2sess",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP/2 sessions since process started",
         [Frontend(FrontendCounter::H2sess), No, No, No],
@@ -918,7 +918,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h3sess",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP/3 sessions since process started",
         [Frontend(FrontendCounter::H3sess), No, No, No],
@@ -926,7 +926,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "req_other",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of sessions other than HTTP processed by this object since the worker process started",
         [Frontend(FrontendCounter::ReqOther), No, No, No],
@@ -934,7 +934,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1req",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP/1 sessions processed by this object since the worker process started",
         [Frontend(FrontendCounter::H1req), No, No, No],
@@ -942,7 +942,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2req",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of hTTP/2 sessions processed by this object since the worker process started",
         [Frontend(FrontendCounter::H2req), No, No, No],
@@ -950,16 +950,16 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h3req",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of HTTP/3 sessions processed by this object since the worker process started",
         [Frontend(FrontendCounter::H3req), No, No, No],
         0,
     ),
-    field("proto", "SGP", STR, "Protocol", [No, Special(listener::proto), No, No], 0),
+    field("proto", "SGPV", STR, "Protocol", [No, Special(listener::proto), No, No], 0),
     field(
         "priv_idle_cur",
-        "MGP",
+        "MGPV",
         U32,
         "Current number of private idle connections",
         [No, No, No, Server(ServerCounter::PrivIdleCur)],
@@ -967,7 +967,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "reqbin",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of request bytes received since process started",
         [
@@ -980,7 +980,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "reqbout",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of request bytes sent since process started",
         [
@@ -993,7 +993,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "resbin",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of response bytes received since process started",
         [
@@ -1006,7 +1006,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "resbout",
-        "MCP",
+        "MCPP",
         U64,
         "Total number of response bytes sent since process started",
         [
@@ -1019,7 +1019,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ssl_sess",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of ssl sessions established",
         [
@@ -1032,7 +1032,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ssl_reused_sess",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of ssl sessions reused",
         [
@@ -1045,7 +1045,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ssl_failed_handshake",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of failed handshake",
         [
@@ -1058,7 +1058,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ssl_ocsp_staple",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of stapled OCSP responses",
         [
@@ -1071,7 +1071,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "ssl_failed_ocsp_staple",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of failed OCSP stapling (expired or error)",
         [
@@ -1082,77 +1082,77 @@ pub static FIELDS: &[Field] = &[
         ],
         0,
     ),
-    field("h3_data", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_headers", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_cancel_push", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_push_promise", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_max_push_id", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_goaway", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_settings", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_no_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_general_protocol_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_internal_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_stream_creation_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_closed_critical_stream", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_frame_unexpected", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_frame_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_excessive_load", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_id_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_settings_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_missing_settings", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_request_rejected", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_request_cancelled", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_request_incomplete", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_message_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_connect_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("h3_version_fallback", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("pack_decompression_failed", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("qpack_encoder_stream_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("qpack_decoder_stream_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_rxbuf_full", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_dropped_pkt", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_dropped_pkt_bufoverrun", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_dropped_parsing_pkt", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_socket_full", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_sendto_err", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_sendto_err_unknwn", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_sent_pkt", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_lost_pkt", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_too_short_dgram", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_retry_sent", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_retry_validated", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_retry_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_half_open_conn", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_hdshk_fail", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_stless_rst_sent", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_conn_migration_done", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_no_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_internal_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_connection_refused", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_flow_control_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_stream_limit_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_stream_state_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_final_size_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_frame_encoding_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_transport_parameter_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_connection_id_limit", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_protocol_violation_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_invalid_token", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_application_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_crypto_buffer_exceeded", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_key_update_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_aead_limit_reached", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_no_viable_path", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_crypto_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_transp_err_unknown_error", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_data_blocked", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_stream_data_blocked", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_streams_blocked_bidi", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_streams_blocked_uni", "MCP", U64, "", [Zero, No, Zero, No], 0),
-    field("quic_ncbuf_gap_limit", "MCP", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_data", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_headers", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_cancel_push", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_push_promise", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_max_push_id", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_goaway", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_settings", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_no_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_general_protocol_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_internal_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_stream_creation_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_closed_critical_stream", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_frame_unexpected", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_frame_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_excessive_load", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_id_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_settings_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_missing_settings", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_request_rejected", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_request_cancelled", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_request_incomplete", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_message_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_connect_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("h3_version_fallback", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("pack_decompression_failed", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("qpack_encoder_stream_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("qpack_decoder_stream_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_rxbuf_full", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_dropped_pkt", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_dropped_pkt_bufoverrun", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_dropped_parsing_pkt", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_socket_full", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_sendto_err", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_sendto_err_unknwn", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_sent_pkt", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_lost_pkt", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_too_short_dgram", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_retry_sent", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_retry_validated", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_retry_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_half_open_conn", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_hdshk_fail", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_stless_rst_sent", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_conn_migration_done", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_no_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_internal_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_connection_refused", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_flow_control_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_stream_limit_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_stream_state_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_final_size_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_frame_encoding_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_transport_parameter_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_connection_id_limit", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_protocol_violation_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_invalid_token", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_application_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_crypto_buffer_exceeded", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_key_update_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_aead_limit_reached", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_no_viable_path", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_crypto_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_transp_err_unknown_error", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_data_blocked", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_stream_data_blocked", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_streams_blocked_bidi", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_streams_blocked_uni", "MCPV", U64, "", [Zero, No, Zero, No], 0),
+    field("quic_ncbuf_gap_limit", "MCPV", U64, "", [Zero, No, Zero, No], 0),
     field(
         "h2_headers_rcvd",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of received HEADERS frames",
         [Frontend(FrontendCounter::H2HeadersRcvd), No, Backend(BackendCounter::H2HeadersRcvd), No],
@@ -1160,7 +1160,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_data_rcvd",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of received DATA frames",
         [Frontend(FrontendCounter::H2DataRcvd), No, Backend(BackendCounter::H2DataRcvd), No],
@@ -1168,7 +1168,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_settings_rcvd",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of received SETTINGS frames",
         [Frontend(FrontendCounter::H2SettingsRcvd), No, Backend(BackendCounter::H2SettingsRcvd), No],
@@ -1176,7 +1176,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_rst_stream_rcvd",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of received RST_STREAM frames",
         [Frontend(FrontendCounter::H2RstStreamRcvd), No, Backend(BackendCounter::H2RstStreamRcvd), No],
@@ -1184,7 +1184,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_goaway_rcvd",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of received GOAWAY frames",
         [Frontend(FrontendCounter::H2GoawayRcvd), No, Backend(BackendCounter::H2GoawayRcvd), No],
@@ -1192,7 +1192,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_detected_conn_protocol_errors",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of connection protocol errors",
         [
@@ -1205,7 +1205,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_detected_strm_protocol_errors",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of stream protocol errors",
         [
@@ -1218,7 +1218,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_rst_stream_resp",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of RST_STREAM sent on detected error",
         [Frontend(FrontendCounter::H2RstStreamResp), No, Backend(BackendCounter::H2RstStreamResp), No],
@@ -1226,7 +1226,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_goaway_resp",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of GOAWAY sent on detected error",
         [Frontend(FrontendCounter::H2GoawayResp), No, Backend(BackendCounter::H2GoawayResp), No],
@@ -1234,7 +1234,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_open_connections",
-        "MGP",
+        "MGPV",
         U64,
         "Count of currently open connections",
         [Frontend(FrontendCounter::H2OpenConnections), No, Backend(BackendCounter::H2OpenConnections), No],
@@ -1242,7 +1242,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_backend_open_streams",
-        "MGP",
+        "MGPV",
         U64,
         "Count of currently open streams",
         [Frontend(FrontendCounter::H2BackendOpenStreams), No, Backend(BackendCounter::H2BackendOpenStreams), No],
@@ -1250,7 +1250,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_total_connections",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of connections",
         [Frontend(FrontendCounter::H2TotalConnections), No, Backend(BackendCounter::H2TotalConnections), No],
@@ -1258,7 +1258,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h2_backend_total_streams",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of streams",
         [Frontend(FrontendCounter::H2BackendTotalStreams), No, Backend(BackendCounter::H2BackendTotalStreams), No],
@@ -1266,7 +1266,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_open_connections",
-        "MGP",
+        "MGPV",
         U64,
         "Count of currently open connections",
         [Frontend(FrontendCounter::H1OpenConnections), No, Backend(BackendCounter::H1OpenConnections), No],
@@ -1274,7 +1274,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_open_streams",
-        "MGP",
+        "MGPV",
         U64,
         "Count of currently open streams",
         [Frontend(FrontendCounter::H1OpenStreams), No, Backend(BackendCounter::H1OpenStreams), No],
@@ -1282,7 +1282,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_total_connections",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of connections",
         [Frontend(FrontendCounter::H1TotalConnections), No, Backend(BackendCounter::H1TotalConnections), No],
@@ -1290,7 +1290,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_total_streams",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of streams",
         [Frontend(FrontendCounter::H1TotalStreams), No, Backend(BackendCounter::H1TotalStreams), No],
@@ -1298,7 +1298,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_bytes_in",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of bytes received",
         [Frontend(FrontendCounter::H1BytesIn), No, Backend(BackendCounter::H1BytesIn), No],
@@ -1306,7 +1306,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_bytes_out",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of bytes send",
         [Frontend(FrontendCounter::H1BytesOut), No, Backend(BackendCounter::H1BytesOut), No],
@@ -1314,7 +1314,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_spliced_bytes_in",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of bytes received using kernel splicing",
         [Frontend(FrontendCounter::H1SplicedBytesIn), No, Backend(BackendCounter::H1SplicedBytesIn), No],
@@ -1322,7 +1322,7 @@ pub static FIELDS: &[Field] = &[
     ),
     field(
         "h1_spliced_bytes_out",
-        "MCP",
+        "MCPV",
         U64,
         "Total number of bytes sendusing kernel splicing",
         [Frontend(FrontendCounter::H1SplicedBytesOut), No, Backend(BackendCounter::H1SplicedBytesOut), No],

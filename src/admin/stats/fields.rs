@@ -117,7 +117,7 @@ pub enum Source {
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
     pub name: &'static str,
-    /// Origin, nature and scope (management guide 9.3 "show info typed").
+    /// Origin, nature, scope and persistence (management guide 9.3 "show info typed").
     pub tags: &'static str,
     pub kind: Type,
     pub description: &'static str,

@@ -1,1 +1,554 @@
-//! placeholder
+//! The statistics page (`stats …`, manual 4.2): HAProxy's hooks for tools (anchors `px/srv`, row classes, field `s`, select
+//! `action`, the suffixes of its URI, `uptime = …`), and for people a page of its own: light and dark, narrow screens,
+//! columns that sort, latency percentiles. Nothing comes from outside: one style and one script, allowed by their hashes.
+
+use super::{
+    RELEASE_DATE, Scene, VERSION,
+    catalogue::find,
+    fields::{Object, Selection, Value, objects},
+    info,
+    value::server::status_text,
+};
+use crate::model::{
+    plan::ProxyIndex,
+    state::{
+        board::LatencyKind,
+        server::{Operation, ServerLive},
+    },
+    stats::StatsPage,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::{io::Write, sync::OnceLock};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Value of the page's `content-security-policy`.
+pub fn content_security_policy() -> &'static str {
+    static POLICY: OnceLock<String> = OnceLock::new();
+    POLICY.get_or_init(|| {
+        let hash = |text: &str| {
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+            STANDARD.encode(digest.as_ref())
+        };
+        format!(
+            "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'self'",
+            hash(STYLE),
+            hash(SCRIPT)
+        )
+    })
+}
+
+/// What the part of the URI after `stats uri` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    pub output: Output,
+    pub up: bool,
+    pub no_maint: bool,
+    pub no_refresh: bool,
+    /// `scope=`: part of the names of the proxies that are shown.
+    pub scope: String,
+    /// `st=`: outcome of the last action.
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    #[default]
+    Html,
+    Csv,
+    Json,
+    JsonSchema,
+}
+
+impl Output {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Output::Html => "text/html",
+            Output::Csv => "text/plain",
+            Output::Json | Output::JsonSchema => "application/json",
+        }
+    }
+}
+
+impl Request {
+    /// `rest`: what follows the page's URI, such as `;csv;norefresh` or `?scope=web`.
+    pub fn parse(rest: &str) -> Request {
+        let mut request = Request::default();
+        for word in rest.split([';', '?', '&']) {
+            match word {
+                "csv" => request.output = Output::Csv,
+                "json" => request.output = Output::Json,
+                "json-schema" => request.output = Output::JsonSchema,
+                "up" => request.up = true,
+                "no-maint" => request.no_maint = true,
+                "norefresh" => request.no_refresh = true,
+                word => match word.split_once('=') {
+                    Some(("st", code)) => request.outcome = Outcome::named(code),
+                    // Names hold `[A-Za-z0-9_.:-]` only; anything else finds nothing and is not echoed.
+                    Some(("scope", name)) => {
+                        let good = |c: &char| c.is_ascii_alphanumeric() || "_.:-".contains(*c);
+                        request.scope = name.chars().filter(good).take(20).collect();
+                    }
+                    _ => {}
+                },
+            }
+        }
+        request
+    }
+}
+
+/// How an action of the page went; the code stands in the URI it redirects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    None,
+    Partial,
+    Error,
+    Exceeded,
+    Denied,
+    Unknown,
+}
+
+impl Outcome {
+    const CODES: [(&str, Outcome, &str); 7] = [
+        ("DONE", Outcome::Done, "Action processed successfully."),
+        ("NONE", Outcome::None, "Nothing has changed."),
+        (
+            "PART",
+            Outcome::Partial,
+            "Action partially processed. Some server names are probably unknown or ambiguous (duplicated names in the \
+             backend).",
+        ),
+        (
+            "ERRP",
+            Outcome::Error,
+            "Action not processed because of invalid parameters. The action is maybe unknown, invalid parameters \
+             specified, or the backend name is unknown or ambiguous.",
+        ),
+        (
+            "EXCD",
+            Outcome::Exceeded,
+            "Action not processed : the buffer couldn't store all the data. You should retry with less servers at a time.",
+        ),
+        ("DENY", Outcome::Denied, "Action denied."),
+        ("UNKN", Outcome::Unknown, "Unexpected result."),
+    ];
+
+    pub fn named(code: &str) -> Option<Outcome> {
+        Self::CODES.iter().find(|(name, ..)| *name == code).map(|(_, outcome, _)| *outcome)
+    }
+
+    pub fn code(self) -> &'static str {
+        Self::CODES.iter().find(|(_, outcome, _)| *outcome == self).map_or("UNKN", |(code, ..)| code)
+    }
+
+    fn text(self) -> &'static str {
+        Self::CODES.iter().find(|(_, outcome, _)| *outcome == self).map_or("", |(.., text)| text)
+    }
+}
+
+/// The page in pieces: its head, one proxy after the other, its foot.
+pub struct Writer<'a> {
+    scene: Scene<'a>,
+    page: &'a StatsPage,
+    request: Request,
+    /// The condition of `stats admin` holds for who asks.
+    admin: bool,
+    next: usize,
+    ended: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(scene: Scene<'a>, page: &'a StatsPage, request: Request, admin: bool) -> Writer<'a> {
+        Writer { scene, page, request, admin, next: 0, ended: false }
+    }
+
+    /// Appends the next piece; false when all was written.
+    pub fn write_next(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.ended {
+            return false;
+        }
+        if self.next == 0 {
+            self.head(out);
+        }
+        match self.scene.plan.proxies.get(self.next) {
+            Some(_) => self.proxy(self.next, out),
+            None => {
+                let _ = write!(out, "<script>{SCRIPT}</script>\n</body></html>\n");
+                self.ended = true;
+            }
+        }
+        self.next += 1;
+        true
+    }
+
+    fn head(&self, out: &mut Vec<u8>) {
+        let s = &self.scene;
+        let node = match &self.page.show_node {
+            Some(Some(name)) => Some(name.as_str()),
+            Some(None) => Some(s.process.node),
+            None => None,
+        };
+        let on = node.map_or(String::new(), |n| format!(" on {}", escaped(n)));
+        let version = match self.page.show_version {
+            true => format!(" version {VERSION}, released {RELEASE_DATE}"),
+            false => String::new(),
+        };
+        let number = |key| info::value(s, key).text().into_owned();
+        // Writing to a Vec cannot fail.
+        let _ = write!(
+            out,
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Statistics Report for HAProxy{on}</title>\n<meta \
+             charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link \
+             rel=\"icon\" href=\"data:,\">\n<style>{STYLE}</style></head>\n<body><h1>HAProxy{version}</h1>\n\
+             <h2>Statistics Report for pid {}{on}{}</h2>\n",
+            s.process.pid,
+            self.description().map_or(String::new(), |d| format!(": {}", escaped(d))),
+        );
+        if let Some(outcome) = self.request.outcome {
+            let class = if outcome == Outcome::Done { "done" } else { "fail" };
+            let _ = writeln!(
+                out,
+                "<p class=\"{class} active_up\"><a href=\"{}\" title=\"Remove this message\">[X]</a> {}</p>",
+                self.link(""),
+                outcome.text()
+            );
+        }
+        let _ = write!(
+            out,
+            "<div class=\"info\"><p><b>pid = </b> {} (process #1, nbproc = 1, nbthread = {})<br>\n<b>uptime = </b> {}; \
+             warnings = {}<br>\n<b>system limits:</b> memmax = {}; ulimit-n = {}<br>\n<b>maxsock = </b> {}; <b>maxconn = \
+             </b> {}; <b>reached = </b> {}; <b>maxpipes = </b> {}<br>\ncurrent conns = {}; current pipes = {}/{}; conn \
+             rate = {}/sec<br>\nRunning tasks: {}/{} ({} niced); idle = {} %<br>\nengine: {}<br></p>\n",
+            s.process.pid,
+            number("Nbthread"),
+            s.uptime(),
+            s.process.warnings,
+            if s.process.memmax_mb == 0 { "unlimited".into() } else { format!("{} MB", s.process.memmax_mb) },
+            number("Ulimit-n"),
+            number("Maxsock"),
+            number("Maxconn"),
+            number("MaxconnReached"),
+            number("Maxpipes"),
+            number("CurrConns"),
+            number("PipesUsed"),
+            number("PipesFree"),
+            number("ConnRate"),
+            number("Run_queue"),
+            number("Tasks"),
+            number("Niced_tasks"),
+            number("Idle_pct"),
+            escaped(s.process.engine),
+        );
+        let _ = write!(out, "<p class=\"links\">");
+        match self.request.up {
+            true => write!(out, "<a href=\"{}\">Show all servers</a> ", self.link("")),
+            false => write!(out, "<a href=\"{}\">Hide 'DOWN' servers</a> ", self.link(";up")),
+        }
+        .ok();
+        if self.page.refresh_s.is_some() {
+            match self.request.no_refresh {
+                true => write!(out, "<a href=\"{}\">Enable refresh</a> ", self.link("")),
+                false => write!(out, "<a href=\"{}\">Disable refresh</a> ", self.link(";norefresh")),
+            }
+            .ok();
+        }
+        let _ = writeln!(
+            out,
+            "<a href=\"{}\">Refresh now</a> <a href=\"{}\">CSV export</a> <a href=\"{}\">JSON export</a> (<a \
+             href=\"{}\">schema</a>)</p></div>",
+            self.link(""),
+            self.link(";csv;norefresh"),
+            self.link(";json;norefresh"),
+            self.link(";json-schema"),
+        );
+    }
+
+    fn description(&self) -> Option<&str> {
+        match &self.page.show_desc {
+            Some(Some(text)) => Some(text),
+            Some(None) => self.scene.plan.global.description.as_deref(),
+            None => None,
+        }
+    }
+
+    fn link(&self, suffix: &str) -> String {
+        escaped(&format!("{}{suffix}", self.page.uri))
+    }
+
+    fn proxy(&self, index: ProxyIndex, out: &mut Vec<u8>) {
+        let proxy = &self.scene.plan.proxies[index];
+        let selection = Selection {
+            proxy: Some(index),
+            up: self.request.up,
+            no_maint: self.request.no_maint,
+            scope: self.page.scope.clone(),
+            ..Selection::default()
+        };
+        let list = objects(&self.scene, &selection);
+        if list.is_empty() || !proxy.name.contains(&self.request.scope) {
+            return;
+        }
+        let servers = list.iter().any(|o| matches!(o, Object::Server(..)));
+        let name = escaped(&proxy.name);
+        let form = self.admin && servers;
+        let legend = match self.page.show_legends {
+            true => format!("cap: {}, mode: {}, id: {}", proxy.kind(), text(&self.scene, "mode", list[0]), proxy.id),
+            false => proxy.kind().to_string(),
+        };
+        let open = if form { "<form method=\"post\">" } else { "" };
+        let _ = write!(
+            out,
+            "<div class=\"proxy\">{open}<h3><a name=\"{name}\" id=\"{name}\"></a><a class=\"px\" \
+             href=\"#{name}\">{name}</a><small>{legend}</small></h3>\n<div class=\"scroll\"><table><thead><tr>"
+        );
+        if form {
+            let _ = write!(out, "<th><input type=\"checkbox\" data-all aria-label=\"all servers\"></th>");
+        }
+        for (title, class) in COLUMNS {
+            let _ = write!(out, "<th data-sort class=\"{class}\">{title}</th>");
+        }
+        out.extend_from_slice(b"</tr></thead>\n<tbody>");
+        let mut in_servers = false;
+        for object in list {
+            let server = matches!(object, Object::Server(..));
+            if server != in_servers {
+                out.extend_from_slice(if server {
+                    b"</tbody>\n<tbody class=\"servers\">"
+                } else {
+                    b"</tbody>\n<tbody>"
+                });
+                in_servers = server;
+            }
+            self.row(object, form, out);
+        }
+        out.extend_from_slice(b"</tbody></table></div>");
+        if form {
+            out.extend_from_slice(ACTIONS.as_bytes());
+            let _ = write!(
+                out,
+                "<input type=\"hidden\" name=\"b\" value=\"#{}\"><button type=\"submit\">Apply</button></div></form>",
+                proxy.id
+            );
+        }
+        out.extend_from_slice(b"</div>\n");
+    }
+
+    fn row(&self, object: Object, form: bool, out: &mut Vec<u8>) {
+        let s = &self.scene;
+        let value = |name: &str| text(s, name, object);
+        let proxy = escaped(&s.plan.proxies[object.proxy()].name);
+        let svname = escaped(&value("svname"));
+        let (class, anchor, label) = match object {
+            Object::Frontend(_) if value("status") == "OPEN" => {
+                ("frontend open".into(), "Frontend".into(), "Frontend")
+            }
+            Object::Frontend(_) => ("frontend closed".into(), "Frontend".into(), "Frontend"),
+            Object::Backend(_) if value("status") == "UP" => ("backend open".into(), "Backend".into(), "Backend"),
+            Object::Backend(_) => ("backend closed".into(), "Backend".into(), "Backend"),
+            Object::Listener(..) => ("socket".into(), format!("+{svname}"), svname.as_str()),
+            Object::Server(p, i) => {
+                (s.board.live.server(p, i).map_or("", row_class).into(), svname.clone(), &*svname)
+            }
+        };
+        let class: String = class;
+        let _ = write!(out, "<tr class=\"{class}\">");
+        if form {
+            match object {
+                Object::Server(..) => {
+                    write!(
+                        out,
+                        "<td><input type=\"checkbox\" name=\"s\" value=\"{svname}\" aria-label=\"{svname}\"></td>"
+                    )
+                }
+                _ => write!(out, "<td></td>"),
+            }
+            .ok();
+        }
+        let hint = match (self.page.show_legends, object) {
+            (true, Object::Server(..) | Object::Listener(..)) => format!(
+                " title=\"{}, id: {}{}\"",
+                escaped(&value("addr")),
+                value("sid"),
+                Some(value("cookie"))
+                    .filter(|c| !c.is_empty())
+                    .map_or(String::new(), |c| format!(", cookie: '{}'", escaped(&c)))
+            ),
+            (true, Object::Backend(_)) => format!(" title=\"balancing: {}\"", value("algo")),
+            _ => String::new(),
+        };
+        let _ = write!(
+            out,
+            "<td class=\"name\"{hint}><a name=\"{proxy}/{anchor}\" id=\"{proxy}/{anchor}\"></a><a class=\"lfsb\" \
+             href=\"#{proxy}/{anchor}\">{label}</a></td>"
+        );
+        let since = find("lastchg").map(|f| f.value(s, object)).and_then(|v| v.number()).map(|n| span(n as u64));
+        let state = match object {
+            Object::Server(..) => status_text(s, object),
+            _ => value("status"),
+        };
+        let since = since.map_or(String::new(), |t| format!("{t} "));
+        let _ = write!(out, "<td class=\"text\">{since}<span class=\"state\">{}</span></td>", escaped(&state));
+        cell(out, &[&value("scur"), &value("smax"), or_dash(&value("slim"))]);
+        cell(out, &[&value("stot")]);
+        cell(out, &[&value("rate"), &value("rate_max")]);
+        cell(out, &[&value("qcur"), &value("qmax")]);
+        for bytes in ["bin", "bout"] {
+            let n = value(bytes);
+            let _ = write!(out, "<td data-value=\"{n}\">{}</td>", size(n.parse().unwrap_or(0)));
+        }
+        let errors = ["ereq", "econ", "eresp"].map(value);
+        let bad = errors.iter().any(|e| !e.is_empty() && e != "0");
+        let _ = write!(
+            out,
+            "<td{}>{}</td>",
+            if bad { " class=\"bad\"" } else { "" },
+            errors.iter().map(|e| or_dash(e)).collect::<Vec<_>>().join(" / ")
+        );
+        cell(out, &[&value("wretr"), &value("wredis")]);
+        self.latency(object, out);
+        let check = match value("check_status") {
+            status if status.is_empty() => String::new(),
+            status => format!("{status}{} in {}ms", code(&value("check_code")), value("check_duration")),
+        };
+        let why = format!("{}: {}", value("check_desc"), value("last_chk"));
+        let _ = write!(out, "<td class=\"text\" title=\"{}\">{}</td>", escaped(&why), escaped(&check));
+        cell(out, &[&value("weight"), &value("uweight")]);
+        cell(out, &[&value("chkfail"), &value("chkdown")]);
+        let down = value("downtime").parse().map_or(String::new(), span);
+        let _ = writeln!(out, "<td>{down}</td></tr>");
+    }
+
+    /// Median, 95th and 99th percentile of the whole time, in milliseconds.
+    fn latency(&self, object: Object, out: &mut Vec<u8>) {
+        let board = self.scene.board;
+        let summary = match object {
+            Object::Frontend(p) => board.frontend_latency(p, LatencyKind::Total),
+            Object::Backend(p) => board.backend_latency(p, LatencyKind::Total),
+            Object::Server(p, s) => board.server_latency(p, s, LatencyKind::Total),
+            Object::Listener(..) => Default::default(),
+        };
+        let shares = [0.5, 0.95, 0.99].map(|share| summary.quantile_us(share));
+        match shares {
+            [Some(median), Some(most), Some(worst)] => {
+                let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
+                let all = format!("{} / {} / {}", ms(median), ms(most), ms(worst));
+                let _ = write!(out, "<td data-value=\"{worst}\">{all}</td>");
+            }
+            _ => out.extend_from_slice(b"<td class=\"soft\"></td>"),
+        }
+    }
+}
+
+const COLUMNS: [(&str, &str); 15] = [
+    ("Name", "name"),
+    ("Status", "text"),
+    ("Sessions cur / max / limit", ""),
+    ("Total", ""),
+    ("Rate cur / max", ""),
+    ("Queue cur / max", ""),
+    ("Bytes in", ""),
+    ("Bytes out", ""),
+    ("Errors req / conn / resp", ""),
+    ("Retries / redisp.", ""),
+    ("ms p50 / p95 / p99", ""),
+    ("Last check", "text"),
+    ("Weight / user", ""),
+    ("Failed / down", ""),
+    ("Downtime", ""),
+];
+
+const ACTIONS: &str = "<div class=\"act\">Choose the action to perform on the checked servers : <select name=\"action\">\
+<option value=\"\"></option><option value=\"ready\">Set state to READY</option><option value=\"drain\">Set state to DRAIN\
+</option><option value=\"maint\">Set state to MAINT</option><option value=\"dhlth\">Health: disable checks</option>\
+<option value=\"ehlth\">Health: enable checks</option><option value=\"hrunn\">Health: force UP</option><option \
+value=\"hnolb\">Health: force NOLB</option><option value=\"hdown\">Health: force DOWN</option><option value=\"dagent\">\
+Agent: disable checks</option><option value=\"eagent\">Agent: enable checks</option><option value=\"arunn\">Agent: force \
+UP</option><option value=\"adown\">Agent: force DOWN</option><option value=\"shutdown\">Kill Sessions</option></select>";
+
+fn text(scene: &Scene<'_>, name: &str, object: Object) -> String {
+    match find(name).map(|f| f.value(scene, object)) {
+        Some(Value::None) | None => String::new(),
+        Some(value) => value.text().into_owned(),
+    }
+}
+
+fn cell(out: &mut Vec<u8>, parts: &[&str]) {
+    let all = if parts.iter().all(|p| p.is_empty()) { String::new() } else { parts.join(" / ") };
+    let _ = write!(out, "<td data-value=\"{}\">{}</td>", parts[0], escaped(&all));
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn code(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!("/{code}") }
+}
+
+/// The class of a server's row, by which tools and colours go.
+fn row_class(server: &ServerLive) -> &'static str {
+    if server.in_maintenance() {
+        return "maintain";
+    }
+    let detail = server.detail();
+    let backup = server.settings.backup;
+    let pick = |active, of_backup| if backup { of_backup } else { active };
+    if server.operation() == Operation::Stopped {
+        return match detail.health.value {
+            0 => pick("active_down", "backup_down"),
+            _ => pick("active_going_up", "backup_going_up"),
+        };
+    }
+    if server.in_drain() || server.operation() == Operation::Stopping {
+        return pick("active_draining", "backup_draining");
+    }
+    if !detail.checked && detail.agent.is_none() {
+        return pick("active_no_check", "backup_no_check");
+    }
+    match detail.health.progress(true) {
+        Some(_) => pick("active_going_down", "backup_going_down"),
+        None => pick("active_up", "backup_up"),
+    }
+}
+
+/// `3m57s`, `2d4h`.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}

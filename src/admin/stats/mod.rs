@@ -2,6 +2,7 @@
 //! ([`fields`]), written as CSV, typed lines, JSON, Prometheus text or a page. Pure: everything is given, nothing is
 //! asked of a socket or clock; answers are appended to a `Vec<u8>`, object by object.
 
+pub mod action;
 pub mod catalogue;
 pub mod csv;
 pub mod fields;
@@ -67,3 +68,6 @@ impl Scene<'_> {
         format!("{}d {}h{:02}m{:02}s", s / 86_400, s % 86_400 / 3600, s % 3600 / 60, s % 60)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub fn lines(scene: &Scene<'_>, object: Object, descriptions: bool, out: &mut Ve
         // Writing to a Vec cannot fail.
         let _ = write!(
             out,
-            "{}.{iid}.{sid}.{position}.{}.1:{}V:{}:{}",
+            "{}.{iid}.{sid}.{position}.{}.1:{}:{}:{}",
             object.letter(),
             field.name,
             field.tags,

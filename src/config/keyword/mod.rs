@@ -7,6 +7,7 @@ pub mod absent;
 pub mod address;
 pub mod args;
 pub mod bind;
+pub mod expr;
 pub mod global;
 pub mod log;
 pub mod proxy;
@@ -15,6 +16,9 @@ pub mod server;
 pub mod source;
 pub mod stick_table;
 pub mod unserved;
+
+#[cfg(test)]
+mod tests;
 
 pub use args::{Args, Fault};
 
@@ -73,12 +77,5 @@ pub enum Prefix {
 }
 
 /// The keywords that take a prefix beside `option` (manual 4.2 "no", "default").
-pub const NEGATABLE: [&str; 7] = [
-    "option",
-    "log",
-    "busy-polling",
-    "set-dumpable",
-    "strict-limits",
-    "insecure-fork-wanted",
-    "numa-cpu-mapping",
-];
+pub const NEGATABLE: [&str; 7] =
+    ["option", "log", "busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping"];

@@ -2,13 +2,20 @@
 
 use crate::{
     base::origin::Origin,
+    config::lexer::Line,
+    language::{acl::AclSet, parse::Captures, sample::args::Reference},
     model::{
         proxy::Proxy,
+        rules::Rules,
         server::{CheckSettings, Server},
     },
 };
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Draft {
     pub proxy: Proxy,
     /// The section's word (`defaults`, `frontend`, `backend`, `listen`).
@@ -18,16 +25,76 @@ pub struct Draft {
     pub servers: Vec<ServerDraft>,
     /// The `option httplog` (or other) line that chose the log format, and its words.
     pub log_option: Option<(Origin, String)>,
+    /// Where other formats were written, by keyword.
+    pub format_origins: BTreeMap<&'static str, Origin>,
     /// `log global` was written: the global targets are put in place when all lines are read.
     pub log_global: bool,
-    /// `mode` was written here or in the defaults.
+    /// `errorfiles` lines: where, the section's name and the statuses (none: all).
     pub errorfiles_sections: Vec<(Origin, String, Vec<u16>)>,
     /// `use-server` lines: the name, and where.
     pub use_servers: Vec<(Origin, String)>,
-    /// `option http-use-*` rule families that need HTTP mode, in the order in which HAProxy warns about them.
+    /// Rule families that need HTTP mode, in the order in which HAProxy warns about them.
     pub http_rules: Vec<&'static str>,
-    /// A `compression`, `cookie` and others were inherited, not written: no warning about their mode.
-    pub timeouts_written: bool,
+    /// Rules compiled so far, the ACLs they may name, and the captures they may fill.
+    pub rules: Rules,
+    pub acls: AclSet,
+    pub captures: Captures,
+    /// Names of proxies, tables and lists that expressions hold, to be resolved when all is read.
+    pub references: Vec<Arc<Reference>>,
+    /// A `defaults` section that a proxy named with `from`.
+    pub used_by_name: bool,
+    /// The last rule of a phase ends it without a condition: rules below it do nothing.
+    pub final_rules: BTreeSet<&'static str>,
+    /// Rule lines of a `defaults` section, for those that inherit.
+    pub rule_lines: Vec<Line>,
+    /// Families of rules that were written, to warn about those below one that is evaluated later.
+    pub placed: BTreeSet<Placed>,
+}
+
+/// Families of rules in the order in which they are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Placed {
+    TcpRequestConnection,
+    TcpRequestSession,
+    TcpRequestContent,
+    HttpRequest,
+    Redirect,
+    UseBackend,
+    UseServer,
+    TcpResponseContent,
+    HttpResponse,
+    HttpAfterResponse,
+}
+
+impl Placed {
+    pub fn words(self) -> &'static str {
+        match self {
+            Placed::TcpRequestConnection => "tcp-request connection",
+            Placed::TcpRequestSession => "tcp-request session",
+            Placed::TcpRequestContent => "tcp-request content",
+            Placed::HttpRequest => "http-request",
+            Placed::Redirect => "redirect",
+            Placed::UseBackend => "use_backend",
+            Placed::UseServer => "use-server",
+            Placed::TcpResponseContent => "tcp-response content",
+            Placed::HttpResponse => "http-response",
+            Placed::HttpAfterResponse => "http-after-response",
+        }
+    }
+
+    /// The article that HAProxy writes before [`Placed::words`] of the later rule.
+    pub fn article(self) -> &'static str {
+        match self {
+            Placed::HttpRequest | Placed::HttpResponse | Placed::HttpAfterResponse => "an",
+            _ => "a",
+        }
+    }
+
+    /// Whether it is evaluated after `other` although it may stand above it. Requests and responses are apart.
+    pub fn follows(self, other: Placed) -> bool {
+        let response = |p: Placed| p >= Placed::TcpResponseContent;
+        self > other && response(self) == response(other) && self != Placed::HttpAfterResponse
+    }
 }
 
 impl Draft {
@@ -40,11 +107,30 @@ impl Draft {
             servers: Vec::new(),
             log_option: None,
             log_global: false,
+            format_origins: BTreeMap::new(),
             errorfiles_sections: Vec::new(),
             use_servers: Vec::new(),
             http_rules: Vec::new(),
-            timeouts_written: false,
+            rules: Rules::default(),
+            acls: AclSet::new(),
+            captures: Captures::default(),
+            references: Vec::new(),
+            used_by_name: false,
+            final_rules: BTreeSet::new(),
+            rule_lines: Vec::new(),
+            placed: BTreeSet::new(),
         }
+    }
+
+    /// A draft that starts as a copy of this one, without the rules: those are compiled again from [`Draft::rule_lines`].
+    pub fn inherited(&self) -> Draft {
+        let mut draft = Draft::new(self.proxy.clone(), self.section);
+        draft.default_server = self.default_server.clone();
+        draft.log_option = self.log_option.clone();
+        draft.log_global = self.log_global;
+        draft.format_origins = self.format_origins.clone();
+        draft.errorfiles_sections = self.errorfiles_sections.clone();
+        draft
     }
 
     /// `frontend 'f'`, `backend 'b'` or `proxy 'l'`.
@@ -62,12 +148,11 @@ pub struct ServerDraft {
     pub agent_enabled: bool,
     pub agent: crate::model::server::AgentSettings,
     pub agent_inter_written: bool,
-    /// `weight` and others may come after what depends on them.
-    pub use_ssl_check: bool,
+    /// `verify` was written: the global default does not apply.
+    pub verify_written: bool,
     /// Expanded by `server-template`.
     pub template: bool,
     pub id_written: bool,
-    pub disabled_by_address: bool,
 }
 
 impl ServerDraft {
@@ -79,10 +164,9 @@ impl ServerDraft {
             agent_enabled: false,
             agent: crate::model::server::AgentSettings::default(),
             agent_inter_written: false,
-            use_ssl_check: false,
+            verify_written: false,
             template: false,
             id_written: false,
-            disabled_by_address: false,
         }
     }
 }

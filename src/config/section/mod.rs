@@ -20,7 +20,9 @@ use super::{
     lexer::Line,
     load::Options,
 };
+use crate::language::pattern::Registry;
 use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
+use std::sync::Arc;
 
 /// Everything that is known while lines are read. Handlers write here.
 pub struct Loading<'a> {
@@ -36,6 +38,9 @@ pub struct Loading<'a> {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    pub patterns: Arc<Registry>,
+    /// Rule lines of a defaults section are compiled again for a proxy that inherits; what they say was said already.
+    pub replaying: bool,
     /// `default-server` of the `peers` section that is being read.
     pub peers_default_server: Option<draft::ServerDraft>,
     pub section: Section,
@@ -48,7 +53,8 @@ pub struct Written {
     pub maxconn: bool,
     pub uid: bool,
     pub gid: bool,
-    pub any_peer_or_proxy: bool,
+    /// A section other than `global` was opened.
+    pub other_section: bool,
 }
 
 /// Where the next line belongs.
@@ -100,6 +106,8 @@ impl<'a> Loading<'a> {
             peers: Vec::new(),
             resolvers: Vec::new(),
             http_errors: Vec::new(),
+            patterns: Arc::default(),
+            replaying: false,
             peers_default_server: None,
             section: Section::None,
             prefix: Prefix::None,
@@ -115,6 +123,7 @@ impl<'a> Loading<'a> {
     pub fn line(&mut self, line: &Line) -> Option<String> {
         let args = Args::new(line, 0);
         if let Some(header) = HEADERS.iter().find(|h| h.name == args.get(0)) {
+            self.written.other_section |= header.name != "global";
             self.section = match (header.open)(self, &args) {
                 Ok(section) => section,
                 Err(fault) => {
@@ -212,7 +221,7 @@ impl<'a> Loading<'a> {
 
     /// Refuses by name what is read but not served by the data plane yet.
     pub fn refuse_unserved(&mut self, args: &Args<'_>, index: usize, kind: &str, name: &str) {
-        if self.options.refuse_unserved && unserved::reason(kind, name).is_some() {
+        if self.options.refuse_unserved && unserved::reason_of(kind, name, args.get(index + 1)).is_some() {
             self.diagnostics.alert(args.line, args.word(index), absent::text(name));
         }
     }

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     base::origin::Origin,
-    config::keyword::args::{Args, Fault},
+    config::keyword::{
+        args::{Args, Fault},
+        proxy::rules,
+    },
     model::proxy::Proxy,
 };
 
@@ -22,11 +25,15 @@ pub fn open_defaults(loading: &mut Loading<'_>, args: &Args<'_>) -> Result<Secti
     let from_at = if name.is_empty() { 1 } else { 2 };
     let origin = args.origin();
     let mut draft = Draft::new(Proxy::new(name, origin.clone(), true, true), "defaults");
+    let mut lines = Vec::new();
     if args.get(from_at) == "from" {
         let base = base(loading, args, from_at + 1, "defaults", name)?;
         draft = inherit(&loading.defaults[base], name, origin, "defaults", (true, true));
+        lines = loading.defaults[base].rule_lines.clone();
     }
     loading.defaults.push(draft);
+    loading.section = Section::Defaults(loading.defaults.len() - 1);
+    rules::replay(loading, &lines);
     Ok(Section::Defaults(loading.defaults.len() - 1))
 }
 
@@ -62,13 +69,41 @@ pub fn open_proxy(loading: &mut Loading<'_>, args: &Args<'_>) -> Result<Section,
         true => Some(base(loading, args, 3, kind, name)?),
         false => loading.defaults.len().checked_sub(1),
     };
+    mixed_usage(loading, args, base, from);
     same_names(loading, args, kind, name, capabilities);
+    let mut lines = Vec::new();
     let draft = match base {
-        Some(base) => inherit(&loading.defaults[base], name, origin, section, capabilities),
+        Some(base) => {
+            lines = loading.defaults[base].rule_lines.clone();
+            if section == "listen" {
+                rules::refuse_for_listen(loading, args, base);
+            }
+            inherit(&loading.defaults[base], name, origin, section, capabilities)
+        }
         None => Draft::new(Proxy::new(name, origin, capabilities.0, capabilities.1), section),
     };
     loading.proxies.push(draft);
+    loading.section = Section::Proxy(loading.proxies.len() - 1);
+    rules::replay(loading, &lines);
     Ok(Section::Proxy(loading.proxies.len() - 1))
+}
+
+/// A defaults section should be used by name or by being the last one, not both.
+fn mixed_usage(loading: &mut Loading<'_>, args: &Args<'_>, base: Option<usize>, explicit: bool) {
+    let Some(defaults) = base.and_then(|b| loading.defaults.get_mut(b)) else { return };
+    if explicit {
+        defaults.used_by_name = true;
+        return;
+    }
+    if !defaults.used_by_name {
+        return;
+    }
+    let text = format!(
+        "defaults section '{}' (declared at {}) is explicitly referenced by another proxy and implicitly used here. To avoid \
+         any ambiguity don't mix both usage. Add a last defaults section not explicitly used or always use explicit references.",
+        defaults.proxy.name, defaults.proxy.origin
+    );
+    loading.warn(args, 0, text);
 }
 
 /// The defaults section that `from` names: the last one of that name.
@@ -107,10 +142,12 @@ fn same_names(loading: &mut Loading<'_>, args: &Args<'_>, kind: &str, name: &str
         other.proxy.origin
     );
     use crate::config::diagnostic::Severity;
+    let no_longer = format!("{text} This is no longer supported as of 3.3. Please rename one or the other.");
     if overlap || same.is_some() {
         loading.diagnostics.pointing(Severity::Alert, args.line, args.word(1), text);
+        loading.diagnostics.pointing(Severity::Alert, args.line, args.word(1), no_longer);
     } else {
-        let text = format!("{text} This is no longer supported as of 3.3. Please rename one or the other.");
+        let text = no_longer;
         loading.diagnostics.pointing(Severity::Warning, args.line, args.word(1), text);
     }
 }
@@ -123,7 +160,7 @@ fn inherit(
     section: &'static str,
     (has_frontend, has_backend): (bool, bool),
 ) -> Draft {
-    let mut draft = base.clone();
+    let mut draft = base.inherited();
     draft.section = section;
     name.clone_into(&mut draft.proxy.name);
     draft.proxy.origin = origin.clone();

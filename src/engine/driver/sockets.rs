@@ -178,6 +178,20 @@ pub fn connect_now(fd: Fd, to: &Address) -> io::Result<()> {
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// bind(2).
+pub fn bind(fd: Fd, to: &Address) -> io::Result<()> {
+    let name = Name::of(to)?;
+    // SAFETY: `name` is live and its length is the one passed.
+    let r = unsafe { libc::bind(fd, (&raw const name.storage).cast(), name.len) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// listen(2).
+pub fn listen(fd: Fd, backlog: i32) -> io::Result<()> {
+    // SAFETY: a system call on numbers.
+    if unsafe { libc::listen(fd, backlog) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// write(2) of all bytes; false when the descriptor did not take them.
 pub fn write(fd: Fd, bytes: &[u8]) -> bool {
     // SAFETY: the pointer and length describe `bytes`.

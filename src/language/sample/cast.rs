@@ -77,15 +77,14 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// The value as text: numbers in decimal, addresses in their usual form, binary as hexadecimal.
+    /// The value as text: numbers in decimal, addresses in their usual form, binary up to its first NUL.
     pub fn into_str(self, pool: &'c Pool) -> Bytes<'c> {
         match self {
             Sample::Str(b) | Sample::Meth(b) => b,
             Sample::Bool(b) => Bytes::Ref(if b { b"1" } else { b"0" }),
             Sample::Bin(b) => {
-                let mut out = pool.buf();
-                push_hex(&mut out, b.as_slice());
-                out.into()
+                let end = until_nul(b.as_slice()).len();
+                b.slice(0, end)
             }
             other => {
                 let mut out = pool.buf();
@@ -119,12 +118,17 @@ impl<'c> Sample<'c> {
     pub fn write_text(&self, out: &mut Vec<u8>) {
         match self {
             Sample::Str(b) | Sample::Meth(b) => out.extend_from_slice(b.as_slice()),
-            Sample::Bin(b) => push_hex(out, b.as_slice()),
+            Sample::Bin(b) => out.extend_from_slice(until_nul(b.as_slice())),
             Sample::Bool(b) => out.push(b'0' + *b as u8),
             Sample::Sint(n) => push_int(out, *n),
             Sample::Ip(a) => push_ip(out, a),
         }
     }
+}
+
+/// Text ends at a NUL.
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())]
 }
 
 /// Appends a number in decimal.
@@ -172,7 +176,8 @@ pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The number that text begins with, as HAProxy reads integers: an optional sign, digits, and anything after them is
-/// ignored; saturates at 64 bits. Text that begins with no number gives `Some(0)`; empty text gives `Some(0)` as well.
+/// ignored; saturates at 64 bits. Text that begins with no number gives `Some(0)`; empty text gives `Some(0)` as
+/// well.
 pub fn int_prefix(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.first() {
         Some(b'-') => (true, &text[1..]),

@@ -3,10 +3,8 @@
 use super::{View, takes};
 use crate::model::{plan::ServerIndex, state::live::BackendLive};
 
+/// The candidates stand in the order of their ids.
 pub fn pick(view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
-    let lowest = |excluding| {
-        let able = view.candidates.iter().filter(|c| takes(live, c.index, excluding));
-        able.min_by_key(|c| c.id).map(|c| c.index)
-    };
+    let lowest = |excluding| view.candidates.iter().map(|c| c.index).find(|index| takes(live, *index, excluding));
     lowest(excluding).or_else(|| lowest(None))
 }

@@ -1,7 +1,11 @@
 //! `hash-type`: from a key to a server, map-based or consistent (manual 4.2). Both give HAProxy's server for HAProxy's
 //! key: seen by asking it, see the vectors in the tests.
 
-use super::{Key, View, smooth::{reduced, round}, takes};
+use super::{
+    Key, View,
+    smooth::{reduced, round},
+    takes,
+};
 use crate::{
     base::hash::{crc32, djb2, sdbm},
     model::{
@@ -133,11 +137,20 @@ pub fn weight_map(view: &View) -> Vec<u32> {
     map
 }
 
+/// Points on the ring at most: 32 MB. Beyond, every server has fewer in proportion, at least one.
+const POINTS_MAX: u64 = 1 << 22;
+
+/// Sixteen points for each unit of weight, placed by the server's id (`hash-key id`).
 fn ring(view: &View) -> Vec<(u32, u32)> {
-    let points = view
-        .candidates
-        .iter()
-        .flat_map(|c| (0..c.weight).map(|n| (avalanche(c.id.wrapping_mul(4096).wrapping_add(n)), c.index as u32)));
+    let total: u64 = view.candidates.iter().map(|c| c.weight as u64).sum();
+    let count = |weight: u32| match total > POINTS_MAX {
+        true => (weight as u64 * POINTS_MAX / total).max(1) as u32,
+        false => weight,
+    };
+    let points = view.candidates.iter().flat_map(|c| {
+        let first = c.id.wrapping_mul(4096);
+        (0..count(c.weight)).map(move |n| (avalanche(first.wrapping_add(n)), c.index as u32))
+    });
     let mut ring: Vec<_> = points.collect();
     ring.sort_unstable();
     ring

@@ -21,6 +21,8 @@ pub struct Leastconn {
     heap: BinaryHeap<Reverse<Standing>>,
     known: Vec<Standing>,
     cursor: usize,
+    /// Entries popped during one choice, kept for its memory.
+    passed: Vec<Reverse<Standing>>,
 }
 
 impl Leastconn {
@@ -50,7 +52,6 @@ impl Leastconn {
         if self.heap.len() > 4 * view.candidates.len() {
             self.heap = self.known.iter().map(|s| Reverse(*s)).collect();
         }
-        let mut passed = Vec::new();
         let mut found = None;
         while let Some(Reverse(standing)) = self.heap.pop() {
             let place = standing.2;
@@ -61,13 +62,13 @@ impl Leastconn {
                 continue;
             }
             let index = view.candidates[place as usize].index;
-            passed.push(Reverse(standing));
+            self.passed.push(Reverse(standing));
             if takes(live, index, excluding) {
                 found = Some(index);
                 break;
             }
         }
-        self.heap.extend(passed);
+        self.heap.extend(self.passed.drain(..));
         found
     }
 

@@ -144,7 +144,7 @@ impl Balancer {
         let (view, fallback) = (&self.view, &mut self.fallback);
         let picked = match &mut self.method {
             Method::Roundrobin(m) => m.pick(view, excluding, live, now),
-            Method::StaticRr(m) => m.pick(excluding, live),
+            Method::StaticRr(m) => m.pick(excluding, live, now),
             Method::Leastconn(m) => m.pick(view, excluding, live),
             Method::First => first::pick(view, excluding, live),
             Method::Random(m) => m.pick(view, excluding, live),
@@ -172,7 +172,8 @@ impl Balancer {
             Method::Leastconn(m) => m.refresh(&self.view),
             Method::Random(m) => m.refresh(&self.view),
             Method::Hash(m) => m.refresh(&self.view),
-            Method::Roundrobin(_) | Method::First => {}
+            Method::First => self.view.candidates.sort_by_key(|c| c.id),
+            Method::Roundrobin(_) => {}
         }
     }
 }

@@ -104,27 +104,32 @@ impl Roundrobin {
         if self.schedule.as_ref().is_none_or(|s| s.version < view.version) {
             self.schedule = Some(live.position.schedule(view));
         }
-        let schedule = self.schedule.clone()?;
         self.note_turn(now);
-        let first = self.ticket(&live.position);
-        let server = schedule.at(first)?;
-        if takes(live, server, excluding) {
-            return Some(server);
-        }
-        // Skipped turns are used up for those after them, so that the next choice goes on behind this one's.
-        let mut tried = 1;
-        while tried < schedule.order.len() {
+        // Taken out and put back: a clone would write the count that all workers share.
+        let schedule = self.schedule.take()?;
+        let picked = self.next_able(&schedule, excluding, live);
+        self.schedule = Some(schedule);
+        picked
+    }
+
+    fn next_able(
+        &mut self,
+        schedule: &Schedule,
+        excluding: Option<ServerIndex>,
+        live: &BackendLive,
+    ) -> Option<ServerIndex> {
+        // Turns of those who cannot are used up for those after them, so that the next choice goes on behind this one's.
+        for _ in 0..schedule.order.len() {
             let server = schedule.at(self.ticket(&live.position))?;
             if takes(live, server, excluding) {
                 return Some(server);
             }
-            tried += 1;
         }
         // Nobody else: the excluded one, if it can.
         excluding.filter(|index| schedule.order.contains(&(*index as u32)) && takes(live, *index, None))
     }
 
-    fn note_turn(&mut self, now: Now) {
+    pub(super) fn note_turn(&mut self, now: Now) {
         if now.nanos == self.turn {
             self.choices += 1;
             return;
@@ -138,7 +143,7 @@ impl Roundrobin {
         self.choices = 1;
     }
 
-    fn ticket(&mut self, position: &Position) -> u64 {
+    pub(super) fn ticket(&mut self, position: &Position) -> u64 {
         if self.left == 0 {
             if self.choices > 1 {
                 self.batch = (self.batch * 2).clamp(1, BATCH_MAX);
@@ -150,12 +155,5 @@ impl Roundrobin {
         self.left -= 1;
         self.next += 1;
         self.next - 1
-    }
-}
-
-/// A process-wide counter without weights, for `static-rr`.
-impl Position {
-    pub fn next_turn(&self) -> u64 {
-        self.ticket.fetch_add(1, Relaxed)
     }
 }

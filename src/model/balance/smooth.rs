@@ -37,11 +37,7 @@ pub fn reduced(weights: &[u32]) -> Vec<u64> {
     let common = weights.iter().fold(0u64, |a, b| gcd(a, *b as u64)).max(1);
     let total: u64 = weights.iter().map(|w| *w as u64 / common).sum();
     let shrink = |w: u64| if w == 0 { 0 } else { (w * ROUND_MAX / total).max(1) };
-    weights
-        .iter()
-        .map(|w| *w as u64 / common)
-        .map(|w| if total > ROUND_MAX { shrink(w) } else { w })
-        .collect()
+    weights.iter().map(|w| *w as u64 / common).map(|w| if total > ROUND_MAX { shrink(w) } else { w }).collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -1,11 +1,16 @@
 //! `static-rr`: as `roundrobin`, over a map that weights changed at run time do not touch.
 
-use super::{View, hash::weight_map, takes};
-use crate::model::{plan::ServerIndex, state::live::BackendLive};
+use super::{View, hash::weight_map, roundrobin::Roundrobin, takes};
+use crate::{
+    base::clock::Now,
+    model::{plan::ServerIndex, state::live::BackendLive},
+};
 
 #[derive(Debug, Default)]
 pub struct StaticRr {
     map: Vec<u32>,
+    /// Its tickets; the map takes the place of its schedule.
+    turns: Roundrobin,
 }
 
 impl StaticRr {
@@ -13,13 +18,11 @@ impl StaticRr {
         self.map = weight_map(view);
     }
 
-    pub fn pick(&self, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+    pub fn pick(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
+        self.turns.note_turn(now);
         let len = self.map.len();
-        if len == 0 {
-            return None;
-        }
         for _ in 0..len {
-            let server = self.map[live.position.next_turn() as usize % len] as ServerIndex;
+            let server = self.map[self.turns.ticket(&live.position) as usize % len] as ServerIndex;
             if takes(live, server, excluding) {
                 return Some(server);
             }

@@ -252,3 +252,42 @@ fn a_hash_without_a_key_goes_round() {
     let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x".into(), use_domain_only: false });
     assert_eq!(sequence(&mut balancer, &Live::new(&plan), 6), "123123");
 }
+
+#[test]
+fn numbers_are_keys_without_hashing() {
+    // Seen with `balance hdr(x-k)` and `hash-type map-based none` over weights 5, 3, 2.
+    let mut plan = plan(&[5, 3, 2]);
+    plan.proxies[0].backend.hash = HashType { function: HashFunction::None, ..HashType::default() };
+    let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x-k".into(), use_domain_only: false });
+    let live = Live::new(&plan);
+    for (key, server) in [("894718380608", 0), ("0x1f", 0), ("12abc", 1), ("abc", 0), ("4294967297", 0), ("007", 0)] {
+        assert_eq!(
+            balancer.pick(Key::Bytes(key.as_bytes()), None, live.backend(0), at(1)),
+            Choice::Server(server),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn ten_thousand_servers_are_no_trouble() {
+    for balance in [
+        Balance::Roundrobin,
+        Balance::StaticRr,
+        Balance::Leastconn,
+        Balance::First,
+        Balance::Random(2),
+        Balance::Source,
+    ] {
+        let weights: Vec<u32> = (0..10_000).map(|i| i % 256 + 1).collect();
+        let mut plan = plan(&weights);
+        plan.proxies[0].backend.hash.consistent = balance == Balance::Source;
+        let mut balancer = balancer(&mut plan, balance);
+        let live = Live::new(&plan);
+        for turn in 1..1000 {
+            let key = Key::Address(std::net::Ipv4Addr::from(turn as u32).into());
+            let index = balancer.pick(key, None, live.backend(0), at(turn)).server().unwrap();
+            live.server(0, index).unwrap().take_slot(0, turn);
+        }
+    }
+}

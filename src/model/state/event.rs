@@ -76,17 +76,20 @@ impl Event {
     /// The log sentence.
     pub fn text(&self, load: Load) -> String {
         let Load { sessions, requeued, queued } = load;
+        let running = |active, backup| if active == 0 && backup > 0 { " Running on backup." } else { "" };
         match self.tail {
             Tail::None => self.head.clone(),
             Tail::Left { active, backup } => format!(
-                "{} {active} active and {backup} backup servers left. {sessions} sessions active, {requeued} requeued, \
+                "{} {active} active and {backup} backup servers left.{} {sessions} sessions active, {requeued} requeued, \
                  {queued} remaining in queue.",
-                self.head
+                self.head,
+                running(active, backup)
             ),
             Tail::Online { active, backup } => format!(
-                "{} {active} active and {backup} backup servers online. {requeued} sessions requeued, {queued} total in \
+                "{} {active} active and {backup} backup servers online.{} {requeued} sessions requeued, {queued} total in \
                  queue.",
-                self.head
+                self.head,
+                running(active, backup)
             ),
         }
     }

@@ -190,9 +190,14 @@ pub enum Turn {
 }
 
 impl Health {
-    /// As a server starts: up, and down at the first failure.
+    /// As a server starts: it is taken for up although nothing was counted, and for down at the first failure.
     pub fn starting(rise: u32, fall: u32) -> Health {
-        Health { value: rise.max(1), rise: rise.max(1), fall: fall.max(1) }
+        Health { value: 0, rise: rise.max(1), fall: fall.max(1) }
+    }
+
+    /// As a server leaves maintenance: just up, down at the next failure.
+    pub fn just_up(self) -> Health {
+        Health { value: self.rise, ..self }
     }
 
     pub fn is_up(&self) -> bool {
@@ -226,12 +231,22 @@ impl Health {
         self.value = if up { self.rise + self.fall - 1 } else { 0 };
     }
 
-    /// `1/3`: how far from the next turn, for the `status` column; `None` when it is settled.
-    pub fn progress(&self) -> Option<(u32, u32)> {
-        if self.is_up() {
-            (self.value < self.rise + self.fall - 1).then(|| (self.value - self.rise + 1, self.fall))
+    /// `1/3`: how far a server that is up or down is from its next turn, for the `status` column; `None` when it is
+    /// settled.
+    pub fn progress(&self, up: bool) -> Option<(u32, u32)> {
+        if up {
+            let settled = self.value + 1 >= self.rise + self.fall;
+            (!settled).then(|| ((self.value + 1).saturating_sub(self.rise), self.fall))
         } else {
             (self.value > 0).then_some((self.value, self.rise))
+        }
+    }
+
+    /// `status: 2/3 UP` of `option log-health-checks`.
+    pub fn status(&self) -> String {
+        match self.is_up() {
+            true => format!("status: {}/{} UP", self.value + 1 - self.rise, self.fall),
+            false => format!("status: {}/{} DOWN", self.value, self.rise),
         }
     }
 }
@@ -243,13 +258,15 @@ mod tests {
     #[test]
     fn first_failure_after_the_start_is_down_later_it_takes_fall_of_them() {
         let mut health = Health::starting(2, 3);
-        assert_eq!(health.progress(), Some((1, 3)));
-        assert_eq!(health.failed(), Turn::Down);
-        assert_eq!((health.passed(), health.progress()), (Turn::None, Some((1, 2))));
+        assert_eq!(health.progress(true), Some((0, 3)));
+        assert_eq!(health.just_up().progress(true), Some((1, 3)));
+        assert_eq!(health.just_up().failed(), Turn::Down);
+        assert_eq!((health.passed(), health.progress(false)), (Turn::None, Some((1, 2))));
+        assert_eq!(health.status(), "status: 1/2 DOWN");
         assert_eq!((health.passed(), health.value), (Turn::Up, 4));
-        assert_eq!(health.progress(), None);
-        assert_eq!((health.failed(), health.progress()), (Turn::None, Some((2, 3))));
-        assert_eq!((health.failed(), health.progress()), (Turn::None, Some((1, 3))));
+        assert_eq!((health.progress(true), health.status()), (None, "status: 3/3 UP".into()));
+        assert_eq!((health.failed(), health.progress(true)), (Turn::None, Some((2, 3))));
+        assert_eq!((health.failed(), health.progress(true)), (Turn::None, Some((1, 3))));
         assert_eq!((health.failed(), health.value), (Turn::Down, 0));
     }
 

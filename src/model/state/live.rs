@@ -1,11 +1,11 @@
 //! The live facts about the plan: server states, weights and addresses, paused frontends, limits of the process. Every
-//! change of a server's state goes through here, under the backend's lock, and returns what follows as [`Event`]s.
+//! change of a server's state goes through here, one at a time, and returns what follows as [`Event`]s.
 //! Workers notice by the backend's version. (BEHAVIOUR of HAProxy: manual 5.2, management guide 9.3 "set server".)
 
 use super::{
     event::*,
     health::*,
-    server::{Detail, Operation, ServerLive, WEIGHT_SCALE, admin},
+    server::{Detail, Operation, ServerLive, admin},
 };
 use crate::{
     base::{address::Address, append::Append, clock::Millis},
@@ -20,9 +20,14 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*},
 };
 
+mod change;
+use change::{Next, ramp, slowstart_share};
+
 #[derive(Debug)]
 pub struct Live {
     proxies: Box<[ProxyLive]>,
+    /// One change of state at a time: checks on a worker and the runtime API may meet. Never taken to read.
+    changing: Mutex<()>,
     pub process: ProcessLive,
 }
 
@@ -43,7 +48,7 @@ pub struct ProcessLive {
 #[derive(Debug)]
 pub struct ProxyLive {
     pub name: String,
-    /// `option log-health-checks`: every change a check makes is told, and sentences about states leave the reason out.
+    /// `option log-health-checks`: each result that counts is told, and the change of state then without its reason.
     log_health_checks: bool,
     pub frontend: FrontendLive,
     pub backend: BackendLive,
@@ -178,7 +183,7 @@ impl Live {
             };
             ProxyLive { name: p.name.clone(), log_health_checks: p.options.log_health_checks, frontend, backend }
         });
-        let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
+        let live = Live { proxies: proxies.collect(), changing: Mutex::default(), process: ProcessLive::default() };
         for (p, proxy) in live.proxies.iter().enumerate() {
             for (s, server) in proxy.backend.servers() {
                 // A server that tracks one in maintenance begins in maintenance.
@@ -225,6 +230,16 @@ impl Live {
         Some((backend, self.proxies[backend].backend.find(name)?))
     }
 
+    /// States were set at start, before anyone looked: counts anew which backends are down, in silence.
+    pub(super) fn settled(&self) {
+        for proxy in &self.proxies {
+            let backend = &proxy.backend;
+            backend.changed();
+            backend.detail.lock().unwrap_or_else(PoisonError::into_inner).down =
+                !backend.is_empty() && backend.usable() == (0, 0);
+        }
+    }
+
     // ---- checks ----
 
     /// A check begins: shown as `* ` before the last result.
@@ -245,30 +260,34 @@ impl Live {
         now: Millis,
     ) -> Vec<Event> {
         let mut told = None;
-        let events = self.change(proxy, server, now, |s, d, via| {
+        let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
-            let before = (d.check.status, d.health.value);
-            d.check = report;
+            let status = std::mem::replace(&mut d.check, report).status;
             if s.in_maintenance() || (conditional && !d.health.is_up()) {
                 return None;
             }
             d.consecutive_errors = 0;
+            let before = d.health.value;
             let turn = d.health.passed();
             let agent_down = d.agent.as_ref().is_some_and(|a| a.enabled && !a.health.is_up());
-            told = self.tell_check(proxy, server, "Health", before, &d.check, &d.health);
-            let because = self.because(proxy, &d.check);
+            if before != d.health.value || status != d.check.status {
+                let how = if conditional { "conditionally succeeded" } else { "succeeded" };
+                told = Some(format!("{how}, {}, {}.", d.check.reason(), d.health.status()));
+            }
+            let word = |word: &str| format!("is {word}{}.", why(d));
             match (s.operation(), conditional) {
                 (Operation::Running | Operation::Starting, true) => {
-                    Some(Next::to(Operation::Stopping, format!("is stopping{via}{because}.")))
+                    Some(Next::to(Operation::Stopping, word("stopping")))
                 }
-                (Operation::Stopping, false) => Some(Next::to(Operation::Running, format!("is UP{via}{because}."))),
+                (Operation::Stopping, false) => Some(Next::to(Operation::Running, word("UP"))),
                 (Operation::Stopped, false) if (turn == Turn::Up || d.health.is_up()) && !agent_down => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}{because}.")))
+                    Some(Next::to(Operation::Running, word("UP")))
                 }
                 _ => None,
             }
         });
-        told.into_iter().chain(events).collect()
+        self.tell_check(proxy, server, "Health", told, &mut events);
+        events
     }
 
     /// A check has failed.
@@ -280,21 +299,41 @@ impl Live {
         now: Millis,
     ) -> Vec<Event> {
         let mut told = None;
-        let events = self.change(proxy, server, now, |s, d, via| {
+        let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
-            let before = (d.check.status, d.health.value);
-            d.check = report;
+            let status = std::mem::replace(&mut d.check, report).status;
             if s.in_maintenance() {
                 return None;
             }
-            let was_up = d.health.is_up();
-            d.failed_checks += was_up as u64;
+            let before = d.health;
+            d.failed_checks += before.is_up() as u64;
             let turn = d.health.failed();
-            told = self.tell_check(proxy, server, "Health", before, &d.check, &d.health);
+            if before.value != d.health.value || status != d.check.status {
+                told = Some(format!("failed, {}, {}.", d.check.reason(), d.health.status()));
+            }
             (turn == Turn::Down || (!d.health.is_up() && s.operation() != Operation::Stopped))
-                .then(|| Next::to(Operation::Stopped, format!("is DOWN{via}{}.", self.because(proxy, &d.check))))
+                .then(|| Next::to(Operation::Stopped, format!("is DOWN{}.", why(d))))
         });
-        told.into_iter().chain(events).collect()
+        self.tell_check(proxy, server, "Health", told, &mut events);
+        events
+    }
+
+    /// Puts the sentence of `option log-health-checks` before the others.
+    fn tell_check(
+        &self,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        kind: &str,
+        told: Option<String>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(s) = self.server(proxy, server) else { return };
+        if let Some(told) = told.filter(|_| self.proxies[proxy].log_health_checks) {
+            let title = self.title(proxy, s);
+            let title = title.replacen("Backup Server", "backup server", 1).replacen("Server", "server", 1);
+            let head = format!("{kind} check for {title} {told}");
+            events.insert(0, Event::new(proxy, Some(server), NOTICE, Effect::None, head));
+        }
     }
 
     /// `observe` saw `limit` errors in a row and `on-error` says to treat the server as down now.
@@ -305,17 +344,18 @@ impl Live {
         info: String,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, why| {
             if s.in_maintenance() || !d.health.is_up() {
                 return None;
             }
             d.health.force(false);
             d.check = CheckReport { status: CheckStatus::Analysis, info, ..CheckReport::default() };
-            Some(Next::to(Operation::Stopped, format!("is DOWN{via}{}.", self.because(proxy, &d.check))))
+            Some(Next::to(Operation::Stopped, format!("is DOWN{}.", why(d))))
         })
     }
 
-    /// What an agent said of the server's health (`up`, or `down` and its kin); the report has its words.
+    /// What an agent said of the server's health (`up`, or `down`, `failed`, `stopped`). Its weight, `drain`, `maint` and
+    /// `ready` go the administrator's ways.
     pub fn agent_reported(
         &self,
         proxy: ProxyIndex,
@@ -325,25 +365,32 @@ impl Live {
         now: Millis,
     ) -> Vec<Event> {
         let mut told = None;
-        let events = self.change(proxy, server, now, |s, d, via| {
+        let mut events = self.change(proxy, server, now, |s, d, _| {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
-            let before = (agent.report.status, agent.health.value);
-            agent.report = report;
+            let status = std::mem::replace(&mut agent.report, report).status;
             if s.in_maintenance() || !agent.enabled {
                 return None;
             }
+            let before = agent.health.value;
             let turn = if up { agent.health.passed() } else { agent.health.failed() };
-            told = self.tell_check(proxy, server, "Agent", before, &agent.report, &agent.health);
-            let because = self.because(proxy, &agent.report);
+            if before != agent.health.value || status != agent.report.status {
+                let how = if up { "succeeded" } else { "failed" };
+                told = Some(format!("{how}, {}, {}.", agent.report.reason(), agent.health.status()));
+            }
             match turn {
-                Turn::Down => Some(Next::to(Operation::Stopped, format!("is DOWN{via}{because}."))),
+                Turn::Down if s.operation() != Operation::Stopped => {
+                    Some(Next::to(Operation::Stopped, "is DOWN.".into()))
+                }
                 // An agent cannot lift what a check took down.
-                Turn::Up if check_up => Some(Next::to(Operation::Running, format!("is UP{via}{because}."))),
+                Turn::Up if check_up && s.operation() == Operation::Stopped => {
+                    Some(Next::to(Operation::Running, "is UP.".into()))
+                }
                 _ => None,
             }
         });
-        told.into_iter().chain(events).collect()
+        self.tell_check(proxy, server, "Agent", told, &mut events);
+        events
     }
 
     /// An agent said nothing of the server's health, or could not be asked: that changes no state (manual 5.2
@@ -351,49 +398,15 @@ impl Live {
     pub fn agent_was_silent(&self, proxy: ProxyIndex, server: ServerIndex, report: CheckReport) -> Vec<Event> {
         let told = self.with_detail(proxy, server, |d| {
             let agent = d.agent.as_mut()?;
-            let before = (agent.report.status, agent.health.value);
-            agent.report = report;
-            if agent.report.status == CheckStatus::Checked {
-                return None;
-            }
-            self.tell_check(proxy, server, "Agent", before, &agent.report, &Health { value: 0, ..agent.health })
+            let before = std::mem::replace(&mut agent.report, report).status;
+            let news = agent.report.status != before && agent.report.status != CheckStatus::Checked;
+            // HAProxy counts it as the agent's failure here, and acts on it nowhere.
+            let counted = Health { value: 0, ..agent.health };
+            news.then(|| format!("failed, {}, {}.", agent.report.reason(), counted.status()))
         });
-        told.flatten().into_iter().collect()
-    }
-
-    /// The line of `option log-health-checks`, when status or health changed.
-    fn tell_check(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        kind: &str,
-        before: (CheckStatus, u32),
-        report: &CheckReport,
-        health: &Health,
-    ) -> Option<Event> {
-        if !self.proxies[proxy].log_health_checks || before == (report.status, health.value) {
-            return None;
-        }
-        let s = self.server(proxy, server)?;
-        let backup = if s.settings.backup { "backup " } else { "" };
-        let result = match report.status.result() {
-            3 => "succeeded",
-            4 => "conditionally succeeded",
-            _ => "failed",
-        };
-        let (done, of, word) = match health.is_up() {
-            true => (health.value - health.rise + 1, health.fall, "UP"),
-            false => (health.value, health.rise, "DOWN"),
-        };
-        let (px, name, reason) = (&self.proxies[proxy].name, &s.settings.name, report.reason());
-        let head =
-            format!("{kind} check for {backup}server {px}/{name} {result}, {reason}, status: {done}/{of} {word}.");
-        Some(Event::new(proxy, Some(server), NOTICE, Effect::None, head))
-    }
-
-    /// `, reason: …` of a sentence about a state; nothing where `log-health-checks` has just told it.
-    fn because(&self, proxy: ProxyIndex, report: &CheckReport) -> String {
-        if self.proxies[proxy].log_health_checks { String::new() } else { format!(", {}", report.reason()) }
+        let mut events = Vec::new();
+        self.tell_check(proxy, server, "Agent", told.flatten(), &mut events);
+        events
     }
 
     // ---- the administrator ----
@@ -406,20 +419,20 @@ impl Live {
         health: ForcedHealth,
         now: Millis,
     ) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, _| {
             if s.in_maintenance() {
                 return None;
             }
             d.health.force(health != ForcedHealth::Down);
             match health {
                 ForcedHealth::Up if s.operation() != Operation::Running => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Running, "is UP, changed from CLI.".into()))
                 }
                 ForcedHealth::Stopping if s.operation() != Operation::Stopping => {
-                    Some(Next::to(Operation::Stopping, format!("is stopping{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopping, "is stopping, changed from CLI.".into()))
                 }
                 ForcedHealth::Down if s.operation() != Operation::Stopped => {
-                    Some(Next::to(Operation::Stopped, format!("is DOWN{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopped, "is DOWN, changed from CLI.".into()))
                 }
                 _ => None,
             }
@@ -428,16 +441,16 @@ impl Live {
 
     /// `set server b/s agent up|down`; false without an agent.
     pub fn force_agent(&self, proxy: ProxyIndex, server: ServerIndex, up: bool, now: Millis) -> Vec<Event> {
-        self.change(proxy, server, now, |s, d, via| {
+        self.change(proxy, server, now, |s, d, _| {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
             agent.health.force(up);
             match (up, s.operation()) {
                 (false, Operation::Running | Operation::Starting) => {
-                    Some(Next::to(Operation::Stopped, format!("is DOWN{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Stopped, "is DOWN, changed from CLI.".into()))
                 }
                 (true, Operation::Stopped) if check_up && !s.in_maintenance() => {
-                    Some(Next::to(Operation::Running, format!("is UP{via}, changed from CLI.")))
+                    Some(Next::to(Operation::Running, "is UP, changed from CLI.".into()))
                 }
                 _ => None,
             }
@@ -446,6 +459,7 @@ impl Live {
 
     /// `set server b/s state …`, `disable server`, `enable server`, and an agent's `maint`, `drain`, `ready`.
     pub fn set_admin(&self, proxy: ProxyIndex, server: ServerIndex, state: AdminState, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             AdminState::Ready => {
                 let mut events = self.leave(proxy, server, admin::FORCED_MAINT, now);
@@ -482,6 +496,7 @@ impl Live {
         unresolved: bool,
         now: Millis,
     ) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match unresolved {
             true => self.enter(proxy, server, admin::RESOLUTION_MAINT, now),
             false => self.leave(proxy, server, admin::RESOLUTION_MAINT, now),
@@ -490,6 +505,7 @@ impl Live {
 
     /// Weight in units of 1, at most 256. Balancing must be dynamic, which the caller checked.
     pub fn set_weight(&self, proxy: ProxyIndex, server: ServerIndex, weight: u32, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(s) = self.server(proxy, server) else { return Vec::new() };
         let backend = self.backend(proxy);
         let before = backend.usable();
@@ -559,6 +575,7 @@ impl Live {
 
     /// Moves slow starts on; to be called about once a second for servers with `slowstart`. True while any goes on.
     pub fn tick(&self, proxy: ProxyIndex, now: Millis) -> bool {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let backend = self.backend(proxy);
         let mut going_on = false;
         for (_, s) in backend.servers().filter(|(_, s)| s.operation() == Operation::Starting) {
@@ -580,240 +597,6 @@ impl Live {
         let share = slowstart_share(server, &server.lock(), now)?;
         (server.operation() == Operation::Starting).then_some(share.max(1))
     }
-
-    // ---- how a change happens ----
-
-    fn enter(&self, proxy: ProxyIndex, server: ServerIndex, mode: u32, now: Millis) -> Vec<Event> {
-        let Some(s) = self.server(proxy, server) else { return Vec::new() };
-        let mut events = Vec::new();
-        let before_mask = s.admin();
-        if before_mask & mode != 0 {
-            return events;
-        }
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        let (was_maint, was_drain) = (s.in_maintenance(), before_mask & admin::DRAIN != 0);
-        s.set_admin(before_mask | mode);
-        let name = self.title(proxy, s);
-        let via = self.via(proxy, server);
-        if mode & admin::MAINT != 0 && !was_maint {
-            let was_up = s.operation() != Operation::Stopped && !was_drain;
-            let mut detail = s.lock();
-            close_period(s, &mut detail, now);
-            if s.operation() != Operation::Stopped {
-                detail.down_transitions += s.settings.check.is_some() as u64;
-            }
-            s.set_operation(Operation::Stopped);
-            detail.health.value = 0;
-            detail.check_running = false;
-            drop(detail);
-            backend.changed();
-            let head = match was_up || was_drain {
-                true => format!("{name} is going DOWN for maintenance{via}."),
-                false => format!("{name} was DOWN and now enters maintenance{via}."),
-            };
-            let level = if was_up { ALERT } else { NOTICE };
-            events.push(Event::new(proxy, Some(server), level, Effect::Down, head).left(backend.usable()));
-        } else if mode & admin::DRAIN != 0 && !was_drain && !was_maint {
-            s.lock().last_change = now;
-            backend.changed();
-            let head = format!("{name} enters drain state{via}.");
-            let event = Event::new(proxy, Some(server), NOTICE, Effect::Drained, head);
-            events.push(event.online(backend.usable()));
-        } else {
-            return events;
-        }
-        self.settle_backend(proxy, before, now, &mut events);
-        let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
-        self.followers(proxy, server, &mut events, |live, p, s| live.enter(p, s, inherited, now));
-        events
-    }
-
-    fn leave(&self, proxy: ProxyIndex, server: ServerIndex, mode: u32, now: Millis) -> Vec<Event> {
-        let Some(s) = self.server(proxy, server) else { return Vec::new() };
-        let mut events = Vec::new();
-        let mask = s.admin();
-        if mask & mode == 0 {
-            return events;
-        }
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        s.set_admin(mask & !mode);
-        let name = self.title(proxy, s);
-        let kind = if mode & (admin::FORCED_MAINT | admin::FORCED_DRAIN) != 0 { "forced " } else { "" };
-        if mode & admin::MAINT != 0 {
-            if s.in_maintenance() {
-                backend.changed();
-                return events;
-            }
-            let mut detail = s.lock();
-            // After maintenance a server is taken for up, and for down at its first failure.
-            detail.health = Health::starting(detail.health.rise, detail.health.fall);
-            if let Some(agent) = &mut detail.agent {
-                agent.health = Health::starting(agent.health.rise, agent.health.fall);
-            }
-            self.rise(s, &mut detail, now);
-            drop(detail);
-            backend.changed();
-            let state = if s.in_drain() { "UP/DRAIN" } else { "UP/READY" };
-            let head = format!("{name} is {state} (leaving {kind}maintenance).");
-            events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
-        } else {
-            backend.changed();
-            if s.admin() & admin::DRAIN != 0 {
-                return events;
-            }
-            if !s.in_maintenance() {
-                s.lock().last_change = now;
-                let up = if s.operation() == Operation::Stopped { "DOWN" } else { "UP" };
-                let head = format!("{name} is {up} (leaving {kind}drain).");
-                events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
-            }
-        }
-        self.settle_backend(proxy, before, now, &mut events);
-        let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
-        self.followers(proxy, server, &mut events, |live, p, s| live.leave(p, s, inherited, now));
-        events
-    }
-
-    fn change(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        now: Millis,
-        decide: impl FnOnce(&ServerLive, &mut Detail, &str) -> Option<Next>,
-    ) -> Vec<Event> {
-        let mut events = Vec::new();
-        let Some(s) = self.server(proxy, server) else { return events };
-        let next = decide(s, &mut s.lock(), "");
-        if let Some(next) = next {
-            self.apply(proxy, server, next, now, &mut events);
-        }
-        events
-    }
-
-    fn apply(&self, proxy: ProxyIndex, server: ServerIndex, next: Next, now: Millis, events: &mut Vec<Event>) {
-        let Some(s) = self.server(proxy, server) else { return };
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        let mut detail = s.lock();
-        let was = s.operation();
-        match next.operation {
-            Operation::Running | Operation::Starting => self.rise(s, &mut detail, now),
-            Operation::Stopped => {
-                close_period(s, &mut detail, now);
-                detail.down_transitions += 1;
-                s.set_operation(Operation::Stopped);
-            }
-            Operation::Stopping => {
-                detail.last_change = now;
-                s.set_operation(Operation::Stopping);
-            }
-        }
-        drop(detail);
-        backend.changed();
-        let head = format!("{} {}", self.title(proxy, s), next.sentence);
-        let counts = backend.usable();
-        let event = |level, effect| Event::new(proxy, Some(server), level, effect, head);
-        events.push(match next.operation {
-            Operation::Stopped if was == Operation::Stopping || s.in_drain() => {
-                event(NOTICE, Effect::Down).left(counts)
-            }
-            Operation::Stopped => event(ALERT, Effect::Down).left(counts),
-            Operation::Stopping => event(NOTICE, Effect::Drained).left(counts),
-            _ => event(NOTICE, Effect::Up).online(counts),
-        });
-        self.settle_backend(proxy, before, now, events);
-        self.followers(proxy, server, events, |live, p, f| {
-            let Some(follower) = live.server(p, f) else { return Vec::new() };
-            let mut events = Vec::new();
-            if !follower.in_maintenance() && follower.operation() != next.operation {
-                let via = live.via(p, f);
-                let word = match next.operation {
-                    Operation::Stopped => "DOWN",
-                    Operation::Stopping => "stopping",
-                    _ => "UP",
-                };
-                let sentence = format!("is {word}{via}.");
-                live.apply(p, f, Next::to(next.operation, sentence), now, &mut events);
-            }
-            events
-        });
-    }
-
-    /// The server goes up: at once, or slowly where `slowstart` says so and its address is known.
-    fn rise(&self, s: &ServerLive, detail: &mut Detail, now: Millis) {
-        if s.operation() == Operation::Stopped {
-            close_period(s, detail, now);
-        } else {
-            detail.last_change = now;
-        }
-        match s.settings.slowstart_ms {
-            Some(ms) if ms > 0 && now.0 > 0 && s.operation() == Operation::Stopped => {
-                detail.slowstart_since = Some(now);
-                s.set_operation(Operation::Starting);
-            }
-            _ => s.set_operation(Operation::Running),
-        }
-        s.set_effective_weight(ramp(s, detail, now));
-    }
-
-    /// The backend as a whole went down or up by the change just made.
-    fn settle_backend(&self, proxy: ProxyIndex, before: (usize, usize), now: Millis, events: &mut Vec<Event>) {
-        let backend = self.backend(proxy);
-        let after = backend.usable();
-        let mut detail = backend.detail.lock().unwrap_or_else(PoisonError::into_inner);
-        let none = after == (0, 0);
-        if none == detail.down {
-            return;
-        }
-        detail.down = none;
-        if none {
-            detail.down_transitions += 1;
-            detail.last_change = now;
-            if before != (0, 0) {
-                let name = &self.proxies[proxy].name;
-                let head = format!("{} {name} has no server available!", self.proxies[proxy].word());
-                events.push(Event::new(proxy, None, EMERG, Effect::NoServer, head));
-            }
-        } else {
-            detail.down_ms += now.since(detail.last_change);
-            detail.last_change = now;
-        }
-    }
-
-    fn followers(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        events: &mut Vec<Event>,
-        act: impl Fn(&Live, ProxyIndex, ServerIndex) -> Vec<Event>,
-    ) {
-        for (p, candidate) in self.proxies.iter().enumerate() {
-            for (s, follower) in candidate.backend.servers() {
-                if follower.settings.track.is_some() && self.tracked(p, s) == Some((proxy, server)) {
-                    events.extend(act(self, p, s));
-                }
-            }
-        }
-    }
-
-    /// ` via b/s` of a server that tracks another.
-    fn via(&self, proxy: ProxyIndex, server: ServerIndex) -> String {
-        match self.tracked(proxy, server) {
-            Some((p, s)) => match self.server(p, s) {
-                Some(tracked) => format!(" via {}/{}", self.proxies[p].name, tracked.settings.name),
-                None => String::new(),
-            },
-            None => String::new(),
-        }
-    }
-
-    /// `Server b/s` or `Backup Server b/s`.
-    fn title(&self, proxy: ProxyIndex, s: &ServerLive) -> String {
-        let backup = if s.settings.backup { "Backup " } else { "" };
-        format!("{backup}Server {}/{}", self.proxies[proxy].name, s.settings.name)
-    }
 }
 
 impl ProxyLive {
@@ -821,40 +604,4 @@ impl ProxyLive {
     fn word(&self) -> &'static str {
         if self.frontend.is_listen { "proxy" } else { "backend" }
     }
-}
-
-struct Next {
-    operation: Operation,
-    sentence: String,
-}
-
-impl Next {
-    fn to(operation: Operation, sentence: String) -> Next {
-        Next { operation, sentence }
-    }
-}
-
-/// Ends the present period of being up or down.
-fn close_period(s: &ServerLive, detail: &mut Detail, now: Millis) {
-    if s.operation() == Operation::Stopped {
-        detail.down_ms += now.since(detail.last_change);
-    }
-    detail.last_change = now;
-}
-
-/// Percentage of the slow start that has gone by; `None` when there is none (any more).
-fn slowstart_share(s: &ServerLive, detail: &Detail, now: Millis) -> Option<u32> {
-    let (since, whole) = (detail.slowstart_since?, s.settings.slowstart_ms?);
-    let gone = now.since(since);
-    (gone < whole).then(|| (gone * 100 / whole.max(1)) as u32)
-}
-
-fn ramp(s: &ServerLive, detail: &Detail, now: Millis) -> u32 {
-    let full = s.user_weight() * WEIGHT_SCALE;
-    let (Some(since), Some(whole)) = (detail.slowstart_since, s.settings.slowstart_ms) else { return full };
-    let gone = now.since(since);
-    if gone >= whole || full == 0 {
-        return full;
-    }
-    ((full as u64 * gone).div_ceil(whole.max(1)) as u32).max(1)
 }

@@ -5,6 +5,9 @@ pub mod board;
 pub mod cell;
 pub mod counters;
 pub mod event;
+pub mod file;
 pub mod health;
 pub mod live;
 pub mod server;
+#[cfg(test)]
+mod tests;

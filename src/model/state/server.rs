@@ -103,15 +103,14 @@ impl ServerLive {
         let checked = s.check.is_some();
         let health = Health::starting(rise, fall);
         let detail = Detail {
-            health: if admin != 0 && !dynamic { Health { value: 0, ..health } } else { health },
+            health: if dynamic { health.just_up() } else { health },
             checked,
             check_enabled: checked && !dynamic,
             check_running: false,
             check: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },
             agent: s.agent.as_ref().map(|_| Agent {
                 enabled: !dynamic,
-                // Manual 5.2: an agent's word counts at once, either way.
-                health: Health::starting(1, 1),
+                health: Health::starting(1, 1).just_up(),
                 report: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },
             }),
             check_address: s.check.as_ref().and_then(|c| c.address),

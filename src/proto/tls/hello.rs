@@ -123,7 +123,7 @@ impl Hello<'_> {
         hello.session_id = body.vector8()?;
         hello.cipher_suites = body.vector16()?;
         body.vector8()?;
-        if hello.session_id.len() > 32 || hello.cipher_suites.len() % 2 != 0 {
+        if hello.session_id.len() > 32 || !hello.cipher_suites.len().is_multiple_of(2) {
             return None;
         }
         if body.0.is_empty() {

@@ -3,7 +3,11 @@
 //! sees the library's connection types, so that a second library can stand beside it. Knows no files and no keywords:
 //! `model::certificates` builds from configuration what this room runs on.
 
+pub mod chain;
 pub mod client;
+mod facts;
+pub mod failure;
+mod handshake;
 pub mod hello;
 pub mod moment;
 pub mod policy;
@@ -12,6 +16,7 @@ pub mod server;
 pub mod session;
 pub mod session_cache;
 pub mod tickets;
+mod traffic;
 pub mod verify;
 pub mod verify_code;
 pub mod version;

@@ -3,7 +3,7 @@
 //! all connections share; [`enter`] sets the stage before each such call, and [`leave`] takes what they noted.
 
 use super::verify_code::VerifyResult;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use std::cell::RefCell;
@@ -23,6 +23,8 @@ pub struct Moment {
     pub binding: Binding,
     /// What verification of the peer's certificate found; put into tickets, and restored from them.
     pub verify: VerifyResult,
+    /// The peer's certificate if it was refused; the library drops it then.
+    pub refused: Option<CertificateDer<'static>>,
 }
 
 thread_local! {
@@ -34,9 +36,17 @@ pub fn enter(moment: Moment) {
     MOMENT.with_borrow_mut(|m| *m = moment);
 }
 
-/// What the callbacks left; references are dropped.
+/// What the callbacks left; references are dropped. The time stays: tickets that come later are dated by it.
 pub fn leave() -> Moment {
-    MOMENT.with_borrow_mut(std::mem::take)
+    MOMENT.with_borrow_mut(|m| {
+        let next = Moment { now_s: m.now_s, ..Moment::default() };
+        std::mem::replace(m, next)
+    })
+}
+
+/// Sets the time alone, for messages after the handshake.
+pub fn set_time(now_s: u64) {
+    MOMENT.with_borrow_mut(|m| m.now_s = now_s);
 }
 
 /// Reads or notes something within a callback.

@@ -277,7 +277,7 @@ impl Note {
     pub fn accept(bytes: &[u8], lifetime_s: u32) -> Option<&[u8]> {
         let (note, state) = Note::read(bytes)?;
         moment::with(|m| {
-            let age = m.now_s.checked_sub(note.issued_s).unwrap_or_default();
+            let age = m.now_s.saturating_sub(note.issued_s);
             if note.binding != m.binding || age > u64::from(lifetime_s) {
                 return None;
             }

@@ -3,6 +3,7 @@
 //! that are ignored by number, certificates that are trusted because they stand in the file themselves, and names in
 //! the common name where there is no alternative name.
 
+use super::chain;
 use super::moment;
 use super::verify_code::{self as code, IgnoreErrors, VerifyResult};
 use super::x509::{self, Certificate};
@@ -25,6 +26,7 @@ pub struct Trust {
     roots: Arc<RootCertStore>,
     /// The certificates as they stand in the file: OpenSSL trusts a leaf that is among them.
     exact: HashSet<Box<[u8]>>,
+    certificates: Vec<CertificateDer<'static>>,
     subjects: Vec<DistinguishedName>,
     crls: Vec<CertificateRevocationListDer<'static>>,
 }
@@ -56,7 +58,7 @@ impl Trust {
             return Err(TrustError::NoCertificate);
         }
         let subjects = roots.subjects();
-        Ok(Trust { roots: Arc::new(roots), exact, subjects, crls })
+        Ok(Trust { roots: Arc::new(roots), exact, certificates, subjects, crls })
     }
 
     /// Sixteen bytes that differ where the trusted certificates or the revocation lists do; sessions are bound to them.
@@ -97,17 +99,53 @@ impl Trust {
         builder.build().map_err(builder_error)
     }
 
-    /// Whether `certificate` stands in the file and is not revoked; OpenSSL ends the chain there.
-    fn trusts_itself(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Result<(), Error>> {
-        if !self.exact.contains(certificate.as_ref()) {
-            return None;
+    /// What is left to say when the library refuses `leaf`: OpenSSL's number and depth, or that it is fine all the same.
+    fn judge(
+        &self,
+        error: Error,
+        provider: &CryptoProvider,
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        client: bool,
+        now: UnixTime,
+    ) -> Result<(), (Error, u32, u32)> {
+        if self.exact.contains(leaf.as_ref())
+            && !matches!(error, Error::InvalidCertificate(CertificateError::Revoked))
+        {
+            // OpenSSL ends the chain there.
+            let validity = Certificate::parse(leaf).map(|c| c.validity_at(now.as_secs()));
+            return match validity {
+                Some(x509::Validity::Valid) => Ok(()),
+                _ => {
+                    let (number, depth) = number(&error, leaf, sent, now);
+                    Err((error, number, depth))
+                }
+            };
         }
-        let parsed = Certificate::parse(certificate)?;
-        Some(match parsed.validity_at(now.as_secs()) {
-            x509::Validity::Valid => Ok(()),
-            x509::Validity::NotYet => Err(CertificateError::NotValidYet.into()),
-            x509::Validity::Expired => Err(CertificateError::Expired.into()),
-        })
+        // The library has no name for what it dislikes about the leaf's form.
+        if matches!(error, Error::InvalidCertificate(CertificateError::Other(_))) {
+            let crls: Vec<&[u8]> = self.crls.iter().map(|c| c.as_ref()).collect();
+            let climb = chain::Climb {
+                trusted: &self.certificates,
+                sent,
+                crls: &crls,
+                algorithms: provider.signature_verification_algorithms.all,
+                now_s: now.as_secs(),
+            };
+            return climb.verify(leaf, client).map_err(|(number, depth)| {
+                let error = match number {
+                    code::CERT_HAS_EXPIRED => CertificateError::Expired.into(),
+                    code::CERT_REVOKED => CertificateError::Revoked.into(),
+                    code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+                    | code::DEPTH_ZERO_SELF_SIGNED_CERT
+                    | code::SELF_SIGNED_CERT_IN_CHAIN => CertificateError::UnknownIssuer.into(),
+                    _ => error,
+                };
+                (error, number, depth)
+            });
+        }
+        let (number, depth) = number(&error, leaf, sent, now);
+        Err((error, number, depth))
     }
 }
 
@@ -122,6 +160,7 @@ fn builder_error(error: VerifierBuilderError) -> TrustError {
 #[derive(Debug)]
 pub struct ClientVerifier {
     trust: Arc<Trust>,
+    provider: Arc<CryptoProvider>,
     inner: Arc<dyn ClientCertVerifier>,
     required: bool,
     crt_ignore_err: IgnoreErrors,
@@ -141,7 +180,8 @@ impl ClientVerifier {
     ) -> Result<Arc<ClientVerifier>, TrustError> {
         let inner = trust.client_verifier(provider)?;
         let hints = if send_names { trust.subjects.clone() } else { Vec::new() };
-        Ok(Arc::new(ClientVerifier { trust, inner, required, crt_ignore_err, ca_ignore_err, hints }))
+        let provider = provider.clone();
+        Ok(Arc::new(ClientVerifier { trust, provider, inner, required, crt_ignore_err, ca_ignore_err, hints }))
     }
 }
 
@@ -161,17 +201,11 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let mut found = VerifyResult { presented: true, ..VerifyResult::default() };
-        let mut outcome = self.inner.verify_client_cert(end_entity, intermediates, now).map(|_| ());
-        if outcome.is_err()
-            && let Some(trusted) = self.trust.trusts_itself(end_entity, now)
-            && !matches!(outcome, Err(Error::InvalidCertificate(CertificateError::Revoked)))
-        {
-            outcome = trusted;
-        }
+        let outcome = self.inner.verify_client_cert(end_entity, intermediates, now).map(|_| ());
+        let outcome = outcome.or_else(|e| self.trust.judge(e, &self.provider, end_entity, intermediates, true, now));
         let outcome = match outcome {
             Ok(()) => Ok(ClientCertVerified::assertion()),
-            Err(error) => {
-                let (number, depth) = number(&error, end_entity, intermediates, now);
+            Err((error, number, depth)) => {
                 found.result = number;
                 let ignored = if depth == 0 {
                     found.crt_err = number;
@@ -184,7 +218,7 @@ impl ClientCertVerifier for ClientVerifier {
                 if ignored { Ok(ClientCertVerified::assertion()) } else { Err(error) }
             }
         };
-        moment::with(|m| m.verify = found);
+        note(found, end_entity, outcome.is_err());
         outcome
     }
 
@@ -194,7 +228,7 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        signature(&self.provider, message, cert, dss, false)
     }
 
     fn verify_tls13_signature(
@@ -203,7 +237,7 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        signature(&self.provider, message, cert, dss, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -217,7 +251,7 @@ pub struct ServerVerifier {
     provider: Arc<CryptoProvider>,
     /// `None`: `verify none`.
     trust: Option<(Arc<Trust>, Arc<WebPkiServerVerifier>)>,
-    /// `verifyhost`; without it the name sent as SNI, if one is.
+    /// `verifyhost`: the name to verify where none is sent as SNI.
     verifyhost: Option<String>,
 }
 
@@ -243,22 +277,28 @@ impl ServerVerifier {
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<(), (Error, u32, u32)> {
         let Some((trust, inner)) = &self.trust else { return Ok(()) };
-        // A name that the chain check may refuse after everything else: names are checked below.
+        // Names are checked below, after HAProxy's rules.
         match inner.verify_server_cert(end_entity, intermediates, server_name, &[], now) {
             Ok(_) => {}
             Err(error) if is_name_error(&error) => {}
-            Err(error @ Error::InvalidCertificate(CertificateError::Revoked)) => return Err(error),
-            Err(error) => trust.trusts_itself(end_entity, now).unwrap_or(Err(error))?,
+            Err(error) => trust.judge(error, &self.provider, end_entity, intermediates, false, now)?,
         }
         let sent = match server_name {
-            ServerName::DnsName(name) => Some(name.as_ref()),
+            ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
+            ServerName::IpAddress(ip) => {
+                Some(std::net::IpAddr::from(*ip)).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string())
+            }
             _ => None,
         };
-        let Some(wanted) = self.verifyhost.as_deref().or(sent) else { return Ok(()) };
+        // HAProxy 3.4 manual 5.2, "verifyhost": it counts when no SNI was sent.
+        let Some(wanted) = sent.as_deref().or(self.verifyhost.as_deref()) else { return Ok(()) };
         let matches = Certificate::parse(end_entity).is_some_and(|c| c.matches_host(wanted));
-        if matches { Ok(()) } else { Err(CertificateError::NotValidForName.into()) }
+        match matches {
+            true => Ok(()),
+            false => Err((CertificateError::NotValidForName.into(), code::HOSTNAME_MISMATCH, 0)),
+        }
     }
 }
 
@@ -273,16 +313,15 @@ impl ServerCertVerifier for ServerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let outcome = self.check(end_entity, intermediates, server_name, now);
         let mut found = VerifyResult { presented: true, ..VerifyResult::default() };
-        if let Err(error) = &outcome {
-            let (number, depth) = number(error, end_entity, intermediates, now);
-            found.result = number;
+        if let Err((_, number, depth)) = &outcome {
+            found.result = *number;
             match depth {
-                0 => found.crt_err = number,
-                _ => (found.ca_err, found.ca_err_depth) = (number, depth),
+                0 => found.crt_err = *number,
+                _ => (found.ca_err, found.ca_err_depth) = (*number, *depth),
             }
         }
-        moment::with(|m| m.verify = found);
-        outcome.map(|()| ServerCertVerified::assertion())
+        note(found, end_entity, outcome.is_err());
+        outcome.map(|()| ServerCertVerified::assertion()).map_err(|(error, ..)| error)
     }
 
     fn verify_tls12_signature(
@@ -291,8 +330,7 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        signature(&self.provider, message, cert, dss, false)
     }
 
     fn verify_tls13_signature(
@@ -301,13 +339,41 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        signature(&self.provider, message, cert, dss, true)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Checks the handshake's signature; the library reads no key from a certificate whose form it refuses, so we do.
+fn signature(
+    provider: &CryptoProvider,
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+    tls13: bool,
+) -> Result<HandshakeSignatureValid, Error> {
+    let algorithms = &provider.signature_verification_algorithms;
+    let verified = match tls13 {
+        true => rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms),
+        false => rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms),
+    };
+    match verified {
+        Err(Error::InvalidCertificate(CertificateError::Other(_))) => {
+            chain::verify_handshake(message, cert, dss, algorithms, tls13)
+        }
+        other => other,
+    }
+}
+
+/// Leaves what was found to the session.
+fn note(found: VerifyResult, end_entity: &CertificateDer<'_>, refused: bool) {
+    moment::with(|m| {
+        m.verify = found;
+        m.refused = refused.then(|| end_entity.clone().into_owned());
+    });
 }
 
 fn is_name_error(error: &Error) -> bool {

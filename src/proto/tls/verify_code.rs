@@ -145,7 +145,7 @@ pub enum IgnoreErrors {
 impl IgnoreErrors {
     /// Reads `all` or a list of numbers and names separated by commas; errs with the word that is neither.
     pub fn parse(text: &str) -> Result<IgnoreErrors, String> {
-        if text == "all" {
+        if text.split(',').any(|word| word == "all") {
             return Ok(IgnoreErrors::All);
         }
         text.split(',')

@@ -70,6 +70,33 @@ impl<'a> Certificate<'a> {
         self.subject_der() == self.issuer_der()
     }
 
+    /// The serial as it is encoded.
+    pub fn raw_serial(&self) -> &'a [u8] {
+        self.x509.tbs_certificate.raw_serial()
+    }
+
+    /// What is signed, and how.
+    pub fn signed_parts(&self) -> Option<super::chain::SignedParts<'a>> {
+        super::chain::signed_parts(self.der)
+    }
+
+    /// Whether basic constraints (and key usage, if it is there) allow it to sign certificates.
+    pub fn is_authority(&self) -> bool {
+        let usage = self.x509.key_usage().ok().flatten();
+        self.x509.is_ca() && usage.is_none_or(|u| u.value.key_cert_sign())
+    }
+
+    /// Whether extended key usage allows it to speak as a client (or a server). Absent means any.
+    pub fn allows_purpose(&self, client: bool) -> bool {
+        match self.x509.extended_key_usage() {
+            Ok(Some(usage)) => {
+                usage.value.any || if client { usage.value.client_auth } else { usage.value.server_auth }
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     /// SubjectPublicKeyInfo.
     pub fn spki_der(&self) -> &'a [u8] {
         self.x509.tbs_certificate.subject_pki.raw
@@ -202,7 +229,8 @@ impl<'a> Certificate<'a> {
         self.x509.subject().iter_common_name().filter_map(|cn| std::str::from_utf8(cn.attr_value().data).ok())
     }
 
-    /// Whether the certificate bears the name `host`: an alternative name, or the common name where there is none.
+    /// Whether the certificate bears the name `host`, as an alternative name or as a common name (HAProxy 3.4.0 looks at
+    /// both, even where there are alternative names).
     pub fn matches_host(&self, host: &str) -> bool {
         if let Ok(ip) = host.parse::<std::net::IpAddr>() {
             let bytes: &[u8] = &match ip {
@@ -212,11 +240,8 @@ impl<'a> Certificate<'a> {
             let listed = self.general_names().iter().any(|n| matches!(n, GeneralName::IPAddress(ip) if *ip == bytes));
             return listed || self.common_names().any(|cn| cn == host);
         }
-        let names = self.dns_names();
-        if names.is_empty() {
-            return self.common_names().any(|cn| name_matches(cn, host));
-        }
-        names.iter().any(|name| name_matches(name, host))
+        let mut names = self.dns_names().into_iter();
+        names.any(|name| name_matches(name, host)) || self.common_names().any(|cn| name_matches(cn, host))
     }
 
     /// The certificate as PEM.
@@ -225,15 +250,20 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// RFC 6125 §6.4.3: a `*` alone as the first label stands for one label.
+/// A `*` in the first label stands for the rest of one label, as HAProxy 3.4.0 has it (RFC 6125 §6.4.3 allows it).
 pub fn name_matches(pattern: &str, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    match pattern.strip_prefix("*.") {
-        Some(rest) if rest.contains('.') => {
-            host.split_once('.').is_some_and(|(label, tail)| !label.is_empty() && tail.eq_ignore_ascii_case(rest))
-        }
-        _ => pattern.eq_ignore_ascii_case(host),
-    }
+    let (Some((pattern_label, pattern_rest)), Some((label, rest))) = (pattern.split_once('.'), host.split_once('.'))
+    else {
+        return pattern.eq_ignore_ascii_case(host);
+    };
+    let Some((before, after)) = pattern_label.split_once('*') else { return pattern.eq_ignore_ascii_case(host) };
+    let (label, before, after) = (label.as_bytes(), before.as_bytes(), after.as_bytes());
+    !label.is_empty()
+        && rest.eq_ignore_ascii_case(pattern_rest)
+        && label.len() >= before.len() + after.len()
+        && label[..before.len()].eq_ignore_ascii_case(before)
+        && label[label.len() - after.len()..].eq_ignore_ascii_case(after)
 }
 
 /// DER as PEM with 64 characters a line.

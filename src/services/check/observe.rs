@@ -7,7 +7,7 @@ use crate::model::server::{Observe, OnError};
 use crate::model::state::event::Event;
 use crate::model::state::health::{CheckReport, CheckStatus};
 use crate::model::state::live::Live;
-use crate::model::state::server::ServerLive;
+use crate::model::state::server::{Operation, ServerLive};
 
 /// What traffic showed of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn weigh(
         (Observe::Layer7, Seen::ConnectFailed | Seen::ResponseFailed) => false,
     };
     let errors = live.with_detail(proxy, server, |d| {
-        let judged = d.checked && d.check_enabled && d.health.is_up();
+        let judged = d.checked && d.check_enabled && s.operation() != Operation::Stopped;
         d.consecutive_errors = match (good, judged) {
             (true, _) | (_, false) => 0,
             (false, true) => d.consecutive_errors + 1,
@@ -107,7 +107,9 @@ mod tests {
         });
         let live = Live::new(&plan);
         // Settled: surely up.
-        live.check_passed(0, 0, CheckReport { status: CheckStatus::L4Ok, ..Default::default() }, false, Millis(1));
+        for _ in 0..2 {
+            live.check_passed(0, 0, CheckReport { status: CheckStatus::L4Ok, ..Default::default() }, false, Millis(1));
+        }
         let mut out = Vec::new();
         for what in seen_in_turn {
             let s = live.server(0, 0).unwrap();

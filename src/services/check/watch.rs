@@ -132,12 +132,12 @@ fn state_field(
     detail: &Detail,
 ) -> String {
     let backend = cx.board.live.backend(proxy);
-    let word = match (live.operation(), detail.health.is_up()) {
-        (Operation::Stopped, _) => "DOWN",
-        (Operation::Stopping, _) => "NOLB",
+    let word = match live.operation() {
+        Operation::Stopped => "DOWN",
+        Operation::Stopping => "NOLB",
         _ => "UP",
     };
-    let progress = match detail.health.progress() {
+    let progress = match detail.health.progress(word != "DOWN") {
         Some((done, of)) => format!(" {done}/{of}"),
         None => String::new(),
     };

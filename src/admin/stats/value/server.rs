@@ -10,6 +10,7 @@ use crate::{
     model::{
         plan::ServerIndex,
         proxy::Mode,
+        server::Observe,
         state::{
             counters::ServerCounter,
             health::{CheckReport, CheckStatus},
@@ -70,7 +71,8 @@ pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
     let followed = scene.board.live.tracked(object.proxy(), index(object));
     let source = followed.and_then(|(p, t)| scene.board.live.server(p, t)).unwrap_or(s);
     let detail = source.detail();
-    let progress = |word: &str| match detail.health.progress() {
+    let up = s.operation() != Operation::Stopped;
+    let progress = |word: &str| match detail.health.progress(up) {
         Some((n, of)) if detail.checked => format!("{word} {n}/{of}"),
         _ => word.to_string(),
     };
@@ -238,6 +240,14 @@ fn checked<'a>(
 
 pub fn chkfail<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
     checked(scene, object, |_, d| Value::U64(d.failed_checks))
+}
+
+/// Failures that `observe` found; only on servers that have it.
+pub fn hanafail<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
+    with(scene, object, |s| match s.settings.observe {
+        Observe::None => Value::None,
+        _ => Value::U64(scene.board.server(object.proxy(), index(object), ServerCounter::Hanafail)),
+    })
 }
 
 pub fn chkdown<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {

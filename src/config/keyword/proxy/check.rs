@@ -17,8 +17,8 @@ use crate::{
 
 pub static ROWS: &[Row] = &[
     row("external-check", Backend, external_check),
-    //row("http-check", Backend, super::http_check::read),
-    //row("tcp-check", Backend, super::tcp_check::read),
+    row("http-check", Backend, super::http_check::read),
+    row("tcp-check", Backend, super::tcp_check::read),
 ];
 
 fn set(cx: &mut Loading<'_>, kind: CheckKind) -> Result<(), Fault> {

@@ -2,17 +2,17 @@
 
 mod balance;
 mod basic;
-// mod capture;
+mod capture;
 mod check;
-// mod compression;
-// mod cookie;
+mod compression;
+mod cookie;
 mod errors;
-// mod http_check;
+mod http_check;
 mod option;
-// mod rules;
-// mod stats;
-// mod stick;
-// mod tcp_check;
+pub mod rules;
+mod stats;
+mod stick;
+mod tcp_check;
 mod timeout;
 
 use super::{
@@ -32,13 +32,13 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         option::ROWS,
         balance::ROWS,
         errors::ROWS,
-        // stats::ROWS,
-        // cookie::ROWS,
-        // capture::ROWS,
-        // compression::ROWS,
+        stats::ROWS,
+        cookie::ROWS,
+        capture::ROWS,
+        compression::ROWS,
         check::ROWS,
-        // stick::ROWS,
-        // rules::ROWS,
+        stick::ROWS,
+        rules::ROWS,
     ]
     .into_iter()
     .flatten()
@@ -57,6 +57,10 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     if cx.in_defaults() {
         match row.defaults {
             InDefaults::Yes => {}
+            InDefaults::No if word == "capture" => {
+                let text = format!("'capture {}' not allowed in 'defaults' section.", a.get(1));
+                return Err(a.fault(0, text));
+            }
             InDefaults::No => return Err(a.fault(0, format!("'{word}' not allowed in 'defaults' section."))),
             InDefaults::Named if cx.draft().proxy.name.is_empty() => {
                 return Err(a.fault(0, format!("'{word}' not allowed in anonymous 'defaults' section.")));

@@ -8,14 +8,14 @@ use crate::{
             Needs::{self, Backend, Frontend, Nothing},
             Prefix, Row, absent,
             args::{Args, Fault, atol},
-            row, server, unserved,
+            row, row_nodef, server, unserved,
         },
         section::Loading,
     },
     model::proxy::{ConnectionMode, ForwardFor, Forwarded, LogLineFormat, Options, RestrictNames},
 };
 
-pub static ROWS: &[Row] = &[row("option", Nothing, option)];
+pub static ROWS: &[Row] = &[row("option", Nothing, option), row_nodef("transparent", Backend, transparent)];
 
 /// A switch: its name, the side it belongs to, and what sets it (`None`: back to the default).
 pub struct Switch {
@@ -26,11 +26,7 @@ pub struct Switch {
 
 macro_rules! switch {
     ($name:literal, $needs:ident, $field:ident) => {
-        Switch {
-            name: $name,
-            needs: $needs,
-            set: |o, on| o.$field = on.unwrap_or_else(|| Options::default().$field),
-        }
+        Switch { name: $name, needs: $needs, set: |o, on| o.$field = on.unwrap_or_else(|| Options::default().$field) }
     };
     ($name:literal, $needs:ident, maybe $field:ident) => {
         Switch { name: $name, needs: $needs, set: |o, on| o.$field = on }
@@ -131,9 +127,7 @@ pub static WORDED: &[Worded] = &[
             "delete" => RestrictNames::Delete,
             "reject" => RestrictNames::Reject,
             other => {
-                let text = format!(
-                    "unknown parameter '{other}'; expects 'preserve', 'delete' or 'reject'."
-                );
+                let text = format!("unknown parameter '{other}'; expects 'preserve', 'delete' or 'reject'.");
                 return Err(a.fault(1, text));
             }
         };
@@ -163,6 +157,14 @@ pub static WORDED: &[Worded] = &[
     w("ldap-check", Backend, check::ldap),
     w("external-check", Backend, check::external),
 ];
+
+/// `transparent`, the keyword of old for the option.
+fn transparent(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    a.at_most(0)?;
+    deprecated_transparent(cx, a, "'transparent'");
+    cx.draft().proxy.options.transparent = true;
+    Ok(())
+}
 
 fn names() -> impl Iterator<Item = &'static str> {
     SWITCHES.iter().map(|s| s.name).chain(WORDED.iter().map(|w| w.name))

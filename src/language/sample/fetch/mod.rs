@@ -1,11 +1,20 @@
-//! The catalogue of fetches (manual 7.3.2 to 7.3.6), a file a family. A row names the word, its arguments, its type, what it
-//! needs and its function; aliases are rows of their own with the same function.
+//! The catalogue of fetches (manual 7.3.2 to 7.3.6), a file a family. A row names the word, its arguments, its type,
+//! what it needs and its function; aliases are rows of their own with the same function.
 
+mod acls;
 mod auth;
+mod certificate;
 mod client;
 mod constant;
 mod cookie;
+mod counters;
 mod header;
+mod hello;
+mod payload;
+mod process;
+mod proxies;
+mod stream;
+mod tls;
 mod url;
 
 use super::scope::Needs;
@@ -50,11 +59,31 @@ impl Fetch {
     }
 }
 
+pub use constant::check_var;
 pub use header::split_values;
-pub use url::{path as path_of, pathq as pathq_of, query as query_of};
+pub use url::{parameter, path as path_of, pathq as pathq_of, query as query_of};
 
-const FAMILIES: &[&[Fetch]] =
-    &[constant::ROWS, client::ROWS, header::ROWS, cookie::ROWS, url::ROWS, auth::ROWS];
+const FAMILIES: &[&[Fetch]] = &[
+    constant::ROWS,
+    acls::ROWS,
+    process::ROWS,
+    proxies::ROWS,
+    client::ROWS,
+    tls::ROWS,
+    certificate::CLIENT_ROWS,
+    certificate::OWN_ROWS,
+    certificate::SERVER_ROWS,
+    certificate::OTHER_ROWS,
+    counters::ROWS,
+    counters::OTHER_ROWS,
+    hello::ROWS,
+    payload::ROWS,
+    header::ROWS,
+    cookie::ROWS,
+    url::ROWS,
+    auth::ROWS,
+    stream::ROWS,
+];
 
 /// The row of a word.
 pub fn find(name: &str) -> Option<&'static Fetch> {

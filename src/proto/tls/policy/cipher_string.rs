@@ -49,7 +49,7 @@ pub fn select(text: &str) -> Selected {
         let matches = |c: &Cipher| terms.iter().all(|t| t.matches(c));
         match operator {
             b'-' => list.delete(matches),
-            b'+' => list.to_end(matches),
+            b'+' => list.move_last(matches),
             b'!' => list.kill(matches),
             _ => list.add(matches),
         }
@@ -92,7 +92,7 @@ impl List {
         self.0 = gone;
     }
 
-    fn to_end(&mut self, matches: impl Fn(&Cipher) -> bool) {
+    fn move_last(&mut self, matches: impl Fn(&Cipher) -> bool) {
         let (mut moved, mut rest): (Vec<_>, Vec<_>) = self.0.drain(..).partition(|(c, active)| *active && matches(c));
         rest.append(&mut moved);
         self.0 = rest;

@@ -2,6 +2,7 @@
 
 use super::super::client::ClientSettings;
 use super::super::policy::{self, Policy, Written};
+use super::super::records::HANDSHAKE;
 use super::super::server::{ServerOptions, ServerSettings};
 use super::super::session_cache::SessionCache;
 use super::super::tickets::TicketKeys;
@@ -10,7 +11,7 @@ use super::super::verify_code::{self as code, IgnoreErrors};
 use super::super::version::{Version, Versions};
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 const NOW: u64 = 1_800_000_000;
@@ -308,7 +309,7 @@ fn altered_records_are_answered_with_an_alert() {
 fn what_is_no_hello_ends_with_the_right_alert() {
     let line = Setup::new(Version::Tlsv13).line();
     for (bytes, error, alert) in [
-        (&b"GET / HTTP/1.0\r\n\r\n"[..], TlsError::NotTls, None),
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], TlsError::NotTls { http: true }, None),
         (&[22, 3, 1, 0, 0], TlsError::Malformed, Some(50)),
         (&[22, 3, 1, 0, 4, 1, 0, 0, 0], TlsError::Malformed, Some(50)),
         (&[22, 3, 1, 0, 4, 2, 0, 0, 0], TlsError::Unexpected, Some(10)),
@@ -403,6 +404,11 @@ fn servers_are_verified_by_name() {
     let refused = connect(&setup.line(), &setup.client("x"), "other.example", 1 << 20).err().unwrap();
     // The client errs first; the server hears of it.
     assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)));
+    let refused = connect(&setup.line(), &setup.client("x"), "10.0.0.1", 1 << 20).err().unwrap();
+    assert_eq!(refused, ("client", TlsError::Certificate(code::HOSTNAME_MISMATCH)), "addresses are verified too");
+    let refused = connect(&setup.line(), &setup.client("x"), "no name", 1 << 20).err().unwrap();
+    assert!(matches!(refused, ("client", TlsError::Library(_))));
+    assert!(connect(&setup.line(), &setup.client("x"), "", 1 << 20).is_ok(), "nothing to verify");
 }
 
 #[test]
@@ -473,4 +479,73 @@ fn tickets_wait_for_the_response() {
     let fed = server.feed(NOW, &mut to_server, &mut tickets).unwrap();
     assert!(fed.established && !fed.send_now && !tickets.is_empty());
     assert_eq!(&to_server[fed.plain], b"request");
+}
+
+#[test]
+fn altered_handshakes_err_and_never_panic() {
+    for version in [Version::Tlsv12, Version::Tlsv13] {
+        let setup = Setup { tickets: Some(TicketKeys::random(300)), ..Setup::new(version) };
+        let (line, context) = (setup.line(), setup.client("http/1.1"));
+        // Each round alters one byte of everything that crosses, further on each time.
+        for round in 0..700usize {
+            let mut to_server = Vec::new();
+            let sizes = RecordSizes::default();
+            let mut client = Session::client(context.clone(), Some("a"), sizes, NOW, &mut to_server).unwrap();
+            let mut server = Session::server(line.clone(), sizes);
+            let mut crossed = 0;
+            let mut alter = |wire: &mut Vec<u8>| {
+                let at = (round * 3).wrapping_sub(crossed);
+                crossed += wire.len();
+                if let Some(byte) = wire.get_mut(at) {
+                    *byte ^= 1 << (round % 8);
+                }
+            };
+            for _ in 0..4 {
+                alter(&mut to_server);
+                let mut to_client = Vec::new();
+                let heard = server.feed(NOW, &mut to_server, &mut to_client);
+                to_server.clear();
+                alter(&mut to_client);
+                let told = client.feed(NOW, &mut to_client, &mut to_server);
+                if heard.is_err() && told.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn resumed_sessions_keep_the_client_certificate_and_its_verdict() {
+    for version in [Version::Tlsv12, Version::Tlsv13] {
+        for tickets in [Some(TicketKeys::random(300)), None] {
+            let sessions = tickets.is_none().then(|| SessionCache::new(100, 300));
+            let ignored = IgnoreErrors::These(vec![code::CERT_HAS_EXPIRED]);
+            let mut setup = Setup { tickets, sessions, verify: Some((true, ignored, false)), ..Setup::new(version) };
+            setup.client_certificate = Some(setup.authority.issue("me", (2020, 2021)));
+            let (line, client) = (setup.line(), setup.client("http/1.1"));
+            connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+            let pair = connect(&line, &client, "www.example", 1 << 20).unwrap();
+            let facts = pair.server.facts();
+            assert!(facts.resumed);
+            assert_eq!((facts.peer_chain.len(), facts.verify.result, facts.verify.presented), (1, 10, true));
+        }
+    }
+}
+
+#[test]
+fn tickets_received_are_dated_by_the_loop() {
+    let setup = Setup { tickets: Some(TicketKeys::random(300)), ..Setup::new(Version::Tlsv13) };
+    let (line, client) = (setup.line(), setup.client("x"));
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    // A ticket that has outlived its lifetime is not offered.
+    let mut hello = Vec::new();
+    Session::client(client.clone(), Some("www.example"), RecordSizes::default(), NOW + 301, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(!peeked.parse().unwrap().has_psk);
+    connect(&line, &client, "www.example", 1 << 20).unwrap().exchange(1 << 20);
+    let mut hello = Vec::new();
+    Session::client(client, Some("www.example"), RecordSizes::default(), NOW + 299, &mut hello).unwrap();
+    let Peek::Complete(peeked) = hello::peek(&hello) else { panic!() };
+    assert!(peeked.parse().unwrap().has_psk);
 }

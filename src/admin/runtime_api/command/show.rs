@@ -1,0 +1,377 @@
+//! `show …`: what the process is and does.
+
+use super::{backend_of, integer};
+use crate::{
+    admin::{
+        runtime_api::{Answer, Call, Process, Sessions},
+        stats::{
+            VERSION, csv,
+            fields::{Selection, objects},
+            info, json, typed,
+        },
+    },
+    base::address::Address,
+    model::{
+        bind::Level,
+        plan::ProxyIndex,
+        state::counters::{ProcessCounter, ServerCounter},
+    },
+};
+use std::io::Write;
+
+fn has(call: &Call<'_>, word: &str) -> bool {
+    call.words[call.named..].contains(&word)
+}
+
+/// `show info [desc|json|typed|float]*`.
+pub fn info(call: &mut Call<'_>) -> Answer {
+    let format = match (has(call, "json"), has(call, "typed")) {
+        (true, _) => info::Format::Json,
+        (_, true) => info::Format::Typed,
+        _ => info::Format::Plain,
+    };
+    let mut out = Vec::new();
+    call.with_scene(|scene| info::write(scene, format, has(call, "desc"), &mut out));
+    Answer::Text(out)
+}
+
+/// `show stat [<iid|px> <type> <sid>] [desc|json|no-maint|typed|up]*`. Unknown words are passed over, as HAProxy does.
+pub fn stat(call: &mut Call<'_>) -> Answer {
+    let mut selection = Selection { up: has(call, "up"), no_maint: has(call, "no-maint"), ..Selection::default() };
+    let (first, kinds, sid) = (call.argument(0), integer(call.argument(1)), integer(call.argument(2)));
+    let mut none = false;
+    if let (Some(kinds), Some(sid)) = (kinds, sid) {
+        match integer(first) {
+            Some(iid) if iid > 0 => {
+                let found = call.process.plan().proxies.iter().position(|p| p.id as i64 == iid);
+                none = found.is_none();
+                selection.proxy = found;
+            }
+            Some(_) => {}
+            None => match call.process.plan().proxies.iter().position(|p| p.name == first) {
+                Some(proxy) => selection.proxy = Some(proxy),
+                None => return Answer::error("No such proxy."),
+            },
+        }
+        selection.kinds = if kinds < 0 { 0 } else { kinds as u32 & 15 };
+        selection.sid = u32::try_from(sid).ok();
+    }
+    let mut out = Vec::new();
+    call.with_scene(|scene| {
+        let list = if none { Vec::new() } else { objects(scene, &selection) };
+        if has(call, "json") {
+            out.push(b'[');
+            for (i, object) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json::object(scene, *object, &mut out);
+            }
+            out.extend_from_slice(b"]\n");
+        } else if has(call, "typed") {
+            list.iter().for_each(|object| typed::lines(scene, *object, has(call, "desc"), &mut out));
+        } else {
+            csv::header(&mut out);
+            list.iter().for_each(|object| csv::line(scene, *object, &mut out));
+        }
+    });
+    Answer::Text(out)
+}
+
+pub fn schema(_: &mut Call<'_>) -> Answer {
+    Answer::Text(format!("{}\n", json::SCHEMA.trim_end()).into_bytes())
+}
+
+pub fn version(_: &mut Call<'_>) -> Answer {
+    Answer::info(VERSION)
+}
+
+pub fn backend(call: &mut Call<'_>) -> Answer {
+    let names = call.process.plan().proxies.iter().filter(|p| p.has_backend).map(|p| format!("{}\n", p.name));
+    Answer::Text(format!("# name\n{}", names.collect::<String>()).into_bytes())
+}
+
+/// The backends that an optional argument selects.
+fn backends(call: &Call<'_>) -> Result<Vec<ProxyIndex>, Answer> {
+    let word = call.argument(0);
+    if !word.is_empty() {
+        let found = backend_of(call.process, word).ok_or_else(|| Answer::error("Can't find backend."))?;
+        return Ok(vec![found]);
+    }
+    let plan = call.process.plan();
+    Ok((0..plan.proxies.len()).filter(|p| plan.proxies[*p].has_backend && !plan.proxies[*p].disabled).collect())
+}
+
+/// `show servers state [<backend>]`, also the content of a server-state file.
+pub fn servers_state(call: &mut Call<'_>) -> Answer {
+    let list = match backends(call) {
+        Ok(list) => list,
+        Err(answer) => return answer,
+    };
+    let mut out =
+        b"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+                    srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
+                    srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl \
+                    srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
+            .to_vec();
+    list.iter().for_each(|proxy| state_lines(call.process, *proxy, &mut out));
+    Answer::Text(out)
+}
+
+fn state_lines(process: &dyn Process, proxy: ProxyIndex, out: &mut Vec<u8>) {
+    let plan = &process.plan().proxies[proxy];
+    let start = process.facts().started.mono;
+    for (_, s) in process.board().live.backend(proxy).servers() {
+        let d = s.detail();
+        let settings = &*s.settings;
+        let (address, port) = split(s.address().as_deref(), settings.port);
+        let fqdn = if settings.resolvers.is_some() || address == "-" { settings.host.as_str() } else { "-" };
+        // Bits of the check's state: 2 configured, 4 enabled, 8 paused.
+        let check_state = if settings.check.is_none() {
+            0
+        } else if s.in_maintenance() {
+            0x0A | (d.check_enabled as u32) << 2
+        } else {
+            0x02 | (d.check_enabled as u32) << 2
+        };
+        let check_state = if settings.check.is_none() && s.admin() & 4 != 0 { 8 } else { check_state };
+        let agent_state = d.agent.as_ref().map_or(0, |a| 0x12 | (a.enabled as u32) << 2);
+        let health = if settings.check.is_some() { d.health.value } else { 0 };
+        let since = process.now().mono.since(d.last_change.max(start)) / 1000;
+        let check_address = d.check_address.map_or("-".into(), |a| a.to_string());
+        let agent = settings.agent.as_ref();
+        let agent_address = agent.and_then(|a| a.address).map_or("-".into(), |a| a.to_string());
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(
+            out,
+            "{} {} {} {} {address} {} {} {} {} {since} {} {} {health} {check_state} {agent_state} {} 0 {fqdn} {port} - {} \
+             {} {check_address} {agent_address} {}",
+            plan.id,
+            plan.name,
+            settings.id,
+            settings.name,
+            s.operation() as u32,
+            s.admin(),
+            s.user_weight(),
+            settings.weight,
+            d.check.status.number(),
+            d.check.status.result(),
+            plan.id_forced as u32,
+            settings.ssl as u32,
+            d.check_port.unwrap_or(0),
+            agent.map_or(0, |a| a.port),
+        );
+    }
+}
+
+/// Address and port as two words.
+fn split(address: Option<&Address>, port: u16) -> (String, u16) {
+    match address {
+        Some(Address::Ip(a)) => (a.ip().to_string(), a.port()),
+        Some(other) => (other.to_string(), 0),
+        None => ("-".into(), port),
+    }
+}
+
+/// `show servers conn [<backend>]`.
+pub fn servers_conn(call: &mut Call<'_>) -> Answer {
+    use ServerCounter::*;
+    let list = match backends(call) {
+        Ok(list) => list,
+        Err(answer) => return answer,
+    };
+    let board = call.process.board();
+    let workers = board.workers();
+    let mut out = format!(
+        "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess unsafe_nb safe_nb \
+         idle_lim idle_cur idle_per_thr[{workers}]\n"
+    )
+    .into_bytes();
+    for proxy in list {
+        let plan = &call.process.plan().proxies[proxy];
+        for (server, s) in board.live.backend(proxy).servers() {
+            let read = |id| board.server(proxy, server, id);
+            let (address, port) = split(s.address().as_deref(), s.settings.port);
+            let limit = s.settings.pool_max_conn.map_or("-1".into(), |n| n.to_string());
+            let _ = write!(
+                out,
+                "{}/{} {}/{} {address} {port} - {} {} {} {} {} {} {} {} {limit} {}",
+                plan.name,
+                s.settings.name,
+                plan.id,
+                s.settings.id,
+                s.settings.pool_purge_delay_ms,
+                read(Scur),
+                read(UsedConnCur),
+                read(NeedConnEst),
+                read(NeedConnEst),
+                read(PrivIdleCur),
+                read(IdleConnCur),
+                read(SafeConnCur),
+                read(SrvIcur),
+            );
+            for worker in 0..workers {
+                let _ = write!(out, " {}", board.server_of(worker, proxy, server, SrvIcur));
+            }
+            out.push(b'\n');
+        }
+    }
+    Answer::Text(out)
+}
+
+pub fn env(call: &mut Call<'_>) -> Answer {
+    let name = call.argument(0);
+    let all = call.process.environment();
+    let mut wanted = all.iter().filter(|line| name.is_empty() || line.split('=').next() == Some(name)).peekable();
+    if !name.is_empty() && wanted.peek().is_none() {
+        return Answer::error("Variable not found");
+    }
+    Answer::Text(wanted.map(|line| format!("{line}\n")).collect::<String>().into_bytes())
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::User => "user",
+        Level::Operator => "operator",
+        Level::Admin => "admin",
+    }
+}
+
+pub fn cli_level(call: &mut Call<'_>) -> Answer {
+    Answer::info(level_name(call.state.level))
+}
+
+pub fn cli_sockets(call: &mut Call<'_>) -> Answer {
+    let mut text = String::from("# socket lvl processes\n");
+    for (address, level) in call.process.cli_sockets() {
+        text.push_str(&format!("{address} {} all\n", level_name(level)));
+    }
+    Answer::Text(text.into_bytes())
+}
+
+/// `show activity [-1|0|thread]`: each counter's sum and, in brackets, each worker's share.
+pub fn activity(call: &mut Call<'_>) -> Answer {
+    let board = call.process.board();
+    let now = call.process.now();
+    let only = integer(call.argument(0)).filter(|n| *n > 0).map(|n| n as usize - 1);
+    let workers: Vec<usize> = (0..board.workers()).filter(|w| only.is_none_or(|o| o == *w)).collect();
+    let uptime = now.mono.since(call.process.facts().started.mono);
+    let mut text = format!("thread_id: {} (1..{})\n", only.map_or(1, |o| o + 1), board.workers());
+    text.push_str(&format!("date_now: {}.{:06}\n", now.wall_us / 1_000_000, now.wall_us % 1_000_000));
+    text.push_str(&format!("uptime_now: {}.{:03}000\n", uptime / 1000, uptime % 1000));
+    let rows = [
+        ("loops", ProcessCounter::Loops),
+        ("wake_tasks", ProcessCounter::Wakeups),
+        ("curr_rq", ProcessCounter::RunQueue),
+        ("accepted", ProcessCounter::CumConns),
+        ("stream_calls", ProcessCounter::CumStreams),
+        ("pool_fail", ProcessCounter::PoolFailed),
+        ("engine_dead_completions", ProcessCounter::EngineCompletionsDead),
+        ("engine_buffers_short", ProcessCounter::EngineBuffersShort),
+        ("engine_enter_errors", ProcessCounter::EngineEnterErrors),
+    ];
+    for (name, id) in rows {
+        let shares: Vec<u64> = workers.iter().map(|w| board.process_of(*w, id)).collect();
+        let sum: u64 = shares.iter().sum();
+        match shares.len() {
+            1 => text.push_str(&format!("{name}: {sum}\n")),
+            _ => {
+                let shares: Vec<String> = shares.iter().map(u64::to_string).collect();
+                text.push_str(&format!("{name}: {sum} [ {} ]\n", shares.join(" ")));
+            }
+        }
+    }
+    Answer::Text(text.into_bytes())
+}
+
+/// `show errors [<px>] [request|response]`.
+pub fn errors(call: &mut Call<'_>) -> Answer {
+    let (request, response) = (has(call, "request"), has(call, "response"));
+    let word = call.argument(0);
+    let named = !word.is_empty() && word != "request" && word != "response";
+    let plan = call.process.plan();
+    let proxy = match integer(word) {
+        Some(id) if id > 0 => plan.proxies.iter().position(|p| p.id as i64 == id),
+        _ if named => plan.proxies.iter().position(|p| p.name == word),
+        _ => None,
+    };
+    if named && proxy.is_none() && word != "-1" {
+        return Answer::error("No such proxy.");
+    }
+    let mut dumps = Vec::new();
+    let (request, response) = if request == response { (true, true) } else { (request, response) };
+    let total = call.process.errors(proxy, request, response, &mut dumps);
+    let mut out = format!("Total events captured on [{}] : {total}\n", date(call.process.now().wall_us)).into_bytes();
+    out.extend_from_slice(&dumps);
+    Answer::Text(out)
+}
+
+/// `22/Nov/2026:11:04:10.400`, UTC.
+fn date(wall_us: u64) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (seconds, ms) = (wall_us / 1_000_000, wall_us / 1000 % 1000);
+    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
+    // Days to a date of the Gregorian calendar, with years that begin in March.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12;
+    let year = year_of_era + era * 400 + (month < 2) as i64;
+    format!(
+        "{day:02}/{}/{year}:{:02}:{:02}:{:02}.{ms:03}",
+        MONTHS[month as usize],
+        rest / 3600,
+        rest % 3600 / 60,
+        rest % 60
+    )
+}
+
+const SESS_HELP: &str = "Usage: show sess [help|<id>|all]
+  - without argument: one line for each stream
+  - <id>: this stream in full
+  - all: every stream in full
+";
+
+/// `show sess [help|<id>|all]`.
+pub fn sess(call: &mut Call<'_>) -> Answer {
+    let word = call.argument(0);
+    let which = match word {
+        "" => Sessions::List,
+        "all" => Sessions::AllInFull,
+        "help" => return Answer::Text(SESS_HELP.into()),
+        id if id.starts_with("0x") => Sessions::One(id),
+        _ => return Answer::error(format!("Unsupported option '{word}', try 'help' for more info.")),
+    };
+    let mut out = Vec::new();
+    match call.process.sessions(which, &mut out) {
+        Some(()) => Answer::Text(out),
+        None => Answer::error("Session not found."),
+    }
+}
+
+pub fn startup_logs(call: &mut Call<'_>) -> Answer {
+    Answer::Text(call.process.startup_logs().into_bytes())
+}
+
+/// One line for each worker: what its last loop turns did.
+pub fn threads(call: &mut Call<'_>) -> Answer {
+    let board = call.process.board();
+    let mut text = String::new();
+    for worker in 0..board.workers() {
+        let read = |id| board.process_of(worker, id);
+        text.push_str(&format!(
+            "  Thread {} : act={} rq={}\n      1/{}    loops={} stuck=0 idle={}%\n",
+            worker + 1,
+            (read(ProcessCounter::RunQueue) > 0) as u8,
+            read(ProcessCounter::RunQueue),
+            worker + 1,
+            read(ProcessCounter::Loops),
+            read(ProcessCounter::IdlePct),
+        ));
+    }
+    Answer::Text(text.into_bytes())
+}

@@ -1,0 +1,156 @@
+//! The runtime API (management guide 9.3) without its sockets: [`session::CliSession`] takes bytes and gives answers,
+//! [`catalogue`] says which commands there are and who may use them, [`command`] holds what they do. The process is
+//! reached through [`Process`].
+
+pub mod catalogue;
+pub mod command;
+pub mod session;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    admin::stats::{self, Scene},
+    base::clock::Now,
+    language::pattern::Registry,
+    model::{
+        bind::Level,
+        plan::{Plan, ProxyIndex, ServerIndex},
+        server::Server,
+        state::{board::Board, event::Event},
+    },
+};
+
+/// The process as commands see it; the control plane implements it.
+pub trait Process {
+    fn plan(&self) -> &Plan;
+    fn board(&self) -> &Board;
+    fn facts(&self) -> stats::Process<'_>;
+    fn now(&self) -> Now;
+
+    /// Maps and patterns of the plan in force.
+    fn patterns(&self) -> &Registry;
+
+    /// Logs what changed and lets the data plane act on it (queues, `on-marked-down`).
+    fn events(&mut self, events: Vec<Event>);
+    /// Makes a change that live state alone does not make. The error is the answer's text.
+    fn change(&mut self, change: Change) -> Result<(), String>;
+
+    /// `add server`: the words after the name, read as a `server` line of this backend.
+    fn parse_server(&self, proxy: ProxyIndex, name: &str, words: &[&str]) -> Result<Server, String>;
+    /// `show sess`: HAProxy's lines for the listing, one session or all in full. `None`: no such session.
+    fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()>;
+    /// `NAME=value` lines.
+    fn environment(&self) -> Vec<String>;
+    fn startup_logs(&self) -> String;
+    /// `show errors`: the captured messages after the head line.
+    fn errors(&self, proxy: Option<ProxyIndex>, request: bool, response: bool, out: &mut Vec<u8>) -> u64;
+    /// Address, level and processes of each stats socket.
+    fn cli_sockets(&self) -> Vec<(String, Level)>;
+    /// A server may be deleted now: in maintenance, without sessions, connections or queue; else why not.
+    fn removable(&self, proxy: ProxyIndex, server: ServerIndex) -> Result<(), String>;
+}
+
+/// `show sess …`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions<'a> {
+    List,
+    AllInFull,
+    One(&'a str),
+}
+
+/// What only the control plane or the workers can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    PauseFrontend(ProxyIndex),
+    ResumeFrontend(ProxyIndex),
+    StopFrontend(ProxyIndex),
+    /// Id as `show sess` writes it.
+    ShutdownSession(String),
+    ShutdownSessions(ProxyIndex, ServerIndex),
+    /// A server's checks or agent checks were switched, moved or both.
+    ChecksChanged(ProxyIndex, ServerIndex),
+    /// Appended; its workers' parts are to be made.
+    ServerAdded(ProxyIndex, ServerIndex),
+    ServerDeleted(ProxyIndex, ServerIndex),
+    /// Limits of the process or a frontend were raised or lowered.
+    LimitsChanged,
+    /// Idle time of this session, in milliseconds.
+    SessionTimeout(u64),
+}
+
+/// How grave an answer is (`set severity-output`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Alert = 1,
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Severity::Alert => "alert",
+            Severity::Error => "err",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+            Severity::Info => "info",
+        }
+    }
+}
+
+/// What a command answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Success, nothing to say.
+    Empty,
+    /// A sentence; the session adds the line end and, if wanted, the severity.
+    Message(Severity, String),
+    /// A listing, with its own line ends.
+    Text(Vec<u8>),
+    /// Ask again until it is true or the time is over.
+    Wait { until_ms: u64, removable: Option<(String, String)> },
+    /// The last answer; the session ends.
+    Quit,
+}
+
+impl Answer {
+    pub fn error(text: impl Into<String>) -> Answer {
+        Answer::Message(Severity::Error, text.into())
+    }
+
+    pub fn info(text: impl Into<String>) -> Answer {
+        Answer::Message(Severity::Info, text.into())
+    }
+}
+
+/// One command being run.
+pub struct Call<'a> {
+    /// All words, the command's name included.
+    pub words: &'a [&'a str],
+    /// How many of them are the name.
+    pub named: usize,
+    pub payload: Option<&'a str>,
+    pub process: &'a mut dyn Process,
+    pub state: &'a mut session::State,
+}
+
+impl Call<'_> {
+    /// The `n`th word after the name; empty when it is not there, as HAProxy sees it.
+    pub fn argument(&self, n: usize) -> &str {
+        self.words.get(self.named + n).copied().unwrap_or("")
+    }
+
+    /// Runs `write` over the process's statistics.
+    pub fn with_scene<T>(&self, write: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let facts = self.process.facts();
+        write(&Scene {
+            plan: self.process.plan(),
+            board: self.process.board(),
+            process: &facts,
+            now: self.process.now(),
+            legends: self.state.level >= Level::Operator,
+        })
+    }
+}

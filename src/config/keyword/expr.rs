@@ -1,0 +1,102 @@
+//! The bridge to `language`: the environment of a parse for the proxy that is being read, and its errors as ours.
+
+use super::args::{Args, Fault, Form};
+use crate::{
+    base::origin::Origin,
+    config::{
+        diagnostic::Severity,
+        lexer::Line,
+        section::{Loading, draft::Draft},
+    },
+    language::{
+        auth::Userlists,
+        parse::{Error, Parse, SectionKind, SystemFiles},
+        sample::scope::Points,
+    },
+    model::{proxy::Mode, rules::Rules},
+};
+
+/// How `language` calls a section.
+fn kind(draft: &Draft) -> SectionKind {
+    match draft.section {
+        "defaults" => SectionKind::Defaults,
+        "frontend" => SectionKind::Frontend,
+        "backend" => SectionKind::Backend,
+        _ => SectionKind::Listen,
+    }
+}
+
+/// Runs a parser of `language` for the proxy that is being read, with its ACLs and rules at hand. Answers the error as it
+/// came; warnings are passed on.
+pub fn parse<T>(
+    cx: &mut Loading<'_>,
+    origin: Origin,
+    line: Option<&Line>,
+    run: impl FnOnce(&mut Parse<'_>, &mut Rules) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let draft = cx.draft();
+    let (mut acls, mut captures) = (std::mem::take(&mut draft.acls), std::mem::take(&mut draft.captures));
+    let mut rules = std::mem::take(&mut draft.rules);
+    let (name, section, http) = (draft.proxy.name.clone(), kind(draft), draft.proxy.mode == Mode::Http);
+    let patterns = cx.patterns.clone();
+    let no_lists = Userlists::default();
+    let mut p = Parse {
+        origin: origin.clone(),
+        proxy: &name,
+        section,
+        http,
+        points: Points(0),
+        acls: &mut acls,
+        patterns: &patterns,
+        userlists: &no_lists,
+        captures: &mut captures,
+        files: &SystemFiles,
+        warnings: Vec::new(),
+        references: Vec::new(),
+        stick_counters: u8::try_from(cx.global.tune.stick_counters).unwrap_or(u8::MAX),
+        experimental: cx.global.expose_experimental_directives,
+    };
+    let result = run(&mut p, &mut rules);
+    let (warnings, references) = (std::mem::take(&mut p.warnings), std::mem::take(&mut p.references));
+    let draft = cx.draft();
+    (draft.acls, draft.captures, draft.rules) = (acls, captures, rules);
+    draft.references.extend(references);
+    if !cx.replaying {
+        for text in warnings {
+            // A warning about an ACL without patterns names no place; the others are told with theirs.
+            let text = match text.starts_with("parsing acl keyword") {
+                true => format!("config : {text}"),
+                false => format!("config : parsing [{origin}] : {text}"),
+            };
+            match line {
+                Some(line) => cx.diagnostics.pointing(Severity::Warning, line, 0, text),
+                None => cx.diagnostics.say(Severity::Warning, Some(&origin), text),
+            }
+        }
+    }
+    result
+}
+
+/// [`parse`] for a line of words.
+pub fn line<T>(
+    cx: &mut Loading<'_>,
+    a: &Args<'_>,
+    run: impl FnOnce(&mut Parse<'_>, &mut Rules) -> Result<T, Error>,
+) -> Result<T, Fault> {
+    parse(cx, a.origin(), Some(a.line), run).map_err(|error| {
+        let mut fault = fault(error);
+        // HAProxy compiles this one when all is read, and says so in that stage's words.
+        if fault.text.starts_with("failed to parse use_backend rule") {
+            fault.text = format!("Parsing [{}]: {}", a.line.origin, fault.text);
+            fault.form = Form::Bare;
+        }
+        fault
+    })
+}
+
+/// An error of `language` as a fault of a line. The lists of actions are told with HAProxy's tight spelling.
+pub fn fault(error: Error) -> Fault {
+    let listing = error.text.starts_with("'http-")
+        && (error.text.contains("' expects '") || error.text.contains("' expects either 'if'"));
+    Fault { text: error.text, word: error.word, form: if listing { Form::Tight } else { Form::Spaced } }
+}

@@ -1,0 +1,178 @@
+//! Listening sockets: one per worker and address with SO_REUSEPORT, so that the kernel spreads connections; UNIX sockets
+//! and inherited ones are shared by duplicates.
+
+use crate::base::address::Address;
+use crate::engine::driver::{Fd, sockets};
+use crate::engine::process;
+use crate::model::bind::Bind;
+use crate::model::plan::{Plan, ProxyIndex};
+use crate::model::proxy::Proxy;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+use std::path::Path;
+
+/// The listeners of one worker: proxy, bind line, socket.
+pub type Listeners = Vec<(ProxyIndex, usize, Fd)>;
+
+/// Opens all sockets of a plan for `workers` workers. On failure: HAProxy's lines, one for each socket.
+pub fn open_all(plan: &Plan, workers: usize, maxconn: u32) -> Result<Vec<Listeners>, Vec<String>> {
+    let mut all: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
+    let mut errors = Vec::new();
+    for (index, proxy) in plan.proxies.iter().enumerate() {
+        if proxy.disabled || !proxy.has_frontend {
+            continue;
+        }
+        for (number, bind) in proxy.frontend.binds.iter().enumerate() {
+            let backlog = bind.backlog.or(proxy.frontend.backlog).or(proxy.frontend.maxconn).unwrap_or(maxconn);
+            for address in &bind.addresses {
+                match open(address, bind, backlog, workers) {
+                    Ok(fds) => {
+                        for (listeners, fd) in all.iter_mut().zip(fds) {
+                            listeners.push((index, number, fd));
+                        }
+                    }
+                    Err((what, e)) => errors.push(message(proxy, bind, address, what, &e)),
+                }
+            }
+        }
+    }
+    if errors.is_empty() { Ok(all) } else { Err(errors) }
+}
+
+fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Error) -> String {
+    let family = match address {
+        Address::Ip(SocketAddr::V4(_)) => "tcpv4",
+        Address::Ip(SocketAddr::V6(_)) => "tcpv6",
+        Address::Unix(_) => "unix_stream",
+        Address::Abstract(_) => "abns_stream",
+        Address::Inherited(_) => "fd",
+    };
+    let section = if proxy.has_backend { "proxy" } else { "frontend" };
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let place = match address {
+        Address::Ip(a) => format!("{}:{}", a.ip(), a.port()),
+        Address::Unix(path) => path.display().to_string(),
+        other => other.to_string(),
+    };
+    format!("Binding [{}] for {section} {}: protocol {family}: {what} ({text}) for [{place}].", bind.origin, proxy.name)
+}
+
+/// One socket per worker for an address. The error names the step that failed.
+pub fn open(address: &Address, bind: &Bind, backlog: u32, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> {
+    let backlog = backlog.clamp(1, i32::MAX as u32) as i32;
+    match address {
+        Address::Ip(a) => (0..workers).map(|_| open_tcp(*a, bind, backlog)).collect(),
+        Address::Unix(path) => shared(open_unix(path, bind, backlog)?, workers),
+        Address::Abstract(name) => shared(open_abstract(name, backlog)?, workers),
+        Address::Inherited(fd) => {
+            if !process::is_open(*fd) {
+                return Err(("cannot use file descriptor", io::Error::from_raw_os_error(libc::EBADF)));
+            }
+            shared(*fd, workers)
+        }
+    }
+}
+
+/// The first worker gets the socket itself, the others duplicates.
+fn shared(fd: Fd, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> {
+    let mut fds = vec![fd];
+    for _ in 1..workers {
+        fds.push(process::duplicate(fd).map_err(|e| ("cannot duplicate socket", e))?);
+    }
+    Ok(fds)
+}
+
+fn open_tcp(address: SocketAddr, bind: &Bind, backlog: i32) -> Result<Fd, (&'static str, io::Error)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+        .map_err(|e| ("cannot create receiving socket", e))?;
+    let step = |what, r: io::Result<()>| r.map_err(|e| (what, e));
+    step("cannot set SO_REUSEADDR", socket.set_reuse_address(true))?;
+    step("cannot set SO_REUSEPORT", socket.set_reuse_port(true))?;
+    // Accepted connections inherit it.
+    step("cannot disable Nagle", socket.set_tcp_nodelay(true))?;
+    if address.is_ipv6() {
+        // HAProxy: `v4v6` opens both; a bare IPv6 address follows the system's setting.
+        if bind.v6only || bind.v4v6 {
+            step("cannot set IPV6_V6ONLY", socket.set_only_v6(bind.v6only && !bind.v4v6))?;
+        }
+    }
+    if let Some(interface) = &bind.interface {
+        step("cannot bind listener to device", socket.bind_device(Some(interface.as_bytes())))?;
+    }
+    if bind.transparent {
+        let r = match address {
+            SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
+            SocketAddr::V6(_) => socket.set_freebind_v6(true),
+        };
+        step("cannot make listening socket transparent", r)?;
+    }
+    if let Some(mss) = bind.mss {
+        step("cannot set MSS", socket.set_tcp_mss(mss.unsigned_abs()))?;
+    }
+    let fd = socket.into_raw_fd();
+    let option = |option: i32, value: i32| sockets::set(fd, libc::IPPROTO_TCP, option, value);
+    if let Some(ms) = bind.tcp_ut_ms {
+        step("cannot set TCP User Timeout", option(libc::TCP_USER_TIMEOUT, ms as i32))?;
+    }
+    if bind.defer_accept {
+        step("cannot enable DEFER_ACCEPT", option(libc::TCP_DEFER_ACCEPT, 60))?;
+    }
+    if bind.tfo {
+        step("cannot enable TCP_FASTOPEN", option(libc::TCP_FASTOPEN, backlog))?;
+    }
+    if let Some(algorithm) = &bind.cc {
+        let r = sockets::set_bytes(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, algorithm.as_bytes());
+        step("cannot set congestion control algorithm", r)?;
+    }
+    bind_and_listen(fd, &Address::Ip(address), backlog)
+}
+
+fn bind_and_listen(fd: Fd, address: &Address, backlog: i32) -> Result<Fd, (&'static str, io::Error)> {
+    let result = sockets::bind(fd, address)
+        .map_err(|e| ("cannot bind socket", e))
+        .and_then(|()| sockets::listen(fd, backlog).map_err(|e| ("cannot listen to socket", e)));
+    match result {
+        Ok(()) => Ok(fd),
+        Err(e) => {
+            sockets::close(fd);
+            Err(e)
+        }
+    }
+}
+
+/// Binds beside the final path and renames, so that there is always a socket to connect to.
+fn open_unix(path: &Path, bind: &Bind, backlog: i32) -> Result<Fd, (&'static str, io::Error)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| ("cannot create receiving socket", e))?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = Path::new(&temporary);
+    let _ = std::fs::remove_file(temporary);
+    let address = SockAddr::unix(temporary).map_err(|e| ("cannot bind UNIX socket", e))?;
+    socket.bind(&address).map_err(|e| ("cannot bind UNIX socket", e))?;
+    let finish = || -> Result<(), (&'static str, io::Error)> {
+        if bind.uid.is_some() || bind.gid.is_some() {
+            std::os::unix::fs::chown(temporary, bind.uid, bind.gid)
+                .map_err(|e| ("cannot change UNIX socket ownership", e))?;
+        }
+        if let Some(mode) = bind.mode {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(temporary, std::fs::Permissions::from_mode(mode))
+                .map_err(|e| ("cannot change UNIX socket permissions", e))?;
+        }
+        socket.listen(backlog).map_err(|e| ("cannot listen to socket", e))?;
+        std::fs::rename(temporary, path).map_err(|e| ("error when trying to rename socket", e))
+    };
+    if let Err(e) = finish() {
+        let _ = std::fs::remove_file(temporary);
+        return Err(e);
+    }
+    Ok(socket.into_raw_fd())
+}
+
+fn open_abstract(name: &[u8], backlog: i32) -> Result<Fd, (&'static str, io::Error)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| ("cannot create receiving socket", e))?;
+    bind_and_listen(socket.into_raw_fd(), &Address::Abstract(name.to_vec()), backlog)
+}

@@ -1,0 +1,332 @@
+//! From the command line to running workers, in the order that HAProxy's users see: arguments, configuration, sockets, old
+//! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
+
+use super::args::{self, Args};
+use super::{jail, sockets, supervise};
+use crate::base::clock;
+use crate::base::mailbox::office;
+use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
+use crate::config::env::Environment;
+use crate::config::{load, preprocess};
+use crate::dataplane::worker::{Services, Shared, Worker};
+use crate::engine::Reactor;
+use crate::engine::driver::uring::Uring;
+use crate::engine::process::{self, Forked, Signals};
+use crate::language::vars::ProcStore;
+use crate::model::plan::Plan;
+use crate::model::state::board::Board;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+
+/// Messages on their way between two threads at most; what is beyond waits with its sender.
+const MAIL_CAPACITY: usize = 1024;
+
+/// Runs the program; the value is its exit code.
+pub fn main() -> i32 {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let executable = std::env::args().next().unwrap_or_else(|| "ringway".into());
+    let program = Path::new(&executable).file_name().map_or("ringway".into(), |n| n.to_string_lossy().into_owned());
+    let kernel = kernel();
+    let args = match args::parse(&words) {
+        Ok(args) => args,
+        Err(_) => return usage(&kernel, &program),
+    };
+    if let Some(version) = args.version {
+        print(&args::version_text(version, &kernel, &features(), &engine_lines()));
+        return 0;
+    }
+    if let Some(condition) = &args.condition {
+        return check_condition(condition, &executable);
+    }
+    if let Some(directory) = &args.directory
+        && let Err(e) = std::env::set_current_dir(directory)
+    {
+        say(Severity::Alert, &executable, &format!("Could not change to directory {directory} : {e}"));
+        return 1;
+    }
+    if args.files.is_empty() {
+        return usage(&kernel, &program);
+    }
+    run(args, &executable, program, &kernel)
+}
+
+fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
+    let mut environment = Environment::of_process();
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let options = load::Options {
+        local_peer: args.local_peer.clone(),
+        hostname: hostname.clone(),
+        ignore_unresolvable: args.ignore_unresolved,
+        diag: args.diag,
+        refuse_unserved: true,
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        master_worker: args.master_worker,
+        maxconn: args.maxconn.map(|n| n.min(u32::MAX as u64) as u32),
+    };
+    let outcome = load::load(&args.files, &options, &mut environment);
+    let _ = kernel;
+    let quiet = args.quiet || outcome.plan.as_ref().is_some_and(|p| p.global.quiet);
+    let zero_warning = args.zero_warning || outcome.plan.as_ref().is_some_and(|p| p.global.zero_warning);
+    let announced = !outcome.diagnostics.messages().is_empty();
+    let how = Rendering {
+        pid: std::process::id(),
+        executable,
+        terminal: std::io::stderr().is_terminal(),
+        announced: false,
+    };
+    let mode = Mode {
+        check: args.check,
+        verbose: args.verbose,
+        quiet,
+        zero_warning,
+        master_worker: args.master_worker,
+    };
+    let conclusion = diagnostic::conclude(outcome.diagnostics, outcome.listeners, mode, &how);
+    print(&conclusion.stdout);
+    eprint(&conclusion.stderr);
+    if let Some(code) = conclusion.exit {
+        return code;
+    }
+    let Some(mut plan) = outcome.plan else { return 1 };
+    if args.daemon {
+        plan.global.daemon = true;
+    }
+    if args.foreground || args.debug {
+        plan.global.daemon = false;
+    }
+    if let Some(file) = &args.pid_file {
+        plan.global.pidfile = Some(file.into());
+    }
+    start(plan, args, Speaker { executable: executable.to_owned(), announced, quiet }, program, hostname)
+}
+
+/// Writes messages of the start, with the two notices before the first.
+struct Speaker {
+    executable: String,
+    announced: bool,
+    quiet: bool,
+}
+
+impl Speaker {
+    fn say(&mut self, severity: Severity, text: &str) {
+        if self.quiet {
+            return;
+        }
+        let mut diagnostics = Diagnostics::new(false);
+        diagnostics.say(severity, None, text);
+        let how = Rendering {
+            pid: std::process::id(),
+            executable: &self.executable,
+            terminal: false,
+            announced: self.announced,
+        };
+        eprint(&diagnostics.render(&how));
+        self.announced = true;
+    }
+}
+
+fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname: String) -> i32 {
+    let workers = plan.global.nbthread.max(1);
+    let binds: usize = plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
+    let maxconn = jail::raise_limits(&plan.global, binds * workers);
+    // The ring is tried before anything is opened, so that a refusal is told at once.
+    if let Err(e) = Uring::new() {
+        speaker.say(Severity::Alert, &e.to_string());
+        return 1;
+    }
+    let listeners = match sockets::open_all(&plan, workers, maxconn) {
+        Ok(listeners) => listeners,
+        Err(errors) => {
+            for e in &errors {
+                speaker.say(Severity::Alert, e);
+            }
+            let text = format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
+            speaker.say(Severity::Alert, &text);
+            return 1;
+        }
+    };
+    let api = match supervise::open_api(&plan) {
+        Ok(api) => api,
+        Err(errors) => {
+            for e in &errors {
+                speaker.say(Severity::Alert, e);
+            }
+            return 1;
+        }
+    };
+    // The old processes leave only now that the new one can serve.
+    for pid in &args.finish {
+        let _ = process::kill(*pid, libc::SIGUSR1);
+    }
+    for pid in &args.terminate {
+        let _ = process::kill(*pid, libc::SIGTERM);
+    }
+    if plan.global.daemon {
+        match daemonise(&plan) {
+            Ok(true) => {}
+            Ok(false) => return 0,
+            Err(text) => {
+                speaker.say(Severity::Alert, &format!("[{}.main()] {text}", speaker.executable));
+                return 1;
+            }
+        }
+    } else if let Err(text) = write_pidfile(&plan, std::process::id()) {
+        speaker.say(Severity::Alert, &format!("[{}.main()] {text}", speaker.executable));
+        return 1;
+    }
+    if let Err(text) = jail::enter(&plan.global, &speaker.executable) {
+        speaker.say(Severity::Alert, &text);
+        return 1;
+    }
+    process::ignore(libc::SIGPIPE);
+    let signals = match Signals::take(&[libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU]) {
+        Ok(signals) => signals,
+        Err(e) => {
+            speaker.say(Severity::Alert, &format!("cannot take signals: {e}"));
+            return 1;
+        }
+    };
+    let now = clock::now();
+    let board = Arc::new(Board::new(&plan, workers));
+    board.live.process.maxconn.store(maxconn, Ordering::Relaxed);
+    for (index, proxy) in plan.proxies.iter().enumerate() {
+        if proxy.has_frontend && proxy.frontend.maxconn.is_none() {
+            board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
+        }
+    }
+    let shared = Arc::new(Shared {
+        plan: Arc::new(plan),
+        board,
+        proc_vars: Arc::new(ProcStore::default()),
+        maxconn: maxconn as u64,
+        program: program.clone(),
+        hostname,
+        pid: std::process::id(),
+        utc_offset: process::utc_offset((now.wall_us / 1_000_000) as i64),
+        started: now,
+        wakes: (0..=workers).map(|_| AtomicI32::new(-1)).collect(),
+        stream_ids: AtomicU64::new(1),
+        services: services(),
+    });
+    serve(shared, listeners, api, signals, &program)
+}
+
+fn services() -> Services {
+    Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false }
+}
+
+/// Starts the workers and supervises them.
+fn serve(
+    shared: Arc<Shared>,
+    listeners: Vec<sockets::Listeners>,
+    api: supervise::Api,
+    signals: Signals,
+    program: &str,
+) -> i32 {
+    let workers = listeners.len();
+    let mut posts = office(workers + 1, MAIL_CAPACITY);
+    let Some(own_post) = posts.pop() else { return 1 };
+    let ready = Arc::new(Barrier::new(workers + 1));
+    let cpus = supervise::cpus(&shared.plan, workers);
+    let _ = rustix::thread::set_name(&std::ffi::CString::new(program).unwrap_or_default());
+    let mut threads = Vec::new();
+    for (index, (listeners, post)) in listeners.into_iter().zip(posts).enumerate() {
+        let (shared, ready, cpus) = (shared.clone(), ready.clone(), cpus.get(index).cloned());
+        let spawned = std::thread::Builder::new().name(program.to_owned()).spawn(move || {
+            if let Some(cpus) = cpus {
+                supervise::pin(&cpus);
+            }
+            let driver = match Uring::new() {
+                Ok(driver) => driver,
+                Err(e) => {
+                    eprintln!("{e}");
+                    std::process::exit(1);
+                }
+            };
+            let rt = Reactor::new(Box::new(driver));
+            let worker = Worker::new(rt.clone(), index, shared, post);
+            worker.start(listeners);
+            ready.wait();
+            rt.run(|_| worker.is_finished());
+            worker.report_finished();
+            rt.shutdown();
+        });
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(_) => return 1,
+        }
+    }
+    let code = supervise::run(shared, own_post, api, signals, &ready);
+    for thread in threads {
+        let _ = thread.join();
+    }
+    code
+}
+
+/// Goes into the background. True in the process that serves; false in the one that leaves.
+fn daemonise(plan: &Plan) -> Result<bool, String> {
+    match process::fork() {
+        Err(e) => Err(format!("Cannot fork : {e}")),
+        Ok(Forked::Parent(pid)) => {
+            write_pidfile(plan, pid as u32)?;
+            Ok(false)
+        }
+        Ok(Forked::Child) => {
+            process::detach();
+            Ok(true)
+        }
+    }
+}
+
+fn write_pidfile(plan: &Plan, pid: u32) -> Result<(), String> {
+    let Some(path) = &plan.global.pidfile else { return Ok(()) };
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, format!("{pid}\n")).map_err(|_| format!("Cannot create pidfile {}", path.display()))
+}
+
+fn usage(kernel: &str, program: &str) -> i32 {
+    print(&args::version_block(kernel));
+    eprint(&args::usage(program));
+    1
+}
+
+fn check_condition(condition: &str, executable: &str) -> i32 {
+    let (code, alert) = preprocess::check_condition(condition, &preprocess::FACTS, &Environment::of_process());
+    if let Some(text) = alert {
+        say(Severity::Alert, executable, &text);
+    }
+    code
+}
+
+fn say(severity: Severity, executable: &str, text: &str) {
+    Speaker { executable: executable.to_owned(), announced: false, quiet: false }.say(severity, text);
+}
+
+/// The kernel as `-v` shows it.
+fn kernel() -> String {
+    let u = rustix::system::uname();
+    let parts = [u.sysname(), u.release(), u.version(), u.machine()];
+    parts.map(|p| p.to_string_lossy().into_owned()).join(" ")
+}
+
+fn features() -> Vec<&'static str> {
+    crate::config::preprocess::FACTS.features.to_vec()
+}
+
+fn engine_lines() -> Vec<String> {
+    match Uring::new() {
+        Ok(_) => vec!["Engine : io_uring (available on this kernel)".into()],
+        Err(e) => vec![format!("Engine : none ({e})")],
+    }
+}
+
+/// Standard output may be closed: nothing depends on it.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn eprint(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,167 @@
+//! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
+//! worker has nothing left to do.
+
+use crate::base::mailbox::Post;
+use crate::dataplane::worker::{Mail, Shared};
+use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
+use crate::engine::process::Signals;
+use crate::engine::{Reactor, Rt};
+use crate::model::plan::Plan;
+use crate::model::state::counters::FrontendCounter;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Barrier};
+
+/// Sockets of the runtime API: the number of the `stats socket` line, and the descriptor.
+pub type Api = Vec<(usize, Fd)>;
+
+/// Opens the `stats socket` lines. On failure: HAProxy's lines.
+pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
+    let mut api = Api::new();
+    let mut errors = Vec::new();
+    for (number, bind) in plan.global.stats_sockets.iter().enumerate() {
+        for address in &bind.addresses {
+            match super::sockets::open(address, bind, plan.global.stats_maxconn, 1) {
+                Ok(fds) => api.extend(fds.into_iter().map(|fd| (number, fd))),
+                Err((what, e)) => {
+                    let text = e.to_string();
+                    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+                    errors.push(format!("Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].", bind.origin));
+                }
+            }
+        }
+    }
+    if errors.is_empty() { Ok(api) } else { Err(errors) }
+}
+
+/// The CPUs of each worker: `cpu-map`, or one core of the inherited mask for each worker when there are enough.
+pub fn cpus(plan: &Plan, workers: usize) -> Vec<Vec<usize>> {
+    if !plan.global.cpu_map.is_empty() {
+        return plan.global.cpu_map.clone();
+    }
+    let Ok(mask) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    let mine: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|c| mask.is_set(*c)).collect();
+    if mine.len() < workers {
+        return Vec::new();
+    }
+    mine.into_iter().take(workers).map(|c| vec![c]).collect()
+}
+
+/// Binds the calling thread to these CPUs. A refusal is no reason not to serve.
+pub fn pin(cpus: &[usize]) {
+    let mut set = rustix::thread::CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    let _ = rustix::thread::sched_setaffinity(None, &set);
+}
+
+/// The control thread's state.
+pub struct Control {
+    pub rt: Rt,
+    pub shared: Arc<Shared>,
+    post: RefCell<Post<Mail>>,
+    stopping: Cell<bool>,
+    done: Cell<bool>,
+}
+
+impl Control {
+    /// Sends a message to every worker.
+    pub fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for worker in 0..self.shared.board.workers() {
+            self.post.borrow_mut().send(worker, mail());
+            let handle = self.shared.wakes[worker].load(Ordering::Acquire);
+            if handle >= 0 {
+                self.rt.wake_peer(WakeHandle(handle));
+            }
+        }
+    }
+
+    /// Soft stop (management guide 4): no new connections, the present ones finish.
+    pub fn soft_stop(&self) {
+        if self.stopping.replace(true) {
+            return;
+        }
+        for (index, proxy) in self.shared.plan.proxies.iter().enumerate() {
+            if proxy.disabled {
+                continue;
+            }
+            let conns = self.shared.board.frontend(index, FrontendCounter::ConnTot);
+            let sessions = self.shared.board.backend(index, crate::model::state::counters::BackendCounter::Stot);
+            let pid = self.shared.pid;
+            let text = format!("Proxy {} stopped (cumulated conns: FE: {conns}, BE: {sessions}).", proxy.name);
+            if !self.shared.plan.global.quiet {
+                eprintln!("[WARNING]  ({pid}) : {text}");
+            }
+        }
+        self.tell_all(|| Mail::SoftStop);
+    }
+}
+
+/// Serves until the workers are done; the value is the exit code.
+pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, ready: &Barrier) -> i32 {
+    let driver = match Uring::new() {
+        Ok(driver) => driver,
+        Err(e) => {
+            eprintln!("{e}");
+            std::process::exit(1);
+        }
+    };
+    let rt = Reactor::new(Box::new(driver));
+    let workers = shared.board.workers();
+    shared.wakes[workers].store(rt.wake_handle().0, Ordering::Release);
+    let control = Rc::new(Control {
+        rt: rt.clone(),
+        shared,
+        post: RefCell::new(post),
+        stopping: Cell::new(false),
+        done: Cell::new(false),
+    });
+    ready.wait();
+    rt.spawn(watch_signals(control.clone(), signals));
+    let mail = rt.spawn(read_post(control.clone(), workers));
+    rt.set_mail_task(mail);
+    rt.run(|_| control.done.get());
+    for (_, fd) in api {
+        sockets::close(fd);
+    }
+    rt.shutdown();
+    0
+}
+
+async fn watch_signals(control: Rc<Control>, signals: Signals) {
+    loop {
+        let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
+        while let Some(signal) = signals.next() {
+            if signal == libc::SIGUSR1 {
+                control.soft_stop();
+            }
+        }
+    }
+}
+
+/// Counts the workers that have finished.
+async fn read_post(control: Rc<Control>, workers: usize) {
+    let mut left = workers;
+    loop {
+        let mail = control.post.borrow_mut().receive();
+        match mail {
+            Some((_, Mail::Finished)) => {
+                left -= 1;
+                if left == 0 {
+                    control.done.set(true);
+                    return;
+                }
+            }
+            Some(_) => {}
+            None => {
+                let mut first = true;
+                std::future::poll_fn(|_| {
+                    if std::mem::replace(&mut first, false) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+                })
+                .await;
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The same configuration and the same bytes to ringway and to the packaged haproxy: what clients and origins
+//! receive, which server is chosen, what is logged and how connections end must agree. Differences that are right
+//! are listed with their reason in `differential/allowed.rs`; a listed difference that no longer shows fails too.
+//!
+//! One scenario: `cargo test --test differential framing::chunked`. `RINGWAY_BIN` and `HAPROXY_BIN` name other
+//! programs; `DIFFERENTIAL_SHOW=1` prints both transcripts.
+
+mod common;
+
+#[path = "differential/allowed.rs"]
+mod allowed;
+#[path = "differential/run.rs"]
+mod run;
+
+/// A scenario is a test: the body runs once against each program.
+macro_rules! scenario {
+    ($name:ident, $body:expr) => {
+        #[test]
+        fn $name() {
+            crate::run::compare(concat!(module_path!(), "::", stringify!($name)), $body);
+        }
+    };
+}
+
+#[path = "differential/balance.rs"]
+mod balance;
+#[path = "differential/errors.rs"]
+mod errors;
+#[path = "differential/framing.rs"]
+mod framing;
+#[path = "differential/headers.rs"]
+mod headers;
+#[path = "differential/keepalive.rs"]
+mod keepalive;
+#[path = "differential/logs.rs"]
+mod logs;
+#[path = "differential/proxy_protocol.rs"]
+mod proxy_protocol;
+#[path = "differential/retries.rs"]
+mod retries;
+#[path = "differential/tcp.rs"]
+mod tcp;
+#[path = "differential/timeouts.rs"]
+mod timeouts;

@@ -1,0 +1,190 @@
+//! TCP mode: bytes, half-closes, resets, and how sessions end.
+
+use crate::common::origin::{Gate, Step};
+use crate::common::pattern;
+use crate::run::Run;
+
+fn echo(run: &mut Run, options: &str) {
+    run.origin("s1", vec![Step::Echo]);
+    run.tcp(options, "server s1 127.0.0.1:{s1}");
+}
+
+scenario!(echo_and_half_close, |run| {
+    echo(run, "");
+    let mut c = run.client();
+    c.send("some bytes \x00\x01\x02 and more");
+    c.half_close();
+    c.closed();
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(server_speaks_first, |run| {
+    run.origin(
+        "s1",
+        vec![
+            Step::Send("220 hello\r\n".into()),
+            Step::Until(b"QUIT\r\n".to_vec()),
+            Step::Send("221 bye\r\n".into()),
+            Step::Close,
+        ],
+    );
+    run.tcp("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.until(b"hello\r\n");
+    c.send("QUIT\r\n");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(answer_after_the_client_half_closed, |run| {
+    run.origin("s1", vec![Step::Eof, Step::Send("late answer".into()), Step::Close]);
+    run.tcp("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("question");
+    c.half_close();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(client_goes_on_after_the_server_half_closed, |run| {
+    run.origin("s1", vec![Step::Send("bye".into()), Step::HalfClose, Step::Eof]);
+    run.tcp("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.until(b"bye");
+    c.send("still talking");
+    run.origin_received("s1", 0, b"still talking");
+    c.half_close();
+    run.origin_ended("s1", 0);
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(one_megabyte_through_both_ways, |run| {
+    echo(run, "");
+    let mut c = run.client();
+    let data = pattern(1 << 20, 7);
+    let mut writer = c.stream().try_clone().expect("a second handle");
+    let sent = data.clone();
+    let pusher = std::thread::spawn(move || {
+        use std::io::Write;
+        writer.write_all(&sent).expect("sending");
+        writer.shutdown(std::net::Shutdown::Write).expect("half-close");
+    });
+    let (received, _) = std::ops::DerefMut::deref_mut(&mut c).closed();
+    pusher.join().expect("the sender");
+    run.note("C1", if received == data { "all bytes came back" } else { "bytes differ" });
+    run.logs(1);
+});
+
+scenario!(one_megabyte_with_splice, |run| {
+    echo(run, "option splice-auto\n option splice-request\n option splice-response");
+    let mut c = run.client();
+    let data = pattern(1 << 20, 8);
+    let mut writer = c.stream().try_clone().expect("a second handle");
+    let sent = data.clone();
+    let pusher = std::thread::spawn(move || {
+        use std::io::Write;
+        writer.write_all(&sent).expect("sending");
+        writer.shutdown(std::net::Shutdown::Write).expect("half-close");
+    });
+    let (received, _) = std::ops::DerefMut::deref_mut(&mut c).closed();
+    pusher.join().expect("the sender");
+    run.note("C1", if received == data { "all bytes came back" } else { "bytes differ" });
+    run.logs(1);
+});
+
+scenario!(client_resets, |run| {
+    run.origin("s1", vec![Step::Bytes(5), Step::Send("world".into()), Step::Eof]);
+    run.tcp("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.until(b"world");
+    c.reset();
+    run.logs(1);
+});
+
+scenario!(server_resets, |run| {
+    run.origin("s1", vec![Step::Bytes(5), Step::Reset]);
+    run.tcp("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.closed_how();
+    run.logs(1);
+});
+
+scenario!(refused_server, |run| {
+    run.refusing("s1");
+    run.tcp("", "retries 0\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(no_server, |run| {
+    run.tcp("", "");
+    let mut c = run.client();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(redispatch_in_tcp_mode, |run| {
+    run.refusing("s1");
+    run.origin("s2", vec![Step::Echo]);
+    run.tcp("", "balance roundrobin\n option redispatch 1\n server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}");
+    let mut c = run.client();
+    c.send("hello").half_close();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(connection_without_a_byte, |run| {
+    echo(run, "");
+    let mut c = run.client();
+    c.half_close();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(smart_accept_and_connect, |run| {
+    run.origin("s1", vec![Step::Echo]);
+    run.tcp(
+        "option tcp-smart-accept\n option tcpka\n option nolinger",
+        "option tcp-smart-connect\n option tcpka\n server s1 127.0.0.1:{s1}",
+    );
+    let mut c = run.client();
+    c.send("hello");
+    c.until(b"hello");
+    c.half_close();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(maxconn_of_a_server_queues_and_serves, |run| {
+    let gate = Gate::new();
+    run.origin("s1", vec![Step::Bytes(1), Step::Gate(gate.clone()), Step::Send("x".into()), Step::Close]);
+    run.tcp("", "server s1 127.0.0.1:{s1} maxconn 1");
+    let mut first = run.client();
+    first.send("1");
+    run.origin_received("s1", 0, b"1");
+    let mut second = run.client();
+    second.send("2");
+    gate.open();
+    first.closed();
+    second.closed();
+    run.logs(2);
+});
+
+scenario!(a_listen_section, |run| {
+    run.listen("fe");
+    run.origin("s1", vec![Step::Echo]);
+    run.start(
+        "global\n log {log} local0\n nbthread 1\n maxconn 100\ndefaults\n log global\n mode tcp\n option tcplog\n \
+         timeout client 5s\n timeout server 5s\n timeout connect 2s\nlisten l\n bind 127.0.0.1:{fe}\n \
+         server s1 127.0.0.1:{s1}\n",
+    );
+    let mut c = run.client();
+    c.send("hello").half_close();
+    c.closed();
+    run.logs(1);
+});

@@ -1,0 +1,204 @@
+//! Every timeout by its outcome (reply, log, closing), never by its exact duration.
+
+use crate::common::origin::Step;
+use crate::run::Run;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn silent(run: &mut Run) {
+    run.origin("s1", vec![Step::Request, Step::Eof]);
+}
+
+scenario!(http_request_408, |run| {
+    run.http("timeout http-request 150ms", "");
+    let mut c = run.client();
+    c.send("GET / HTTP/1.1\r\nHo");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(http_request_408_without_a_byte, |run| {
+    run.http("timeout http-request 150ms", "");
+    let mut c = run.client();
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(client_timeout_stands_in_for_http_request, |run| {
+    run.http("timeout client 150ms", "");
+    let mut c = run.client();
+    c.send("GET / HTTP/1.1\r\nHo");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(client_timeout_in_the_body, |run| {
+    run.origin("s1", vec![Step::Request, Step::Eof]);
+    run.http("timeout client 150ms", "timeout server 600ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(keep_alive_timeout_is_silent, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("timeout http-keep-alive 150ms", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask(GET);
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(keep_alive_timeout_ends_with_the_first_byte, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("timeout http-keep-alive 2s\n timeout http-request 150ms", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask(GET);
+    c.send("GET / HT");
+    c.closed();
+    run.logs(2);
+});
+
+scenario!(server_timeout_504, |run| {
+    silent(run);
+    run.http("", "timeout server 150ms\n retries 0\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask(GET);
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(server_timeout_in_the_body, |run| {
+    run.origin(
+        "s1",
+        vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".into()), Step::Eof],
+    );
+    run.http("", "timeout server 150ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send(GET);
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(connect_timeout_503, |run| {
+    run.black_hole("s1");
+    run.http("", "timeout connect 100ms\n retries 0\n server s1 127.0.0.1:{s1}");
+    run.client().ask(GET);
+    run.logs(1);
+});
+
+scenario!(connect_timeout_is_retried, |run| {
+    run.black_hole("s1");
+    run.http("", "timeout connect 100ms\n retries 1\n server s1 127.0.0.1:{s1}");
+    run.client().ask(GET);
+    run.logs(1);
+});
+
+scenario!(queue_timeout_503, |run| {
+    silent(run);
+    run.http("", "timeout queue 150ms\n server s1 127.0.0.1:{s1} maxconn 1");
+    let mut first = run.client();
+    first.send(GET);
+    run.origin_received("s1", 0, b"\r\n\r\n");
+    let mut second = run.client();
+    second.ask("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+    run.keep(first);
+});
+
+scenario!(tunnel_timeout, |run| {
+    let yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+    run.origin("s1", vec![Step::Request, Step::Send(yes.into()), Step::Eof]);
+    run.http("", "timeout tunnel 150ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+    c.send("ping");
+    c.closed();
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(tunnel_timeout_replaces_client_and_server, |run| {
+    let yes = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n";
+    run.origin(
+        "s1",
+        vec![Step::Request, Step::Send(yes.into()), Step::Pause(400), Step::Send("late".into()), Step::Close],
+    );
+    run.http("timeout client 200ms", "timeout server 200ms\n timeout tunnel 5s\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(tcp_client_timeout, |run| {
+    run.origin("s1", vec![Step::Eof]);
+    run.tcp("timeout client 150ms", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.closed();
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(tcp_server_timeout, |run| {
+    run.origin("s1", vec![Step::Eof]);
+    run.tcp("", "timeout server 150ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(tcp_tunnel_timeout, |run| {
+    run.origin("s1", vec![Step::Bytes(5), Step::Send("world".into()), Step::Eof]);
+    run.tcp("", "timeout tunnel 150ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(client_fin_ends_a_half_closed_client, |run| {
+    run.origin("s1", vec![Step::Bytes(5), Step::Send("world".into()), Step::Eof]);
+    run.tcp("timeout client-fin 150ms", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.until(b"world");
+    // The origin keeps its side open after our FIN only as long as it reads.
+    c.half_close();
+    c.closed();
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(server_fin_ends_a_half_closed_server, |run| {
+    run.origin("s1", vec![Step::Bytes(5), Step::Send("world".into()), Step::HalfClose, Step::Eof]);
+    run.tcp("", "timeout server-fin 150ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("hello");
+    c.until(b"world");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(tarpit_500_after_its_timeout, |run| {
+    run.http("timeout tarpit 150ms\n http-request tarpit", "");
+    run.client().ask(GET);
+    run.logs(1);
+});
+
+scenario!(slow_but_steady_is_no_timeout, |run| {
+    let mut script = vec![Step::Request, Step::Send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n".into())];
+    // 750 ms in all, never 600 without a byte.
+    for _ in 0..4 {
+        script.extend([Step::Pause(190), Step::Send("abc".into())]);
+    }
+    run.origin("s1", script);
+    run.http("timeout client 600ms", "timeout server 600ms\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask(GET);
+    run.logs(1);
+});
