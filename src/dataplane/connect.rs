@@ -399,7 +399,7 @@ mod tests {
         let at = |option, retries: u32| -> Vec<u32> {
             (1..=retries).filter(|r| redispatches(option, *r, retries - r)).collect()
         };
-        assert_eq!(at(None, 3), []);
+        assert_eq!(at(None, 3), [0u32; 0]);
         assert_eq!(at(Some(-1), 3), [3]);
         assert_eq!(at(Some(1), 3), [1, 2, 3]);
         assert_eq!(at(Some(2), 5), [2, 4]);
