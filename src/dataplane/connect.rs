@@ -62,17 +62,23 @@ impl Link {
     }
 
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
-    pub fn into_idle(self, w: &Rc<Worker>) {
+    pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
         let Link { transport, proxy, server, requests, _used, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;
         let worn = settings.max_reuse.is_some_and(|max| requests >= max);
         let never = w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Never;
-        if worn || never || live.is_deleted() || live.in_maintenance() || !transport.conn().is_quiet() {
+        if worn || live.is_deleted() || live.in_maintenance() || !transport.conn().is_quiet() {
             return;
         }
         let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0 };
+        if never {
+            // It stays with the client's connection, which alone may use it again.
+            idle.transport.conn().watch(w.janitor.get());
+            s.own.set(Some((proxy, server, idle)));
+            return;
+        }
         w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
     }
 }
@@ -153,7 +159,7 @@ pub async fn assign(
                 return Err(Failure::QueueRefused);
             }
             let before_us = w.board.backend(proxy, BackendCounter::Qcur);
-            ex.facts.backend_queue = before_us as u32;
+            ex.facts.backend_queue = before_us as u32 + 1;
             let taken = Place::take(w, proxy, bound);
             place = Some(taken);
             deadline = timeout.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
@@ -162,7 +168,10 @@ pub async fn assign(
         }
         let woken = before(&w.rt, deadline, woken_or_gone(client, settings.options.abortonclose != Some(false))).await;
         match woken {
-            Err(_) => return Err(Failure::QueueTimeout),
+            Err(_) => {
+                ex.queued_ns = w.rt.now().nanos;
+                return Err(Failure::QueueTimeout);
+            }
             Ok(true) => return Err(Failure::AbortedInQueue),
             Ok(false) => {}
         }
@@ -325,6 +334,12 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
 
 /// An idle connection that this request may use (manual 4.2 "http-reuse").
 fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex) -> Option<Idle> {
+    if let Some((p, i, idle)) = s.own.take()
+        && (p, i) == (proxy, server)
+        && idle.transport.conn().is_quiet()
+    {
+        return Some(idle);
+    }
     let only_safe = match w.plan.proxies[proxy].backend.http_reuse {
         HttpReuse::Never => return None,
         HttpReuse::Always => false,
@@ -399,7 +414,7 @@ mod tests {
         let at = |option, retries: u32| -> Vec<u32> {
             (1..=retries).filter(|r| redispatches(option, *r, retries - r)).collect()
         };
-        assert_eq!(at(None, 3), [0u32; 0]);
+        assert_eq!(at(None, 3), Vec::<u32>::new());
         assert_eq!(at(Some(-1), 3), [3]);
         assert_eq!(at(Some(1), 3), [1, 2, 3]);
         assert_eq!(at(Some(2), 5), [2, 4]);

@@ -40,8 +40,12 @@ impl IdlePool {
     pub fn take(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, only_safe: bool) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let list = servers.get_mut(server)?;
-        let at = if only_safe { list.iter().rposition(|i| i.safe)? } else { list.len().checked_sub(1)? };
-        let mut at = Some(at);
+        // Those that have been shared before come first: the server is known to keep them.
+        let next = |list: &[Idle]| match list.iter().rposition(|i| i.safe) {
+            None if !only_safe => list.len().checked_sub(1),
+            found => found,
+        };
+        let mut at = next(list);
         while let Some(index) = at {
             let idle = list.remove(index);
             self.kept.set(self.kept.get() - 1);
@@ -49,7 +53,7 @@ impl IdlePool {
             if idle.transport.conn().is_quiet() {
                 return Some(idle);
             }
-            at = if only_safe { list.iter().rposition(|i| i.safe) } else { list.len().checked_sub(1) };
+            at = next(list);
         }
         None
     }

@@ -33,7 +33,6 @@ pub struct LogOut {
     sampled: RefCell<Vec<(LogTarget, u32)>>,
     /// Failed sends seen so far; more of them mean that a socket's reader has gone, and it is opened anew.
     failures: Cell<u64>,
-    hostname: String,
     tag: String,
     send_hostname: Option<String>,
 }
@@ -47,7 +46,6 @@ impl LogOut {
             framer: RefCell::new(Framer::new()),
             sampled: RefCell::default(),
             failures: Cell::new(0),
-            hostname: shared.hostname.clone(),
             tag: global.log_tag.clone().unwrap_or_else(|| shared.program.clone()),
             send_hostname,
         }
@@ -81,11 +79,6 @@ impl LogOut {
 
     fn frame(&self, w: &Worker, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
         let mut out = Block::take();
-        let hostname = match (&self.send_hostname, target.format) {
-            (Some(name), _) => Some(name.as_str()),
-            (None, LogFraming::Rfc5424 | LogFraming::Rfc3164) => Some(self.hostname.as_str()),
-            _ => None,
-        };
         let header = Header {
             format: match target.format {
                 LogFraming::Local => Format::Local,
@@ -99,7 +92,7 @@ impl LogOut {
             },
             facility: target.facility,
             level,
-            hostname: hostname.map(str::as_bytes),
+            hostname: self.send_hostname.as_deref().map(str::as_bytes),
             tag: tag.unwrap_or(&self.tag).as_bytes(),
             pid: w.shared.pid,
             structured_data: sd,
@@ -179,6 +172,9 @@ pub fn early(s: &Session, ex: &mut Exchange) {
     ex.facts.timers.logged_early = true;
     let now = s.w.rt.now();
     ex.fill_timers(now);
+    final_counts(&s.w, s, ex);
+    ex.facts.backend_conn += 1;
+    ex.facts.server_conn += 1;
     write(s, ex);
 }
 

@@ -208,6 +208,9 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         Verdict::Tarpit(r) => {
             denied(s, ex);
             tarpit(s, ex).await;
+            // The log shows the wait as time in the queue, and no time for the request (observed).
+            ex.queued_ns = s.w.rt.now().nanos;
+            ex.tarpitted = true;
             reply::rule(s, ex, body, &r, *b"PT").await
         }
         Verdict::Return(r) | Verdict::Redirect(r) => {

@@ -348,7 +348,7 @@ impl Worker {
             self.rt.kill(task);
         }
         for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            crate::engine::driver::sockets::close(fd);
+            self.rt.close_fd(fd);
         }
         // Idle connections notice when they are woken.
         self.rt.wake_all();
@@ -400,7 +400,13 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
         }
         match listener.accept(keepalive).await {
             Ok(conn) => {
-                w.rt.spawn(session::run(w.clone(), proxy, bind, conn));
+                // Another worker may have taken the last place meanwhile.
+                while is_full(&w, proxy) {
+                    w.full.borrow_mut().push(w.rt.current());
+                    race_wake(&w, sleep(&w.rt, 20)).await;
+                }
+                let counted = session::Counted::new(&w, proxy, bind);
+                w.rt.spawn(session::run(w.clone(), counted, conn));
             }
             Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
         }

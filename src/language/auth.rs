@@ -54,8 +54,8 @@ fn crypt_verify(given: &[u8], hash: &str) -> bool {
 }
 
 impl Userlist {
-    /// Reads a `user` or `group` line of a section. Groups are kept in `pending` until [`Userlist::join`]. `Ok(Some(_))` is a
-    /// warning. Errors have HAProxy's text.
+    /// Reads a `user` or `group` line of a section. Groups are kept in `pending` until [`Userlist::join`].
+    /// `Ok(Some(_))` is a warning. Errors have HAProxy's text.
     pub fn parse_line(&mut self, words: &[&str], pending: &mut Pending) -> Result<Option<String>, Error> {
         match words.first().copied().unwrap_or_default() {
             "user" => self.parse_user(words, pending),

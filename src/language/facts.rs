@@ -1,5 +1,5 @@
-//! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection goes
-//! on and that fetches and log-format read. Nothing here is computed.
+//! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection
+//! goes on and that fetches and log-format read. Nothing here is computed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ impl Named {
 /// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
 #[derive(Clone, Debug, Default)]
 pub struct Session {
-    /// Source and destination as rules see them: after the PROXY protocol, `set-src` and `set-dst`. `None` on UNIX sockets.
+    /// Source and destination as rules see them: after the PROXY protocol, `set-src` and `set-dst`. `None` on UNIX
+    /// sockets.
     pub src: Option<SocketAddr>,
     pub dst: Option<SocketAddr>,
     /// The same before `set-src` and `set-dst` (`fc_src`, `fc_dst`).
@@ -206,7 +207,8 @@ pub struct Stream {
     pub redispatched: bool,
     pub server_queue: u32,
     pub backend_queue: u32,
-    /// Method, URI and version as the request had them when it came, for logs and `capture.req.*`; empty method: none came.
+    /// Method, URI and version as the request had them when it came, for logs and `capture.req.*`; empty method:
+    /// none came.
     pub method: Vec<u8>,
     pub uri: Vec<u8>,
     pub version: &'static str,

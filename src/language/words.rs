@@ -1,5 +1,5 @@
-//! The words that HAProxy 3.4 knows, whether we have them or not: what is known and missing gets an error of its own, and
-//! what is unknown gets a suggestion.
+//! The words that HAProxy 3.4 knows, whether we have them or not: what is known and missing gets an error of its
+//! own, and what is unknown gets a suggestion.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

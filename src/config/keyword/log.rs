@@ -5,16 +5,14 @@ use super::{
     args::{Args, Fault, atol},
 };
 use crate::{
-    config::{
-        section::Loading,
-    },
+    config::section::Loading,
     model::logging::{LogFraming, LogSample, LogSink, LogTarget},
 };
 
 /// Syslog facilities by number.
 pub const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp", "audit", "alert",
-    "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp",
+    "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 /// Syslog levels by number.
 pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
@@ -74,7 +72,7 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
     }
     let mut target = LogTarget {
         sink: LogSink::Stdout,
-        format: LogFraming::Rfc3164,
+        format: LogFraming::Local,
         facility: 0,
         max_level: 7,
         min_level: 0,
@@ -105,9 +103,9 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
         }
     }
     target.format = framing.unwrap_or(match target.sink {
-        LogSink::Datagram(_) => LogFraming::Rfc3164,
+        LogSink::Datagram(_) => LogFraming::Local,
         // Descriptors have no frame of their own; HAProxy's default for them is the same line.
-        LogSink::Stdout | LogSink::Stderr | LogSink::Fd(_) => LogFraming::Rfc3164,
+        LogSink::Stdout | LogSink::Stderr | LogSink::Fd(_) => LogFraming::Local,
     });
     let facility = a.get(at);
     let Some(number) = FACILITIES.iter().position(|f| *f == facility) else {

@@ -39,11 +39,7 @@ pub fn read(
     }
 }
 
-fn usesrc(
-    a: &Args<'_>,
-    at: usize,
-    environment: &crate::config::env::Environment,
-) -> Result<UseSrc, (usize, String)> {
+fn usesrc(a: &Args<'_>, at: usize, environment: &crate::config::env::Environment) -> Result<UseSrc, (usize, String)> {
     let word = a.get(at);
     if let Some(arguments) = word.strip_prefix("hdr_ip(").and_then(|w| w.strip_suffix(')')) {
         let (name, occurrence) = arguments.split_once(',').unwrap_or((arguments, "-1"));

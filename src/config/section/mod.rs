@@ -53,7 +53,8 @@ pub struct Written {
     pub maxconn: bool,
     pub uid: bool,
     pub gid: bool,
-    pub any_peer_or_proxy: bool,
+    /// A section other than `global` was opened.
+    pub other_section: bool,
 }
 
 /// Where the next line belongs.
@@ -122,6 +123,7 @@ impl<'a> Loading<'a> {
     pub fn line(&mut self, line: &Line) -> Option<String> {
         let args = Args::new(line, 0);
         if let Some(header) = HEADERS.iter().find(|h| h.name == args.get(0)) {
+            self.written.other_section |= header.name != "global";
             self.section = match (header.open)(self, &args) {
                 Ok(section) => section,
                 Err(fault) => {

@@ -1,5 +1,5 @@
-//! Conditions (manual 7.2): `if` or `unless` and terms, AND'ed in groups that are OR'ed. Evaluated left to right, as far as
-//! needed.
+//! Conditions (manual 7.2): `if` or `unless` and terms, AND'ed in groups that are OR'ed. Evaluated left to right, as
+//! far as needed.
 
 use super::{Acl, Truth, line};
 use crate::base::origin::Origin;

@@ -1,4 +1,5 @@
-//! Reading an ACL's expression: the fetch or alias (`path_beg` is `path -m beg`), converters, flags, operators and patterns.
+//! Reading an ACL's expression: the fetch or alias (`path_beg` is `path -m beg`), converters, flags, operators and
+//! patterns.
 
 use super::AclLine;
 use crate::language::parse::{Error, Parse, Words};

@@ -1,4 +1,5 @@
-//! How values are written: quoted (`+Q`), escaped (`+E`), hexadecimal (`+X`); what masks bytes that would break a log line.
+//! How values are written: quoted (`+Q`), escaped (`+E`), hexadecimal (`+X`); what masks bytes that would break a
+//! log line.
 
 use super::Usage;
 use crate::language::sample::Sample;
@@ -58,8 +59,8 @@ pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
     }
 }
 
-/// The bytes of an expression: as they are in a log, but for line ends. HAProxy lets those pass too, and with them forged
-/// lines; they are masked here.
+/// The bytes of an expression: as they are in a log, but for line ends. HAProxy lets those pass too, and with them
+/// forged lines; they are masked here.
 fn write_value(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
     if !style.usage.is_log() {
         return write_text(Some(bytes), style, out);

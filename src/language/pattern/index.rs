@@ -1,6 +1,6 @@
-//! Indexes over entries, one kind a method: hashing for `str`, `bin`, `beg`, `end`, `dir` and `dom`, a prefix trie for `ip`, an
-//! automaton for `sub`, pcre2 for `reg`. Where several entries match, the one HAProxy would take is found: the longest for
-//! `beg` and `ip`, else the first written.
+//! Indexes over entries, one kind a method: hashing for `str`, `bin`, `beg`, `end`, `dir` and `dom`, a prefix trie
+//! for `ip`, an automaton for `sub`, pcre2 for `reg`. Where several entries match, the one HAProxy would take is
+//! found: the longest for `beg` and `ip`, else the first written.
 
 use super::{Entries, Method};
 use crate::language::regex::Regex;
@@ -285,7 +285,8 @@ fn find_delimited(
 }
 
 impl Tries {
-    /// The longest prefix; IPv4 addresses are also looked for among IPv6 ones in their mapped form, and the other way round.
+    /// The longest prefix; IPv4 addresses are also looked for among IPv6 ones in their mapped form, and the other
+    /// way round.
     fn find(&self, ip: IpAddr) -> Option<usize> {
         match ip {
             IpAddr::V4(a) => self.find_v4(u32::from(a)).or_else(|| self.find_v6(u128::from(a.to_ipv6_mapped()))),

@@ -34,8 +34,8 @@ enum Cookie {
 }
 
 impl Redirect {
-    /// Parses up to the condition. `static_rule` is a bare `redirect` line, whose prefix and location take no formats in old
-    /// configurations and are plain text when they have no `%`.
+    /// Parses up to the condition. `static_rule` is a bare `redirect` line, whose prefix and location take no
+    /// formats in old configurations and are plain text when they have no `%`.
     pub fn parse(w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Redirect, Error> {
         let mut target = None;
         let mut redirect = (302, None, false, false, false, false);

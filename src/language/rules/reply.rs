@@ -61,8 +61,8 @@ enum Body {
 }
 
 impl ReplyFormat {
-    /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files unless told
-    /// otherwise.
+    /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files
+    /// unless told otherwise.
     pub fn parse(
         w: &mut Words<'_>,
         status: u16,
@@ -76,7 +76,8 @@ impl ReplyFormat {
             headers: Vec::new(),
         };
         let mut has_body = false;
-        // `deny` alone, or with the old `deny_status`, answers from the error files; any other word makes a reply of its own.
+        // `deny` alone, or with the old `deny_status`, answers from the error files; any other word makes a reply of
+        // its own.
         let mut own = false;
         while let Some(word) = w.peek() {
             let at = w.index();

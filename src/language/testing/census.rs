@@ -1,5 +1,5 @@
-//! Our catalogues against HAProxy's own table of words: arguments, types and places must be the same, and the number of words
-//! that we have must not go down.
+//! Our catalogues against HAProxy's own table of words: arguments, types and places must be the same, and the number
+//! of words that we have must not go down.
 
 use crate::language::sample::{Type, convert, fetch};
 use crate::language::{rules, words};
@@ -74,5 +74,5 @@ fn the_number_of_words_does_not_go_down() {
 }
 
 const FETCHES_MISSING_MAX: usize = 76;
-const CONVERTERS_MISSING_MAX: usize = 59;
+const CONVERTERS_MISSING_MAX: usize = 53;
 const ACTIONS_MISSING_MAX: usize = 14;

@@ -202,3 +202,24 @@ fn switching_and_redirect_lines_have_their_own_texts() {
     let text = bench.parse(Points(0), |p| Redirects::default().parse_rule(&words, p)).unwrap_err().text;
     assert_eq!(text, "error detected in frontend 'f' while parsing redirect rule : missing argument for 'prefix'.");
 }
+
+#[test]
+fn names_that_stay_unresolved_have_haproxys_texts() {
+    let mut bench = Bench::default();
+    let mut missing = |text: &str| {
+        bench.parse(Points::FE_HRQ_HDR, |p| {
+            crate::language::sample::Expr::parse(text, false, p).unwrap();
+            p.references.pop().unwrap().message()
+        })
+    };
+    assert_eq!(
+        missing("nbsrv(zz)"),
+        "parsing [t.cfg:10]: unable to find backend 'zz' referenced in arg 1 of sample fetch keyword 'nbsrv' in \
+         http-request expression in proxy 'f'."
+    );
+    assert_eq!(
+        missing("src,in_table(zz)"),
+        "parsing [t.cfg:10]: unable to find table 'zz' referenced in arg 1 of conversion keyword 'in_table' for sample \
+         fetch keyword 'src' in http-request expression in proxy 'f'."
+    );
+}

@@ -18,6 +18,7 @@ fn header_actions_edit_the_request() {
             "set-header X-Path %[path]",
             "add-header x-list e",
             "replace-header user-agent ^(..) <\\1>",
+            "replace-header user-agent ^<(..)> \\1%[str(+)]",
             "replace-value x-list ^([a-c])$ \\1\\1",
             "del-header ^coo -m reg",
             "set-header x-bad %[str(a%0d%0ab),url_dec]",
@@ -26,7 +27,7 @@ fn header_actions_edit_the_request() {
     assert!(matches!(verdict, Ok(Verdict::Continue)));
     assert_eq!(header(&bench, "x-path"), ["/path/a"]);
     assert_eq!(header(&bench, "x-list"), ["aa, bb ,cc", "d", "e"]);
-    assert_eq!(header(&bench, "user-agent"), ["<ua>, x"]);
+    assert_eq!(header(&bench, "user-agent"), ["ua+, x"]);
     assert!(header(&bench, "cookie").is_empty());
     assert_eq!(header(&bench, "x-bad"), ["a%0D%0Ab"]);
 }
@@ -162,6 +163,18 @@ fn built_in_formats_give_haproxys_lines() {
 }
 
 #[test]
+fn every_tag_can_be_written() {
+    let mut bench = Bench::with_tls();
+    for name in crate::language::logformat::tag_names() {
+        for flags in ["", "{+Q}", "{+E}", "{+X}"] {
+            let line = bench.format_as(&format!("<%{flags}{name}>"), Usage::Log);
+            assert!(line.starts_with('<') && line.ends_with('>'), "{flags}{name}: {line}");
+        }
+    }
+    assert_eq!(bench.format_as("%ft %sslv/%sslc", Usage::Log), "f~ TLSv1.3/TLS_AES_128_GCM_SHA256");
+}
+
+#[test]
 fn users_are_checked_against_lists() {
     use crate::language::auth::{Pending, Userlist};
     let mut bench = Bench::default();
@@ -188,4 +201,13 @@ fn pattern_files_are_edited_while_rules_use_them() {
     bench.patterns.find("#0").unwrap().delete(b"/path/a").unwrap();
     assert!(matches!(bench.rules(Phase::HttpRequest, &rules), Ok(Verdict::Continue)));
     assert_eq!(bench.patterns.find("/m/l").unwrap().delete(b"/none").unwrap_err(), "Key not found.");
+}
+
+#[test]
+fn an_acl_that_names_itself_comes_to_an_end() {
+    let mut bench = Bench::default();
+    bench.acl("a path /nope").unwrap();
+    bench.acl("b acl(a)").unwrap();
+    bench.acl("a acl(b)").unwrap();
+    assert!(matches!(bench.rules(Phase::HttpRequest, &["deny if a"]), Ok(Verdict::Continue)));
 }

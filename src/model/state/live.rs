@@ -1,11 +1,11 @@
 //! The live facts about the plan: server states, weights and addresses, paused frontends, limits of the process. Every
-//! change of a server's state goes through here, under the backend's lock, and returns what follows as [`Event`]s.
+//! change of a server's state goes through here, one at a time, and returns what follows as [`Event`]s.
 //! Workers notice by the backend's version. (BEHAVIOUR of HAProxy: manual 5.2, management guide 9.3 "set server".)
 
 use super::{
     event::*,
     health::*,
-    server::{Detail, Operation, ServerLive, WEIGHT_SCALE, admin},
+    server::{Detail, Operation, ServerLive, admin},
 };
 use crate::{
     base::{address::Address, append::Append, clock::Millis},
@@ -20,9 +20,14 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::*},
 };
 
+mod change;
+use change::{Next, ramp, slowstart_share};
+
 #[derive(Debug)]
 pub struct Live {
     proxies: Box<[ProxyLive]>,
+    /// One change of state at a time: checks on a worker and the runtime API may meet. Never taken to read.
+    changing: Mutex<()>,
     pub process: ProcessLive,
 }
 
@@ -178,7 +183,7 @@ impl Live {
             };
             ProxyLive { name: p.name.clone(), log_health_checks: p.options.log_health_checks, frontend, backend }
         });
-        let live = Live { proxies: proxies.collect(), process: ProcessLive::default() };
+        let live = Live { proxies: proxies.collect(), changing: Mutex::default(), process: ProcessLive::default() };
         for (p, proxy) in live.proxies.iter().enumerate() {
             for (s, server) in proxy.backend.servers() {
                 // A server that tracks one in maintenance begins in maintenance.
@@ -438,6 +443,7 @@ impl Live {
 
     /// `set server b/s state …`, `disable server`, `enable server`, and an agent's `maint`, `drain`, `ready`.
     pub fn set_admin(&self, proxy: ProxyIndex, server: ServerIndex, state: AdminState, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             AdminState::Ready => {
                 let mut events = self.leave(proxy, server, admin::FORCED_MAINT, now);
@@ -474,6 +480,7 @@ impl Live {
         unresolved: bool,
         now: Millis,
     ) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match unresolved {
             true => self.enter(proxy, server, admin::RESOLUTION_MAINT, now),
             false => self.leave(proxy, server, admin::RESOLUTION_MAINT, now),
@@ -482,6 +489,7 @@ impl Live {
 
     /// Weight in units of 1, at most 256. Balancing must be dynamic, which the caller checked.
     pub fn set_weight(&self, proxy: ProxyIndex, server: ServerIndex, weight: u32, now: Millis) -> Vec<Event> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(s) = self.server(proxy, server) else { return Vec::new() };
         let backend = self.backend(proxy);
         let before = backend.usable();
@@ -551,6 +559,7 @@ impl Live {
 
     /// Moves slow starts on; to be called about once a second for servers with `slowstart`. True while any goes on.
     pub fn tick(&self, proxy: ProxyIndex, now: Millis) -> bool {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let backend = self.backend(proxy);
         let mut going_on = false;
         for (_, s) in backend.servers().filter(|(_, s)| s.operation() == Operation::Starting) {
@@ -572,243 +581,6 @@ impl Live {
         let share = slowstart_share(server, &server.lock(), now)?;
         (server.operation() == Operation::Starting).then_some(share.max(1))
     }
-
-    // ---- how a change happens ----
-
-    fn enter(&self, proxy: ProxyIndex, server: ServerIndex, mode: u32, now: Millis) -> Vec<Event> {
-        let Some(s) = self.server(proxy, server) else { return Vec::new() };
-        let mut events = Vec::new();
-        let before_mask = s.admin();
-        if before_mask & mode != 0 {
-            return events;
-        }
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        let (was_maint, was_drain) = (s.in_maintenance(), before_mask & admin::DRAIN != 0);
-        s.set_admin(before_mask | mode);
-        let name = self.title(proxy, s);
-        let via = self.via(proxy, server);
-        if mode & admin::MAINT != 0 && !was_maint {
-            let was_up = s.operation() != Operation::Stopped && !was_drain;
-            let mut detail = s.lock();
-            close_period(s, &mut detail, now);
-            if s.operation() != Operation::Stopped {
-                detail.down_transitions += s.settings.check.is_some() as u64;
-            }
-            s.set_operation(Operation::Stopped);
-            detail.health.value = 0;
-            detail.check_running = false;
-            drop(detail);
-            backend.changed();
-            let head = match was_up || was_drain {
-                true => format!("{name} is going DOWN for maintenance{via}."),
-                false => format!("{name} was DOWN and now enters maintenance{via}."),
-            };
-            let level = if was_up { ALERT } else { NOTICE };
-            events.push(Event::new(proxy, Some(server), level, Effect::Down, head).left(backend.usable()));
-        } else if mode & admin::DRAIN != 0 && !was_drain && !was_maint {
-            s.lock().last_change = now;
-            backend.changed();
-            let head = format!("{name} enters drain state{via}.");
-            let event = Event::new(proxy, Some(server), NOTICE, Effect::Drained, head);
-            events.push(event.online(backend.usable()));
-        } else {
-            return events;
-        }
-        self.settle_backend(proxy, before, now, &mut events);
-        let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
-        self.followers(proxy, server, &mut events, |live, p, s| live.enter(p, s, inherited, now));
-        events
-    }
-
-    fn leave(&self, proxy: ProxyIndex, server: ServerIndex, mode: u32, now: Millis) -> Vec<Event> {
-        let Some(s) = self.server(proxy, server) else { return Vec::new() };
-        let mut events = Vec::new();
-        let mask = s.admin();
-        if mask & mode == 0 {
-            return events;
-        }
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        s.set_admin(mask & !mode);
-        let name = self.title(proxy, s);
-        let kind = if mode & (admin::FORCED_MAINT | admin::FORCED_DRAIN) != 0 { "forced " } else { "" };
-        if mode & admin::MAINT != 0 {
-            if s.in_maintenance() {
-                backend.changed();
-                return events;
-            }
-            let mut detail = s.lock();
-            // After maintenance a server is taken for up, and for down at its first failure.
-            detail.health = detail.health.just_up();
-            if let Some(agent) = &mut detail.agent {
-                agent.health = agent.health.just_up();
-            }
-            self.rise(s, &mut detail, now);
-            drop(detail);
-            backend.changed();
-            let state = if s.in_drain() { "UP/DRAIN" } else { "UP/READY" };
-            let head = format!("{name} is {state} (leaving {kind}maintenance).");
-            events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
-        } else {
-            backend.changed();
-            if s.admin() & admin::DRAIN != 0 {
-                return events;
-            }
-            if !s.in_maintenance() {
-                s.lock().last_change = now;
-                let up = if s.operation() == Operation::Stopped { "DOWN" } else { "UP" };
-                let head = format!("{name} is {up} (leaving {kind}drain).");
-                events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
-            }
-        }
-        self.settle_backend(proxy, before, now, &mut events);
-        let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
-        self.followers(proxy, server, &mut events, |live, p, s| live.leave(p, s, inherited, now));
-        events
-    }
-
-    fn change(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        now: Millis,
-        decide: impl FnOnce(&ServerLive, &mut Detail, &dyn Fn(&Detail) -> String) -> Option<Next>,
-    ) -> Vec<Event> {
-        let mut events = Vec::new();
-        let Some(s) = self.server(proxy, server) else { return events };
-        // `, reason: …`, unless a line of its own tells it.
-        let told = self.proxies[proxy].log_health_checks;
-        let why = |d: &Detail| if told { String::new() } else { format!(", {}", d.check.reason()) };
-        let next = decide(s, &mut s.lock(), &why);
-        if let Some(next) = next {
-            self.apply(proxy, server, next, now, &mut events);
-        }
-        events
-    }
-
-    fn apply(&self, proxy: ProxyIndex, server: ServerIndex, next: Next, now: Millis, events: &mut Vec<Event>) {
-        let Some(s) = self.server(proxy, server) else { return };
-        let backend = self.backend(proxy);
-        let before = backend.usable();
-        let mut detail = s.lock();
-        let was = s.operation();
-        match next.operation {
-            Operation::Running | Operation::Starting => self.rise(s, &mut detail, now),
-            Operation::Stopped => {
-                close_period(s, &mut detail, now);
-                detail.down_transitions += 1;
-                s.set_operation(Operation::Stopped);
-            }
-            Operation::Stopping => {
-                detail.last_change = now;
-                s.set_operation(Operation::Stopping);
-            }
-        }
-        drop(detail);
-        backend.changed();
-        let head = format!("{} {}", self.title(proxy, s), next.sentence);
-        let counts = backend.usable();
-        let event = |level, effect| Event::new(proxy, Some(server), level, effect, head);
-        events.push(match next.operation {
-            Operation::Stopped if was == Operation::Stopping || s.in_drain() => {
-                event(NOTICE, Effect::Down).left(counts)
-            }
-            Operation::Stopped => event(ALERT, Effect::Down).left(counts),
-            Operation::Stopping => event(NOTICE, Effect::Drained).online(counts),
-            _ => event(NOTICE, Effect::Up).online(counts),
-        });
-        self.settle_backend(proxy, before, now, events);
-        self.followers(proxy, server, events, |live, p, f| {
-            let Some(follower) = live.server(p, f) else { return Vec::new() };
-            let mut events = Vec::new();
-            if !follower.in_maintenance() && follower.operation() != next.operation {
-                let via = live.via(p, f);
-                let word = match next.operation {
-                    Operation::Stopped => "DOWN",
-                    Operation::Stopping => "stopping",
-                    _ => "UP",
-                };
-                let sentence = format!("is {word}{via}.");
-                live.apply(p, f, Next::to(next.operation, sentence), now, &mut events);
-            }
-            events
-        });
-    }
-
-    /// The server goes up: at once, or slowly where `slowstart` says so and its address is known.
-    fn rise(&self, s: &ServerLive, detail: &mut Detail, now: Millis) {
-        if s.operation() == Operation::Stopped {
-            close_period(s, detail, now);
-        } else {
-            detail.last_change = now;
-        }
-        match s.settings.slowstart_ms {
-            Some(ms) if ms > 0 && now.0 > 0 && s.operation() == Operation::Stopped => {
-                detail.slowstart_since = Some(now);
-                s.set_operation(Operation::Starting);
-            }
-            _ => s.set_operation(Operation::Running),
-        }
-        s.set_effective_weight(ramp(s, detail, now));
-    }
-
-    /// The backend as a whole went down or up by the change just made.
-    fn settle_backend(&self, proxy: ProxyIndex, before: (usize, usize), now: Millis, events: &mut Vec<Event>) {
-        let backend = self.backend(proxy);
-        let after = backend.usable();
-        let mut detail = backend.detail.lock().unwrap_or_else(PoisonError::into_inner);
-        let none = after == (0, 0);
-        if none == detail.down {
-            return;
-        }
-        detail.down = none;
-        if none {
-            detail.down_transitions += 1;
-            detail.last_change = now;
-            if before != (0, 0) {
-                let name = &self.proxies[proxy].name;
-                let head = format!("{} {name} has no server available!", self.proxies[proxy].word());
-                events.push(Event::new(proxy, None, EMERG, Effect::NoServer, head));
-            }
-        } else {
-            detail.down_ms += now.since(detail.last_change);
-            detail.last_change = now;
-        }
-    }
-
-    fn followers(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        events: &mut Vec<Event>,
-        act: impl Fn(&Live, ProxyIndex, ServerIndex) -> Vec<Event>,
-    ) {
-        for (p, candidate) in self.proxies.iter().enumerate() {
-            for (s, follower) in candidate.backend.servers() {
-                if follower.settings.track.is_some() && self.tracked(p, s) == Some((proxy, server)) {
-                    events.extend(act(self, p, s));
-                }
-            }
-        }
-    }
-
-    /// ` via b/s` of a server that tracks another.
-    fn via(&self, proxy: ProxyIndex, server: ServerIndex) -> String {
-        match self.tracked(proxy, server) {
-            Some((p, s)) => match self.server(p, s) {
-                Some(tracked) => format!(" via {}/{}", self.proxies[p].name, tracked.settings.name),
-                None => String::new(),
-            },
-            None => String::new(),
-        }
-    }
-
-    /// `Server b/s` or `Backup Server b/s`.
-    fn title(&self, proxy: ProxyIndex, s: &ServerLive) -> String {
-        let backup = if s.settings.backup { "Backup " } else { "" };
-        format!("{backup}Server {}/{}", self.proxies[proxy].name, s.settings.name)
-    }
 }
 
 impl ProxyLive {
@@ -816,40 +588,4 @@ impl ProxyLive {
     fn word(&self) -> &'static str {
         if self.frontend.is_listen { "proxy" } else { "backend" }
     }
-}
-
-struct Next {
-    operation: Operation,
-    sentence: String,
-}
-
-impl Next {
-    fn to(operation: Operation, sentence: String) -> Next {
-        Next { operation, sentence }
-    }
-}
-
-/// Ends the present period of being up or down.
-fn close_period(s: &ServerLive, detail: &mut Detail, now: Millis) {
-    if s.operation() == Operation::Stopped {
-        detail.down_ms += now.since(detail.last_change);
-    }
-    detail.last_change = now;
-}
-
-/// Percentage of the slow start that has gone by; `None` when there is none (any more).
-fn slowstart_share(s: &ServerLive, detail: &Detail, now: Millis) -> Option<u32> {
-    let (since, whole) = (detail.slowstart_since?, s.settings.slowstart_ms?);
-    let gone = now.since(since);
-    (gone < whole).then(|| (gone * 100 / whole.max(1)) as u32)
-}
-
-fn ramp(s: &ServerLive, detail: &Detail, now: Millis) -> u32 {
-    let full = s.user_weight() * WEIGHT_SCALE;
-    let (Some(since), Some(whole)) = (detail.slowstart_since, s.settings.slowstart_ms) else { return full };
-    let gone = now.since(since);
-    if gone >= whole || full == 0 {
-        return full;
-    }
-    ((full as u64 * gone).div_ceil(whole.max(1)) as u32).max(1)
 }

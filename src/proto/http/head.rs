@@ -265,6 +265,22 @@ impl Head {
         }
     }
 
+    /// Bytes that HAProxy counts for this head in `%B` and in the statistics: not those of the wire but 20, the parts of
+    /// the start line, names and values, and 1 for the end (observed).
+    pub fn counted_len(&self) -> u64 {
+        let start = match self.kind() {
+            Kind::Request => self.method().len() + self.uri().len(),
+            Kind::Response => 3 + self.reason().len(),
+        };
+        let fields: usize = self.fields().map(|(name, value)| name.len() + value.len()).sum();
+        (20 + start + self.version().as_str().len() + fields + 1) as u64
+    }
+
+    /// The same for the fields of trailers.
+    pub fn counted_trailers(&self) -> u64 {
+        self.fields().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+    }
+
     /// Bytes that this head takes as HTTP/1: start line, field lines and the empty line.
     pub fn wire_len(&self) -> usize {
         let start = match self.kind {

@@ -78,6 +78,7 @@ pub static ROWS: &[GlobalRow] = &[
     g("noreuseport", switch!(noreuseport)),
     g("nbthread", nbthread),
     g("thread-groups", |cx, a| {
+        before_sections(cx, a)?;
         a.at_most(1)?;
         cx.global.thread_groups = Some(whole(a, 64)?);
         notice(cx, a, "every thread is a worker of its own here, so groups of threads change nothing");
@@ -172,7 +173,21 @@ fn whole(a: &Args<'_>, max: i64) -> Result<u32, Fault> {
     Ok(value as u32)
 }
 
+/// Threads are decided before anything else is read.
+fn before_sections(cx: &Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    if !cx.written.other_section {
+        return Ok(());
+    }
+    let text = format!(
+        "'{}' not allowed if a non-global section was previously defined. This parameter must be declared in the first global \
+         section",
+        a.get(0)
+    );
+    Err(a.fault(0, text))
+}
+
 fn nbthread(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    before_sections(cx, a)?;
     a.at_most(1)?;
     cx.global.nbthread = whole(a, THREADS_MAX)? as usize;
     Ok(())

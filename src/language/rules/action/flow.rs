@@ -1,5 +1,5 @@
-//! Actions that end an evaluation or answer: `accept`, `allow`, `reject`, `deny`, `tarpit`, `return`, `redirect`, `auth`,
-//! `use-service`, `silent-drop`.
+//! Actions that end an evaluation or answer: `accept`, `allow`, `reject`, `deny`, `tarpit`, `return`, `redirect`,
+//! `auth`, `use-service`, `silent-drop`.
 
 use super::{Action, At, CONNECTION, CONTENT, HTTP, REQUEST, RESPONSE, Run, SESSION, TCP_REQUEST, TCP_RESPONSE, row};
 use crate::language::context::Context;

@@ -1,5 +1,5 @@
-//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the function that
-//! reads its arguments and gives what is run.
+//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the
+//! function that reads its arguments and gives what is run.
 
 mod flow;
 mod header;
@@ -105,7 +105,7 @@ pub fn unknown(phase: Phase, word: &str, index: usize, p: &Parse<'_>) -> Error {
     let expected = expected(phase);
     let stem = word.split('(').next().unwrap_or_default();
     let named = |w: &&str| w.trim_end_matches("(*)") == stem;
-    if expected.iter().any(|w| named(w)) || (stem.starts_with("track-sc") && phase != Phase::TcpResponseContent) {
+    if expected.iter().any(named) || (stem.starts_with("track-sc") && phase != Phase::TcpResponseContent) {
         return Error::new(index, words::unsupported(word));
     }
     let list = expected.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,5 @@
-//! `normalize-uri` (manual 4.4): one equivalent form for many spellings of a target (RFC 3986 §6.2.2). Experimental in
-//! HAProxy, and so here.
+//! `normalize-uri` (manual 4.4): one equivalent form for many spellings of a target (RFC 3986 §6.2.2). Experimental
+//! in HAProxy, and so here.
 
 use super::{Action, At, REQUEST, Run, row};
 use crate::language::parse::{Error, Parse, Words};

@@ -25,7 +25,7 @@ fn variable(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<(VarName, Vec<SetI
         return fail(format!("incomplete argument after action '{}'. {forms}", at.name));
     };
     let mut parts = inner.split(',');
-    let name = VarName::parse(parts.next().unwrap_or_default()).or_else(|e| Err(w.error_before(e)))?;
+    let name = VarName::parse(parts.next().unwrap_or_default()).map_err(|e| w.error_before(e))?;
     let mut conditions = Vec::new();
     for part in parts {
         match SetIf::parse(part) {

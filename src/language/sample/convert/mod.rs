@@ -1,8 +1,9 @@
-//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes and gives,
-//! and its function.
+//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes
+//! and gives, and its function.
 
 mod address;
 mod encode;
+mod forwarded;
 mod hash;
 mod json;
 mod map;
@@ -58,6 +59,7 @@ const FAMILIES: &[&[Convert]] = &[
     address::ROWS,
     time::ROWS,
     json::ROWS,
+    forwarded::ROWS,
     table::ROWS,
     table::OTHER_ROWS,
     variable::ROWS,

@@ -1,5 +1,5 @@
-//! Arithmetic and logic on integers and booleans (manual 7.3.1). Operands are numbers or variables; results saturate at
-//! 64 bits.
+//! Arithmetic and logic on integers and booleans (manual 7.3.1). Operands are numbers or variables; results saturate
+//! at 64 bits.
 
 use super::{Convert, row};
 use crate::language::context::Context;

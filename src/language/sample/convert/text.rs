@@ -131,8 +131,8 @@ fn check_index(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     }
 }
 
-/// `field(index,delimiters[,count])`: parts between delimiters, which may be empty; negative numbers count from the end, a
-/// count of 0 takes all that is left.
+/// `field(index,delimiters[,count])`: parts between delimiters, which may be empty; negative numbers count from the
+/// end, a count of 0 takes all that is left.
 fn field<'c>(args: &'c Args, sample: Sample<'c>, _: &'c Context<'_>) -> Option<Sample<'c>> {
     let (index, delimiters) = (args.int(0)?, args.str(1)?);
     let bytes = bytes_of(sample)?;
@@ -291,16 +291,17 @@ fn check_regsub(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     }
     let (ignore_case, global) = (flags.contains('i'), flags.contains('g'));
     let regex = Regex::new(args.text(0).unwrap_or_default(), ignore_case)?;
+    let replacement = Replacement::parse(args.str(1).unwrap_or_default())?;
     args.put(0, Arg::Regex(Arc::new(regex), RegexFlags { global }));
+    args.put(1, Arg::Replacement(Arc::new(replacement)));
     Ok(())
 }
 
 fn regsub<'c>(args: &'c Args, sample: Sample<'c>, cx: &'c Context<'_>) -> Option<Sample<'c>> {
-    let Arg::Regex(regex, flags) = args.get(0) else { return None };
-    let with = Replacement::parse(args.str(1).unwrap_or_default()).ok()?;
+    let (Arg::Regex(regex, flags), Arg::Replacement(with)) = (args.get(0), args.get(1)) else { return None };
     let bytes = bytes_of(sample)?;
     let mut out = cx.buf();
-    match regex.replace(bytes.as_slice(), &with, flags.global, &mut out) {
+    match regex.replace(bytes.as_slice(), with, flags.global, &mut out) {
         true => Some(Sample::str_buf(out)),
         false => Some(Sample::Str(bytes)),
     }

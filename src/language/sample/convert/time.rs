@@ -117,7 +117,7 @@ fn formatted<'c>(
 fn directive(kind: u8, c: &Civil, epoch: i64, offset: i32, out: &mut Vec<u8>) -> Option<()> {
     let (weekday, month) = (c.weekday as usize, c.month as usize - 1);
     let year_day = Civil::day_of_year(c);
-    let hour12 = if c.hour % 12 == 0 { 12 } else { c.hour % 12 };
+    let hour12 = (c.hour + 11) % 12 + 1;
     let half = if c.hour < 12 { "AM" } else { "PM" };
     let many = |format: &[u8], out: &mut Vec<u8>| -> Option<()> {
         for k in format {
@@ -143,7 +143,10 @@ fn directive(kind: u8, c: &Civil, epoch: i64, offset: i32, out: &mut Vec<u8>) ->
         b'l' => write!(out, "{hour12:2}"),
         b'm' => write!(out, "{:02}", c.month),
         b'M' => write!(out, "{:02}", c.minute),
-        b'n' => write!(out, "\n"),
+        b'n' => {
+            out.push(b'\n');
+            return Some(());
+        }
         b'p' => write!(out, "{half}"),
         b'P' => write!(out, "{}", half.to_ascii_lowercase()),
         b's' => write!(out, "{epoch}"),

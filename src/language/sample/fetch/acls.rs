@@ -31,7 +31,8 @@ fn check(args: &mut Args, p: &mut Parse<'_>) -> Result<(), String> {
 fn all<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
     let Arg::Acls(acls) = args.get(0) else { return None };
     for (negated, acl) in acls.iter() {
-        let truth = if *negated { !acl.test(cx) } else { acl.test(cx) };
+        let truth = acl.test_within(cx, probe.depth + 1);
+        let truth = if *negated { !truth } else { truth };
         match truth {
             Truth::Yes => {}
             Truth::No => return Some(Sample::Bool(false)),

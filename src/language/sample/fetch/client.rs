@@ -1,4 +1,5 @@
-//! Both connections at layer 4 (manual 7.3.3): addresses, ports, what the PROXY protocol said, what the kernel measured.
+//! Both connections at layer 4 (manual 7.3.3): addresses, ports, what the PROXY protocol said, what the kernel
+//! measured.
 
 use super::{Fetch, row};
 use crate::language::context::Context;

@@ -1,5 +1,5 @@
-//! Stick-table counters (manual 7.3.3): of tracked entries (`sc_*`, `sc0_*` …) and by source address (`src_*`). One list of
-//! columns, four ways to name an entry.
+//! Stick-table counters (manual 7.3.3): of tracked entries (`sc_*`, `sc0_*` …) and by source address (`src_*`). One
+//! list of columns, four ways to name an entry.
 
 use super::{Fetch, row};
 use crate::language::context::Context;

@@ -1,4 +1,5 @@
-//! Header fields of requests and responses (manual 7.3.6): by comma-separated value (`hdr`) and by whole line (`fhdr`).
+//! Header fields of requests and responses (manual 7.3.6): by comma-separated value (`hdr`) and by whole line
+//! (`fhdr`).
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
@@ -74,8 +75,8 @@ fn lines<'h>(head: &'h Head, name: Option<&'h [u8]>) -> impl Iterator<Item = &'h
         .map(|(_, v)| v)
 }
 
-/// One of `values`: by number from the start (1 …) or the end (-1 …); without a number the last one, or each in turn where all
-/// are wanted.
+/// One of `values`: by number from the start (1 …) or the end (-1 …); without a number the last one, or each in turn
+/// where all are wanted.
 fn pick<'h>(values: impl Iterator<Item = &'h [u8]>, number: Option<i64>, probe: &mut Probe) -> Option<&'h [u8]> {
     match number {
         Some(n) if n > 0 => {

@@ -1,5 +1,5 @@
-//! The TLS hello seen in a TCP proxy (manual 7.3.5): `req.ssl_sni`, `req.ssl_hello_type` and their kin, read from the first
-//! bytes (RFC 8446 §4.1.2). Nothing is decrypted.
+//! The TLS hello seen in a TCP proxy (manual 7.3.5): `req.ssl_sni`, `req.ssl_hello_type` and their kin, read from
+//! the first bytes (RFC 8446 §4.1.2). Nothing is decrypted.
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};

@@ -50,7 +50,8 @@ fn payload<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Sid
     }
 }
 
-/// `payload_lv(offset1,length[,offset2])`: the length stands in the payload. A signed offset2 counts from offset1 + length.
+/// `payload_lv(offset1,length[,offset2])`: the length stands in the payload. A signed offset2 counts from offset1 +
+/// length.
 fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let (at, width) = (usize::try_from(args.int(0)?).ok()?, usize::try_from(args.int(1)?).ok()?);
     let payload = cx.payload(side);

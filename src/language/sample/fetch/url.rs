@@ -80,8 +80,8 @@ fn base<'c>(cx: &'c Context<'_>, with_query: bool) -> Option<Sample<'c>> {
     Some(Sample::str_buf(out))
 }
 
-/// A parameter by name from `a=1&b=2`; without a name each in turn where an ACL wants all. The name may be compared without
-/// case.
+/// A parameter by name from `a=1&b=2`; without a name each in turn where an ACL wants all. The name may be compared
+/// without case.
 pub fn parameter<'t>(
     text: &'t [u8],
     name: Option<&[u8]>,
