@@ -117,6 +117,8 @@ pub struct Worker {
     pub log: LogOut,
     pub post: RefCell<Post<Mail>>,
     pub janitor: Cell<TaskId>,
+    /// The janitor waits for a connection to look after.
+    pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
     /// Client connections that are open on this worker.
@@ -159,6 +161,7 @@ impl Worker {
             log: LogOut::new(&shared),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
+            janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
             sessions: Cell::new(0),

@@ -208,7 +208,11 @@ fn rest(house: &House, ms: u64) {
 }
 
 fn build(seed: u64, random: &mut Random, setting: &Setting) -> House {
-    let net = SimNet::new(seed, Weather::of(seed));
+    let mut weather = Weather::of(seed);
+    // Few buffers at the start, but in the end enough for all that may be on their way at once.
+    weather.buffers[0].1 = 1024;
+    weather.buffers[1].1 = 256;
+    let net = SimNet::new(seed, weather);
     let count = random.between(1, 8) as usize;
     let plan = Arc::new(plan(&setting.text));
     let board = Arc::new(Board::new(&plan, count));

@@ -151,6 +151,9 @@ async fn exchange(
         return Ok(false);
     }
     if wanted.shape == 'e' {
+        if random.chance(500) {
+            sleep(reader.conn.rt(), random.below(60)).await;
+        }
         request_body(reader, framing, &wanted, announced, &mut got).await?;
     }
     Ok(!closes)
