@@ -365,21 +365,24 @@ async fn converse(
             }
         }
     }
-    match link.transport.send(chain, timeouts.server).await {
-        Ok(_) => {}
+    let sent_whole = match link.transport.send(chain, timeouts.server).await {
+        Ok(_) => true,
         Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
         // The server may have answered before it closed: the response tells.
-        Err(SendError::Broken(_)) => {}
-    }
+        Err(SendError::Broken(_)) => false,
+    };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
     if ended {
         let deadline = Cell::new(server_deadline(rt.now().mono));
-        return download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
     }
     // The server's clock starts when it has the whole request.
     let deadline = Cell::new(Millis::NEVER);
     let upload_done = Cell::new(false);
+    // All of it has left: a body that was read to its end may still wait in a full socket.
+    let delivered = Cell::new(false);
     sent_bytes.set(0);
     let result = {
         let up = upload(&s.transport, &link.transport, body, coding, timeouts, &sent_bytes);
@@ -392,7 +395,7 @@ async fn converse(
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
                 match result {
-                    Ok(()) => {}
+                    Ok(()) => delivered.set(sent_whole),
                     // The server stopped reading: its response, if any, decides.
                     Err(ForwardError::Send(SendError::Broken(_))) => {}
                     Err(ForwardError::Send(SendError::TimedOut)) => {
@@ -410,7 +413,7 @@ async fn converse(
         .await
     };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
-    result.map(|done| Done { upload_complete: body.is_complete(), ..done })
+    result.map(|done| Done { upload_complete: delivered.get(), ..done })
 }
 
 /// Moves the rest of a request body to the server.
