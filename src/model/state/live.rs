@@ -378,13 +378,17 @@ impl Live {
                 let how = if up { "succeeded" } else { "failed" };
                 told = Some(format!("{how}, {}, {}.", agent.report.reason(), agent.health.status()));
             }
+            let word = |word: &str| match self.proxies[proxy].log_health_checks {
+                true => format!("is {word}."),
+                false => format!("is {word}, {}.", agent.report.reason()),
+            };
             match turn {
                 Turn::Down if s.operation() != Operation::Stopped => {
-                    Some(Next::to(Operation::Stopped, "is DOWN.".into()))
+                    Some(Next::to(Operation::Stopped, word("DOWN")))
                 }
                 // An agent cannot lift what a check took down.
                 Turn::Up if check_up && s.operation() == Operation::Stopped => {
-                    Some(Next::to(Operation::Running, "is UP.".into()))
+                    Some(Next::to(Operation::Running, word("UP")))
                 }
                 _ => None,
             }

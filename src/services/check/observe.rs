@@ -108,7 +108,13 @@ mod tests {
         let live = Live::new(&plan);
         // Settled: surely up.
         for _ in 0..2 {
-            live.check_passed(0, 0, CheckReport { status: CheckStatus::L4Ok, ..Default::default() }, false, Millis(1));
+            live.check_passed(
+                0,
+                0,
+                CheckReport { status: CheckStatus::L4Ok, ..Default::default() },
+                false,
+                Millis(1),
+            );
         }
         let mut out = Vec::new();
         for what in seen_in_turn {
