@@ -106,6 +106,7 @@ fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> 
 /// in which closing sends nothing. Without the right to do so a reset is sent.
 fn silently_drop(transport: &Transport) {
     const TCP_REPAIR: i32 = 19;
+    transport.mute();
     let fd = transport.conn().fd();
     if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
         transport.conn().reset_on_close();

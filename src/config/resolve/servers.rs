@@ -72,20 +72,6 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
     for (origin, text) in missing {
         cx.diagnostics.say(Severity::Alert, Some(&origin), text);
     }
-    // A bind line with `ssl` needs a certificate.
-    let mut certificates = Vec::new();
-    for bind in &cx.proxies[index].proxy.frontend.binds {
-        if bind.ssl && bind.tls.sources.is_empty() {
-            let text = format!(
-                "Proxy '{proxy}': no SSL certificate specified for bind '{}' at [{}] (use 'crt').",
-                bind.text, bind.origin
-            );
-            certificates.push((bind.origin.clone(), text));
-        }
-    }
-    for (origin, text) in certificates {
-        cx.diagnostics.say(Severity::Alert, Some(&origin), text);
-    }
 }
 
 /// Looks up the names of servers, as `init-addr` says.

@@ -174,6 +174,7 @@ fn read_server(cx: &mut Loading<'_>, a: &Args<'_>, name: &str, at: usize) -> Res
     draft.server.port_map = found.port_map;
     options(cx, &mut draft, a, at + 1, &place, true)?;
     finish(a, &draft, &place)?;
+    crate::config::tls::server_files(cx, &draft.server, &place, a)?;
     Ok(draft)
 }
 
