@@ -263,7 +263,7 @@ impl Live {
         let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
             let status = std::mem::replace(&mut d.check, report).status;
-            if s.in_maintenance() || (conditional && !d.health.is_up()) {
+            if s.in_maintenance() || (conditional && s.operation() == Operation::Stopped) {
                 return None;
             }
             d.consecutive_errors = 0;
@@ -276,7 +276,7 @@ impl Live {
             }
             let word = |word: &str| format!("is {word}{}.", why(d));
             match (s.operation(), conditional) {
-                (Operation::Running | Operation::Starting, true) => {
+                (Operation::Running | Operation::Starting, true) if d.health.is_up() => {
                     Some(Next::to(Operation::Stopping, word("stopping")))
                 }
                 (Operation::Stopping, false) => Some(Next::to(Operation::Running, word("UP"))),
