@@ -97,13 +97,14 @@ pub async fn run(rt: Rt, front: Rc<Front>, book: Rc<Book>, mut random: Random, c
     while !todo.is_empty() {
         attempts += 1;
         if attempts > count * 3 + 5 {
-            if !front.faulty {
+            if !front.forgives(&book) {
                 book.wrong(format!("a client of {} gives up: {:?}", front.port, todo.front()));
             }
             return;
         }
         let conn = match Conn::connect(&rt, &front.address, &ConnectOptions::default()).await {
             Ok(conn) => conn,
+            Err(_) if book.stopped.get() => return,
             Err(e) => {
                 book.wrong(format!("no connection to the proxy: {e}"));
                 return;
@@ -187,7 +188,7 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
         }
         Answer::Refused => {
             book.refused.set(book.refused.get() + 1);
-            if !front.faulty {
+            if !front.forgives(book) {
                 book.wrong(format!("front {} refused {request:?}", front.port));
             }
             todo.pop_front();
@@ -202,7 +203,7 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
             book.cut.set(book.cut.get() + 1);
             // An early answer ends the connection while the request still comes: the close may destroy it (RFC 9112 9.6).
             let early = request.as_ref().is_some_and(|r| r.wanted.shape == 'e' && r.body.is_some());
-            if !front.faulty && !early {
+            if !front.forgives(book) && !early {
                 book.wrong(format!("front {}: {stop:?} in answer to {request:?}", front.port));
             }
             todo.pop_front();
@@ -227,7 +228,7 @@ async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, boo
     let status: u16 = head.first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     let Some(id) = head.number("x-id") else {
         let own = matches!(status, 400 | 408 | 500 | 502 | 503 | 504);
-        if !own || !front.faulty {
+        if !own || !front.forgives(book) {
             book.wrong(format!("front {} answered {} itself: {request:?}", front.port, head.first));
         }
         return Answer::Refused;
@@ -248,7 +249,7 @@ async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, boo
     match read {
         Err(stop) => return Answer::Cut(stop),
         // The end of a body without framing can't be told from a cut.
-        Ok(()) if got.len() < expected && framing == Framing::UntilClose && front.faulty => {
+        Ok(()) if got.len() < expected && framing == Framing::UntilClose && front.forgives(book) => {
             return Answer::Cut(Stop::End);
         }
         Ok(()) if got.len() < expected => return Answer::Cut(Stop::Bad("response body cut")),
