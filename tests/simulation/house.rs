@@ -198,11 +198,7 @@ pub struct House {
 pub fn run(seed: u64) {
     let mut random = Random::new(seed ^ 0xA11CE);
     let setting = setting(&mut random);
-    let mut weather = Weather::of(seed);
-    // Few buffers at the start, but in the end enough for all that may be on their way at once.
-    weather.buffers[0].1 = 1024;
-    weather.buffers[1].1 = 256;
-    let house = build(seed, weather, random.between(1, 8) as usize, &setting.text);
+    let house = build(seed, Weather::of(seed), random.between(1, 8) as usize, &setting.text);
     let book = Rc::new(Book::default());
     open_origins(&house, &setting, &book, &mut random);
     send_clients(&house, &book, &mut random);
