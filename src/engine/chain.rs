@@ -15,7 +15,8 @@ pub struct Lease {
     start: u32,
     end: u32,
     /// Memory of its own instead of a buffer: there was none left.
-    own: Option<Box<[u8]>>,
+    /// (Boxed twice: a lease stays as small as it was.)
+    own: Option<Box<Box<[u8]>>>,
 }
 
 impl Lease {
@@ -26,7 +27,7 @@ impl Lease {
 
     /// Received into `memory`, `len` bytes of it.
     pub(super) fn own(rt: Rt, memory: Box<[u8]>, len: u32) -> Lease {
-        Lease { rt, group: Group::Small, id: 0, start: 0, end: len, own: Some(memory) }
+        Lease { rt, group: Group::Small, id: 0, start: 0, end: len, own: Some(Box::new(memory)) }
     }
 
     /// Forgets the first `n` bytes.

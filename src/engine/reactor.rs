@@ -358,7 +358,11 @@ impl Reactor {
         };
         let verdict = conn.received(group, &c);
         let task = conn.waiter;
-        if !c.more && !matches!(verdict, Receive::Starved) && !matches!(verdict, Receive::Data(..)) && conn.is_forsaken() {
+        if !c.more
+            && !matches!(verdict, Receive::Starved)
+            && !matches!(verdict, Receive::Data(..))
+            && conn.is_forsaken()
+        {
             self.arm(key, conn);
         }
         let fd_token = receive_token(group, key);
@@ -491,7 +495,8 @@ impl Reactor {
     }
 
     fn start(self: &Rc<Self>, hold: Hold, owned_fd: Option<Fd>, op: impl FnOnce(&Hold) -> Op) -> Operation {
-        let state = OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
+        let state =
+            OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
         let key = self.operations.borrow_mut().insert(state);
         let op = op(&self.operations.borrow().get(key).expect("just inserted").hold);
         self.push(token(Kind::Operation, key), op);
@@ -524,8 +529,7 @@ impl Reactor {
     /// Sends a datagram and forgets it: one that is not taken at once is lost and counted.
     pub fn send_detached(&self, fd: Fd, block: Block) {
         let hold = Hold::Chain(block.into());
-        let state =
-            OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
+        let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
         let op = match &self.operations.borrow().get(key).expect("just inserted").hold {
             Hold::Chain(chain) => {

@@ -33,7 +33,8 @@ impl Request {
             6..=8 => r.below(6_000) as usize,
             _ => r.below(90_000) as usize,
         };
-        let method = if plain { *random.pick(&["GET", "GET", "HEAD"]) } else { *random.pick(&["GET", "POST", "PUT", "HEAD"]) };
+        let method =
+            if plain { *random.pick(&["GET", "GET", "HEAD"]) } else { *random.pick(&["GET", "POST", "PUT", "HEAD"]) };
         let body = (!plain && matches!(method, "POST" | "PUT")).then(|| (size(random), random.chance(500)));
         let wanted = Wanted {
             id,
@@ -92,6 +93,9 @@ impl Request {
         out
     }
 }
+
+/// No request waits that long, not even for a slot of a busy server.
+const LONG_MS: u64 = 30_000;
 
 /// How an answer ended.
 #[derive(Debug)]
@@ -178,6 +182,7 @@ async fn connection(
     while let Some(request) = todo.front() {
         let out = request.encode(random);
         let mut r = Random::new(random.bits());
+        let asked = conn.rt().now().mono;
         let go = Cell::new(!request.expects);
         let sending = async {
             let head = out.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
@@ -196,6 +201,10 @@ async fn connection(
             answer
         };
         let (sent, answer) = join(sending, reading).await;
+        let took = conn.rt().now().mono.since(asked);
+        if took > LONG_MS {
+            book.wrong(format!("front {}: {took} ms for {request:?}", front.port));
+        }
         let whole = matches!(answer, Answer::Right);
         if !judge(answer, front, book, todo) {
             return;
@@ -247,13 +256,7 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
     }
 }
 
-async fn response(
-    reader: &mut Reader<'_>,
-    request: &Request,
-    front: &Front,
-    book: &Book,
-    go: &Cell<bool>,
-) -> Answer {
+async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, book: &Book, go: &Cell<bool>) -> Answer {
     let wanted = &request.wanted;
     let head = loop {
         match reader.head().await {

@@ -18,7 +18,9 @@ use ringway::engine::task::sleep;
 use ringway::language::vars::ProcStore;
 use ringway::model::plan::Plan;
 use ringway::model::state::board::Board;
-use ringway::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use ringway::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -107,7 +109,8 @@ fn setting(random: &mut Random) -> Setting {
     let mode = random.pick(&["", "", "", "option http-server-close"]);
     let redispatch = random.pick(&["", "option redispatch"]);
     let pool = random.pick(&["", "pool-max-conn 1", "pool-purge-delay 500ms", "pool-max-conn 0"]);
-    let retry = random.pick(&["", "retry-on all-retryable-errors", "retry-on conn-failure empty-response response-timeout"]);
+    let retry =
+        random.pick(&["", "retry-on all-retryable-errors", "retry-on conn-failure empty-response response-timeout"]);
     let limits = [random.between(1, 3) as u32, random.between(1, 4) as u32];
     let (a, b) = (limits[0], limits[1]);
     let few = random.pick(&["", "", "maxconn 1", "maxconn 2"]);
@@ -214,7 +217,12 @@ pub fn run(seed: u64) {
     leave(seed, &house, book.stopped.get());
     if std::env::var_os("SIM_SEED").is_some() {
         let took = house.net.now().mono.since(start);
-        eprintln!("seed {seed}: right {}, refused {}, cut {}; {took} ms", book.right.get(), book.refused.get(), book.cut.get());
+        eprintln!(
+            "seed {seed}: right {}, refused {}, cut {}; {took} ms",
+            book.right.get(),
+            book.refused.get(),
+            book.cut.get()
+        );
     }
 }
 
@@ -331,9 +339,14 @@ pub fn run_to_end(house: &House) {
 }
 
 fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
-    for (port, faulty, rude_allowed) in
-        [(80, false, true), (81, true, true), (82, false, false), (85, true, true), (83, false, true), (84, true, true)]
-    {
+    for (port, faulty, rude_allowed) in [
+        (80, false, true),
+        (81, true, true),
+        (82, false, false),
+        (85, true, true),
+        (83, false, true),
+        (84, true, true),
+    ] {
         if faulty && random.chance(500) {
             house.net.faults(&at(FRONT_IP, port), Faults { reset: 150, ..Faults::default() });
         }

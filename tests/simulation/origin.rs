@@ -211,7 +211,12 @@ impl Busy {
     fn new(origin: &Rc<Origin>, book: &Rc<Book>) -> Busy {
         origin.busy.set(origin.busy.get() + 1);
         if origin.limit > 0 && origin.busy.get() > origin.limit {
-            book.wrong(format!("origin {} serves {} at once, maxconn {}", origin.port, origin.busy.get(), origin.limit));
+            book.wrong(format!(
+                "origin {} serves {} at once, maxconn {}",
+                origin.port,
+                origin.busy.get(),
+                origin.limit
+            ));
         }
         Busy(origin.clone())
     }
