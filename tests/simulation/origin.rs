@@ -113,6 +113,8 @@ async fn exchange(
         if !head.says("connection", "upgrade") || !head.says("upgrade", "echo") {
             return Err(Stop::Bad("no upgrade"));
         }
+        // The proxy knows of a tunnel's end before us.
+        drop(busy);
         tunnel(reader, &wanted, origin, book, random).await;
         return Ok(false);
     }
