@@ -36,22 +36,32 @@ impl IdlePool {
         self.kept.get() == 0
     }
 
-    /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`.
-    pub fn take(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, only_safe: bool) -> Option<Idle> {
+    /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`. One that a
+    /// server was asked for another name on does not serve (manual 5.2 "sni").
+    pub fn take(
+        &self,
+        w: &Worker,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        only_safe: bool,
+        sni: Option<&str>,
+    ) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let list = servers.get_mut(server)?;
-        let at = if only_safe { list.iter().rposition(|i| i.safe)? } else { list.len().checked_sub(1)? };
-        let mut at = Some(at);
-        while let Some(index) = at {
-            let idle = list.remove(index);
+        // Those that have been shared before come first: the server is known to keep them.
+        let fits = |i: &Idle| i.transport.sni() == sni;
+        loop {
+            let at = match list.iter().rposition(|i| i.safe && fits(i)) {
+                None if !only_safe => list.iter().rposition(fits)?,
+                found => found?,
+            };
+            let idle = list.remove(at);
             self.kept.set(self.kept.get() - 1);
             gone(w, proxy, server, &idle);
-            if idle.transport.conn().is_quiet() {
+            if idle.transport.is_quiet() {
                 return Some(idle);
             }
-            at = if only_safe { list.iter().rposition(|i| i.safe) } else { list.len().checked_sub(1) };
         }
-        None
     }
 
     /// Keeps a connection for the next request; one above the server's `pool-max-conn` is closed.
@@ -83,7 +93,7 @@ impl IdlePool {
             while index < list.len() {
                 let idle = &list[index];
                 let old = now.since(idle.since) >= delay_ms(server);
-                if old || !idle.transport.conn().is_quiet() {
+                if old || !idle.transport.is_quiet() {
                     let idle = list.remove(index);
                     gone(w, proxy, server, &idle);
                     self.kept.set(self.kept.get() - 1);

@@ -172,6 +172,9 @@ pub fn early(s: &Session, ex: &mut Exchange) {
     ex.facts.timers.logged_early = true;
     let now = s.w.rt.now();
     ex.fill_timers(now);
+    final_counts(&s.w, s, ex);
+    ex.facts.backend_conn += 1;
+    ex.facts.server_conn += 1;
     write(s, ex);
 }
 

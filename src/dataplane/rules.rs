@@ -106,6 +106,7 @@ fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> 
 /// in which closing sends nothing. Without the right to do so a reset is sent.
 fn silently_drop(transport: &Transport) {
     const TCP_REPAIR: i32 = 19;
+    transport.mute();
     let fd = transport.conn().fd();
     if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
         transport.conn().reset_on_close();
@@ -208,6 +209,9 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         Verdict::Tarpit(r) => {
             denied(s, ex);
             tarpit(s, ex).await;
+            // The log shows the wait as time in the queue, and no time for the request (observed).
+            ex.queued_ns = s.w.rt.now().nanos;
+            ex.tarpitted = true;
             reply::rule(s, ex, body, &r, *b"PT").await
         }
         Verdict::Return(r) | Verdict::Redirect(r) => {

@@ -1,6 +1,7 @@
 //! One client connection from accept to close: what stands before the first stream (PROXY protocol, TLS, connection
 //! rules), then its streams one after the other. Small while it idles: what a request needs comes with its first byte.
 
+use super::idle::Idle;
 use super::rules;
 use super::stream::{self, Next};
 use super::transport::Transport;
@@ -13,11 +14,11 @@ use crate::engine::{Conn, Piece};
 use crate::language::facts;
 use crate::language::vars::Store;
 use crate::model::bind::Bind;
-use crate::model::plan::ProxyIndex;
+use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{Mode, Proxy};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::proto::proxy_protocol;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub struct Session {
@@ -30,6 +31,8 @@ pub struct Session {
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
+    /// The server connection that only this session may use again (`http-reuse never`).
+    pub own: Cell<Option<(ProxyIndex, ServerIndex, Idle)>>,
     /// Requests begun on this connection, with the present one.
     pub requests: u32,
 }
@@ -79,10 +82,11 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
     let accepted = w.rt.now();
     let mut s = Session {
         facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
-        transport: Transport::Plain(conn),
+        transport: Transport::from(conn),
         vars: Rc::default(),
         accepted,
         requests: 0,
+        own: Cell::new(None),
         w,
         proxy,
         bind,
@@ -129,7 +133,7 @@ async fn begin(s: &mut Session) -> Option<Piece> {
     if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
         pending = read_proxy_header(s).await?;
     }
-    pending = super::transport::accept_tls(s, pending).await?;
+    pending = super::tls::accept(s, pending).await?;
     if !rules::tcp_request_session(s) {
         return None;
     }
@@ -144,8 +148,14 @@ async fn read_proxy_header(s: &mut Session) -> Option<Piece> {
     let mut input: Vec<u8> = Vec::new();
     loop {
         let received = before(&s.w.rt, deadline, s.transport.recv()).await;
-        let Ok(Ok(Some(piece))) = received else {
-            return handshake_failed(s);
+        let piece = match received {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) if input.is_empty() => {
+                return handshake_failed(s, "Connection closed while waiting for PROXY protocol header");
+            }
+            Ok(Ok(None)) => return handshake_failed(s, "Truncated PROXY protocol header received"),
+            Ok(Err(_)) => return handshake_failed(s, "Connection error while waiting for PROXY protocol header"),
+            Err(_) => return handshake_failed(s, "Timeout while waiting for PROXY protocol header"),
         };
         input.extend_from_slice(piece.bytes());
         match proxy_protocol::parse(&input) {
@@ -159,15 +169,18 @@ async fn read_proxy_header(s: &mut Session) -> Option<Piece> {
                 rest.advance(consumed - before_piece);
                 return Some(rest);
             }
-            Err(_) => return handshake_failed(s),
+            Err(proxy_protocol::Error::NotProxyProtocol) => {
+                return handshake_failed(s, "Received something which does not look like a PROXY protocol header");
+            }
+            Err(_) => return handshake_failed(s, "Received an invalid PROXY protocol header"),
         }
     }
 }
 
 /// A connection whose handshake failed is logged as such and counted.
-fn handshake_failed(s: &mut Session) -> Option<Piece> {
+fn handshake_failed(s: &mut Session, why: &str) -> Option<Piece> {
     s.w.counts().frontend(s.proxy).add(FrontendCounter::Ereq, 1);
-    super::log::embryonic(s, "Connection closed during handshake");
+    super::log::embryonic(s, why);
     None
 }
 

@@ -115,6 +115,8 @@ pub struct Worker {
     pub heads: Heads,
     pub pool: Pool,
     pub log: LogOut,
+    pub handshakes: super::tls::Gate,
+    pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
     pub janitor: Cell<TaskId>,
     /// The janitor waits for a connection to look after.
@@ -159,6 +161,8 @@ impl Worker {
             heads: Heads::default(),
             pool: Pool::new(),
             log: LogOut::new(&shared),
+            handshakes: Default::default(),
+            tls_clients: Default::default(),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),

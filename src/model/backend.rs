@@ -69,9 +69,20 @@ pub enum Balance {
     /// No `balance` line anywhere: works as `random(2)`, shown as `unknown` by `show stat`.
     #[default]
     Default,
-    Uri { whole: bool, len: Option<u32>, depth: Option<u32>, path_only: bool },
-    UrlParam { name: String, check_post: Option<u32> },
-    Hdr { name: String, use_domain_only: bool },
+    Uri {
+        whole: bool,
+        len: Option<u32>,
+        depth: Option<u32>,
+        path_only: bool,
+    },
+    UrlParam {
+        name: String,
+        check_post: Option<u32>,
+    },
+    Hdr {
+        name: String,
+        use_domain_only: bool,
+    },
     /// The expression's text; compiled by `config`.
     Hash(String),
     RdpCookie(String),

@@ -1,6 +1,6 @@
 //! A `bind` line (manual 5.1), also of the runtime API's `stats socket`.
 
-use super::tls::BindTls;
+use super::{certificates::bind::BindContext, credentials::Shared, tls::BindTls};
 use crate::base::{address::Address, origin::Origin};
 
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Bind {
     pub ssl: bool,
     /// The TLS words of the line, whether or not `ssl` stands there.
     pub tls: BindTls,
+    /// What `ssl` sessions run with, built once all is read.
+    pub tls_context: Option<Shared<BindContext>>,
     /// `severity-output` of a runtime API socket.
     pub severity_output: SeverityOutput,
     /// `cc <algorithm>`: TCP congestion control.
@@ -90,6 +92,7 @@ impl Bind {
             expose_fd_listeners: false,
             ssl: false,
             tls: BindTls::default(),
+            tls_context: None,
             severity_output: SeverityOutput::default(),
             cc: None,
             tcp_ss: None,

@@ -76,8 +76,14 @@ pub enum CheckAction {
     Expect(CheckExpect),
     Comment,
     /// `set-var(name) expr`, `set-var-fmt(name) format`, `unset-var(name)`: compiled when checks run them.
-    SetVar { name: String, format: bool, value: String },
-    UnsetVar { name: String },
+    SetVar {
+        name: String,
+        format: bool,
+        value: String,
+    },
+    UnsetVar {
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -146,7 +152,10 @@ pub enum CheckPattern {
     BinaryRegex(String),
     BinaryFormat(String),
     /// `hdr`/`fhdr`: the words as written; `full` for `fhdr`.
-    Header { full: bool, words: Vec<String> },
+    Header {
+        full: bool,
+        words: Vec<String>,
+    },
 }
 
 /// `external-check command` and `path`.

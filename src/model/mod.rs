@@ -6,6 +6,7 @@ pub mod balance;
 pub mod bind;
 pub mod check;
 pub mod compression;
+pub mod credentials;
 pub mod certificates;
 pub mod frontend;
 pub mod global;

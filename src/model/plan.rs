@@ -5,7 +5,8 @@ use crate::language::pattern::Registry;
 use std::sync::Arc;
 
 use super::{
-    global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy, resolvers::Resolvers, userlist::Userlist,
+    credentials::Credentials, global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy,
+    resolvers::Resolvers, userlist::Userlist,
 };
 
 /// Index of a proxy in [`Plan::proxies`].
@@ -24,6 +25,8 @@ pub struct Plan {
     pub http_errors: Vec<HttpErrors>,
     /// Patterns and maps by file or id, which the runtime API edits.
     pub patterns: Arc<Registry>,
+    /// `None` where nothing uses TLS.
+    pub credentials: Option<Credentials>,
 }
 
 impl Plan {

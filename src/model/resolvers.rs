@@ -38,7 +38,14 @@ pub struct Hold {
 
 impl Default for Hold {
     fn default() -> Self {
-        Hold { nx_ms: 30_000, obsolete_ms: 0, other_ms: 30_000, refused_ms: 30_000, timeout_ms: 30_000, valid_ms: 10_000 }
+        Hold {
+            nx_ms: 30_000,
+            obsolete_ms: 0,
+            other_ms: 30_000,
+            refused_ms: 30_000,
+            timeout_ms: 30_000,
+            valid_ms: 10_000,
+        }
     }
 }
 

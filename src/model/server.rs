@@ -1,7 +1,8 @@
 //! A `server` line (manual 5.2), with `default-server` applied.
 
-use super::{bind::Proto, tls::ServerTls};
+use super::{bind::Proto, credentials::Shared, tls::ServerTls};
 use crate::base::{address::Address, origin::Origin};
+use crate::proto::tls::client::ClientSettings;
 use std::net::{IpAddr, SocketAddr};
 
 #[derive(Debug, Clone)]
@@ -76,6 +77,9 @@ pub struct Server {
     /// `idle-ping`.
     pub idle_ping_ms: Option<u64>,
     pub tls: ServerTls,
+    /// What encrypted traffic and checks run with, built once all is read.
+    pub tls_traffic: Option<Shared<ClientSettings>>,
+    pub tls_check: Option<Shared<ClientSettings>>,
 }
 
 /// A word of `init-addr`.
@@ -216,7 +220,10 @@ pub enum UseSrc {
     Client,
     ClientIp,
     /// `hdr_ip(name[,occurrence])`.
-    HdrIp { name: String, occurrence: i32 },
+    HdrIp {
+        name: String,
+        occurrence: i32,
+    },
 }
 
 /// `send-proxy`, `send-proxy-v2` and its options.
@@ -287,7 +294,9 @@ impl Server {
             strict_maxconn: false,
             cc: None,
             idle_ping_ms: None,
-            tls: ServerTls::default(),
+            tls: ServerTls { sni_auto: true, ..ServerTls::default() },
+            tls_traffic: None,
+            tls_check: None,
         }
     }
 }

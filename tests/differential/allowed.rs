@@ -50,6 +50,31 @@ const OVERSIZED: &str = "3.4 answers 431 (headers) or 414 (URI) where 2.6 answer
 const BODY_TIMEOUT: &str =
     "3.4 answers 400 with cH when the client is late with its body; 2.6 lets the server's timeout decide";
 
+const NO_CHUNKS: &str =
+    "RFC 9112 §6.1: no chunks to a client that has not heard of them; haproxy sends them all the same";
+
+/// Where ringway parts from both versions of HAProxy, on purpose.
+pub const DECISIONS: &[Allowed] = &[
+    allow("framing::chunked_response_to_http10_client", "C1 < transfer-encoding: chunked\\r\\n\n", "", NO_CHUNKS),
+    allow("framing::chunked_response_to_http10_client", "<chunked>hello<end>\\r\\n", "hello", NO_CHUNKS),
+    allow(
+        "headers::response_reasons_and_versions",
+        "200 47 - -",
+        "200 49 - -",
+        "the empty reason that we fill in counts with the head",
+    ),
+    allow(
+        "keepalive::max_reuse",
+        "s1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\ns1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n\
+         s1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\ns1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\n\
+         s1.0 < host: a\\r\\n\ns1.0 < \\r\\n",
+        "s1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\ns1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n\
+         s1.0 < \\r\\n\ns1.1 < GET / HTTP/1.1\\r\\n\ns1.1 < host: a\\r\\n\ns1.1 < \\r\\n\ns1.1 < GET / HTTP/1.1\\r\\n\n\
+         s1.1 < host: a\\r\\n\ns1.1 < \\r\\n",
+        "max-reuse holds as the manual says; haproxy does not count the requests of one client",
+    ),
+];
+
 pub const ALLOWED: &[Allowed] = &[
     allow("errors::nul_in_header_400", PASSED, BAD_REQUEST_PAGE, NUL),
     allow(

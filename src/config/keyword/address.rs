@@ -14,7 +14,24 @@ const SYSLOG_PORT: u16 = 514;
 
 /// Where a `bind` or `stats socket` line listens.
 pub fn listen(word: &str, environment: &Environment) -> Result<Vec<Address>, String> {
-    address::bind(word, environment, &resolve)
+    let found = address::bind(word, environment, &resolve)?;
+    for address in &found {
+        if let Address::Inherited(fd) = address {
+            inherited_socket(*fd)?;
+        }
+    }
+    Ok(found)
+}
+
+/// A descriptor that is to be listened on must be open, and a socket.
+fn inherited_socket(fd: i32) -> Result<(), String> {
+    use std::os::unix::fs::FileTypeExt;
+    let why = match std::fs::metadata(format!("/proc/self/fd/{fd}")) {
+        Err(_) => "Bad file descriptor",
+        Ok(meta) if !meta.file_type().is_socket() => "Socket operation on non-socket",
+        Ok(_) => return Ok(()),
+    };
+    Err(format!("cannot use file descriptor '{fd}' : {why}."))
 }
 
 /// Where a `log` line sends.

@@ -5,7 +5,7 @@ use crate::{
     base::origin::Origin,
     config::{
         lexer::Line,
-        unit::{TimeError, Unit, time_as},
+        unit::{Time, TimeError, Unit, time_as},
     },
 };
 
@@ -67,9 +67,7 @@ impl<'a> Args<'a> {
     pub fn at_most_of(&self, max: usize, keyword: &str) -> Result<(), Fault> {
         match self.get(max + 1) {
             "" => Ok(()),
-            extra => {
-                Err(self.fault(max + 1, format!("'{keyword}' cannot handle unexpected argument '{extra}'.")))
-            }
+            extra => Err(self.fault(max + 1, format!("'{keyword}' cannot handle unexpected argument '{extra}'."))),
         }
     }
 
@@ -144,14 +142,15 @@ pub enum TimeFault {
     Char(char),
 }
 
-/// Reads a time in milliseconds (manual 2.5), at most 2147483647.
+/// Reads a time in milliseconds (manual 2.5), at most 2147483647. What follows the unit is an error here; HAProxy warns
+/// that it will be one.
 pub fn time_ms(text: &str, bare: Bare) -> Result<u64, TimeFault> {
     let bare = match bare {
         Bare::Ms => Unit::Milliseconds,
         Bare::S => Unit::Seconds,
     };
     match time_as(text, bare, Unit::Milliseconds) {
-        Ok(time) => Ok(time.value),
+        Ok(time) => time.trailing.map_or(Ok(time.value), |c| Err(TimeFault::Char(c))),
         Err(TimeError::Overflow) => Err(TimeFault::Overflow),
         Err(TimeError::Unexpected(c)) => Err(TimeFault::Char(c)),
         Err(TimeError::Missing) => Err(TimeFault::Char('\0')),
@@ -165,6 +164,7 @@ pub fn time_s(text: &str, bare: Bare) -> Result<u32, TimeFault> {
         Bare::S => Unit::Seconds,
     };
     match time_as(text, bare, Unit::Seconds) {
+        Ok(Time { trailing: Some(c), .. }) => Err(TimeFault::Char(c)),
         Ok(time) => Ok(u32::try_from(time.value).unwrap_or(u32::MAX)),
         Err(TimeError::Overflow) => Err(TimeFault::Overflow),
         Err(TimeError::Unexpected(c)) => Err(TimeFault::Char(c)),
@@ -182,7 +182,8 @@ pub fn size(text: &str) -> Result<u64, &str> {
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
-        _ => return Err(suffix),
+        // After a unit only what follows it is strange.
+        _ => return Err(suffix.strip_prefix(['k', 'K', 'm', 'M', 'g', 'G']).unwrap_or(suffix)),
     };
     value.checked_shl(shift).filter(|v| v >> shift == value).ok_or(text)
 }

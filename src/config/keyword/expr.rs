@@ -83,7 +83,15 @@ pub fn line<T>(
     a: &Args<'_>,
     run: impl FnOnce(&mut Parse<'_>, &mut Rules) -> Result<T, Error>,
 ) -> Result<T, Fault> {
-    parse(cx, a.origin(), Some(a.line), run).map_err(fault)
+    parse(cx, a.origin(), Some(a.line), run).map_err(|error| {
+        let mut fault = fault(error);
+        // HAProxy compiles this one when all is read, and says so in that stage's words.
+        if fault.text.starts_with("failed to parse use_backend rule") {
+            fault.text = format!("Parsing [{}]: {}", a.line.origin, fault.text);
+            fault.form = Form::Bare;
+        }
+        fault
+    })
 }
 
 /// An error of `language` as a fault of a line. The lists of actions are told with HAProxy's tight spelling.

@@ -5,16 +5,14 @@ use super::{
     args::{Args, Fault, atol},
 };
 use crate::{
-    config::{
-        section::Loading,
-    },
+    config::section::Loading,
     model::logging::{LogFraming, LogSample, LogSink, LogTarget},
 };
 
 /// Syslog facilities by number.
 pub const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp", "audit", "alert",
-    "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp",
+    "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 /// Syslog levels by number.
 pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];

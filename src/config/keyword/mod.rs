@@ -17,6 +17,9 @@ pub mod source;
 pub mod stick_table;
 pub mod unserved;
 
+#[cfg(test)]
+mod tests;
+
 pub use args::{Args, Fault};
 
 use super::section::Loading;
@@ -74,12 +77,5 @@ pub enum Prefix {
 }
 
 /// The keywords that take a prefix beside `option` (manual 4.2 "no", "default").
-pub const NEGATABLE: [&str; 7] = [
-    "option",
-    "log",
-    "busy-polling",
-    "set-dumpable",
-    "strict-limits",
-    "insecure-fork-wanted",
-    "numa-cpu-mapping",
-];
+pub const NEGATABLE: [&str; 7] =
+    ["option", "log", "busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping"];

@@ -42,7 +42,8 @@ static REWRITES: &[(&str, &str)] = &[
 pub fn proxy(a: &Args<'_>) -> Option<Fault> {
     let word = a.get(0);
     if let Some((_, instead)) = REWRITES.iter().find(|(w, _)| *w == word) {
-        let text = format!("The '{word}' directive is not supported anymore since HAProxy 2.1. Use '{instead}' instead.");
+        let text =
+            format!("The '{word}' directive is not supported anymore since HAProxy 2.1. Use '{instead}' instead.");
         return Some(a.fault(0, text));
     }
     let timeout = |name: &str| {
@@ -92,9 +93,7 @@ pub fn proxy(a: &Args<'_>) -> Option<Fault> {
 pub fn option(a: &Args<'_>) -> Option<Fault> {
     let name = a.get(1);
     let rest = match name {
-        "forceclose" => {
-            "since HAProxy 2.0, please just remove it, or use 'option httpclose' if absolutely needed."
-        }
+        "forceclose" => "since HAProxy 2.0, please just remove it, or use 'option httpclose' if absolutely needed.",
         "http-tunnel" => "since HAProxy 2.1, please just remove it, it shouldn't be needed.",
         "http_proxy" => {
             "since HAProxy 2.5. This option stopped working in HAProxy 1.9 and usually had nasty side effects. It can be more \

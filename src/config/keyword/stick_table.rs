@@ -4,6 +4,7 @@ use super::{
     absent,
     args::{Args, Bare, Fault, TimeFault, size, time_ms},
 };
+use crate::config::section::Loading;
 use crate::model::stick_table::{KeyType, StickTable, StoredData};
 
 /// What an entry may store: name, and whether it takes a period (`rate`) or a number of elements (`array`).
@@ -54,7 +55,13 @@ const BINARY_LENGTH: usize = 32;
 const ARRAY_MAX: u32 = 100;
 
 /// Reads the words from `at` on. `keyword` starts the messages.
-pub fn read(a: &Args<'_>, mut at: usize, keyword: &str, name: String) -> Result<StickTable, Fault> {
+pub fn read(
+    cx: &mut Loading<'_>,
+    a: &Args<'_>,
+    mut at: usize,
+    keyword: &str,
+    name: String,
+) -> Result<StickTable, Fault> {
     let mut table = StickTable {
         origin: a.origin(),
         name,
@@ -78,14 +85,13 @@ pub fn read(a: &Args<'_>, mut at: usize, keyword: &str, name: String) -> Result<
                     return say(at + 1, "missing argument after 'size'.".to_owned());
                 }
                 match size(value) {
-                    Ok(0) => return say(at + 1, "invalid size '0', must be greater than 0.".to_owned()),
                     Ok(n) => table.size = n,
                     Err(rest) => {
                         let c = rest.chars().next().unwrap_or(' ');
                         return say(at + 1, format!("unexpected character '{c}' in argument of 'size'."));
                     }
                 }
-                sized = true;
+                sized = table.size > 0;
                 at += 2;
             }
             "expire" => {
@@ -112,19 +118,21 @@ pub fn read(a: &Args<'_>, mut at: usize, keyword: &str, name: String) -> Result<
                 table.server_key_address = match value {
                     "name" => false,
                     "addr" => true,
-                    other => return say(at + 1, format!("srvkey: unknown value '{other}'.")),
+                    other => return Err(a.fault(at + 1, format!("{keyword} : unknown server key type '{other}'."))),
                 };
                 at += 2;
             }
             "write-to" => {
                 if value.is_empty() {
-                    return say(at + 1, "write-to: expects a table name.".to_owned());
+                    return Err(a.fault(at + 1, format!("{keyword} : write-to requires table name.")));
                 }
                 table.write_to = Some(value.to_owned());
                 at += 2;
             }
             "store" => {
-                store(a, at + 1, keyword, &mut table.store)?;
+                for name in store(a, at + 1, keyword, &mut table.store)? {
+                    cx.warn_tight(a, at + 1, format!("{keyword}: store option '{name}' already enabled, ignored."));
+                }
                 at += 2;
             }
             "brates-factor" => return Err(a.fault(at, absent::text("brates-factor"))),
@@ -168,7 +176,7 @@ fn key_type(a: &Args<'_>, at: usize, keyword: &str) -> Result<(KeyType, usize), 
     let (length, next) = match a.get(at + 1) {
         "len" => match a.get(at + 2).parse::<usize>() {
             Ok(n @ 1..) => (n, at + 3),
-            _ => return Err(a.fault(at + 2, format!("{keyword}: invalid argument for 'len'."))),
+            _ => return Err(a.fault(at + 2, "'len' expects a positive integer argument.")),
         },
         _ => (default, at + 1),
     };
@@ -176,9 +184,9 @@ fn key_type(a: &Args<'_>, at: usize, keyword: &str) -> Result<(KeyType, usize), 
 }
 
 /// A comma-separated list; the commas in parentheses belong to the arguments.
-fn store(a: &Args<'_>, at: usize, keyword: &str, list: &mut Vec<StoredData>) -> Result<(), Fault> {
-    let word = a.get(at);
-    let mut rest = word;
+fn store(a: &Args<'_>, at: usize, keyword: &str, list: &mut Vec<StoredData>) -> Result<Vec<&'static str>, Fault> {
+    let mut repeated = Vec::new();
+    let mut rest = a.get(at);
     while !rest.is_empty() {
         let end = rest.find([',', '(']).unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
@@ -194,11 +202,28 @@ fn store(a: &Args<'_>, at: usize, keyword: &str, list: &mut Vec<StoredData>) -> 
         rest = after.strip_prefix(',').unwrap_or(after);
         let stored = data(a, at, keyword, name.trim(), arguments)?;
         if list.iter().any(|d| d.name == stored.name) {
-            return Err(a.fault(at, format!("{keyword}: '{name}' specified multiple times in store.")));
+            repeated.push(stored.name);
+            continue;
         }
         list.push(stored);
     }
-    Ok(())
+    for (array, single) in
+        [("gpc", ["gpc0", "gpc1"]), ("gpc_rate", ["gpc0_rate", "gpc1_rate"]), ("gpt", ["gpt0", "gpt0"])]
+    {
+        if list.iter().any(|d| d.name == array) && list.iter().any(|d| single.contains(&d.name)) {
+            let shown = match array {
+                "gpc" => "gpc[0/1]",
+                "gpc_rate" => "gpc[0/1]_rate",
+                _ => "gpt0",
+            };
+            let text = format!(
+                "{keyword}: simultaneous usage of '{array}' and '{shown}' in a same table is not permitted as '{array}' \
+                 overrides '{shown}'."
+            );
+            return Err(a.fault(at, text));
+        }
+    }
+    Ok(repeated)
 }
 
 fn data(a: &Args<'_>, at: usize, keyword: &str, name: &str, arguments: Option<&str>) -> Result<StoredData, Fault> {
@@ -221,8 +246,9 @@ fn data(a: &Args<'_>, at: usize, keyword: &str, name: &str, arguments: Option<&s
         match word.parse::<u32>() {
             Ok(n) if (1..=ARRAY_MAX).contains(&n) => stored.elements = n,
             _ => {
-                let text =
-                    format!("{keyword}: invalid number of elements '{word}' for store option '{name}', 1 to {ARRAY_MAX}.");
+                let text = format!(
+                    "{keyword}: array size is out of allowed range (1-{ARRAY_MAX}) for store option '{name}'."
+                );
                 return Err(a.fault(at, text));
             }
         }
@@ -232,7 +258,7 @@ fn data(a: &Args<'_>, at: usize, keyword: &str, name: &str, arguments: Option<&s
         match time_ms(word, Bare::Ms) {
             Ok(ms @ 1..) => stored.period_ms = Some(ms),
             _ => {
-                return Err(a.fault(at, format!("{keyword}: invalid argument '{word}' for store option '{name}'.")));
+                return Err(a.fault(at, format!("{keyword}: error when processing store option '{name}'.")));
             }
         }
     }

@@ -10,7 +10,10 @@ use crate::{
         server::{CheckSettings, Server},
     },
 };
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Debug)]
 pub struct Draft {
@@ -38,6 +41,10 @@ pub struct Draft {
     pub captures: Captures,
     /// Names of proxies, tables and lists that expressions hold, to be resolved when all is read.
     pub references: Vec<Arc<Reference>>,
+    /// A `defaults` section that a proxy named with `from`.
+    pub used_by_name: bool,
+    /// The last rule of a phase ends it without a condition: rules below it do nothing.
+    pub final_rules: BTreeSet<&'static str>,
     /// Rule lines of a `defaults` section, for those that inherit.
     pub rule_lines: Vec<Line>,
     /// Families of rules that were written, to warn about those below one that is evaluated later.
@@ -108,6 +115,8 @@ impl Draft {
             acls: AclSet::new(),
             captures: Captures::default(),
             references: Vec::new(),
+            used_by_name: false,
+            final_rules: BTreeSet::new(),
             rule_lines: Vec::new(),
             placed: BTreeSet::new(),
         }
@@ -139,12 +148,11 @@ pub struct ServerDraft {
     pub agent_enabled: bool,
     pub agent: crate::model::server::AgentSettings,
     pub agent_inter_written: bool,
-    /// `weight` and others may come after what depends on them.
-    pub use_ssl_check: bool,
+    /// `verify` was written: the global default does not apply.
+    pub verify_written: bool,
     /// Expanded by `server-template`.
     pub template: bool,
     pub id_written: bool,
-    pub disabled_by_address: bool,
 }
 
 impl ServerDraft {
@@ -156,10 +164,9 @@ impl ServerDraft {
             agent_enabled: false,
             agent: crate::model::server::AgentSettings::default(),
             agent_inter_written: false,
-            use_ssl_check: false,
+            verify_written: false,
             template: false,
             id_written: false,
-            disabled_by_address: false,
         }
     }
 }

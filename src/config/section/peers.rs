@@ -63,7 +63,7 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
             if a.get(1).is_empty() {
                 return Err(a.fault(1, "'table' expects a name as argument."));
             }
-            let table = stick_table::read(a, 2, "table", name)?;
+            let table = stick_table::read(cx, a, 2, "table", name)?;
             cx.peers[index].tables.push(table);
             Ok(())
         }

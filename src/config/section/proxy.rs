@@ -69,6 +69,7 @@ pub fn open_proxy(loading: &mut Loading<'_>, args: &Args<'_>) -> Result<Section,
         true => Some(base(loading, args, 3, kind, name)?),
         false => loading.defaults.len().checked_sub(1),
     };
+    mixed_usage(loading, args, base, from);
     same_names(loading, args, kind, name, capabilities);
     let mut lines = Vec::new();
     let draft = match base {
@@ -85,6 +86,24 @@ pub fn open_proxy(loading: &mut Loading<'_>, args: &Args<'_>) -> Result<Section,
     loading.section = Section::Proxy(loading.proxies.len() - 1);
     rules::replay(loading, &lines);
     Ok(Section::Proxy(loading.proxies.len() - 1))
+}
+
+/// A defaults section should be used by name or by being the last one, not both.
+fn mixed_usage(loading: &mut Loading<'_>, args: &Args<'_>, base: Option<usize>, explicit: bool) {
+    let Some(defaults) = base.and_then(|b| loading.defaults.get_mut(b)) else { return };
+    if explicit {
+        defaults.used_by_name = true;
+        return;
+    }
+    if !defaults.used_by_name {
+        return;
+    }
+    let text = format!(
+        "defaults section '{}' (declared at {}) is explicitly referenced by another proxy and implicitly used here. To avoid \
+         any ambiguity don't mix both usage. Add a last defaults section not explicitly used or always use explicit references.",
+        defaults.proxy.name, defaults.proxy.origin
+    );
+    loading.warn(args, 0, text);
 }
 
 /// The defaults section that `from` names: the last one of that name.

@@ -98,6 +98,16 @@ impl Body {
         Ok(())
     }
 
+    /// Decodes what has arrived of a chunked body, so that what is wrong with it shows now.
+    pub fn look_ahead(&mut self) -> Result<(), ParseError> {
+        match self.ready() {
+            Ok(Some(Read::Data(data))) => self.gathered.extend_from_slice(data.bytes()),
+            Err(ReadError::Malformed(e)) => return Err(e),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Puts data back that was read and not used.
     pub fn give_back(&mut self, data: &[u8]) {
         let mut all = data.to_vec();

@@ -65,11 +65,11 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
             ex.logged = true;
         }
         finish(s, &mut ex);
-    } else if !options.dontlognull {
-        ex.facts.termination = *b"CR--";
-        ex.facts.status = 400;
-        ex.failure = Some(Failure::RequestAborted);
-        w.counts().frontend(s.proxy).add(FrontendCounter::Ereq, 1);
+    } else {
+        reply::failure(s, &mut ex, Failure::RequestAborted).await;
+        if options.dontlognull {
+            ex.logged = true;
+        }
         finish(s, &mut ex);
     }
     w.exchanges.give(ex);
@@ -88,13 +88,23 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     let message = received.message;
     note_request(s, ex, &message);
     let mut body = Body::new(message.framing, Side::Client, &request::limits(s), received.rest);
+    if message.framing == Framing::Chunked {
+        // What came with the head is judged with it.
+        body.look_ahead().map_err(|e| {
+            ex.request_ns = 0;
+            Failure::BadRequest(e)
+        })?;
+    }
     if let Some(next) = rules::monitor(s, ex, &mut body).await {
         return Ok(next);
     }
     if let Some(next) = rules::frontend(s, ex, &mut body).await? {
         return Ok(next);
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
+    let Some(proxy) = rules::choose_backend(s, ex) else {
+        ex.request_ns = 0;
+        return Err(Failure::NoServer);
+    };
     ex.enter_backend(&w, proxy);
     w.counts().backend(proxy).add(BackendCounter::ReqTot, 1);
     // What came before the backend was known counts for it too.
@@ -162,7 +172,7 @@ async fn forward(
     let settings = &w.plan.proxies[proxy];
     let options = &settings.options;
     let retry_on = &settings.backend.retry_on;
-    let mode = connection_mode(s, options.connection_mode);
+    let mode = server_mode(s, options.connection_mode);
     let asked = asked(ex, &message);
     let coding = match message.framing {
         Framing::Chunked => Coding::Chunked,
@@ -255,12 +265,12 @@ fn note_link(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, link: &Link) {
     log::note_connections(w, s, ex, link.proxy, link.server);
 }
 
-/// The stricter of what frontend and backend want.
-fn connection_mode(s: &Session, backend: ConnectionMode) -> ConnectionMode {
+/// What becomes of the server's connection: `http-server-close` counts on either side, `httpclose` on its own (observed;
+/// manual 4.2).
+fn server_mode(s: &Session, backend: ConnectionMode) -> ConnectionMode {
     match (s.settings().options.connection_mode, backend) {
-        (ConnectionMode::Close, _) | (_, ConnectionMode::Close) => ConnectionMode::Close,
-        (ConnectionMode::ServerClose, _) | (_, ConnectionMode::ServerClose) => ConnectionMode::ServerClose,
-        _ => ConnectionMode::KeepAlive,
+        (ConnectionMode::ServerClose, ConnectionMode::KeepAlive) => ConnectionMode::ServerClose,
+        (_, backend) => backend,
     }
 }
 
@@ -384,36 +394,57 @@ async fn converse(
     // All of it has left: a body that was read to its end may still wait in a full socket.
     let delivered = Cell::new(false);
     sent_bytes.set(0);
+    let server_gone = Cell::new(false);
     let result = {
-        let up = upload(&s.transport, &link.transport, body, coding, timeouts, &sent_bytes);
+        let up = upload(&s.transport, &link.transport, body, coding, timeouts, &sent_bytes, &server_gone);
         let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done);
         let (mut up, mut down) = (pin!(up), pin!(down));
+        let mut done: Option<Done> = None;
         poll_fn(|cx| {
             if !upload_done.get()
                 && let Poll::Ready(result) = up.as_mut().poll(cx)
             {
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
-                match result {
-                    Ok(()) => delivered.set(sent_whole),
-                    // The server stopped reading: its response, if any, decides.
-                    Err(ForwardError::Send(SendError::Broken(_))) => {}
-                    Err(ForwardError::Send(SendError::TimedOut)) => {
-                        return Poll::Ready(Err(Failure::ServerDataTimeout));
+                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
+                if let Err(error) = result {
+                    if let Some(done) = done.take() {
+                        // The answer is out; only the connection is spoilt.
+                        return Poll::Ready(Ok(Done { client_keeps: false, server_keeps: false, ..done }));
                     }
-                    Err(ForwardError::Read(ReadError::TimedOut)) => return Poll::Ready(Err(Failure::BodyTimeout)),
-                    Err(ForwardError::Read(ReadError::Broken)) => return Poll::Ready(Err(Failure::BodyAborted)),
-                    Err(ForwardError::Read(ReadError::Malformed(e))) => {
-                        return Poll::Ready(Err(Failure::BadBody(e)));
-                    }
+                    return Poll::Ready(Err(upload_failure(error)));
                 }
             }
-            down.as_mut().poll(cx)
+            if done.is_none() {
+                match down.as_mut().poll(cx) {
+                    Poll::Ready(Ok(result)) => done = Some(result),
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {}
+                }
+            }
+            // An early answer does not end the request: its body is still taken, so that another may follow.
+            match done.take() {
+                Some(d) if upload_done.get() || d.tunnel || !d.client_keeps => Poll::Ready(Ok(d)),
+                waiting => {
+                    done = waiting;
+                    Poll::Pending
+                }
+            }
         })
         .await
     };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
-    result.map(|done| Done { upload_complete: delivered.get(), ..done })
+    let complete = body.is_complete();
+    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
+}
+
+fn upload_failure(error: ForwardError) -> Failure {
+    match error {
+        ForwardError::Send(_) => Failure::ServerDataTimeout,
+        ForwardError::Read(ReadError::TimedOut) => Failure::BodyTimeout,
+        ForwardError::Read(ReadError::Broken) => Failure::BodyAborted,
+        ForwardError::Read(ReadError::Malformed(e)) => Failure::BadBody(e),
+    }
 }
 
 /// Moves the rest of a request body to the server.
@@ -424,6 +455,7 @@ async fn upload(
     coding: Coding,
     timeouts: &StreamTimeouts,
     moved: &Cell<u64>,
+    server_gone: &Cell<bool>,
 ) -> Result<(), ForwardError> {
     let rt = from.rt();
     from.expect_bulk();
@@ -438,8 +470,13 @@ async fn upload(
         if body.is_complete() {
             body::end(coding, body.trailers(), &mut chain);
         }
-        if !chain.is_empty() {
-            to.send(chain, timeouts.server).await.map_err(ForwardError::Send)?;
+        if !chain.is_empty() && !server_gone.get() {
+            match to.send(chain, timeouts.server).await {
+                Ok(_) => {}
+                // The server stopped reading: its response, if any, decides; the rest is taken and dropped.
+                Err(SendError::Broken(_)) => server_gone.set(true),
+                Err(e) => return Err(ForwardError::Send(e)),
+            }
         }
     }
     Ok(())
@@ -492,7 +529,8 @@ async fn download(
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }
     rules::response(s, ex, link.proxy).await?;
-    let mode = connection_mode(s, settings.options.connection_mode);
+    let mode = server_mode(s, settings.options.connection_mode);
+    let closes = s.settings().options.connection_mode == ConnectionMode::Close;
     let old_client = ex.request_version < Version::Http11;
     let coding = match message.framing {
         Framing::Chunked if !old_client => Coding::Chunked,
@@ -504,9 +542,7 @@ async fn download(
     let framed = !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
     let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
     let stopping = w.stopping.get();
-    let keeps = ex.keep_client && framed && mode != ConnectionMode::Close && !message.must_close && !stopping;
-    // A request whose body is still on its way cannot be followed by another.
-    let client_keeps = keeps && upload_done.get();
+    let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
     let mut body = Body::new(message.framing, Side::Server, &response::limits(s), rest);
     let mut filter = rules::compression(s, ex, link.proxy, message.framing, coding);
     let coding = if filter.is_some() { Coding::Chunked } else { coding };
@@ -690,7 +726,7 @@ async fn conclude(
     let rest_is_empty = done.rest.bytes().is_empty();
     drop(done.rest);
     if done.server_keeps && done.upload_complete && rest_is_empty {
-        link.into_idle(&w);
+        link.into_idle(&w, s);
     } else {
         drop(link);
     }

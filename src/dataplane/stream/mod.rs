@@ -58,6 +58,8 @@ pub struct Exchange {
     pub keep_client: bool,
     pub failure: Option<termination::Failure>,
     pub logged: bool,
+    /// The request was held by `tarpit`.
+    pub tarpitted: bool,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
 }
@@ -84,6 +86,7 @@ impl Exchange {
             keep_client: false,
             failure: None,
             logged: false,
+            tarpitted: false,
             replacement: None,
         }
     }
@@ -125,6 +128,7 @@ impl Exchange {
         self.keep_client = false;
         self.failure = None;
         self.logged = false;
+        self.tarpitted = false;
         self.replacement = None;
     }
 
@@ -197,6 +201,9 @@ impl Exchange {
         }
         if self.queued_ns > 0 {
             t.queue = ms(self.request_ns, self.queued_ns);
+        }
+        if self.tarpitted {
+            t.request = -1;
         }
         if self.connected_ns > 0 {
             t.connect = ms(self.queued_ns, self.connected_ns);

@@ -13,7 +13,7 @@ use crate::engine::{Chain, Piece};
 use crate::language::rules::reply::{Reply, Source};
 use crate::model::http_errors::ErrorReply;
 use crate::proto::h1::encode;
-use crate::proto::h1::framing::Asked;
+use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::{Limits, Parsed, parse_response};
 use crate::proto::h1::persistence::{self, Persistence};
 use crate::proto::http::head::{Head, Version};
@@ -80,14 +80,14 @@ async fn raw_page(s: &Session, ex: &mut Exchange, status: u16) -> Next {
     }
     if !wire.is_empty() {
         let _ = s.transport.send(wire.into(), s.settings().timeouts.client).await;
-        linger(s);
+        linger(s).await;
     }
     Next::Close
 }
 
 /// Ends our direction first, so that what the client still sends does not destroy the answer on its way.
-fn linger(s: &Session) {
-    s.transport.shutdown_write();
+async fn linger(s: &Session) {
+    s.transport.shutdown_write().await;
 }
 
 /// The proxy's reply for a status: its error file, or the canned one.
@@ -106,7 +106,6 @@ pub async fn rule(s: &Session, ex: &mut Exchange, body: &mut Body, reply: &Reply
         Source::Built => {
             ex.response.clone_from(&reply.head);
             payload.extend_from_slice(&reply.body);
-            set_length(&mut ex.response, payload.len());
             false
         }
         Source::Raw(bytes) => from_file(bytes, &mut ex.response, &mut payload, None),
@@ -191,13 +190,13 @@ fn from_file(bytes: &[u8], head: &mut Head, payload: &mut Block, more: Option<&H
     let limits = Limits { head_bytes: bytes.len().max(1), ..Limits::RESPONSE };
     if let Ok(Parsed::Complete(message)) = parse_response(bytes, &limits, Asked::Other, head) {
         payload.extend_from_slice(&bytes[message.consumed..]);
-        set_length(head, payload.len());
         if let Some(more) = more {
             for (name, value) in more.fields() {
                 head.append(name, value);
             }
         }
-        return message.tokens.close;
+        // Without a length the connection's end is the body's.
+        return message.tokens.close || message.framing == Framing::UntilClose;
     }
     head.start_response(500, b"Internal Server Error", Version::Http11);
     payload.extend_from_slice(bytes);
@@ -255,7 +254,7 @@ async fn send(
         return Next::Close;
     }
     if !keeps {
-        linger(s);
+        linger(s).await;
         return Next::Close;
     }
     Next::Request(std::mem::take(&mut body.pending))

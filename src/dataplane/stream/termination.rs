@@ -80,16 +80,16 @@ impl Failure {
         match self {
             BadRequest(e) => Answer::RawPage(e.status()),
             RequestTimeout => Answer::RawPage(408),
+            RequestAborted => Answer::RawPage(400),
             BadBody(_) => Answer::Page(400),
-            BodyTimeout => Answer::Page(408),
-            BodyAborted => Answer::Page(400),
+            BodyTimeout | BodyAborted => Answer::Page(400),
             NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown => Answer::Page(503),
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
             NoResponse | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),
             ConnectResource | Rewrite | Internal => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
-            Rejected | RequestAborted | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
+            Rejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
         }
     }
@@ -115,7 +115,7 @@ impl Failure {
             Rejected => b"PR",
             ResponseTimeout => b"sH",
             AbortedInResponse => b"CH",
-            BodyTimeout => b"cD",
+            BodyTimeout => b"cH",
             BodyAborted => b"CH",
             BadBody(_) => b"PD",
             ServerAborted => b"SD",

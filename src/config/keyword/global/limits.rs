@@ -78,6 +78,7 @@ pub static ROWS: &[GlobalRow] = &[
     g("noreuseport", switch!(noreuseport)),
     g("nbthread", nbthread),
     g("thread-groups", |cx, a| {
+        before_sections(cx, a)?;
         a.at_most(1)?;
         cx.global.thread_groups = Some(whole(a, 64)?);
         notice(cx, a, "every thread is a worker of its own here, so groups of threads change nothing");
@@ -103,10 +104,10 @@ pub static ROWS: &[GlobalRow] = &[
         }
         Ok(())
     }),
-    g("noepoll", |cx, a| other_poller(cx, a)),
-    g("nopoll", |cx, a| other_poller(cx, a)),
-    g("nokqueue", |cx, a| other_poller(cx, a)),
-    g("noevports", |cx, a| other_poller(cx, a)),
+    g("noepoll", other_poller),
+    g("nopoll", other_poller),
+    g("nokqueue", other_poller),
+    g("noevports", other_poller),
 ];
 
 fn other_poller(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
@@ -172,7 +173,21 @@ fn whole(a: &Args<'_>, max: i64) -> Result<u32, Fault> {
     Ok(value as u32)
 }
 
+/// Threads are decided before anything else is read.
+fn before_sections(cx: &Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    if !cx.written.other_section {
+        return Ok(());
+    }
+    let text = format!(
+        "'{}' not allowed if a non-global section was previously defined. This parameter must be declared in the first global \
+         section",
+        a.get(0)
+    );
+    Err(a.fault(0, text))
+}
+
 fn nbthread(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    before_sections(cx, a)?;
     a.at_most(1)?;
     cx.global.nbthread = whole(a, THREADS_MAX)? as usize;
     Ok(())

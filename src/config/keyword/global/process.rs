@@ -192,7 +192,8 @@ fn group(cx: &mut Loading<'_>, a: &Args<'_>, by_name: bool) -> Result<(), Fault>
 fn identity(cx: &mut Loading<'_>, a: &Args<'_>, by_name: bool, what: &str) -> Result<Option<u32>, Fault> {
     let word = a.get(1);
     if by_name {
-        let found = if what == "user" { super::super::bind::user_id(word) } else { super::super::bind::group_id(word) };
+        let found =
+            if what == "user" { super::super::bind::user_id(word) } else { super::super::bind::group_id(word) };
         return match found {
             Some(id) => Ok(Some(id)),
             None => Err(a.fault(1, format!("cannot find {what} id for '{word}' (0:Success)"))),

@@ -138,11 +138,7 @@ pub static ROWS: &[GlobalRow] = &[
     }),
 ];
 
-fn base(
-    a: &Args<'_>,
-    field: fn(&mut TlsGlobal) -> &mut Option<PathBuf>,
-    cx: &mut Loading<'_>,
-) -> Result<(), Fault> {
+fn base(a: &Args<'_>, field: fn(&mut TlsGlobal) -> &mut Option<PathBuf>, cx: &mut Loading<'_>) -> Result<(), Fault> {
     a.at_most(1)?;
     let (keyword, path) = (a.get(0), a.get(1));
     if path.is_empty() {

@@ -182,7 +182,8 @@ pub static ROWS: &[GlobalRow] = &[
     g("tune.listener.multi-queue", |cx, a| {
         a.at_most(1)?;
         if !matches!(a.get(1), "on" | "fair" | "off") {
-            let text = format!("'tune.listener.multi-queue' expects either 'on', 'fair', or 'off' but got '{}'.", a.get(1));
+            let text =
+                format!("'tune.listener.multi-queue' expects either 'on', 'fair', or 'off' but got '{}'.", a.get(1));
             return Err(a.fault(1, text));
         }
         notice(cx, a, LISTENERS);

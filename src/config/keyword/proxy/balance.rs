@@ -99,8 +99,7 @@ fn parenthesised(a: &Args<'_>) -> Result<Balance, Fault> {
             "" => Ok(Balance::Hdr { name: name.to_ascii_lowercase(), use_domain_only: false }),
             "use_domain_only" => Ok(Balance::Hdr { name: name.to_ascii_lowercase(), use_domain_only: true }),
             other => {
-                let text =
-                    format!("balance hdr({name}) only accepts 'use_domain_only' modifier (got '{other}').");
+                let text = format!("balance hdr({name}) only accepts 'use_domain_only' modifier (got '{other}').");
                 Err(a.fault(2, text))
             }
         };

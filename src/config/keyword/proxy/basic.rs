@@ -99,7 +99,7 @@ pub static ROWS: &[Row] = &[
     row("server-template", Nothing, server::server),
     row("source", Backend, |cx, a| {
         let missing = "'source' expects <addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>.";
-        let (found, words) = source::read(a, cx.environment, missing).map_err(|(at, text)| a.fault(at, text))?;
+        let (found, words) = source::read(cx, a, missing).map_err(|(at, text)| a.fault(at, text))?;
         if !a.get(words).is_empty() {
             return Err(a.fault(words, "'source' only supports optional keywords 'interface' and 'usesrc'."));
         }
@@ -283,7 +283,9 @@ fn retry_on(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
                 };
             }
             status => match status.parse::<u16>() {
-                Ok(n @ (401 | 403 | 404 | 408 | 421 | 425 | 429 | 500 | 501 | 502 | 503 | 504)) => on.statuses.push(n),
+                Ok(n @ (401 | 403 | 404 | 408 | 421 | 425 | 429 | 500 | 501 | 502 | 503 | 504)) => {
+                    on.statuses.push(n)
+                }
                 _ => return Err(a.fault(index + 1, format!("'retry-on': unknown keyword '{status}'"))),
             },
         }
@@ -350,8 +352,18 @@ fn log_format(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
 }
 
 const STEPS: [&str; 12] = [
-    "accept", "request", "connect", "response", "close", "http-req", "http-res", "http-after-res", "tcp-req-conn",
-    "tcp-req-sess", "tcp-req-cont", "tcp-res-cont",
+    "accept",
+    "request",
+    "connect",
+    "response",
+    "close",
+    "http-req",
+    "http-res",
+    "http-after-res",
+    "tcp-req-conn",
+    "tcp-req-sess",
+    "tcp-req-cont",
+    "tcp-res-cont",
 ];
 
 fn log_steps(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {

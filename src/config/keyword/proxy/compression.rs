@@ -105,9 +105,8 @@ fn filter(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         "bwlim-in" | "bwlim-out" | "cache" | "fcgi-app" | "spoe" | "trace" => {
             Err(a.fault(1, absent::text(&format!("filter {name}"))))
         }
-        other => Err(a.fault(
-            1,
-            format!("'filter' : unknown keyword '{other}'. Registered keywords :\n    {FILTERS}"),
-        )),
+        other => {
+            Err(a.fault(1, format!("'filter' : unknown keyword '{other}'. Registered keywords :\n    {FILTERS}")))
+        }
     }
 }

@@ -104,7 +104,8 @@ fn send(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(CheckAction, Option<Strin
     for (at, text) in formats {
         expr::line(cx, a, |p, _| {
             p.points = Points::BE_CHK_RUL;
-            LogFormat::parse(&text, Usage::Value, p).map_err(|e| Error::new(a.word(at), format!("'http-check send' : {e}")))
+            LogFormat::parse(&text, Usage::Value, p)
+                .map_err(|e| Error::new(a.word(at), format!("'http-check send' : {e}")))
         })
         .map_err(|mut fault| {
             fault.text.push('.');
@@ -233,9 +234,11 @@ fn statuses(a: &Args<'_>, at: usize, place: &str) -> Result<Vec<(u16, u16)>, Fau
     word.split(',')
         .map(|range| {
             let (low, high) = range.split_once('-').unwrap_or((range, range));
-            low.parse().ok().zip(high.parse().ok()).filter(|(low, high): &(u16, u16)| low <= high).ok_or_else(|| {
-                a.fault(at, format!("{place} : invalid status codes range '{range}'."))
-            })
+            low.parse()
+                .ok()
+                .zip(high.parse().ok())
+                .filter(|(low, high): &(u16, u16)| low <= high)
+                .ok_or_else(|| a.fault(at, format!("{place} : invalid status codes range '{range}'.")))
         })
         .collect()
 }

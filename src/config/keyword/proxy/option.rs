@@ -26,11 +26,7 @@ pub struct Switch {
 
 macro_rules! switch {
     ($name:literal, $needs:ident, $field:ident) => {
-        Switch {
-            name: $name,
-            needs: $needs,
-            set: |o, on| o.$field = on.unwrap_or_else(|| Options::default().$field),
-        }
+        Switch { name: $name, needs: $needs, set: |o, on| o.$field = on.unwrap_or_else(|| Options::default().$field) }
     };
     ($name:literal, $needs:ident, maybe $field:ident) => {
         Switch { name: $name, needs: $needs, set: |o, on| o.$field = on }
@@ -131,9 +127,7 @@ pub static WORDED: &[Worded] = &[
             "delete" => RestrictNames::Delete,
             "reject" => RestrictNames::Reject,
             other => {
-                let text = format!(
-                    "unknown parameter '{other}'; expects 'preserve', 'delete' or 'reject'."
-                );
+                let text = format!("unknown parameter '{other}'; expects 'preserve', 'delete' or 'reject'.");
                 return Err(a.fault(1, text));
             }
         };

@@ -126,8 +126,26 @@ fn http(cx: &mut Loading<'_>, a: &Args<'_>, phase: Phase) -> Result<(), Fault> {
     };
     order(cx, a, placed);
     http_rules(cx, family);
-    rule(cx, a, 1, phase)
+    let after_final = cx.draft().final_rules.contains(family);
+    if after_final && !cx.replaying {
+        let text =
+            format!("previous '{family}' action is final and has no condition attached, further entries are NOOP.");
+        cx.warn_tight(a, 0, text);
+    }
+    rule(cx, a, 1, phase)?;
+    let unconditional = !a.from(2).any(|w| matches!(w, "if" | "unless"));
+    let last = FINAL.contains(&a.get(1)) && unconditional;
+    let draft = cx.draft();
+    if last {
+        draft.final_rules.insert(family);
+    } else {
+        draft.final_rules.remove(family);
+    }
+    Ok(())
 }
+
+/// Actions that end the rules of their phase.
+const FINAL: [&str; 6] = ["allow", "auth", "deny", "redirect", "return", "tarpit"];
 
 fn delay(cx: &mut Loading<'_>, a: &Args<'_>, keyword: &str) -> Result<Option<u64>, Fault> {
     let title = cx.draft().title();
@@ -171,8 +189,9 @@ fn tcp_request(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             rule(cx, a, 2, Phase::TcpRequestSession)
         }
         other => {
-            let text =
-                format!("'tcp-request' expects 'inspect-delay', 'connection', or 'content' in {title} (got '{other}')");
+            let text = format!(
+                "'tcp-request' expects 'inspect-delay', 'connection', or 'content' in {title} (got '{other}')"
+            );
             Err(a.fault(1, text))
         }
     }

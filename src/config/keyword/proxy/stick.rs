@@ -21,11 +21,12 @@ use crate::{
 pub static ROWS: &[Row] = &[
     row_nodef("stick-table", Nothing, |cx, a| {
         let name = cx.draft().proxy.name.clone();
-        if let Some(other) = &cx.draft().proxy.backend.stick_table {
-            let text = format!("stick-table name '{name}' conflicts with table declared in {}.", other.origin);
+        if let Some(origin) = cx.draft().proxy.backend.stick_table.as_ref().map(|t| t.origin.clone()) {
+            let title = cx.draft().title();
+            let text = format!("stick-table name '{name}' conflicts with table declared in {title} at {origin}.");
             return Err(a.fault(0, text));
         }
-        let table = stick_table::read(a, 1, "stick-table", name)?;
+        let table = stick_table::read(cx, a, 1, "stick-table", name)?;
         cx.draft().proxy.backend.stick_table = Some(table);
         Ok(())
     }),
@@ -71,13 +72,8 @@ fn stick(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         rules.stick.push((compiled, condition));
         Ok(())
     })?;
-    let rule = StickRule {
-        origin: a.origin(),
-        kind,
-        expression: vec![word.to_owned()],
-        table,
-        condition: a.strings(at),
-    };
+    let rule =
+        StickRule { origin: a.origin(), kind, expression: vec![word.to_owned()], table, condition: a.strings(at) };
     cx.draft().proxy.backend.stick_rules.push(rule);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::basic::whole;
 use crate::{
     config::{
+        diagnostic::Severity,
         keyword::{
             Needs::{self, Backend, Frontend, Nothing},
             Row,
@@ -80,7 +81,7 @@ fn timeout(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(3, text));
     }
     if let Some(text) = value.warning(word) {
-        cx.warn(a, 2, text);
+        cx.diagnostics.pointing(Severity::Warning, a.line, a.word(2), format!("config : {text}"));
     }
     let draft = cx.draft();
     let missing = match needs {
