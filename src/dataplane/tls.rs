@@ -462,7 +462,7 @@ fn count(w: &Worker, s: &Session, resumed: bool, us: u64) {
 /// Counts and logs a client's handshake that failed.
 fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts) {
     let (code, text, why) = error.told(known, true);
-    if !matches!(error, HandshakeError::Closed) {
+    if !matches!(error, HandshakeError::TimedOut) {
         w.counts().frontend(s.proxy).add(FrontendCounter::SslFailedHandshake, 1);
         w.counts().listener(s.proxy, s.bind).add(ListenerCounter::SslFailedHandshake, 1);
     }
@@ -480,7 +480,45 @@ fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts
     }
 }
 
-/// Speaks TLS to a server over a fresh connection.
+/// The client's side of a handshake over a fresh connection: what came of it, and what is known of the peer.
+pub async fn client(
+    w: &Rc<Worker>,
+    conn: &Conn,
+    settings: &Arc<ClientSettings>,
+    sni: Option<&str>,
+    deadline: Millis,
+) -> (Result<Layer, HandshakeError>, Box<proto::Facts>) {
+    let refused = |e| (Err(HandshakeError::Refused(e)), Box::default());
+    let now_s = seconds(w.rt.now());
+    let Some(context) = w.tls_clients.context(settings) else { return refused(TlsError::NotReady) };
+    let mut hello = Vec::new();
+    let session = match proto::Session::client(context, sni, sizes(w), now_s, &mut hello) {
+        Ok(session) => session,
+        Err(e) => return refused(e),
+    };
+    let mut layer = Layer::new(session, Counted::new(w));
+    *layer.out.borrow_mut() = hello;
+    let made = match layer.flush(conn, deadline).await {
+        Ok(()) => layer.handshake(w, conn, Piece::Empty, deadline).await,
+        Err(e) => Err(e),
+    };
+    let known = layer.session.borrow_mut().take_facts();
+    match made {
+        Ok(plain) => {
+            if let Some(plain) = plain {
+                layer.put_before(plain);
+            }
+            layer.sni = sni.map(Into::into);
+            (Ok(layer), known)
+        }
+        Err(error) => {
+            layer.close(conn);
+            (Err(error), known)
+        }
+    }
+}
+
+/// Speaks TLS to a server for a stream.
 ///
 /// # Errors
 /// As for a connection that could not be made: it is tried again or goes to another server.
@@ -494,29 +532,11 @@ pub async fn connect(
     deadline: Millis,
 ) -> Result<Layer, Failure> {
     let begun = w.rt.now();
-    let Some(context) = w.tls_clients.context(settings) else { return Err(Failure::Internal) };
-    let mut hello = Vec::new();
-    let session = proto::Session::client(context, sni, sizes(w), seconds(begun), &mut hello);
-    let (made, known, layer) = match session {
-        Ok(session) => {
-            let layer = Layer::new(session, Counted::new(w));
-            *layer.out.borrow_mut() = hello;
-            let made = match layer.flush(conn, deadline).await {
-                Ok(()) => layer.handshake(w, conn, Piece::Empty, deadline).await,
-                Err(e) => Err(e),
-            };
-            let known = layer.session.borrow_mut().take_facts();
-            (made, known, Some(layer))
-        }
-        Err(e) => (Err(HandshakeError::Refused(e)), Box::default(), None),
-    };
+    let (made, known) = client(w, conn, settings, sni, deadline).await;
     let now = w.rt.now();
     let counts = w.counts();
-    match (made, layer) {
-        (Ok(plain), Some(mut layer)) => {
-            if let Some(plain) = plain {
-                layer.put_before(plain);
-            }
+    match made {
+        Ok(mut layer) => {
             counts.server(proxy, server).add(ServerCounter::SslSess, 1);
             counts.backend(proxy).add(BackendCounter::SslSess, 1);
             counts.server(proxy, server).tls_handshake(now.nanos.saturating_sub(begun.nanos) / 1000);
@@ -527,13 +547,9 @@ pub async fn connect(
                 counts.process().rate(ProcessRate::SslBackendKeys, 1, now.mono);
             }
             layer.facts = Some(Rc::new(facts_of(&known, None)));
-            layer.sni = sni.map(Into::into);
             Ok(layer)
         }
-        (Err(error), layer) => {
-            if let Some(layer) = layer {
-                layer.close(conn);
-            }
+        Err(error) => {
             counts.server(proxy, server).add(ServerCounter::SslFailedHandshake, 1);
             counts.backend(proxy).add(BackendCounter::SslFailedHandshake, 1);
             let (code, text, why) = error.told(&known, false);
@@ -544,7 +560,6 @@ pub async fn connect(
                 _ => Failure::ConnectFailed,
             })
         }
-        (Ok(_), None) => Err(Failure::Internal),
     }
 }
 
