@@ -29,6 +29,8 @@ use std::task::Poll;
 
 /// Handshake messages answered in one turn of the loop: each costs up to a millisecond, and established connections wait.
 const HANDSHAKES_PER_TURN: u32 = 4;
+/// `fc_err` of what the library's own error explains.
+const HANDSHAKE_FAILURE: u32 = 34;
 /// A pause after which a transfer begins anew with small records (`tune.ssl.maxrecord`).
 const PAUSE_MS: u64 = 1000;
 
@@ -376,11 +378,12 @@ fn sizes(w: &Worker) -> RecordSizes {
 }
 
 /// What fetches and logs are told of a session.
-fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
+fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -> facts::Tls {
     let list = |bytes: &[u8]| bytes.chunks_exact(2).map(|p| u16::from_be_bytes([p[0], p[1]])).collect();
     let mut tls = facts::Tls {
         protocol: known.version,
         cipher: known.cipher,
+        established,
         key_bits: known.cipher_bits.into(),
         sni: known.sni.as_ref().map(|n| n.as_bytes().into()),
         alpn: known.alpn.clone(),
@@ -403,6 +406,11 @@ fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
         client_hello_version: known.hello_version,
         ..facts::Tls::default()
     };
+    if !established && (known.cipher.is_empty() || known.version == "TLSv1.2") {
+        // OpenSSL's word before the cipher is in use.
+        tls.cipher = "(NONE)";
+        tls.key_bits = 0;
+    }
     if let Some(lists) = &known.captured {
         tls.client_ciphers = list(&lists.ciphers);
         tls.client_extensions = list(&lists.extensions);
@@ -428,7 +436,7 @@ pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
     let session = layer.session.borrow_mut().take_facts();
     match made {
         Ok(plain) => {
-            let tls = facts_of(&session, None);
+            let tls = facts_of(&session, true, None);
             count(&w, s, tls.resumed, now.nanos.saturating_sub(begun.nanos) / 1000);
             let mut facts = s.facts.borrow_mut();
             facts.tls = Some(Box::new(tls));
@@ -468,15 +476,16 @@ fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts
     }
     let mut facts = s.facts.borrow_mut();
     facts.error = Some(ConnectionError { code: code as u16, name: "", text });
-    facts.tls = Some(Box::new(facts_of(known, why)));
+    facts.tls = Some(Box::new(facts_of(known, false, why)));
     drop(facts);
     // A connection that said nothing of use is none under `option dontlognull`.
     if why.is_none() && s.settings().options.dontlognull {
         return;
     }
     match why {
-        Some(e) => super::log::embryonic(s, &format!("{text} ({})", e.openssl_text())),
-        None => super::log::embryonic(s, text),
+        // What is said of certificates says enough.
+        Some(e) if code == HANDSHAKE_FAILURE => super::log::embryonic(s, &format!("{text} ({})", e.openssl_text())),
+        _ => super::log::embryonic(s, text),
     }
 }
 
@@ -546,7 +555,7 @@ pub async fn connect(
             } else {
                 counts.process().rate(ProcessRate::SslBackendKeys, 1, now.mono);
             }
-            layer.facts = Some(Rc::new(facts_of(&known, None)));
+            layer.facts = Some(Rc::new(facts_of(&known, true, None)));
             Ok(layer)
         }
         Err(error) => {
@@ -554,7 +563,7 @@ pub async fn connect(
             counts.backend(proxy).add(BackendCounter::SslFailedHandshake, 1);
             let (code, text, why) = error.told(&known, false);
             ex.facts.server_error = Some(ConnectionError { code: code as u16, name: "", text });
-            ex.facts.server_tls = Some(Rc::new(facts_of(&known, why)));
+            ex.facts.server_tls = Some(Rc::new(facts_of(&known, false, why)));
             Err(match error {
                 HandshakeError::TimedOut => Failure::ConnectTimeout,
                 _ => Failure::ConnectFailed,

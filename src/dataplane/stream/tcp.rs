@@ -8,6 +8,7 @@ use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::engine::Piece;
 use crate::engine::task::before;
+use crate::language::rules::Wait;
 use crate::model::plan::ProxyIndex;
 use crate::model::state::counters::ProcessCounter;
 
@@ -72,6 +73,8 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
                 return Err(Failure::Rejected);
             }
             rules::Inspected::Wait(_, _) if last => break,
+            // With more bytes all rules are evaluated anew: what a capture did not find before, it may find now.
+            rules::Inspected::Wait(Wait::Payload, _) => start = 0,
             rules::Inspected::Wait(_, resume) => start = resume,
         }
         match before(&w.rt, deadline, s.transport.recv()).await {
