@@ -17,6 +17,8 @@ pub async fn run(s: &mut Session, pending: Piece) {
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
+    // Room for what content rules capture.
+    log::capture_request(s, &mut ex);
     s.requests = 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
