@@ -4,7 +4,7 @@
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::clock::Millis;
-use crate::engine::task::sleep;
+use crate::engine::task::until;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::ServerCounter;
 use std::cell::{Cell, RefCell};
@@ -80,6 +80,9 @@ impl IdlePool {
         cell.add(if idle.safe { ServerCounter::SafeConnCur } else { ServerCounter::IdleConnCur }, 1);
         list.push(idle);
         self.kept.set(self.kept.get() + 1);
+        if w.janitor_rests.get() {
+            w.rt.wake(w.janitor.get());
+        }
     }
 
     /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
@@ -124,9 +127,11 @@ fn gone(w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: &Idle) {
 /// Shortest time between two looks at connections that are too old.
 const SWEEP_MS: u64 = 1000;
 
-/// The task that closes idle connections: woken by those that end, and once a second while there are any.
+/// The task that closes idle connections: woken by those that end, and once a second while there are any. Without any it
+/// rests until the first one comes, but not before a second has passed: pools run empty and fill again all the time.
 pub async fn janitor(w: Rc<Worker>) {
     w.janitor.set(w.rt.current());
+    let mut next = w.rt.now().mono;
     loop {
         let now = w.rt.now().mono;
         let mut left = 0;
@@ -139,10 +144,15 @@ pub async fn janitor(w: Rc<Worker>) {
             backend.idle.sweep(&w, proxy, now, delay);
             left += backend.idle.len();
         }
-        if left == 0 {
+        let due = now >= next;
+        if due && left == 0 {
+            w.janitor_rests.set(true);
             w.wait_for_wake().await;
-        } else {
-            super::worker::race_wake(&w, sleep(&w.rt, SWEEP_MS)).await;
+            w.janitor_rests.set(false);
         }
+        if due {
+            next = w.rt.now().mono.plus(SWEEP_MS);
+        }
+        super::worker::race_wake(&w, until(&w.rt, next)).await;
     }
 }

@@ -119,6 +119,8 @@ pub struct Worker {
     pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
     pub janitor: Cell<TaskId>,
+    /// The janitor waits for a connection to look after.
+    pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
     /// Client connections that are open on this worker.
@@ -163,6 +165,7 @@ impl Worker {
             tls_clients: Default::default(),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
+            janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
             sessions: Cell::new(0),

@@ -282,6 +282,11 @@ impl Reactor {
         self.wait(&mut Vec::new(), None);
     }
 
+    /// Hands over what was pushed, without waiting.
+    pub fn submit(self: &Rc<Self>) {
+        self.wait(&mut Vec::new(), Some(0));
+    }
+
     /// Runs the tasks that are ready.
     fn run_ready(&self) {
         // Tasks that wake each other do not keep the kernel's news away for ever.

@@ -233,7 +233,7 @@ impl<'a> Loading<'a> {
 
     /// Refuses by name what is read but not served by the data plane yet.
     pub fn refuse_unserved(&mut self, args: &Args<'_>, index: usize, kind: &str, name: &str) {
-        if self.options.refuse_unserved && unserved::reason(kind, name).is_some() {
+        if self.options.refuse_unserved && unserved::reason_of(kind, name, args.get(index + 1)).is_some() {
             self.diagnostics.alert(args.line, args.word(index), absent::text(name));
         }
     }
