@@ -36,6 +36,11 @@ impl Setup {
         Setup { directory, authority, port: Port::hold() }
     }
 
+    /// Another port, for another program: the kernel may keep a dead one's sockets for a moment.
+    fn renew(&mut self) {
+        self.port = Port::hold();
+    }
+
     /// A frontend that tells what it knows; `words` follow `ssl`.
     fn tell(&self, words: &str) -> Program {
         self.start(&format!("frontend f\n bind 127.0.0.1:{} ssl {words}\n{TELL}", self.port.number))
@@ -52,7 +57,7 @@ impl Setup {
 
 #[test]
 fn both_versions_are_spoken_and_limits_are_kept() {
-    let setup = Setup::new();
+    let mut setup = Setup::new();
     let program = setup.tell("crt server.pem");
     for (version, shown) in [(&TLS12, "TLSv1.2"), (&TLS13, "TLSv1.3")] {
         let answer = setup.ask(setup.authority.client().version(version), "localhost").expect("an answer");
@@ -60,6 +65,7 @@ fn both_versions_are_spoken_and_limits_are_kept() {
         assert_eq!(field(&answer, "x-sni"), Some("localhost"));
     }
     drop(program);
+    setup.renew();
     let _program = setup.tell("crt server.pem ssl-min-ver TLSv1.3");
     setup.ask(setup.authority.client().version(&TLS12), "localhost").expect_err("TLS 1.2 is off");
     setup.ask(setup.authority.client(), "localhost").expect("TLS 1.3 is on");
@@ -102,7 +108,7 @@ fn alpn_offers_what_is_spoken() {
 
 #[test]
 fn client_certificates_are_required_verified_and_told() {
-    let setup = Setup::new();
+    let mut setup = Setup::new();
     let (good, revoked) = (setup.authority.issue(&["alice"], false, 20), setup.authority.issue(&["eve"], false, 21));
     let stranger = Authority::new("Other").issue(&["mallory"], false, 22);
     setup.directory.write("crl.pem", setup.authority.revocations(21));
@@ -116,6 +122,7 @@ fn client_certificates_are_required_verified_and_told() {
         setup.ask(client().identity(&revoked), "localhost").expect_err("revoked");
     }
     drop(program);
+    setup.renew();
     let _program =
         setup.tell("crt server.pem ca-file ca.pem crl-file crl.pem verify optional crt-ignore-err X509_V_ERR_CERT_REVOKED");
     let answer = setup.ask(setup.authority.client(), "localhost").expect("none is fine");
@@ -156,7 +163,7 @@ fn tls_13_sessions_resume_by_ticket() {
 #[test]
 fn sessions_resume_after_a_restart_with_shared_keys() {
     use std::fmt::Write;
-    let setup = Setup::new();
+    let mut setup = Setup::new();
     let keys = (0..3u8).fold(String::new(), |mut all, n| {
         let _ = writeln!(all, "{}", base64(&[n + 1; 80]));
         all
@@ -164,6 +171,7 @@ fn sessions_resume_after_a_restart_with_shared_keys() {
     setup.directory.write("keys", keys);
     let config = setup.authority.client().build();
     for round in 0..2 {
+        setup.renew();
         let _program = setup.tell("crt server.pem tls-ticket-keys keys");
         let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
         tls::ask(&mut stream, "/").expect("an answer");

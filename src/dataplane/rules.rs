@@ -44,6 +44,11 @@ pub fn with_context<T>(
     let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
+    // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
+    let payload = match (side, payload.bytes.is_empty()) {
+        (Side::Request, true) if !http && !ex.input.is_empty() => Payload { bytes: &ex.input, complete: true, size: ex.input.len() as u64 },
+        _ => payload,
+    };
     let (request_payload, response_payload) = match side {
         Side::Request => (payload, Payload::default()),
         Side::Response => (Payload::default(), payload),

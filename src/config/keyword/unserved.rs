@@ -82,8 +82,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "cookie", COOKIES),
-    ("server", "send-proxy-v2-ssl", TLS),
-    ("server", "send-proxy-v2-ssl-cn", TLS),
     ("server", "agent-check", "agent checks"),
     ("server", "observe layer4", "checks by observation"),
     ("server", "observe layer7", "checks by observation"),

@@ -37,6 +37,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     if !w.plan.proxies[s.proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, s.proxy, pending).await?;
     }
+    ex.input.extend_from_slice(pending.bytes());
     let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
     ex.enter_backend(&w, proxy);
     if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
