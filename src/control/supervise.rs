@@ -150,6 +150,7 @@ async fn read_post(control: Rc<Control>, workers: usize) {
             Some((_, Mail::Finished)) => {
                 left -= 1;
                 if left == 0 {
+                    control.tell_all(|| Mail::Leave);
                     control.done.set(true);
                     return;
                 }

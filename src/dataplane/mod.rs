@@ -11,6 +11,7 @@ pub mod relay;
 pub mod rules;
 pub mod session;
 pub mod stream;
+pub mod tables;
 pub mod transport;
 pub mod worker;
 pub mod world;

@@ -101,7 +101,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     if let Some(next) = rules::frontend(s, ex, &mut body).await? {
         return Ok(next);
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else {
+    let Some(proxy) = rules::choose_backend(s, ex).await else {
         ex.request_ns = 0;
         return Err(Failure::NoServer);
     };

@@ -10,6 +10,8 @@ pub mod tcp;
 pub mod termination;
 
 use super::session::Session;
+use super::tables::memo::Memo;
+use super::tables::slots::Slots;
 use super::worker::Worker;
 use crate::base::clock::Now;
 use crate::engine::Piece;
@@ -21,6 +23,7 @@ use crate::model::state::cell::Times;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::{Head, Version};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,6 +65,12 @@ pub struct Exchange {
     pub tarpitted: bool,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
+    /// Entries of stick tables that this stream tracks.
+    pub tracked: RefCell<Slots>,
+    /// What the running rule has asked of stick tables.
+    pub memo: Memo,
+    /// Rules of the session run: what they track is the session's.
+    pub before_stream: bool,
 }
 
 impl Exchange {
@@ -88,6 +97,9 @@ impl Exchange {
             logged: false,
             tarpitted: false,
             replacement: None,
+            tracked: RefCell::default(),
+            memo: Memo::default(),
+            before_stream: false,
         }
     }
 
@@ -130,6 +142,9 @@ impl Exchange {
         self.logged = false;
         self.tarpitted = false;
         self.replacement = None;
+        self.tracked.get_mut().release();
+        self.memo.settle();
+        self.before_stream = false;
     }
 
     /// The stream goes to backend `proxy`.

@@ -8,6 +8,7 @@ use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::engine::Piece;
 use crate::engine::task::before;
+use crate::language::rules::Wait;
 use crate::model::plan::ProxyIndex;
 use crate::model::state::counters::ProcessCounter;
 
@@ -34,7 +35,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     if !w.plan.proxies[s.proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, s.proxy, pending).await?;
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
+    let Some(proxy) = rules::choose_backend(s, ex).await else { return Err(Failure::NoServer) };
     ex.enter_backend(&w, proxy);
     if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, proxy, pending).await?;
@@ -70,6 +71,11 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
             rules::Inspected::Reject => {
                 ex.facts.termination = *b"PR--";
                 return Err(Failure::Rejected);
+            }
+            rules::Inspected::Wait(Wait::Table, resume) => {
+                ex.memo.wait().await;
+                start = resume;
+                continue;
             }
             rules::Inspected::Wait(_, _) if last => break,
             rules::Inspected::Wait(_, resume) => start = resume,
