@@ -5,6 +5,7 @@ use crate::base::mailbox::Post;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
+use crate::engine::task::sleep;
 use crate::engine::{Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
@@ -63,8 +64,22 @@ pub struct Control {
     pub shared: Arc<Shared>,
     post: RefCell<Post<Mail>>,
     stopping: Cell<bool>,
-    done: Cell<bool>,
+    done: Cell<Option<End>>,
+    /// The signal that ends the process.
+    signal: Cell<Option<i32>>,
 }
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with code 0.
+    Finished,
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Time that workers have to close their sockets when the process is told to end, in milliseconds.
+const STOP_MS: u64 = 500;
 
 impl Control {
     /// Sends a message to every worker.
@@ -99,8 +114,8 @@ impl Control {
     }
 }
 
-/// Serves until the workers are done; the value is the exit code.
-pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, ready: &Barrier) -> i32 {
+/// Serves until the workers are done, or a signal ends the process.
+pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, ready: &Barrier) -> End {
     let driver = match Uring::new() {
         Ok(driver) => driver,
         Err(e) => {
@@ -116,29 +131,42 @@ pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, re
         shared,
         post: RefCell::new(post),
         stopping: Cell::new(false),
-        done: Cell::new(false),
+        done: Cell::new(None),
+        signal: Cell::new(None),
     });
     ready.wait();
     rt.spawn(watch_signals(control.clone(), signals));
     let mail = rt.spawn(read_post(control.clone(), workers));
     rt.set_mail_task(mail);
-    rt.run(|_| control.done.get());
+    rt.run(|_| control.done.get().is_some());
     for (_, fd) in api {
         sockets::close(fd);
     }
     rt.shutdown();
-    0
+    control.done.get().unwrap_or(End::Finished)
 }
 
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
         while let Some(signal) = signals.next() {
-            if signal == libc::SIGUSR1 {
-                control.soft_stop();
+            match signal {
+                libc::SIGUSR1 => control.soft_stop(),
+                libc::SIGTERM | libc::SIGINT if control.signal.get().is_none() => {
+                    control.signal.set(Some(signal));
+                    control.tell_all(|| Mail::Stop);
+                    control.rt.spawn(give_up(control.clone()));
+                }
+                _ => {}
             }
         }
     }
+}
+
+/// Ends the process even if a worker does not answer.
+async fn give_up(control: Rc<Control>) {
+    sleep(&control.rt, STOP_MS).await;
+    control.done.set(control.signal.get().map(End::Signal));
 }
 
 /// Counts the workers that have finished.
@@ -151,7 +179,7 @@ async fn read_post(control: Rc<Control>, workers: usize) {
                 left -= 1;
                 if left == 0 {
                     control.tell_all(|| Mail::Leave);
-                    control.done.set(true);
+                    control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
                     return;
                 }
             }

@@ -7,6 +7,7 @@ use super::stream::Exchange;
 use super::tables::message::{Ask, Reply};
 use super::tables::registry::TableId;
 use super::worker::Worker;
+use crate::language::acl::Truth;
 use crate::language::context::Side;
 use crate::language::rules::switching::{Choice, Target};
 use crate::language::sample::Sample;
@@ -86,7 +87,7 @@ async fn stick(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange
         }
         let Some(table) = table_of(w, proxy, rule.table.as_deref()) else { continue };
         let key = evaluate(s, ex, Side::Request, |cx| {
-            let holds = condition.as_ref().is_none_or(|c| c.holds(cx));
+            let holds = condition.as_ref().is_none_or(|c| c.test(cx) == Truth::Yes);
             if holds { expr.eval(cx).and_then(|sample| key(w, table, &sample)) } else { None }
         })
         .await;
@@ -134,13 +135,6 @@ fn remembered(w: &Worker, proxy: ProxyIndex, id: u64, word: u64) -> Option<Serve
     live.servers().find(|(_, s)| s.settings.id as u64 == id && id > 0).map(|(i, _)| i)
 }
 
-/// The server is chosen: what `store-request` and `on` keep is stored.
-pub fn chosen(w: &Worker, proxy: ProxyIndex, server: ServerIndex, ex: &mut Exchange) {
-    let stores = std::mem::take(&mut ex.stores);
-    store(w, proxy, server, &stores);
-    ex.stores = stores;
-}
-
 fn store(w: &Worker, proxy: ProxyIndex, server: ServerIndex, stores: &[(TableId, Vec<u8>)]) {
     let Some(live) = w.board.live.server(proxy, server) else { return };
     if live.settings.non_stick {
@@ -151,13 +145,13 @@ fn store(w: &Worker, proxy: ProxyIndex, server: ServerIndex, stores: &[(TableId,
     }
 }
 
-/// The response is here: `stick store-response`.
-pub async fn response(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) {
+/// The server has answered: what `on`, `store-request` and `store-response` keep is stored, as HAProxy does at this point.
+pub async fn answered(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) {
     let settings = &w.plan.proxies[proxy];
-    if !settings.backend.stick_rules.iter().any(|r| r.kind == StickKind::StoreResponse) {
+    if settings.backend.stick_rules.is_empty() {
         return;
     }
-    let mut stores: Vec<(TableId, Vec<u8>)> = Vec::new();
+    let mut stores = std::mem::take(&mut ex.stores);
     for (rule, (expr, condition)) in settings.backend.stick_rules.iter().zip(&settings.rules.stick) {
         if rule.kind != StickKind::StoreResponse {
             continue;
@@ -167,7 +161,7 @@ pub async fn response(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut E
             continue;
         }
         let key = evaluate(s, ex, Side::Response, |cx| {
-            let holds = condition.as_ref().is_none_or(|c| c.holds(cx));
+            let holds = condition.as_ref().is_none_or(|c| c.test(cx) == Truth::Yes);
             if holds { expr.eval(cx).and_then(|sample| key(w, table, &sample)) } else { None }
         })
         .await;
@@ -176,4 +170,6 @@ pub async fn response(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut E
     if let Some((proxy, server)) = ex.server {
         store(w, proxy, server, &stores);
     }
+    stores.clear();
+    ex.stores = stores;
 }

@@ -26,7 +26,6 @@ use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::{self, Addresses, encode};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 
 pub use super::filter::Filter;
 
@@ -87,7 +86,7 @@ fn with_patience<T>(
 }
 
 /// Evaluates something that is not a rule, again each time an answer of a stick table has come.
-async fn evaluate<T>(s: &Session, ex: &mut Exchange, side: Side, mut f: impl FnMut(&mut Context<'_>) -> T) -> T {
+pub async fn evaluate<T>(s: &Session, ex: &mut Exchange, side: Side, mut f: impl FnMut(&mut Context<'_>) -> T) -> T {
     loop {
         ex.memo.rewind();
         let value = with_patience(s, ex, side, Payload::default(), true, &mut f);
@@ -151,6 +150,7 @@ async fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounte
 /// in which closing sends nothing. Without the right to do so a reset is sent.
 fn silently_drop(transport: &Transport) {
     const TCP_REPAIR: i32 = 19;
+    transport.mute();
     let fd = transport.conn().fd();
     if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
         transport.conn().reset_on_close();
@@ -602,37 +602,6 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
 }
 
 // ---- what connecting asks for ----
-
-/// The server that persistence or `use-server` names.
-pub fn persistent_server(w: &Worker, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
-    let rules = &w.plan.proxies[proxy].rules;
-    let live = w.board.live.backend(proxy);
-    let mut start = 0;
-    while start < rules.use_server.rules.len() {
-        let (index, name) = with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
-            let (index, choice) = rules.use_server.choose(cx, start);
-            let name = match choice {
-                Choice::Rule(rule) => match &rule.target {
-                    Target::Name(name) => Some(name.clone()),
-                    Target::Format(format) => {
-                        let mut text = cx.pool.buf();
-                        format.write(cx, &mut text);
-                        std::str::from_utf8(&text).ok().map(Arc::from)
-                    }
-                },
-                _ => None,
-            };
-            (index, name)
-        });
-        let name: Arc<str> = name?;
-        let found = live.find(&name).filter(|i| live.server(*i).is_some_and(|s| s.takes_persistent()));
-        if found.is_some() {
-            return found;
-        }
-        start = index + 1;
-    }
-    None
-}
 
 /// The bytes that a hash algorithm looks at (manual 4.2 "balance").
 pub fn balance_key(

@@ -6,6 +6,7 @@ use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, sockets::
 use super::operation::{Hold, Operation, Sending, to_result};
 use super::reactor::{Kind, Rt, TaskId, receive_token, token};
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -204,6 +205,11 @@ impl Conn {
         .await
     }
 
+    /// A piece of data that has arrived already; asks for no more.
+    pub fn take_queued(&self) -> Option<Lease> {
+        self.rt.conns.borrow_mut().get_mut(self.key)?.queue.pop_front()
+    }
+
     /// Nothing is queued and the stream has not ended, as far as we were told.
     pub fn is_quiet(&self) -> bool {
         self.rt.conns.borrow().get(self.key).is_some_and(|c| c.queue.is_empty() && c.ended.is_none())
@@ -238,6 +244,11 @@ impl Conn {
     pub fn send(&self, chain: Chain) -> Sending {
         let total = chain.byte_len();
         Sending::new(self.rt.start_send(self.fd, chain), total)
+    }
+
+    /// Sends the last bytes before the connection is dropped, without waiting for them to be taken.
+    pub fn send_last(&self, block: Block) {
+        self.rt.send_last(self.fd, block);
     }
 
     /// Ends our direction of the stream.

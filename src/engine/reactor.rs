@@ -282,6 +282,11 @@ impl Reactor {
         self.wait(&mut Vec::new(), None);
     }
 
+    /// Hands over what was pushed, without waiting.
+    pub fn submit(self: &Rc<Self>) {
+        self.wait(&mut Vec::new(), Some(0));
+    }
+
     /// Runs the tasks that are ready.
     fn run_ready(&self) {
         // Tasks that wake each other do not keep the kernel's news away for ever.
@@ -526,6 +531,23 @@ impl Reactor {
             _ => unreachable!("a datagram is one piece"),
         };
         self.push(token(Kind::Operation, key), op);
+    }
+
+    /// Sends the last bytes of a connection that is about to close and forgets them: what is not taken at once is lost.
+    pub fn send_last(&self, fd: Fd, block: Block) {
+        let len = block.len() as u32;
+        let hold = Hold::Chain(block.into());
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
+        let key = self.operations.borrow_mut().insert(state);
+        let data = match self.operations.borrow().get(key).map(|op| &op.hold) {
+            Some(Hold::Chain(chain)) if len > 0 => chain.pieces()[0].bytes().as_ptr(),
+            _ => {
+                self.operations.borrow_mut().remove(key);
+                return;
+            }
+        };
+        self.push(token(Kind::Operation, key), Op::SendNow { fd, data, len });
     }
 
     /// Datagrams lost since the start.

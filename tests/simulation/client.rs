@@ -200,7 +200,9 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
         }
         Answer::Cut(stop) => {
             book.cut.set(book.cut.get() + 1);
-            if !front.faulty {
+            // An early answer ends the connection while the request still comes: the close may destroy it (RFC 9112 9.6).
+            let early = request.as_ref().is_some_and(|r| r.wanted.shape == 'e' && r.body.is_some());
+            if !front.faulty && !early {
                 book.wrong(format!("front {}: {stop:?} in answer to {request:?}", front.port));
             }
             todo.pop_front();

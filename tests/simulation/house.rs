@@ -8,6 +8,7 @@ use ringway::config::diagnostic::Diagnostics;
 use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
+use ringway::dataplane::tables::registry::Registry;
 use ringway::dataplane::worker::{Services, Shared, Worker};
 use ringway::engine::Rt;
 use ringway::engine::driver::sim::random::Random;
@@ -38,6 +39,10 @@ pub struct Book {
 impl Book {
     pub fn wrong(&self, text: String) {
         self.wrongs.borrow_mut().push(text);
+    }
+
+    pub fn wrongs(&self) -> String {
+        self.wrongs.borrow().join("\n")
     }
 
     /// A number for a body; the next one is the other direction's.
@@ -78,7 +83,7 @@ const ORIGIN_IP: &str = "198.51.100.1";
 /// No client needs longer, in milliseconds of virtual time.
 const PATIENCE_MS: u64 = 600_000;
 
-fn at(ip: &str, port: u16) -> Address {
+pub fn at(ip: &str, port: u16) -> Address {
     Address::Ip(format!("{ip}:{port}").parse().unwrap())
 }
 
@@ -165,11 +170,11 @@ fn plan(text: &str) -> Plan {
     outcome.plan.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics))
 }
 
-struct House {
-    net: SimNet,
+pub struct House {
+    pub net: SimNet,
     workers: Vec<Rc<Worker>>,
     rts: Vec<Rt>,
-    clients: Rt,
+    pub clients: Rt,
     origins: Rt,
     plan: Arc<Plan>,
     board: Arc<Board>,
@@ -178,14 +183,17 @@ struct House {
 pub fn run(seed: u64) {
     let mut random = Random::new(seed ^ 0xA11CE);
     let setting = setting(&mut random);
-    let house = build(seed, &mut random, &setting);
+    let mut weather = Weather::of(seed);
+    // Few buffers at the start, but in the end enough for all that may be on their way at once.
+    weather.buffers[0].1 = 1024;
+    weather.buffers[1].1 = 256;
+    let house = build(seed, weather, random.between(1, 8) as usize, &setting.text);
     let book = Rc::new(Book::default());
     open_origins(&house, &setting, &book, &mut random);
     send_clients(&house, &book, &mut random);
     let start = house.net.now().mono;
-    let ended = || house.clients.in_use().2 == 0 || house.net.now().mono.since(start) > PATIENCE_MS;
-    house.net.run_all(&house.rts, ended).unwrap();
-    let wrongs = book.wrongs.borrow().join("\n");
+    run_to_end(&house);
+    let wrongs = book.wrongs();
     assert!(wrongs.is_empty(), "seed {seed}:\n{wrongs}\n{}", setting.text);
     assert!(house.clients.in_use().2 == 0, "seed {seed}: {} clients wait in vain", house.clients.in_use().2);
     rest(&house, 70_000);
@@ -207,12 +215,13 @@ fn rest(house: &House, ms: u64) {
     house.net.run_all(&house.rts, || rt.in_use().2 == 0).unwrap();
 }
 
-fn build(seed: u64, random: &mut Random, setting: &Setting) -> House {
-    let net = SimNet::new(seed, Weather::of(seed));
-    let count = random.between(1, 8) as usize;
-    let plan = Arc::new(plan(&setting.text));
+/// Workers for a configuration, and reactors for clients and origins.
+pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
+    let net = SimNet::new(seed, weather);
+    let plan = Arc::new(plan(text));
     let board = Arc::new(Board::new(&plan, count));
     let shared = Arc::new(Shared {
+        tables: Arc::new(Registry::new(&plan, count, seed)),
         plan: plan.clone(),
         board: board.clone(),
         proc_vars: Arc::new(ProcStore::default()),
@@ -264,16 +273,34 @@ fn open_origins(house: &House, setting: &Setting, book: &Rc<Book>, random: &mut 
         (8011, false, true, 0),
     ];
     for (port, tcp, may_fail, limit) in all {
-        let address = at(ORIGIN_IP, port);
-        if may_fail {
-            let faults = Faults { refuse: 100, hang: 50, reset: 200 };
-            house.net.faults(&address, faults);
-        }
-        let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
-        let origin = Rc::new(Origin { port, tcp, may_fail, limit, busy: Cell::new(0) });
-        let r = Random::new(random.bits());
-        house.origins.spawn(origin::serve(house.origins.clone(), listener, origin, book.clone(), r));
+        open_origin(house, port, tcp, may_fail, limit, book, random);
     }
+}
+
+pub fn open_origin(
+    house: &House,
+    port: u16,
+    tcp: bool,
+    may_fail: bool,
+    limit: u32,
+    book: &Rc<Book>,
+    random: &mut Random,
+) {
+    let address = at(ORIGIN_IP, port);
+    if may_fail {
+        house.net.faults(&address, Faults { refuse: 100, hang: 50, reset: 200 });
+    }
+    let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
+    let origin = Rc::new(Origin { port, tcp, may_fail, limit, busy: Cell::new(0) });
+    let r = Random::new(random.bits());
+    house.origins.spawn(origin::serve(house.origins.clone(), listener, origin, book.clone(), r));
+}
+
+/// Runs until all clients have left.
+pub fn run_to_end(house: &House) {
+    let start = house.net.now().mono;
+    let ended = || house.clients.in_use().2 == 0 || house.net.now().mono.since(start) > PATIENCE_MS;
+    house.net.run_all(&house.rts, ended).unwrap();
 }
 
 fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {

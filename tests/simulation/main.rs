@@ -2,6 +2,7 @@
 //! faults. Every byte is checked; in the end nothing may be left. Seeds 0 to `SIM_SEEDS` (256); `SIM_SEED=n` replays one.
 
 mod client;
+mod directed;
 mod house;
 mod origin;
 mod tcp;

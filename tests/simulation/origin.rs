@@ -16,7 +16,7 @@ pub struct Wanted {
     pub framing: char,
     pub len: usize,
     pub status: u16,
-    /// `n`ormal, `s`low, `e`arly: before the request's body is read, `i`: an interim response first.
+    /// `n`ormal, `s`low, `e`arly: before the request's body is read, `E`: long before, `i`: an interim response first.
     pub shape: char,
 }
 
@@ -105,7 +105,7 @@ async fn exchange(
     };
     let announced = head.number("x-body").ok_or(Stop::Bad("no x-body"))? as usize;
     let mut got = Vec::new();
-    if wanted.shape != 'e' {
+    if !matches!(wanted.shape, 'e' | 'E') {
         request_body(reader, framing, &wanted, announced, &mut got).await?;
     }
     let mut closes = head.says("connection", "close");
@@ -140,6 +140,9 @@ async fn exchange(
             }
         }
     }
+    if wanted.shape == 'E' {
+        sleep(reader.conn.rt(), 10).await;
+    }
     let slow = wanted.shape == 's';
     // The last byte decides when the proxy may give the slot away.
     let last = out.split_off(out.len() - 1);
@@ -150,7 +153,10 @@ async fn exchange(
     if !wire::send(reader.conn, &last, random, false).await {
         return Ok(false);
     }
-    if wanted.shape == 'e' {
+    if matches!(wanted.shape, 'e' | 'E') {
+        if wanted.shape == 'E' || random.chance(500) {
+            sleep(reader.conn.rt(), random.between(30, 60)).await;
+        }
         request_body(reader, framing, &wanted, announced, &mut got).await?;
     }
     Ok(!closes)

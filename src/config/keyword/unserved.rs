@@ -1,13 +1,13 @@
 //! What is read into the model but not served by the data plane yet: kind, name, and what it waits for. The load refuses
 //! these by name, so that nothing is accepted and ignored in silence. An entry goes when its feature lands.
 //!
-//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `balance`, and a rule phase
+//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `source`, `balance`, and a
+//! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
 const CHECKS: &str = "scripted health checks";
 const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
-const TABLES: &str = "stick tables";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
 const TLS: &str = "TLS";
@@ -29,9 +29,10 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
     ("global", "h1-accept-payload-with-any-method", "payloads of GET, HEAD and DELETE"),
+    ("global", "default-path config", "file names relative to other folders"),
+    ("global", "default-path parent", "file names relative to other folders"),
+    ("global", "default-path origin", "file names relative to other folders"),
     ("proxy", "compression", COMPRESSION),
-    ("proxy", "stick-table", TABLES),
-    ("proxy", "stick", TABLES),
     ("proxy", "cookie", COOKIES),
     ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
@@ -81,6 +82,8 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "cookie", COOKIES),
+    ("server", "send-proxy-v2-ssl", TLS),
+    ("server", "send-proxy-v2-ssl-cn", TLS),
     ("server", "agent-check", "agent checks"),
     ("server", "observe layer4", "checks by observation"),
     ("server", "observe layer7", "checks by observation"),
@@ -89,6 +92,7 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "on-marked-up", "sessions ended by a server's state"),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
+    ("source", "usesrc", "connections from foreign addresses"),
     ("server", "redir", "redirection to servers"),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),

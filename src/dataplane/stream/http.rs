@@ -5,7 +5,7 @@ use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
 use super::super::worker::Worker;
-use super::super::{log, relay, rules};
+use super::super::{log, persist, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -16,6 +16,7 @@ use crate::model::backend::RetryOn;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::{ConnectionMode, Timeouts};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ProcessCounter, ServerCounter};
+use crate::model::stick_table::data::What;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::{Asked, Framing};
@@ -56,6 +57,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     if options.http_ignore_probes {
         return;
     }
+    s.tracked.borrow().count(What::Request, 1);
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
     if timed_out {
@@ -120,6 +122,7 @@ fn count_request(w: &Worker, s: &Session) {
     w.counts().frontend(s.proxy).request(w.rt.now().mono);
     w.counts().frontend(s.proxy).add(FrontendCounter::H1req, 1);
     w.counts().process().add(ProcessCounter::CumReq, 1);
+    s.tracked.borrow().count(What::Request, 1);
 }
 
 /// What log and rules want to know of the request as it came.
@@ -375,21 +378,24 @@ async fn converse(
             }
         }
     }
-    match link.transport.send(chain, timeouts.server).await {
-        Ok(_) => {}
+    let sent_whole = match link.transport.send(chain, timeouts.server).await {
+        Ok(_) => true,
         Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
         // The server may have answered before it closed: the response tells.
-        Err(SendError::Broken(_)) => {}
-    }
+        Err(SendError::Broken(_)) => false,
+    };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
     if ended {
         let deadline = Cell::new(server_deadline(rt.now().mono));
-        return download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
     }
     // The server's clock starts when it has the whole request.
     let deadline = Cell::new(Millis::NEVER);
     let upload_done = Cell::new(false);
+    // All of it has left: a body that was read to its end may still wait in a full socket.
+    let delivered = Cell::new(false);
     sent_bytes.set(0);
     let server_gone = Cell::new(false);
     let result = {
@@ -403,6 +409,7 @@ async fn converse(
             {
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
+                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
                 if let Err(error) = result {
                     if let Some(done) = done.take() {
                         // The answer is out; only the connection is spoilt.
@@ -431,7 +438,7 @@ async fn converse(
     };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let complete = body.is_complete();
-    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && !server_gone.get(), ..done })
+    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
 }
 
 fn upload_failure(error: ForwardError) -> Failure {
@@ -524,6 +531,7 @@ async fn download(
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }
+    persist::answered(w, link.proxy, s, ex).await;
     rules::response(s, ex, link.proxy).await?;
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;
@@ -691,6 +699,7 @@ async fn start_tunnel(
     rest: Piece,
     timeouts: &StreamTimeouts,
 ) -> Result<Done, Failure> {
+    persist::answered(&s.w, link.proxy, s, ex).await;
     rules::response(s, ex, link.proxy).await?;
     let mut wire = Block::take();
     encode::head(&ex.response, &mut wire);
@@ -750,6 +759,7 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

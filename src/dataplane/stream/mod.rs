@@ -11,6 +11,7 @@ pub mod termination;
 
 use super::session::Session;
 use super::tables::memo::Memo;
+use super::tables::registry::TableId;
 use super::tables::slots::Slots;
 use super::worker::Worker;
 use crate::base::clock::Now;
@@ -20,6 +21,7 @@ use crate::language::rules::reply::Reply;
 use crate::language::vars::Vars;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
+use crate::model::stick_table::data::What;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::{Head, Version};
@@ -69,6 +71,11 @@ pub struct Exchange {
     pub tracked: RefCell<Slots>,
     /// What the running rule has asked of stick tables.
     pub memo: Memo,
+    /// Keys of `stick` rules to be stored when the server has answered.
+    pub stores: Vec<(TableId, Vec<u8>)>,
+    /// `force-persist` and `ignore-persist` of this stream.
+    pub force_persist: bool,
+    pub ignore_persist: bool,
     /// Rules of the session run: what they track is the session's.
     pub before_stream: bool,
 }
@@ -99,6 +106,9 @@ impl Exchange {
             replacement: None,
             tracked: RefCell::default(),
             memo: Memo::default(),
+            stores: Vec::new(),
+            force_persist: false,
+            ignore_persist: false,
             before_stream: false,
         }
     }
@@ -144,6 +154,8 @@ impl Exchange {
         self.replacement = None;
         self.tracked.get_mut().release();
         self.memo.settle();
+        self.stores.clear();
+        (self.force_persist, self.ignore_persist) = (false, false);
         self.before_stream = false;
     }
 
@@ -169,6 +181,26 @@ impl Exchange {
         if let Some((proxy, server)) = self.server.take() {
             w.counts().server(proxy, server).session_ended();
         }
+    }
+
+    /// What the end of a request counts for tracked entries (manual 11.1): the outcome and the bytes.
+    pub fn count_tracked(&mut self, s: &Session) {
+        let status = self.facts.status;
+        let outcome = match status {
+            400..500 => Some(What::Error),
+            501 | 505 => None,
+            500..600 => Some(What::Failure),
+            _ => None,
+        };
+        for slots in [&self.tracked, &s.tracked] {
+            let slots = slots.borrow();
+            if let Some(what) = outcome {
+                slots.count(what, 1);
+            }
+            slots.count(What::BytesIn, self.facts.request_bytes_in);
+            slots.count(What::BytesOut, self.facts.response_bytes_in);
+        }
+        self.tracked.get_mut().release();
     }
 
     /// Counts bytes received from the client for this stream.

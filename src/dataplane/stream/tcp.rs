@@ -1,7 +1,7 @@
 //! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
 
 use super::super::session::Session;
-use super::super::{connect, log, relay, rules};
+use super::super::{connect, log, persist, relay, rules};
 use super::Exchange;
 use super::http::StreamTimeouts;
 use super::termination::Failure;
@@ -47,6 +47,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     log::early(s, ex);
     let timeouts = StreamTimeouts::of(s, ex, proxy);
     ex.response_started = true;
+    persist::answered(&w, link.proxy, s, ex).await;
     match relay::run(s, ex, &link, pending, Piece::Empty, &timeouts).await {
         None => Ok(()),
         Some(failure) => Err(failure),
@@ -113,6 +114,7 @@ fn finish(s: &Session, ex: &mut Exchange) {
         ex.logged = true;
     }
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

@@ -47,7 +47,7 @@ fn client<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
 }
 
 fn own<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
-    cx.session.tls.as_ref()?.own.as_deref()
+    cx.session.tls.as_ref()?.own.as_ref()?.cert.first().map(AsRef::as_ref)
 }
 
 fn server<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
