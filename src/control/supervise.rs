@@ -178,6 +178,7 @@ async fn read_post(control: Rc<Control>, workers: usize) {
             Some((_, Mail::Finished)) => {
                 left -= 1;
                 if left == 0 {
+                    control.tell_all(|| Mail::Leave);
                     control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
                     return;
                 }

@@ -6,6 +6,9 @@ use super::log::LogOut;
 use super::queue::Queue;
 use super::session;
 use super::stream::{Exchanges, http::Heads};
+use super::tables::message::Letter;
+use super::tables::registry::Registry;
+use super::tables::{self, Tables};
 use super::transport::Transport;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
@@ -46,6 +49,10 @@ pub enum Mail {
     ShutdownSessions(ProxyIndex, ServerIndex),
     /// To the control thread: this worker has nothing left to do.
     Finished,
+    /// Every worker has finished: none needs the tables of another any more.
+    Leave,
+    /// About stick tables.
+    Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
 }
@@ -67,6 +74,7 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
+    pub tables: Arc<Registry>,
 }
 
 /// What answers instead of a server; given by the floors above.
@@ -118,11 +126,14 @@ pub struct Worker {
     pub handshakes: super::tls::Gate,
     pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
+    pub tables: Rc<Tables>,
     pub janitor: Cell<TaskId>,
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
+    /// No other worker needs this one any more.
+    released: Cell<bool>,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -168,6 +179,8 @@ impl Worker {
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
+            released: Cell::new(false),
+            tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -189,6 +202,9 @@ impl Worker {
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
+        if !self.shared.tables.is_empty() {
+            self.rt.spawn(tables::run(self.clone()));
+        }
         for (proxy, bind, fd) in listeners {
             self.listening.borrow_mut().push((proxy, bind, fd));
             self.listen(proxy, bind, fd);
@@ -260,6 +276,11 @@ impl Worker {
         self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
     }
 
+    /// Whether the thread may end: others may still ask for entries of tables whose home is here.
+    pub fn may_leave(&self) -> bool {
+        self.released.get() || self.shared.tables.is_empty()
+    }
+
     /// Tells the control thread.
     pub fn report_finished(&self) {
         self.send(self.board.workers(), Mail::Finished);
@@ -288,6 +309,10 @@ impl Worker {
 
     pub fn send(&self, to: usize, mail: Mail) {
         self.post.borrow_mut().send(to, mail);
+        self.wake_worker(to);
+    }
+
+    pub fn wake_worker(&self, to: usize) {
         let handle = self.shared.wakes[to].load(Ordering::Acquire);
         if handle >= 0 && to != self.index {
             self.rt.wake_peer(WakeHandle(handle));
@@ -302,7 +327,7 @@ impl Worker {
         }
     }
 
-    fn read(self: &Rc<Self>, mail: Mail) {
+    fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
             Mail::SoftStop => self.stop_accepting(),
             Mail::Stop => {
@@ -326,6 +351,8 @@ impl Worker {
                 super::world::shutdown_sessions(self, proxy, server);
             }
             Mail::Finished => {}
+            Mail::Leave => self.released.set(true),
+            Mail::Table(letter) => self.tables.receive(from, letter),
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }
@@ -366,8 +393,8 @@ async fn read_post(w: Rc<Worker>) {
     loop {
         loop {
             let mail = w.post.borrow_mut().receive();
-            let Some((_, mail)) = mail else { break };
-            w.read(mail);
+            let Some((from, mail)) = mail else { break };
+            w.read(from, mail);
         }
         if w.post.borrow_mut().flush() {
             race_wake(&w, sleep(&w.rt, 1)).await;

@@ -9,6 +9,7 @@ use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
 use ringway::dataplane::worker::{Mail, Services, Shared, Worker};
+use ringway::dataplane::tables::registry::Registry;
 use ringway::engine::Rt;
 use ringway::engine::driver::WakeHandle;
 use ringway::engine::driver::sim::random::Random;
@@ -257,6 +258,7 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
     let plan = Arc::new(plan(text));
     let board = Arc::new(Board::new(&plan, count));
     let shared = Arc::new(Shared {
+        tables: Arc::new(Registry::new(&plan, count, seed)),
         plan: plan.clone(),
         board: board.clone(),
         proc_vars: Arc::new(ProcStore::default()),

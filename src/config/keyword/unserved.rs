@@ -8,7 +8,6 @@
 const CHECKS: &str = "scripted health checks";
 const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
-const TABLES: &str = "stick tables";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
 const HTTP2: &str = "HTTP/2";
@@ -33,8 +32,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
     ("proxy", "compression", COMPRESSION),
-    ("proxy", "stick-table", TABLES),
-    ("proxy", "stick", TABLES),
     ("proxy", "cookie", COOKIES),
     ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
