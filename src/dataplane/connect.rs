@@ -329,6 +329,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
     ex.server = Some((proxy, server));
+    ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
 }
 

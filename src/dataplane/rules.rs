@@ -12,6 +12,7 @@ use super::world::StreamWorld;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::sockets;
+use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::language::context::{Context, Payload, Side};
 use crate::language::rules::switching::{Choice, Target};
@@ -144,14 +145,14 @@ pub fn apply_proxy_header(s: &Session, header: &proxy_protocol::Header<'_>) {
 // ---- stream rules ----
 
 /// How a phase ended.
-enum Phase {
+pub(super) enum Phase {
     Continue,
     /// The client has its answer, or gets none.
     Over(Next),
 }
 
 /// Runs a rule set of a request; waits where a rule must.
-async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
+pub(super) async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
     if set.is_empty() {
         return Ok(Phase::Continue);
     }
@@ -319,11 +320,9 @@ async fn proxy_rules(
         }
     }
     if settings.stats.is_some() {
-        let mut answer = Answer::default();
-        if (s.w.shared.services.stats)(&s.w, proxy, &ex.request, &body.gathered, &mut answer) {
-            ex.facts.service = Some("<STATS>");
-            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
-            return Ok(Some(reply::answer(s, ex, body, answer, *b"LR").await));
+        let page = super::page::serve(s, ex, body, proxy);
+        if let Some(next) = Frame::new(page).await? {
+            return Ok(Some(next));
         }
     }
     if !rules.redirects.rules.is_empty() {

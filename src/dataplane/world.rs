@@ -152,9 +152,3 @@ impl World for StreamWorld<'_> {
         &self.w.shared.hostname
     }
 }
-
-/// Ends every session that is on this server.
-pub fn shutdown_sessions(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
-    w.doomed.borrow_mut().push((proxy, server));
-    w.rt.wake_all();
-}

@@ -12,7 +12,6 @@ const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
 const TLS: &str = "TLS";
 const HTTP2: &str = "HTTP/2";
-const PAGE: &str = "the statistics page";
 const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
 
@@ -37,7 +36,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "persist", PERSISTENCE),
     ("proxy", "force-persist", PERSISTENCE),
     ("proxy", "ignore-persist", PERSISTENCE),
-    ("proxy", "stats", PAGE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "external-check", CHECKS),
@@ -85,8 +83,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "observe layer4", "checks by observation"),
     ("server", "observe layer7", "checks by observation"),
     ("server", "track", "tracked servers"),
-    ("server", "on-marked-down", "sessions ended by a server's state"),
-    ("server", "on-marked-up", "sessions ended by a server's state"),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
     ("server", "redir", "redirection to servers"),

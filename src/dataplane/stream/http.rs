@@ -5,7 +5,7 @@ use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
 use super::super::worker::Worker;
-use super::super::{log, relay, rules};
+use super::super::{log, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -39,11 +39,13 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     ex.facts.first_request = s.requests == 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    let next = match exchange(s, &mut ex, first).await {
+    let place = registry::enter(s, &ex);
+    let next = match registry::watched(place, exchange(s, &mut ex, first)).await {
         Ok(next) => next,
         Err(failure) => reply::failure(s, &mut ex, failure).await,
     };
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
     next

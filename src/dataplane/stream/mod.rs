@@ -9,6 +9,7 @@ pub mod response;
 pub mod tcp;
 pub mod termination;
 
+use super::registry::Place;
 use super::session::Session;
 use super::worker::Worker;
 use crate::base::clock::Now;
@@ -62,6 +63,8 @@ pub struct Exchange {
     pub tarpitted: bool,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
+    /// What others may know of the stream.
+    pub place: Rc<Place>,
 }
 
 impl Exchange {
@@ -88,6 +91,7 @@ impl Exchange {
             logged: false,
             tarpitted: false,
             replacement: None,
+            place: Rc::default(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Exchange {
         }
         self.leave_backend(w);
         self.backend = Some(proxy);
+        self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
         self.facts.backend = Some(w.names[proxy].backend.clone());
     }
@@ -152,6 +157,7 @@ impl Exchange {
     /// The stream no longer counts for its server.
     pub fn leave_server(&mut self, w: &Worker) {
         if let Some((proxy, server)) = self.server.take() {
+            self.place.server.set(None);
             w.counts().server(proxy, server).session_ended();
         }
     }
