@@ -83,6 +83,7 @@ fn stats(w: &Worker, asked: &Asked<'_>, answer: &mut Answer) {
             act(w, form)
         };
         begin(&mut answer.head, 303, "text/plain");
+        answer.head.append(b"content-length", b"0");
         let mut location = format!("{};st={}", asked.page.uri, outcome.code());
         for (wanted, word) in [(request.up, ";up"), (request.no_refresh, ";norefresh"), (request.no_maint, ";no-maint")] {
             if wanted {

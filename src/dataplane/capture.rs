@@ -1,6 +1,8 @@
 //! The last invalid request and response of each proxy, for `show errors` (management guide 9.3). Bounded: one message of
 //! at most a buffer for each proxy and direction.
 
+use super::session::Session;
+use super::stream::Exchange;
 use crate::language::logformat::write_log_date;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::state::board::Board;
@@ -40,11 +42,11 @@ impl Captures {
         Captures { requests: slots(), responses: slots(), events: AtomicU64::new(0) }
     }
 
-    pub fn request(&self, capture: Capture) {
+    fn request(&self, capture: Capture) {
         self.keep(&self.requests, capture);
     }
 
-    pub fn response(&self, capture: Capture) {
+    fn response(&self, capture: Capture) {
         self.keep(&self.responses, capture);
     }
 
@@ -78,8 +80,30 @@ impl Captures {
     }
 }
 
+/// Keeps what could not be read as a request. The message so far is in the exchange, or this piece is all of it.
+pub fn bad_request(s: &Session, ex: &Exchange, piece: &[u8], position: usize) {
+    let mut capture = Capture::new(s.proxy, s.w.rt.now().wall_us, message(ex, piece), position);
+    capture.source = s.facts.borrow().src;
+    s.w.shared.captures.request(capture);
+}
+
+/// Keeps what could not be read as a response.
+pub fn bad_response(s: &Session, ex: &Exchange, piece: &[u8], position: usize) {
+    let proxy = ex.backend.unwrap_or(s.proxy);
+    let mut capture = Capture::new(proxy, s.w.rt.now().wall_us, message(ex, piece), position);
+    capture.source = s.facts.borrow().src;
+    capture.other = Some(s.proxy);
+    capture.server = ex.server;
+    s.w.shared.captures.response(capture);
+}
+
+fn message(ex: &Exchange, piece: &[u8]) -> Vec<u8> {
+    let bytes = if ex.input.is_empty() { piece } else { &ex.input };
+    bytes[..bytes.len().min(KEPT)].to_vec()
+}
+
 impl Capture {
-    pub fn new(proxy: ProxyIndex, wall_us: u64, bytes: Vec<u8>, position: usize) -> Capture {
+    fn new(proxy: ProxyIndex, wall_us: u64, bytes: Vec<u8>, position: usize) -> Capture {
         Capture { wall_us, proxy, other: None, server: None, source: None, position, bytes, event: 0 }
     }
 

@@ -69,6 +69,9 @@ pub enum Mail {
     LimitsChanged,
 }
 
+/// The least time over which the idle share is measured.
+const IDLE_WINDOW_NS: u64 = 200_000_000;
+
 /// What an action on the statistics page did.
 #[derive(Debug, Default)]
 pub struct Acted {
@@ -171,6 +174,8 @@ pub struct Worker {
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
+    /// When the idle share was measured last, and the idle time until then, in nanoseconds.
+    measured: Cell<(u64, u64)>,
     /// The streams that run.
     pub registry: Registry,
 }
@@ -210,6 +215,7 @@ impl Worker {
             accepting: RefCell::default(),
             full: RefCell::default(),
             listening: RefCell::default(),
+            measured: Cell::new((rt.now().nanos, 0)),
             registry: Registry::default(),
             plan,
             board,
@@ -396,6 +402,13 @@ impl Worker {
         process.set(ProcessCounter::EngineCompletionsDead, activity.late);
         process.set(ProcessCounter::EngineBuffersShort, activity.starved);
         process.set(ProcessCounter::EngineEnterErrors, activity.enter_errors);
+        let (since, idle) = self.measured.get();
+        let spent = self.rt.now().nanos.saturating_sub(since);
+        if spent >= IDLE_WINDOW_NS {
+            let share = activity.idle_ns.saturating_sub(idle) * 100 / spent;
+            process.set(ProcessCounter::IdlePct, share.min(100));
+            self.measured.set((self.rt.now().nanos, activity.idle_ns));
+        }
         process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
     }
 

@@ -43,6 +43,10 @@ pub trait Process {
 
     /// `add server`: the words after the name, read as a `server` line of this backend.
     fn parse_server(&self, proxy: ProxyIndex, name: &str, words: &[&str]) -> Result<Server, String>;
+    /// What such a line may hold.
+    fn server_options(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
     /// `show sess`: HAProxy's lines for the listing, one session or all in full. `None`: no such session.
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()>;
     /// `NAME=value` lines.

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::model::bind::Level;
 
-/// Bytes of a command with its payload at most; more ends the session.
-const COMMAND_MAX: usize = 1 << 20;
+/// Bytes of a payload at most; more ends the session. A command's line has the bound of a buffer.
+const PAYLOAD_MAX: usize = 1 << 20;
 /// Bytes of answers that gather before they are to be sent.
 const ANSWER_PIECE: usize = 64 << 10;
 const TOO_LONG: &[u8] = b"The command line is too big for the buffer size. Please change 'tune.bufsize' in the \
@@ -178,22 +178,33 @@ impl CliSession {
                 }
             }
             let Some(end) = self.input.iter().position(|b| *b == b'\n') else {
-                if self.input.len() <= COMMAND_MAX {
+                if self.fits(self.input.len(), process) {
                     return Then::Read;
                 }
                 out.extend_from_slice(TOO_LONG);
                 return Then::Close;
             };
+            if !self.fits(end, process) {
+                out.extend_from_slice(TOO_LONG);
+                return Then::Close;
+            }
             let mut line: Vec<u8> = self.input.drain(..=end).collect();
             line.pop();
             if line.last() == Some(&b'\r') {
                 line.pop();
             }
             self.line(String::from_utf8_lossy(&line).into_owned());
-            if self.collecting.as_ref().is_some_and(|p| p.text.len() > COMMAND_MAX) {
+            if self.collecting.as_ref().is_some_and(|p| p.text.len() > PAYLOAD_MAX) {
+                out.extend_from_slice(TOO_LONG);
                 return Then::Close;
             }
         }
+    }
+
+    /// Whether a line of this length is taken.
+    fn fits(&self, len: usize, process: &dyn Process) -> bool {
+        let most = if self.collecting.is_some() { PAYLOAD_MAX } else { process.plan().global.tune.bufsize };
+        len < most
     }
 
     /// What must be gathered from the workers before this command may run.

@@ -193,6 +193,10 @@ impl Process for Seat<'_> {
         dynamic::read(self.plan(), proxy, name, words, taken)
     }
 
+    fn server_options(&self) -> Vec<&'static str> {
+        dynamic::served().collect()
+    }
+
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()> {
         let streams = self.streams.as_deref().unwrap_or_default();
         match which {

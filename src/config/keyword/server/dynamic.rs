@@ -5,7 +5,7 @@ use super::{Args, ServerDraft, finish, options, rows};
 use crate::config::{
     diagnostic::Diagnostics,
     env::Environment,
-    keyword::address,
+    keyword::{address, unserved},
     lexer::{Line, Word},
     load::Options,
     section::{Loading, Section, draft::Draft},
@@ -30,6 +30,11 @@ const ACCEPTED: &[&str] = &[
     "check-pool-conn-name", "check-proto", "check-reuse-pool", "check-send-proxy", "rise", "fall", "inter", "fastinter",
     "downinter", "port",
 ];
+
+/// The options that are accepted and served, in HAProxy's order.
+pub fn served() -> impl Iterator<Item = &'static str> {
+    ACCEPTED.iter().copied().filter(|n| rows().any(|o| o.name == *n) && unserved::reason("server", n).is_none())
+}
 
 /// Reads `<address>[:<port>] [options]`. `taken` are the servers that the backend has. The error is the answer's text.
 pub fn read(
