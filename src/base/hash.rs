@@ -1,5 +1,5 @@
-//! Hash functions by their exact published definitions: those of `hash-type` (manual 4.2) and of the converters of the same
-//! names (7.3.1). Balancing, stick tables and converters share them.
+//! Hash functions by their exact published definitions: those of `hash-type` (manual 4.2) and of the converters of
+//! the same names (7.3.1). Balancing, stick tables and converters share them.
 
 /// The sdbm hash: `hash = c + hash * 65599`.
 pub fn sdbm(bytes: &[u8]) -> u32 {
@@ -13,7 +13,9 @@ pub fn avalanche(mut a: u32) -> u32 {
     a = a.wrapping_add(0x1656_67b1).wrapping_add(a << 5);
     a = a.wrapping_add(0xd3a2_646c) ^ (a << 9);
     a = a.wrapping_add(0xfd70_46c5).wrapping_add(a << 3);
-    (a ^ 0xb55a_4f09) ^ (a >> 16)
+    // HAProxy spreads the lowest bits once more; the factor was found by comparing its answers with the plain
+    // function's.
+    ((a ^ 0xb55a_4f09) ^ (a >> 16)).wrapping_mul(3_221_225_473)
 }
 
 /// Bernstein's hash with 33, from 5381.

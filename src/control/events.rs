@@ -3,17 +3,27 @@
 
 use super::supervise::Control;
 use crate::dataplane::stream::termination::Failure;
+use crate::dataplane::tls::Clients;
 use crate::dataplane::worker::{Acted, Mail};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::event::{EMERG, Effect, Event, Load};
+use crate::proto::tls::client::{ClientContext, ClientSettings};
+use crate::services::check::{self, CheckContext, Fault};
+use std::rc::Rc;
+use std::sync::Arc;
 
 impl Control {
     /// Logs what happened and lets the workers act on it.
     pub fn happened(&self, events: Vec<Event>) {
+        let up = events.iter().any(|e| e.effect == Effect::Up);
         for event in events {
             self.tell_log(&event);
             self.carry_out(&event);
+        }
+        // What was in maintenance until now was perhaps never checked.
+        if up {
+            self.checks_changed();
         }
     }
 
@@ -23,15 +33,52 @@ impl Control {
         for (proxy, server) in acted.shutdown {
             self.tell_all(|| Mail::ShutdownSessions(proxy, server, Failure::Killed));
         }
-        for (proxy, server) in acted.checks {
-            self.checks_changed(proxy, server);
+        if !acted.checks.is_empty() {
+            self.checks_changed();
+        }
+        for (proxy, server) in acted.hurry {
+            if let Some(checks) = &*self.checks.borrow() {
+                checks.hurry(proxy, server);
+            }
         }
     }
 
-    /// Checks of this server were switched, moved or come to life with it: whoever runs them looks at its live state at
-    /// each step, so that there is nothing to tell.
-    pub fn checks_changed(&self, proxy: ProxyIndex, server: ServerIndex) {
-        let _ = (proxy, server);
+    /// Servers came or went, or their checks were switched.
+    pub fn checks_changed(&self) {
+        if let Some(checks) = &*self.checks.borrow() {
+            checks.refresh();
+        }
+    }
+
+    /// Starts the health checks, whose news go the way of all others.
+    pub fn start_checks(self: &Rc<Self>) -> Result<(), Vec<Fault>> {
+        let shared = &self.shared;
+        let (control, seed) = (Rc::downgrade(self), shared.started.wall_us ^ shared.pid as u64);
+        let happened = move |events| {
+            if let Some(control) = control.upgrade() {
+                control.happened(events);
+            }
+        };
+        let (plan, board) = (shared.plan.clone(), shared.board.clone());
+        let mut cx = CheckContext::new(self.rt.clone(), plan, board, Box::new(happened), seed);
+        cx.patterns = shared.plan.patterns.clone();
+        cx.proc_vars = shared.proc_vars.clone();
+        cx.hostname = shared.hostname.clone();
+        let (board, clients) = (shared.board.clone(), Clients::default());
+        cx.tls = Some(Box::new(move |proxy, server, alpn| {
+            let live = board.live.server(proxy, server)?;
+            let settings = &live.settings.tls_check.as_ref()?.0;
+            match alpn {
+                None => clients.context(settings),
+                Some(alpn) => {
+                    let protocols = alpn.split(',').map(|p| p.trim().as_bytes().to_vec()).collect();
+                    let settings = ClientSettings { alpn: protocols, ..(**settings).clone() };
+                    ClientContext::new(&Arc::new(settings)).ok()
+                }
+            }
+        }));
+        *self.checks.borrow_mut() = Some(check::start(Rc::new(cx))?);
+        Ok(())
     }
 
     fn tell_log(&self, event: &Event) {

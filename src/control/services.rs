@@ -5,15 +5,17 @@ use crate::admin::stats::fields::{Selection, objects};
 use crate::admin::stats::html::{self, Outcome, Output};
 use crate::admin::stats::{Process, Scene, action, csv, json, prometheus};
 use crate::dataplane::page::Asked;
-use crate::dataplane::worker::{Acted, Answer, Mail, Services, Shared, Worker};
+use crate::dataplane::worker::{Acted, Answer, Mail, Seen, Services, Shared, Worker};
+use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
 use crate::proto::http::status;
 use crate::proto::http::uri::Uri;
+use crate::services::check::observe;
 
 /// For the workers.
 pub fn services() -> Services {
-    Services { service, stats }
+    Services { service, stats, observe }
 }
 
 /// What statistics tell of this process.
@@ -143,10 +145,29 @@ fn write(scene: &Scene<'_>, asked: &Asked<'_>, request: html::Request, out: &mut
     }
 }
 
+/// `observe layer4|layer7`.
+fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
+    let live = &w.board.live;
+    let Some(s) = live.server(proxy, server) else { return };
+    let what = match seen {
+        Seen::Connected => observe::Seen::Connected,
+        Seen::ConnectFailed => observe::Seen::ConnectFailed,
+        Seen::Status(status) => observe::Seen::Status(status),
+        Seen::ResponseFailed => observe::Seen::ResponseFailed,
+    };
+    if let Some(observed) = observe::seen(live, proxy, server, s, what, w.rt.now().mono) {
+        let hurry = if observed.hurry { vec![(proxy, server)] } else { Vec::new() };
+        if !hurry.is_empty() || !observed.events.is_empty() {
+            let acted = Acted { events: observed.events, hurry, ..Acted::default() };
+            w.send(w.board.workers(), Mail::Acted(acted));
+        }
+    }
+}
+
 /// Carries out a form; its consequences are the control thread's.
 fn act(w: &Worker, form: &[u8]) -> Outcome {
     let (outcome, done) = action::perform(form, &w.plan, &w.board.live, w.rt.now().mono);
-    let acted = Acted { events: done.events, shutdown: done.shutdown, checks: done.checks };
+    let acted = Acted { events: done.events, shutdown: done.shutdown, checks: done.checks, hurry: Vec::new() };
     w.send(w.board.workers(), Mail::Acted(acted));
     outcome
 }

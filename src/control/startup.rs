@@ -196,7 +196,10 @@ fn start(
         return 1;
     }
     process::ignore(libc::SIGPIPE);
-    let signals = match Signals::take(&[libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU]) {
+    // An end by TERM or INT is taken in hand too: a ring that dies with its process keeps its sockets listening for a
+    // moment, and whoever connects to them then is lost.
+    let taken = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU];
+    let signals = match Signals::take(&taken) {
         Ok(signals) => signals,
         Err(e) => {
             speaker.say(Severity::Alert, &format!("cannot take signals: {e}"));
@@ -272,19 +275,29 @@ fn serve(
             worker.start(listeners);
             ready.wait();
             rt.run(|_| worker.is_finished());
-            worker.report_finished();
             rt.shutdown();
+            worker.report_finished();
+            rt.submit();
         });
         match spawned {
             Ok(thread) => threads.push(thread),
             Err(_) => return 1,
         }
     }
-    let code = supervise::run(shared, own_post, api, launch, signals, &ready);
-    for thread in threads {
-        let _ = thread.join();
+    let end = supervise::run(shared, own_post, api, launch, signals, &ready);
+    match end {
+        supervise::End::Finished => {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            0
+        }
+        supervise::End::Signal(signal) => {
+            process::restore(signal);
+            let _ = process::kill(std::process::id() as i32, signal);
+            128 + signal
+        }
     }
-    code
 }
 
 /// Goes into the background. True in the process that serves; false in the one that leaves.

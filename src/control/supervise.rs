@@ -7,9 +7,11 @@ use crate::dataplane::log::LogOut;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
+use crate::engine::task::sleep;
 use crate::engine::{Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
+use crate::services::check::CheckHandle;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -77,14 +79,29 @@ pub struct Control {
     pub shared: Arc<Shared>,
     post: RefCell<Post<Mail>>,
     stopping: Cell<bool>,
-    done: Cell<bool>,
     /// Workers that have not finished.
     working: Cell<usize>,
     pub log: LogOut,
     pub launch: Launch,
     pub desk: Desk,
     pub gathering: Gathering,
+    pub checks: RefCell<Option<CheckHandle>>,
+    done: Cell<Option<End>>,
+    /// The signal that ends the process.
+    signal: Cell<Option<i32>>,
 }
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with code 0.
+    Finished,
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Time that workers have to close their sockets when the process is told to end, in milliseconds.
+const STOP_MS: u64 = 500;
 
 impl Control {
     /// Sends a message to every worker.
@@ -128,7 +145,7 @@ impl Control {
     }
 }
 
-/// Serves until the workers are done; the value is the exit code.
+/// Serves until the workers are done, or a signal ends the process.
 pub fn run(
     shared: Arc<Shared>,
     post: Post<Mail>,
@@ -136,7 +153,7 @@ pub fn run(
     launch: Launch,
     signals: Signals,
     ready: &Barrier,
-) -> i32 {
+) -> End {
     let driver = match Uring::new() {
         Ok(driver) => driver,
         Err(e) => {
@@ -154,35 +171,57 @@ pub fn run(
         working: Cell::new(workers),
         desk: Desk::default(),
         gathering: Gathering::default(),
+        checks: RefCell::default(),
         shared,
         post: RefCell::new(post),
         stopping: Cell::new(false),
-        done: Cell::new(false),
+        done: Cell::new(None),
+        signal: Cell::new(None),
     });
     ready.wait();
     rt.spawn(watch_signals(control.clone(), signals));
+    if let Err(faults) = control.start_checks() {
+        for fault in faults {
+            let place = fault.origin.map_or(String::new(), |o| format!("[{o}] : "));
+            eprintln!("[ALERT]    ({}) : config : {place}{}", control.shared.pid, fault.text);
+        }
+        std::process::exit(1);
+    }
     for (number, fd) in &api {
         rt.spawn(api::accept(control.clone(), *number, *fd));
     }
     let mail = rt.spawn(read_post(control.clone()));
     rt.set_mail_task(mail);
-    rt.run(|_| control.done.get());
+    rt.run(|_| control.done.get().is_some());
     for (_, fd) in api {
         sockets::close(fd);
     }
+    control.checks.take();
     rt.shutdown();
-    0
+    control.done.get().unwrap_or(End::Finished)
 }
 
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
         while let Some(signal) = signals.next() {
-            if signal == libc::SIGUSR1 {
-                control.soft_stop();
+            match signal {
+                libc::SIGUSR1 => control.soft_stop(),
+                libc::SIGTERM | libc::SIGINT if control.signal.get().is_none() => {
+                    control.signal.set(Some(signal));
+                    control.tell_all(|| Mail::Stop);
+                    control.rt.spawn(give_up(control.clone()));
+                }
+                _ => {}
             }
         }
     }
+}
+
+/// Ends the process even if a worker does not answer.
+async fn give_up(control: Rc<Control>) {
+    sleep(&control.rt, STOP_MS).await;
+    control.done.set(control.signal.get().map(End::Signal));
 }
 
 /// Reads what workers send, and counts those that have finished.
@@ -194,7 +233,7 @@ async fn read_post(control: Rc<Control>) {
                 let left = control.working.get() - 1;
                 control.working.set(left);
                 if left == 0 {
-                    control.done.set(true);
+                    control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
                     return;
                 }
             }

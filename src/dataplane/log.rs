@@ -5,7 +5,7 @@ use super::rules::with_context;
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
-use super::worker::{Shared, Worker};
+use super::worker::{Seen, Shared, Worker};
 use crate::base::address::Address;
 use crate::base::buf::Block;
 use crate::engine::Rt;
@@ -285,6 +285,7 @@ pub fn count_failure(w: &Worker, s: &Session, ex: &Exchange, failure: Failure) {
         }
         if let Some((proxy, server)) = ex.server {
             counts.server(proxy, server).add(ServerCounter::Eresp, 1);
+            super::rules::observe(w, proxy, server, Seen::ResponseFailed);
         }
     }
     if failure.is_client_abort() {

@@ -14,6 +14,7 @@ pub mod relay;
 pub mod rules;
 pub mod session;
 pub mod stream;
+pub mod tls;
 pub mod transport;
 pub mod worker;
 pub mod world;

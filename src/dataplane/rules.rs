@@ -7,7 +7,7 @@ use super::stream::body::Body;
 use super::stream::termination::Failure;
 use super::stream::{Exchange, Next, reply};
 use super::transport::Transport;
-use super::worker::{Answer, Worker};
+use super::worker::{Answer, Seen, Worker};
 use super::world::StreamWorld;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
@@ -20,7 +20,7 @@ use crate::language::rules::{RuleSet, Verdict, Wait};
 use crate::model::backend::Balance;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
-use crate::model::server::{Server, Source};
+use crate::model::server::{Observe, Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::Head;
@@ -107,6 +107,7 @@ fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> 
 /// in which closing sends nothing. Without the right to do so a reset is sent.
 fn silently_drop(transport: &Transport) {
     const TCP_REPAIR: i32 = 19;
+    transport.mute();
     let fd = transport.conn().fd();
     if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
         transport.conn().reset_on_close();
@@ -659,7 +660,11 @@ pub fn proxy_header(
 }
 
 /// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
-pub fn observe(_w: &Worker, _proxy: ProxyIndex, _server: ServerIndex, _good: bool) {}
+pub fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
+    if w.board.live.server(proxy, server).is_some_and(|s| s.settings.observe != Observe::None) {
+        (w.shared.services.observe)(w, proxy, server, seen);
+    }
+}
 
 /// The filter for this response, if one applies.
 pub fn compression(

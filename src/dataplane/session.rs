@@ -82,7 +82,7 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
     let accepted = w.rt.now();
     let mut s = Session {
         facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
-        transport: Transport::Plain(conn),
+        transport: Transport::from(conn),
         vars: Rc::default(),
         accepted,
         requests: 0,
@@ -133,7 +133,7 @@ async fn begin(s: &mut Session) -> Option<Piece> {
     if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
         pending = read_proxy_header(s).await?;
     }
-    pending = super::transport::accept_tls(s, pending).await?;
+    pending = super::tls::accept(s, pending).await?;
     if !rules::tcp_request_session(s) {
         return None;
     }

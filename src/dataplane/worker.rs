@@ -80,6 +80,8 @@ pub struct Acted {
     pub shutdown: Vec<(ProxyIndex, ServerIndex)>,
     /// Servers whose checks were switched.
     pub checks: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose next check is to come soon.
+    pub hurry: Vec<(ProxyIndex, ServerIndex)>,
 }
 
 /// What statistics tell of the process and only its start knew.
@@ -120,8 +122,21 @@ pub struct Shared {
 pub struct Services {
     /// `http-request use-service <name>`; false: there is no such service.
     pub service: fn(&Worker, name: &str, request: &Head, answer: &mut Answer) -> bool,
+    /// `observe`: traffic tells of a server's health.
+    pub observe: fn(&Worker, ProxyIndex, ServerIndex, Seen),
     /// `stats enable`: the page of a proxy.
     pub stats: fn(&Worker, asked: &page::Asked<'_>, answer: &mut Answer),
+}
+
+/// What traffic showed of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Connected,
+    ConnectFailed,
+    /// A response with this status.
+    Status(u16),
+    /// A response that is none, or none in time, or one that broke off.
+    ResponseFailed,
 }
 
 /// The response of a service: a head without framing fields, and the whole body.
@@ -161,8 +176,12 @@ pub struct Worker {
     pub heads: Heads,
     pub pool: Pool,
     pub log: LogOut,
+    pub handshakes: super::tls::Gate,
+    pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
     pub janitor: Cell<TaskId>,
+    /// The janitor waits for a connection to look after.
+    pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
     /// Client connections that are open on this worker.
@@ -205,8 +224,11 @@ impl Worker {
             heads: Heads::default(),
             pool: Pool::new(),
             log: LogOut::new(rt.clone(), shared.clone(), index),
+            handshakes: Default::default(),
+            tls_clients: Default::default(),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
+            janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
             sessions: Cell::new(0),
@@ -437,7 +459,7 @@ impl Worker {
             self.rt.kill(task);
         }
         for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            crate::engine::driver::sockets::close(fd);
+            self.rt.close_fd(fd);
         }
         // Idle connections notice when they are woken.
         self.rt.wake_all();

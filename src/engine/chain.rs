@@ -3,7 +3,7 @@
 use super::driver::{Group, MSG_PIECES};
 use super::reactor::Rt;
 use crate::base::buf::Block;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 /// A received piece of data in a buffer of the ring; the buffer goes back when the lease is dropped.
@@ -77,6 +77,37 @@ impl Piece {
             Piece::Lease(l) => l,
             Piece::Static(s) => s,
             Piece::Shared(s, start) => &s[*start..],
+        }
+    }
+
+    /// The same to write to; `None` where others may read them too.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Piece::Empty => Some(&mut []),
+            Piece::Block(b, start) => Some(&mut b[*start..]),
+            Piece::Lease(l) => Some(l),
+            Piece::Static(_) | Piece::Shared(..) => None,
+        }
+    }
+
+    /// Forgets all but a range of the bytes. A buffer of which nothing is left goes back at once.
+    pub fn narrow(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            *self = Piece::Empty;
+            return;
+        }
+        match self {
+            Piece::Empty => {}
+            Piece::Block(b, start) => {
+                b.truncate(*start + range.end);
+                *start += range.start;
+            }
+            Piece::Lease(l) => {
+                l.truncate(range.end);
+                l.advance(range.start);
+            }
+            Piece::Static(s) => *s = &s[range],
+            Piece::Shared(s, start) => *self = Piece::Block(Block::copy_of(&s[*start..][range]), 0),
         }
     }
 

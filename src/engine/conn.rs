@@ -4,8 +4,9 @@
 use super::chain::{Chain, Lease};
 use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, sockets::Name};
 use super::operation::{Hold, Operation, Sending, to_result};
-use super::reactor::{Kind, Rt, TaskId, token};
+use super::reactor::{Kind, Rt, TaskId, receive_token, token};
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,12 +26,17 @@ enum Receiving {
 }
 
 pub(super) struct ConnState {
+    pub(super) fd: Fd,
     receiving: Receiving,
     /// Group for the next arming.
     group: Group,
     pub(super) queue: VecDeque<Lease>,
     /// The stream's end: 0, or a negative errno.
     ended: Option<i32>,
+    /// Nobody reads, but news are wanted: the receive is armed again whenever it stops.
+    watched: bool,
+    /// Buffers that had come back when the receive was armed.
+    pub(super) recycled: u64,
     pub(super) waiter: TaskId,
 }
 
@@ -44,7 +50,20 @@ pub(super) enum Receive {
 }
 
 impl ConnState {
+    /// Notes that the receive is armed, and says with which buffers.
+    pub(super) fn arm(&mut self, recycled: impl Fn(Group) -> u64) -> Group {
+        self.receiving = Receiving::Armed(self.group);
+        self.recycled = recycled(self.group);
+        self.group
+    }
+
+    /// It is watched, but its receive has stopped and nothing that was received says why.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.watched && self.receiving == Receiving::Off && self.ended.is_none() && self.queue.is_empty()
+    }
+
     pub(super) fn received(&mut self, group: Group, c: &Completion) -> Receive {
+        let pausing = matches!(self.receiving, Receiving::Pausing(_));
         if !c.more {
             self.receiving = Receiving::Off;
         }
@@ -59,6 +78,8 @@ impl ConnState {
             return Receive::Data(id, c.result as u32);
         }
         match -c.result {
+            // Whoever waits for the pause has it.
+            libc::ENOBUFS if pausing => Receive::Ended,
             libc::ENOBUFS => Receive::Starved,
             // Our own pause; an ended stream stays ended.
             libc::ECANCELED => Receive::Ended,
@@ -82,10 +103,13 @@ pub struct Conn {
 impl Conn {
     pub(super) fn new(rt: Rt, fd: Fd) -> Conn {
         let state = ConnState {
+            fd,
             receiving: Receiving::Off,
             group: Group::Small,
             queue: VecDeque::new(),
             ended: None,
+            watched: false,
+            recycled: 0,
             waiter: rt.current(),
         };
         let key = rt.conns.borrow_mut().insert(state);
@@ -134,12 +158,8 @@ impl Conn {
     }
 
     fn cancel_receive(&self, group: Group) {
-        let target = self.receive_token(group);
+        let target = receive_token(group, self.key);
         self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target });
-    }
-
-    fn receive_token(&self, group: Group) -> super::driver::Token {
-        token(if group == Group::Small { Kind::RecvSmall } else { Kind::RecvLarge }, self.key)
     }
 
     /// The next piece of data; `None` at the end of the stream. Wakes the task that asked last.
@@ -153,11 +173,9 @@ impl Conn {
             return Poll::Ready(if end == 0 { Ok(None) } else { Err(io::Error::from_raw_os_error(-end)) });
         }
         c.waiter = self.rt.current();
+        c.watched = false;
         if c.receiving == Receiving::Off {
-            let group = c.group;
-            c.receiving = Receiving::Armed(group);
-            drop(conns);
-            self.rt.push(self.receive_token(group), Op::Recv { fd: self.fd, group });
+            self.rt.arm(self.key, c);
         }
         Poll::Pending
     }
@@ -172,6 +190,7 @@ impl Conn {
             let mut conns = self.rt.conns.borrow_mut();
             let Some(c) = conns.get_mut(self.key) else { return Poll::Ready(()) };
             c.waiter = self.rt.current();
+            c.watched = false;
             match c.receiving {
                 Receiving::Off => Poll::Ready(()),
                 Receiving::Pausing(_) => Poll::Pending,
@@ -184,6 +203,11 @@ impl Conn {
             }
         })
         .await
+    }
+
+    /// A piece of data that has arrived already; asks for no more.
+    pub fn take_queued(&self) -> Option<Lease> {
+        self.rt.conns.borrow_mut().get_mut(self.key)?.queue.pop_front()
     }
 
     /// Nothing is queued and the stream has not ended, as far as we were told.
@@ -210,11 +234,9 @@ impl Conn {
             Receiving::Armed(g) | Receiving::Pausing(g) => g,
             Receiving::Off => c.group,
         };
-        if c.receiving == Receiving::Off && c.ended.is_none() {
-            let group = c.group;
-            c.receiving = Receiving::Armed(group);
-            drop(conns);
-            self.rt.push(self.receive_token(group), Op::Recv { fd: self.fd, group });
+        c.watched = true;
+        if c.is_forsaken() {
+            self.rt.arm(self.key, c);
         }
     }
 
@@ -222,6 +244,11 @@ impl Conn {
     pub fn send(&self, chain: Chain) -> Sending {
         let total = chain.byte_len();
         Sending::new(self.rt.start_send(self.fd, chain), total)
+    }
+
+    /// Sends the last bytes before the connection is dropped, without waiting for them to be taken.
+    pub fn send_last(&self, block: Block) {
+        self.rt.send_last(self.fd, block);
     }
 
     /// Ends our direction of the stream.

@@ -12,6 +12,8 @@ pub mod reactor;
 pub mod task;
 
 #[cfg(test)]
+mod sim_tests;
+#[cfg(test)]
 mod tests;
 
 pub use chain::{Chain, Lease, Piece};

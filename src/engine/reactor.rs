@@ -29,6 +29,8 @@ pub type TaskId = Key;
 const GENERATION_BITS: u32 = 24;
 /// Turns a shutdown waits for operations to come back, each at most 10 ms.
 const SHUTDOWN_TURNS: usize = 500;
+/// Receives that try again in one turn after buffers came back.
+const FED_AT_ONCE: usize = 16;
 /// Message blocks kept for the next vectored sends.
 const MESSAGES_KEPT: usize = 256;
 
@@ -43,6 +45,10 @@ pub(super) enum Kind {
 
 pub(super) fn token(kind: Kind, key: Key) -> Token {
     Token((kind as u64) << 56 | (key.generation as u64) << 32 | key.index as u64)
+}
+
+pub(super) fn receive_token(group: Group, key: Key) -> Token {
+    token(if group == Group::Small { Kind::RecvSmall } else { Kind::RecvLarge }, key)
 }
 
 fn parse(token: Token) -> Option<(Kind, Key)> {
@@ -92,8 +98,12 @@ pub struct Reactor {
     pub(super) listeners: RefCell<Slab<ListenerState>>,
     operations: RefCell<Slab<OpState>>,
     messages: RefCell<Vec<Box<MsgBlock>>>,
-    /// Tasks whose receive waits for a buffer to come back.
-    starved: RefCell<VecDeque<TaskId>>,
+    /// Connections whose receive waits for a buffer to come back, by group.
+    starved: [RefCell<VecDeque<Key>>; 2],
+    /// Buffers that came back since the start, by group.
+    recycled: [Cell<u64>; 2],
+    /// A buffer came back after the last receive that found none.
+    fed: [Cell<bool>; 2],
     /// Woken by [`Op::Wake`] of another reactor.
     mail_task: Cell<TaskId>,
     activity: Cell<Activity>,
@@ -115,7 +125,9 @@ impl Reactor {
             listeners: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             operations: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             messages: RefCell::default(),
-            starved: RefCell::default(),
+            starved: Default::default(),
+            recycled: Default::default(),
+            fed: Default::default(),
             mail_task: Cell::new(Key::NONE),
             activity: Cell::default(),
             stopping: Cell::new(false),
@@ -266,6 +278,17 @@ impl Reactor {
         }
     }
 
+    /// One turn: tasks that are ready run, then news are taken.
+    pub fn turn(self: &Rc<Self>) {
+        self.run_ready();
+        self.wait(&mut Vec::new(), None);
+    }
+
+    /// Hands over what was pushed, without waiting.
+    pub fn submit(self: &Rc<Self>) {
+        self.wait(&mut Vec::new(), Some(0));
+    }
+
     /// Runs the tasks that are ready.
     fn run_ready(&self) {
         // Tasks that wake each other do not keep the kernel's news away for ever.
@@ -283,6 +306,7 @@ impl Reactor {
 
     /// Submits, waits for completions (at most `wait_ms`, not at all while tasks are ready) and hands them out.
     fn wait(self: &Rc<Self>, completions: &mut Vec<Completion>, wait_ms: Option<u64>) {
+        self.feed_starved();
         let wait = if !self.ready.borrow().is_empty() {
             Some(0)
         } else {
@@ -341,7 +365,11 @@ impl Reactor {
         };
         let verdict = conn.received(group, &c);
         let task = conn.waiter;
-        let fd_token = token(if group == Group::Small { Kind::RecvSmall } else { Kind::RecvLarge }, key);
+        let missed = conn.recycled != self.recycled[group as usize].get();
+        if !c.more && !matches!(verdict, Receive::Starved) && !matches!(verdict, Receive::Data(..)) && conn.is_forsaken() {
+            self.arm(key, conn);
+        }
+        let fd_token = receive_token(group, key);
         drop(conns);
         match verdict {
             Receive::Data(id, len) => {
@@ -361,10 +389,13 @@ impl Reactor {
                 let mut a = self.activity.get();
                 a.starved += 1;
                 self.activity.set(a);
-                if !self.driver.borrow_mut().grow(group) {
-                    self.starved.borrow_mut().push_back(task);
+                if !self.driver.borrow_mut().grow(group) && !missed {
+                    // None came back since the receive was armed, so that the next one to come back will be seen.
+                    self.fed[group as usize].set(false);
+                    self.starved[group as usize].borrow_mut().push_back(key);
                     return;
                 }
+                self.arm_forsaken(key);
             }
             Receive::Ended => {
                 if let Some(id) = c.buffer {
@@ -373,6 +404,40 @@ impl Reactor {
             }
         }
         self.wake(task);
+    }
+
+    /// Starts the receive of a connection.
+    pub(super) fn arm(&self, key: Key, conn: &mut ConnState) {
+        let group = conn.arm(|group| self.recycled[group as usize].get());
+        self.push(receive_token(group, key), Op::Recv { fd: conn.fd, group });
+    }
+
+    /// A watched connection is armed again without anyone's asking.
+    fn arm_forsaken(&self, key: Key) {
+        let mut conns = self.conns.borrow_mut();
+        if let Some(conn) = conns.get_mut(key)
+            && conn.is_forsaken()
+        {
+            self.arm(key, conn);
+        }
+    }
+
+    /// Lets connections that found no buffer try again, some in each turn, until one finds none again. Those that have
+    /// gone or do not want to read any more do not keep the others waiting.
+    fn feed_starved(&self) {
+        for group in 0..2 {
+            for _ in 0..FED_AT_ONCE {
+                if !self.fed[group].get() {
+                    break;
+                }
+                let Some(key) = self.starved[group].borrow_mut().pop_front() else { break };
+                self.arm_forsaken(key);
+                let waiter = self.conns.borrow().get(key).map(|c| c.waiter);
+                if let Some(task) = waiter {
+                    self.wake(task);
+                }
+            }
+        }
     }
 
     fn complete_operation(&self, key: Key, c: Completion) {
@@ -471,6 +536,23 @@ impl Reactor {
             _ => unreachable!("a datagram is one piece"),
         };
         self.push(token(Kind::Operation, key), op);
+    }
+
+    /// Sends the last bytes of a connection that is about to close and forgets them: what is not taken at once is lost.
+    pub fn send_last(&self, fd: Fd, block: Block) {
+        let len = block.len() as u32;
+        let hold = Hold::Chain(block.into());
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
+        let key = self.operations.borrow_mut().insert(state);
+        let data = match self.operations.borrow().get(key).map(|op| &op.hold) {
+            Some(Hold::Chain(chain)) if len > 0 => chain.pieces()[0].bytes().as_ptr(),
+            _ => {
+                self.operations.borrow_mut().remove(key);
+                return;
+            }
+        };
+        self.push(token(Kind::Operation, key), Op::SendNow { fd, data, len });
     }
 
     /// Datagrams lost since the start.
@@ -572,12 +654,9 @@ impl Reactor {
 
     pub(super) fn recycle(&self, group: Group, id: u16) {
         self.driver.borrow_mut().recycle(group, id);
-        if !self.starved.borrow().is_empty() {
-            let task = self.starved.borrow_mut().pop_front();
-            if let Some(task) = task {
-                self.wake(task);
-            }
-        }
+        let recycled = &self.recycled[group as usize];
+        recycled.set(recycled.get() + 1);
+        self.fed[group as usize].set(true);
     }
 
     pub(super) fn driver<T>(&self, f: impl FnOnce(&mut dyn Driver) -> T) -> T {

@@ -1,5 +1,5 @@
-//! What an evaluation reads and changes: the session, the stream, the messages, the variables and the world around. The data
-//! plane makes one for each run of a rule set; all of it is borrowed, so making one costs nothing.
+//! What an evaluation reads and changes: the session, the stream, the messages, the variables and the world around.
+//! The data plane makes one for each run of a rule set; all of it is borrowed, so making one costs nothing.
 
 use super::facts::{Session, Stream};
 use super::scratch::{Buf, Pool};

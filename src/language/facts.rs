@@ -1,5 +1,5 @@
-//! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection goes
-//! on and that fetches and log-format read. Nothing here is computed.
+//! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection
+//! goes on and that fetches and log-format read. Nothing here is computed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ impl Named {
 /// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
 #[derive(Clone, Debug, Default)]
 pub struct Session {
-    /// Source and destination as rules see them: after the PROXY protocol, `set-src` and `set-dst`. `None` on UNIX sockets.
+    /// Source and destination as rules see them: after the PROXY protocol, `set-src` and `set-dst`. `None` on UNIX
+    /// sockets.
     pub src: Option<SocketAddr>,
     pub dst: Option<SocketAddr>,
     /// The same before `set-src` and `set-dst` (`fc_src`, `fc_dst`).
@@ -100,11 +101,15 @@ pub struct Tls {
     /// The certificate that the peer showed, as DER, and its chain.
     pub peer: Option<Arc<[u8]>>,
     pub peer_chain: Vec<Arc<[u8]>>,
-    /// The certificate that this side showed.
-    pub own: Option<Arc<[u8]>>,
+    /// It showed one now, or when the session was made that is resumed.
+    pub peer_used: bool,
+    /// The certificate that this side showed, with its chain.
+    pub own: Option<Arc<rustls::sign::CertifiedKey>>,
     pub own_name: Option<Arc<str>>,
     /// OpenSSL's verification code of the peer's certificate, 0 when it is good.
     pub verify_code: u32,
+    /// The first error of the certificate itself, and of those above it.
+    pub verify_crt_code: u32,
     pub verify_ca_code: u32,
     pub verify_ca_depth: u32,
     pub client_random: Option<[u8; 32]>,
@@ -206,7 +211,8 @@ pub struct Stream {
     pub redispatched: bool,
     pub server_queue: u32,
     pub backend_queue: u32,
-    /// Method, URI and version as the request had them when it came, for logs and `capture.req.*`; empty method: none came.
+    /// Method, URI and version as the request had them when it came, for logs and `capture.req.*`; empty method:
+    /// none came.
     pub method: Vec<u8>,
     pub uri: Vec<u8>,
     pub version: &'static str,
@@ -233,7 +239,7 @@ pub struct Stream {
     /// The server's connection: addresses, TLS, whether it was reused.
     pub server_src: Option<SocketAddr>,
     pub server_dst: Option<SocketAddr>,
-    pub server_tls: Option<Box<Tls>>,
+    pub server_tls: Option<std::rc::Rc<Tls>>,
     pub server_reused: bool,
     pub server_http_major: u8,
     pub server_error: Option<ConnectionError>,

@@ -1,6 +1,6 @@
-//! HAProxy's expression language (manual 7 and 8.2): samples, patterns, ACLs, rules and log-format. Pure: it reads what
-//! [`context::Context`] shows and returns values and verdicts; no socket, no clock. Words are rows of catalogues (one a
-//! family): a fetch, converter or action more is a row and a small function.
+//! HAProxy's expression language (manual 7 and 8.2): samples, patterns, ACLs, rules and log-format. Pure: it reads
+//! what [`context::Context`] shows and returns values and verdicts; no socket, no clock. Words are rows of
+//! catalogues (one a family): a fetch, converter or action more is a row and a small function.
 
 pub mod acl;
 pub mod auth;

@@ -1,5 +1,5 @@
-//! What parsing knows: where the words stand, for which proxy and phase, and what is shared (ACLs, patterns). Errors carry
-//! HAProxy's text and the index of the word that is wrong; warnings are collected.
+//! What parsing knows: where the words stand, for which proxy and phase, and what is shared (ACLs, patterns). Errors
+//! carry HAProxy's text and the index of the word that is wrong; warnings are collected.
 
 use super::acl::AclSet;
 use super::auth::Userlists;

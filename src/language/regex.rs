@@ -1,5 +1,5 @@
-//! Regular expressions as HAProxy's users write them (PCRE2, with JIT), and replacement strings with `\0` to `\9`. Bounded:
-//! pcre2's own limits on backtracking end a hostile match as "no match".
+//! Regular expressions as HAProxy's users write them (PCRE2, with JIT), and replacement strings with `\0` to `\9`.
+//! Bounded: pcre2's own limits on backtracking end a hostile match as "no match".
 
 use pcre2::bytes::{CaptureLocations, Regex as Pcre, RegexBuilder};
 use std::cell::RefCell;
@@ -74,7 +74,8 @@ impl Regex {
         result
     }
 
-    /// Appends `subject` with its first match, or every match, replaced; false when nothing matched (and nothing was appended).
+    /// Appends `subject` with its first match, or every match, replaced; false when nothing matched (and nothing was
+    /// appended).
     pub fn replace(&self, subject: &[u8], with: &Replacement, all: bool, out: &mut Vec<u8>) -> bool {
         let mut at = 0;
         let mut copied = 0;
@@ -170,7 +171,6 @@ impl Replacement {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! Buffers that expressions write into. A [`Buf`] goes back to its [`Pool`] when it is dropped, so that a worker's steady
-//! state allocates nothing: after the first requests every buffer has grown to what the rules need.
+//! Buffers that expressions write into. A [`Buf`] goes back to its [`Pool`] when it is dropped, so that a worker's
+//! steady state allocates nothing: after the first requests every buffer has grown to what the rules need.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};

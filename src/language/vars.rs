@@ -1,5 +1,5 @@
-//! Variables (manual 2.8): named values in scopes. A name is its scope and a hash of the rest, so that finding one is a
-//! walk over a few numbers. Values keep their memory when a scope is cleared.
+//! Variables (manual 2.8): named values in scopes. A name is its scope and a hash of the rest, so that finding one
+//! is a walk over a few numbers. Values keep their memory when a scope is cleared.
 
 use super::sample::Sample;
 use super::scratch::Pool;

@@ -1,5 +1,5 @@
-//! The words that HAProxy 3.4 knows, whether we have them or not: what is known and missing gets an error of its own, and
-//! what is unknown gets a suggestion.
+//! The words that HAProxy 3.4 knows, whether we have them or not: what is known and missing gets an error of its
+//! own, and what is unknown gets a suggestion.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ pub enum Kind {
     Action,
 }
 
-/// One word a line: kind, tab, name.
+/// One word a line: kind, name, and for fetches and converters HAProxy's arguments, types and places, between tabs.
 const KNOWN: &str = include_str!("known_words.tsv");
 
 fn known() -> &'static HashSet<(Kind, &'static str)> {
@@ -22,7 +22,8 @@ fn known() -> &'static HashSet<(Kind, &'static str)> {
         KNOWN
             .lines()
             .filter_map(|line| {
-                let (kind, word) = line.split_once('\t')?;
+                let mut columns = line.split('\t');
+                let (kind, word) = (columns.next()?, columns.next()?);
                 let kind = match kind {
                     "fetch" => Kind::Fetch,
                     "converter" => Kind::Converter,
@@ -42,7 +43,10 @@ pub fn is_known(kind: Kind, word: &str) -> bool {
 
 /// All known words of a kind, in the file's order.
 pub fn all(kind: &'static str) -> impl Iterator<Item = &'static str> {
-    KNOWN.lines().filter_map(move |line| line.split_once('\t').filter(|(k, _)| *k == kind).map(|(_, w)| w))
+    KNOWN.lines().filter_map(move |line| {
+        let mut columns = line.split('\t');
+        if columns.next()? == kind { columns.next() } else { None }
+    })
 }
 
 /// The error for a word that HAProxy has and we don't.

@@ -1,5 +1,6 @@
-//! Facts about the rest of the process that fetches and actions ask for: other proxies, servers, stick tables, randomness.
-//! The data plane answers for one stream; every method has an answer for "nobody knows", so that tests answer little.
+//! Facts about the rest of the process that fetches and actions ask for: other proxies, servers, stick tables,
+//! randomness. The data plane answers for one stream; every method has an answer for "nobody knows", so that tests
+//! answer little.
 
 use super::sample::Sample;
 use super::sample::args::Reference;

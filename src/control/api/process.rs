@@ -172,13 +172,13 @@ impl Process for Seat<'_> {
             Change::ShutdownSessions(proxy, server) => {
                 control.tell_all(|| Mail::ShutdownSessions(proxy, server, Failure::Killed));
             }
-            Change::ChecksChanged(proxy, server) => control.checks_changed(proxy, server),
-            Change::ServerAdded(proxy, server) => {
-                control.checks_changed(proxy, server);
+            Change::ChecksChanged(..) => control.checks_changed(),
+            Change::ServerAdded(proxy, _) => {
+                control.checks_changed();
                 control.tell_all(|| Mail::ServersChanged(proxy));
             }
-            Change::ServerDeleted(proxy, server) => {
-                control.checks_changed(proxy, server);
+            Change::ServerDeleted(proxy, _) => {
+                control.checks_changed();
                 control.tell_all(|| Mail::ServersChanged(proxy));
             }
             Change::LimitsChanged => control.tell_all(|| Mail::LimitsChanged),

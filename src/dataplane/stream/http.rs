@@ -4,7 +4,7 @@
 use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
-use super::super::worker::Worker;
+use super::super::worker::{Seen, Worker};
 use super::super::{log, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
@@ -377,21 +377,24 @@ async fn converse(
             }
         }
     }
-    match link.transport.send(chain, timeouts.server).await {
-        Ok(_) => {}
+    let sent_whole = match link.transport.send(chain, timeouts.server).await {
+        Ok(_) => true,
         Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
         // The server may have answered before it closed: the response tells.
-        Err(SendError::Broken(_)) => {}
-    }
+        Err(SendError::Broken(_)) => false,
+    };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
     if ended {
         let deadline = Cell::new(server_deadline(rt.now().mono));
-        return download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
     }
     // The server's clock starts when it has the whole request.
     let deadline = Cell::new(Millis::NEVER);
     let upload_done = Cell::new(false);
+    // All of it has left: a body that was read to its end may still wait in a full socket.
+    let delivered = Cell::new(false);
     sent_bytes.set(0);
     let server_gone = Cell::new(false);
     let result = {
@@ -405,6 +408,7 @@ async fn converse(
             {
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
+                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
                 if let Err(error) = result {
                     if let Some(done) = done.take() {
                         // The answer is out; only the connection is spoilt.
@@ -433,7 +437,7 @@ async fn converse(
     };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let complete = body.is_complete();
-    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && !server_gone.get(), ..done })
+    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
 }
 
 fn upload_failure(error: ForwardError) -> Failure {
@@ -521,7 +525,7 @@ async fn download(
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).response(status);
-    rules::observe(w, link.proxy, link.server, status < 500 || status == 501 || status == 505);
+    rules::observe(w, link.proxy, link.server, Seen::Status(status));
     log::capture_response(s, ex);
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;

@@ -6,6 +6,7 @@
 //! - Memory named by an operation is read or written until that final completion and not after it.
 //! - Buffers of a group belong to the driver until a completion hands one out, and again after [`Driver::recycle`].
 
+pub mod sim;
 pub mod sockets;
 pub mod uring;
 

@@ -1,5 +1,5 @@
-//! Conditions (manual 7.2): `if` or `unless` and terms, AND'ed in groups that are OR'ed. Evaluated left to right, as far as
-//! needed.
+//! Conditions (manual 7.2): `if` or `unless` and terms, AND'ed in groups that are OR'ed. Evaluated left to right, as
+//! far as needed.
 
 use super::{Acl, Truth, line};
 use crate::base::origin::Origin;
@@ -80,10 +80,7 @@ impl Condition {
 
     /// Whether the rule applies.
     pub fn test(&self, cx: &Context<'_>) -> Truth {
-        // A condition without terms holds whatever its word is.
-        if self.groups.is_empty() {
-            return Truth::Yes;
-        }
+        // Without terms nothing holds: `if` is false and `unless` true.
         let mut truth = Truth::No;
         for group in &self.groups {
             truth = truth.max(self.test_group(group, cx));

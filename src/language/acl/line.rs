@@ -1,4 +1,5 @@
-//! Reading an ACL's expression: the fetch or alias (`path_beg` is `path -m beg`), converters, flags, operators and patterns.
+//! Reading an ACL's expression: the fetch or alias (`path_beg` is `path -m beg`), converters, flags, operators and
+//! patterns.
 
 use super::AclLine;
 use crate::language::parse::{Error, Parse, Words};
@@ -88,8 +89,8 @@ pub fn parse(w: &mut Words<'_>, name: Option<&str>, p: &mut Parse<'_>) -> Result
             },
         ));
     };
-    let (expr, used) = Expr::parse_with(word, name_len, fetch, Role::Acl, false, p)
-        .map_err(|e| Error::new(index, e + "."))?;
+    let (expr, used) =
+        Expr::parse_with(word, name_len, fetch, Role::Acl, false, p).map_err(|e| Error::new(index, e + "."))?;
     if used < word.len() {
         return Err(Error::new(
             index,
@@ -97,8 +98,10 @@ pub fn parse(w: &mut Words<'_>, name: Option<&str>, p: &mut Parse<'_>) -> Result
         ));
     }
     // A converter changes what comes out: the alias's method is for the fetch alone.
-    if expr.has_converters() {
-        method = None;
+    if expr.has_converters() && method.take().is_some() {
+        p.warnings.push(format!(
+            "original matching method '{keyword}' was overwritten and will not be applied as expected."
+        ));
     }
     warn_scope(&expr, name, p);
     let method = method.or_else(|| default_method(expr.out_type()));
@@ -158,7 +161,7 @@ fn patterns(
                 if !method_fits(m, expr.out_type()) {
                     return Err(Error::new(
                         at + 1,
-                        format!("matching method '{name}' cannot be used with fetch keyword '{word}'."),
+                        format!("matching method '{name}' cannot be used with fetch keyword '{}'.", expr.fetch.name),
                     ));
                 }
                 method = Some(m);
@@ -196,7 +199,8 @@ fn patterns(
         source.used_by(format!("acl at file '{}' line {}", p.origin.file, p.origin.line));
         sets.push(source.set(method, ignore_case).map_err(|e| Error::new(at, e + "."))?);
     }
-    let entries = words_as_entries(w, method)?;
+    let versions = matches!(expr.fetch.name, "req.ssl_ver" | "req_ssl_ver");
+    let entries = words_as_entries(w, method, versions)?;
     if !entries.is_empty() || id.is_some() {
         let at = w.index();
         let source = p.patterns.line(id, &p.origin, entries);
@@ -219,7 +223,7 @@ fn method_fits(method: Method, kind: Type) -> bool {
 }
 
 /// The words that are left as patterns; `gt 5` and its kin become ranges.
-fn words_as_entries(w: &mut Words<'_>, method: Method) -> Result<Entries, Error> {
+fn words_as_entries(w: &mut Words<'_>, method: Method, versions: bool) -> Result<Entries, Error> {
     let mut entries = Entries::default();
     let numeric = matches!(method, Method::Int | Method::Len);
     let mut operator = "eq";
@@ -232,6 +236,7 @@ fn words_as_entries(w: &mut Words<'_>, method: Method) -> Result<Entries, Error>
             operator = word;
             continue;
         }
+        let word = if versions { undotted(word) } else { word.into() };
         if operator == "eq" {
             entries.push(word.as_bytes(), b"");
             continue;
@@ -246,4 +251,19 @@ fn words_as_entries(w: &mut Words<'_>, method: Method) -> Result<Entries, Error>
         entries.push(range.as_bytes(), b"");
     }
     Ok(entries)
+}
+
+/// Versions as `3.1` count 65536 a major step; ranges have one at each end.
+fn undotted(word: &str) -> std::borrow::Cow<'_, str> {
+    let one = |w: &str| match w.split_once('.') {
+        Some((major, minor)) => match (major.parse::<i64>(), minor.parse::<i64>()) {
+            (Ok(major), Ok(minor)) => ((major << 16) + minor).to_string(),
+            _ => w.to_owned(),
+        },
+        None => match w.parse::<i64>() {
+            Ok(major) => (major << 16).to_string(),
+            Err(_) => w.to_owned(),
+        },
+    };
+    word.split(':').map(one).collect::<Vec<_>>().join(":").into()
 }

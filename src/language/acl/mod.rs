@@ -1,5 +1,5 @@
-//! ACLs (manual 7.1): an expression compared with patterns by a method. Lines of the same name are OR'ed; conditions combine
-//! terms. A named ACL is evaluated where it is used, as far as needed.
+//! ACLs (manual 7.1): an expression compared with patterns by a method. Lines of the same name are OR'ed; conditions
+//! combine terms. A named ACL is evaluated where it is used, as far as needed.
 
 pub mod condition;
 mod line;
@@ -40,6 +40,9 @@ impl From<bool> for Truth {
     }
 }
 
+/// ACLs that may be tested inside each other.
+const DEPTH_MAX: u8 = 16;
+
 /// An ACL: its name (none for `{ … }`) and its lines.
 #[derive(Debug)]
 pub struct Acl {
@@ -74,9 +77,17 @@ impl Acl {
 
     /// Tests line after line until one holds.
     pub fn test(&self, cx: &Context<'_>) -> Truth {
+        self.test_within(cx, 0)
+    }
+
+    /// The same, `depth` ACLs deep: one that names itself in `acl(…)` ends as no match.
+    pub(crate) fn test_within(&self, cx: &Context<'_>, depth: u8) -> Truth {
+        if depth > DEPTH_MAX {
+            return Truth::No;
+        }
         let mut truth = Truth::No;
         for line in self.lines() {
-            truth = truth.max(line.test(cx));
+            truth = truth.max(line.test(cx, depth));
             if truth == Truth::Yes {
                 break;
             }
@@ -86,8 +97,8 @@ impl Acl {
 }
 
 impl AclLine {
-    fn test(&self, cx: &Context<'_>) -> Truth {
-        let mut probe = Probe { every: true, ..Probe::default() };
+    fn test(&self, cx: &Context<'_>, depth: u8) -> Truth {
+        let mut probe = Probe { every: true, depth, ..Probe::default() };
         let mut undecided = false;
         loop {
             (probe.more, probe.may_change) = (false, false);

@@ -42,6 +42,23 @@ impl Civil {
     }
 }
 
+impl Civil {
+    /// Days since 1970 of a date.
+    pub fn days(year: i64, month: i64, day: i64) -> i64 {
+        let year = if month <= 2 { year - 1 } else { year };
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let month_from_march = (month + 9) % 12;
+        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+        era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    }
+
+    /// Days since 1 January.
+    pub fn day_of_year(&self) -> i64 {
+        Civil::days(self.year, self.month as i64, self.day as i64) - Civil::days(self.year, 1, 1)
+    }
+}
+
 fn two(n: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0' + n / 10, b'0' + n % 10]);
 }

@@ -1,4 +1,5 @@
-//! How values are written: quoted (`+Q`), escaped (`+E`), hexadecimal (`+X`); what masks bytes that would break a log line.
+//! How values are written: quoted (`+Q`), escaped (`+E`), hexadecimal (`+X`); what masks bytes that would break a
+//! log line.
 
 use super::Usage;
 use crate::language::sample::Sample;
@@ -34,18 +35,18 @@ pub fn write_text(text: Option<&[u8]>, style: Style, out: &mut Vec<u8>) {
 
 /// What stands for a value that is not there.
 pub fn write_absent(style: Style, out: &mut Vec<u8>) {
-    match (style.usage, style.quote) {
-        (Usage::Log | Usage::StructuredData, false) => out.push(b'-'),
+    match (style.usage.is_log(), style.quote) {
         (_, true) => out.extend_from_slice(b"\"\""),
-        (Usage::Value, false) => {}
+        (true, false) => out.push(b'-'),
+        (false, false) => {}
     }
 }
 
 /// Writes an expression's value.
 pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
     match sample.bytes() {
-        Some(b"") if style.usage != Usage::Value && !style.quote => write_absent(style, out),
-        Some(bytes) => write_text(Some(bytes), style, out),
+        Some(b"") if style.usage.is_log() && !style.quote => write_absent(style, out),
+        Some(bytes) => write_value(bytes, style, out),
         None => {
             if style.quote {
                 out.push(b'"');
@@ -55,6 +56,27 @@ pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
                 out.push(b'"');
             }
         }
+    }
+}
+
+/// The bytes of an expression: as they are in a log, but for line ends. HAProxy lets those pass too, and with them
+/// forged lines; they are masked here.
+fn write_value(bytes: &[u8], style: Style, out: &mut Vec<u8>) {
+    if !style.usage.is_log() {
+        return write_text(Some(bytes), style, out);
+    }
+    if style.quote {
+        out.push(b'"');
+    }
+    for b in bytes {
+        match b {
+            b'\r' | b'\n' => mask(b'#', *b, out),
+            b'"' | b'\\' | b']' if style.escape => out.extend_from_slice(&[b'\\', *b]),
+            _ => out.push(*b),
+        }
+    }
+    if style.quote {
+        out.push(b'"');
     }
 }
 
@@ -97,14 +119,16 @@ fn write_masked(text: &[u8], style: Style, out: &mut Vec<u8>) {
         match b {
             b'"' | b'\\' | b']' if style.escape => out.extend_from_slice(&[b'\\', *b]),
             // What could break or forge a line becomes #XX; a quote does too inside quotes.
-            0..=31 | 127.. if style.usage != Usage::Value => mask(*b, out),
-            b'"' | b'#' if style.usage != Usage::Value && !style.escape => mask(*b, out),
+            0..=31 | 127.. if style.usage.is_log() => mask(b'#', *b, out),
+            // A head's lines must stay lines.
+            0..=8 | 10..=31 | 127 if style.usage == Usage::Header => mask(b'%', *b, out),
+            b'"' | b'#' if style.usage.is_log() && !style.escape => mask(b'#', *b, out),
             _ => out.push(*b),
         }
     }
 }
 
-fn mask(b: u8, out: &mut Vec<u8>) {
-    out.push(b'#');
+fn mask(mark: u8, b: u8, out: &mut Vec<u8>) {
+    out.push(mark);
     push_hex_number(out, b as u64, 2);
 }

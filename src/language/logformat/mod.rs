@@ -1,5 +1,5 @@
-//! log-format (manual 8.2.6): text with `%tags` and `%[expressions]`, compiled to a list of steps that append to a buffer. The
-//! same language gives headers, paths, replies and names their values.
+//! log-format (manual 8.2.6): text with `%tags` and `%[expressions]`, compiled to a list of steps that append to a
+//! buffer. The same language gives headers, paths, replies and names their values.
 
 mod date;
 mod escape;
@@ -12,6 +12,12 @@ use super::context::Context;
 use super::sample::Expr;
 use escape::Style;
 use tag::Tag;
+
+/// Every tag's name.
+#[cfg(test)]
+pub fn tag_names() -> &'static [&'static str] {
+    Tag::NAMES
+}
 
 /// `option httplog` (manual 8.2.3).
 pub const HTTP: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq \
@@ -29,15 +35,24 @@ pub const HTTP_CLF: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %m
 pub const TCP_CLF: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U %ts-- \
                            %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
 
-/// What a format is for: log lines mark absent values by `-` and mask what would break a line; other uses take values as
-/// they are.
+/// What a format is for: log lines mark absent values by `-` and mask what would break a line; other uses take
+/// values as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
     Log,
     /// RFC 5424 structured data: quotes and brackets are escaped.
     StructuredData,
-    /// Header values, paths, bodies.
+    /// Bodies, variables, names.
     Value,
+    /// Header values and request lines: control characters but TAB become `%XX`.
+    Header,
+}
+
+impl Usage {
+    /// Whether absent values are marked and what could break a log line is masked.
+    pub fn is_log(self) -> bool {
+        matches!(self, Usage::Log | Usage::StructuredData)
+    }
 }
 
 /// A compiled format.
@@ -66,7 +81,8 @@ impl LogFormat {
             match step {
                 Step::Text(text) => out.extend_from_slice(text),
                 Step::Separator => {
-                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && self.usage == Usage::Value) {
+                    if out.len() > start && out.last() != Some(&b' ') || (out.len() == start && !self.usage.is_log())
+                    {
                         out.push(b' ');
                     }
                 }

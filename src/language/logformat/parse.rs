@@ -42,7 +42,7 @@ impl Reader<'_> {
     fn step(&mut self, p: &mut Parse<'_>) -> Result<(), String> {
         let byte = self.text.as_bytes()[self.at];
         match byte {
-            b' ' if self.style.usage != Usage::Value => {
+            b' ' if self.style.usage.is_log() => {
                 self.flush();
                 if !matches!(self.steps.last(), Some(Step::Separator)) {
                     self.steps.push(Step::Separator);
@@ -108,8 +108,8 @@ impl Reader<'_> {
 
     fn expression(&mut self, style: Style, p: &mut Parse<'_>) -> Result<(), String> {
         let inner = &self.text[self.at + 1..];
-        let (expr, used) = Expr::parse(inner, true, p)
-            .map_err(|e| format!("failed to parse sample expression <{inner}> : {e}"))?;
+        let (expr, used) =
+            Expr::parse(inner, true, p).map_err(|e| format!("failed to parse sample expression <{inner}> : {e}"))?;
         match inner[used..].chars().next() {
             Some(']') => {}
             Some(other) if !other.is_whitespace() => {

@@ -23,6 +23,7 @@ macro_rules! tags {
             }
 
             /// Every tag's name.
+            #[cfg(test)]
             pub const NAMES: &'static [&'static str] = &[$($name),*];
         }
     };
@@ -62,7 +63,7 @@ impl Tag {
             Tag::Method => request(cx, style, out, &stream.method),
             Tag::Path => request(cx, style, out, split_query(&stream.uri).0),
             Tag::PathOnly => request(cx, style, out, path_only(&stream.uri)),
-            Tag::Query => write_text(Some(split_query(&stream.uri).1), style, out),
+            Tag::Query => request(cx, style, out, split_query(&stream.uri).1),
             Tag::Uri => request(cx, style, out, &stream.uri),
             Tag::Version => request(cx, style, out, stream.version.as_bytes()),
             Tag::UniqueId => write_text(stream.unique_id.as_deref(), style, out),
@@ -80,7 +81,11 @@ impl Tag {
                 if style.hex {
                     push_hex_number(out, ms, 2);
                 } else {
-                    out.extend_from_slice(&[b'0' + (ms / 100) as u8, b'0' + (ms / 10 % 10) as u8, b'0' + (ms % 10) as u8]);
+                    out.extend_from_slice(&[
+                        b'0' + (ms / 100) as u8,
+                        b'0' + (ms / 10 % 10) as u8,
+                        b'0' + (ms % 10) as u8,
+                    ]);
                 }
             }
             Tag::TimeActive => early(timers.active, cx, out),
@@ -156,7 +161,6 @@ impl Tag {
             Tag::TlsVersion => {
                 write_text(session.tls.as_ref().map(|t| t.protocol.as_bytes()).filter(|c| !c.is_empty()), style, out)
             }
-            // Never quoted, as HAProxy writes them.
             Tag::Termination => out.extend_from_slice(&stream.termination),
             Tag::TerminationShort => out.extend_from_slice(&stream.termination[..2]),
         }
@@ -170,7 +174,6 @@ fn early(n: i64, cx: &Context<'_>, out: &mut Vec<u8>) {
     }
     push_int(out, n);
 }
-
 
 fn offset(cx: &Context<'_>, wall_us: u64) -> i32 {
     cx.world.utc_offset(wall_us / 1_000_000)
@@ -273,4 +276,3 @@ fn split_query(uri: &[u8]) -> (&[u8], &[u8]) {
 fn path_only(uri: &[u8]) -> &[u8] {
     crate::language::sample::fetch::path_of(uri).unwrap_or(uri)
 }
-

@@ -1,5 +1,5 @@
-//! The lines of a pattern file or of an ACL's words: patterns and, for maps, values, in the order they were written. Kept in
-//! one block of memory, 16 bytes an entry beside the text.
+//! The lines of a pattern file or of an ACL's words: patterns and, for maps, values, in the order they were written.
+//! Kept in one block of memory, 16 bytes an entry beside the text.
 
 /// A set of entries. Immutable once shared; edits make another one.
 #[derive(Debug, Default, Clone)]
@@ -55,8 +55,8 @@ impl Entries {
         (0..self.len()).map(|i| self.get(i))
     }
 
-    /// Reads a file of patterns (manual 7.1, `-f`): a line each, blanks around it cut, empty lines and `#` lines left out. In a
-    /// map the value follows the first blanks.
+    /// Reads a file of patterns (manual 7.1, `-f`): a line each, blanks around it cut, empty lines and `#` lines
+    /// left out. In a map the value follows the first blanks.
     pub fn read(bytes: &[u8], is_map: bool) -> Entries {
         let mut entries = Entries { text: Vec::with_capacity(bytes.len()), spans: Vec::new() };
         for line in bytes.split(|b| *b == b'\n') {

@@ -1,6 +1,6 @@
-//! Indexes over entries, one kind a method: hashing for `str`, `bin`, `beg`, `end`, `dir` and `dom`, a prefix trie for `ip`, an
-//! automaton for `sub`, pcre2 for `reg`. Where several entries match, the one HAProxy would take is found: the longest for
-//! `beg` and `ip`, else the first written.
+//! Indexes over entries, one kind a method: hashing for `str`, `bin`, `beg`, `end`, `dir` and `dom`, a prefix trie
+//! for `ip`, an automaton for `sub`, pcre2 for `reg`. Where several entries match, the one HAProxy would take is
+//! found: the longest for `beg` and `ip`, else the first written.
 
 use super::{Entries, Method};
 use crate::language::regex::Regex;
@@ -57,8 +57,7 @@ impl Exact {
         decoded: Vec<Vec<u8>>,
     ) -> (Exact, Vec<usize>) {
         let hasher = foldhash::fast::FixedState::with_seed(0x7269_6e67);
-        let mut exact =
-            Exact { table: HashTable::with_capacity(entries.len()), hasher, ignore_case, trim, decoded };
+        let mut exact = Exact { table: HashTable::with_capacity(entries.len()), hasher, ignore_case, trim, decoded };
         let mut lengths = Vec::new();
         for i in 0..entries.len() {
             let key = exact.key(entries, i as u32);
@@ -222,18 +221,15 @@ impl Index {
     fn find_text(&self, entries: &Entries, text: &[u8], pool: &Pool) -> Option<usize> {
         match self {
             Index::Exact(exact) => exact.find(entries, text),
-            Index::Prefix(exact, lengths) => lengths
-                .iter()
-                .filter(|n| **n <= text.len())
-                .find_map(|n| exact.find(entries, &text[..*n])),
+            Index::Prefix(exact, lengths) => {
+                lengths.iter().filter(|n| **n <= text.len()).find_map(|n| exact.find(entries, &text[..*n]))
+            }
             Index::Suffix(exact, lengths) => lengths
                 .iter()
                 .filter(|n| **n <= text.len())
                 .filter_map(|n| exact.find(entries, &text[text.len() - n..]))
                 .min(),
-            Index::Delimited(exact, lengths, delimiters) => {
-                find_delimited(entries, exact, lengths, delimiters, text)
-            }
+            Index::Delimited(exact, lengths, delimiters) => find_delimited(entries, exact, lengths, delimiters, text),
             Index::Needles(needles, false) => {
                 let hit = needles.iter().find(|(n, _)| memchr::memmem::find(text, n).is_some());
                 hit.map(|(_, i)| *i as usize)
@@ -289,12 +285,11 @@ fn find_delimited(
 }
 
 impl Tries {
-    /// The longest prefix; IPv4 addresses are also looked for among IPv6 ones in their mapped form, and the other way round.
+    /// The longest prefix; IPv4 addresses are also looked for among IPv6 ones in their mapped form, and the other
+    /// way round.
     fn find(&self, ip: IpAddr) -> Option<usize> {
         match ip {
-            IpAddr::V4(a) => {
-                self.find_v4(u32::from(a)).or_else(|| self.find_v6(u128::from(a.to_ipv6_mapped())))
-            }
+            IpAddr::V4(a) => self.find_v4(u32::from(a)).or_else(|| self.find_v6(u128::from(a.to_ipv6_mapped()))),
             IpAddr::V6(a) => {
                 self.find_v6(u128::from(a)).or_else(|| a.to_ipv4_mapped().and_then(|a| self.find_v4(u32::from(a))))
             }
@@ -311,7 +306,7 @@ impl Tries {
     }
 }
 
-/// A network in text: `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10/8`, `::1`, `2001:db8::/32`.
+/// A network in text: `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `::1`, `2001:db8::/32`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Network {
     V4(u32, u8),
@@ -348,29 +343,26 @@ impl Network {
     }
 }
 
-/// An IPv4 address whose last parts may be left out, as networks are often written (`10/8`).
+/// An IPv4 address as inet_aton(3) reads it: the last number fills what is left (`127.1`, and `10` is 0.0.0.10).
 fn short_v4(text: &str) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut count = 0;
-    for part in text.split('.') {
-        *octets.get_mut(count)? = part.parse().ok()?;
-        count += 1;
+    let parts: Vec<u32> = text.split('.').map(|p| p.parse().ok()).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|p| *p > 255) {
+        return None;
     }
-    (count >= 1).then(|| Ipv4Addr::from(octets))
+    let left = 32 - 8 * first.len() as u32;
+    if left < 32 && *last >= 1 << left {
+        return None;
+    }
+    let high = first.iter().enumerate().fold(0u32, |a, (i, p)| a | p << (24 - 8 * i));
+    Some(Ipv4Addr::from(high | last))
 }
 
-/// `5`, `1:5`, `:5`, `5:`; versions as `3.1` count 65536 a major step.
+/// `5`, `1:5`, `:5`, `5:`.
 pub fn parse_range(text: &[u8]) -> Result<(i64, i64), String> {
     let shown = || String::from_utf8_lossy(text).into_owned();
     let word = std::str::from_utf8(text).map_err(|_| format!("'{}' is not a number", shown()))?;
-    let number = |w: &str| -> Result<i64, String> {
-        if let Some((major, minor)) = w.split_once('.')
-            && let (Ok(major), Ok(minor)) = (major.parse::<i64>(), minor.parse::<i64>())
-        {
-            return Ok((major << 16) + minor);
-        }
-        w.parse().map_err(|_| format!("'{}' is not a number", shown()))
-    };
+    let number = |w: &str| -> Result<i64, String> { w.parse().map_err(|_| format!("'{}' is not a number", shown())) };
     let (low, high) = match word.split_once(':') {
         None => {
             let n = number(word)?;

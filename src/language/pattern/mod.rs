@@ -1,6 +1,6 @@
-//! Patterns (manual 7.1): what a sample is compared with, by which method. Sets are values that may be replaced while workers
-//! read them: a [`Source`] holds the lines of a file or a configuration line, each [`PatternSet`] an index over them for one
-//! method. The runtime API edits sources; lookups never wait.
+//! Patterns (manual 7.1): what a sample is compared with, by which method. Sets are values that may be replaced
+//! while workers read them: a [`Source`] holds the lines of a file or a configuration line, each [`PatternSet`] an
+//! index over them for one method. The runtime API edits sources; lookups never wait.
 
 mod entries;
 mod index;

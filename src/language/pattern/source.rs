@@ -1,5 +1,5 @@
-//! Where patterns come from: files and configuration lines, by name and number, with the edits of the runtime API. An edit
-//! makes new entries, rebuilds every index over them, and puts all in force at once.
+//! Where patterns come from: files and configuration lines, by name and number, with the edits of the runtime API.
+//! An edit makes new entries, rebuilds every index over them, and puts all in force at once.
 
 use super::{Entries, Method, PatternSet};
 use crate::base::origin::Origin;
@@ -198,8 +198,8 @@ impl Registry {
         }
     }
 
-    /// The source of a file, read on first use. `virt@name` starts empty and `opt@name` may be missing (manual 2.8 of 3.4's "-f").
-    /// The error is HAProxy's text.
+    /// The source of a file, read on first use. `virt@name` starts empty and `opt@name` may be missing (manual 2.8
+    /// of 3.4's "-f"). The error is HAProxy's text.
     pub fn file(
         &self,
         name: &str,

@@ -1,7 +1,8 @@
-//! Rule sets (manual 4.3): actions with conditions, run in order, one set a phase. An action that must wait says so, and the
-//! evaluation resumes at its rule.
+//! Rule sets (manual 4.3): actions with conditions, run in order, one set a phase. An action that must wait says so,
+//! and the evaluation resumes at its rule.
 
 pub mod action;
+pub mod capture;
 pub mod redirect;
 pub mod reply;
 pub mod switching;

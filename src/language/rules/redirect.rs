@@ -34,8 +34,8 @@ enum Cookie {
 }
 
 impl Redirect {
-    /// Parses up to the condition. `static_rule` is a bare `redirect` line, whose prefix and location take no formats in old
-    /// configurations and are plain text when they have no `%`.
+    /// Parses up to the condition. `static_rule` is a bare `redirect` line, whose prefix and location take no
+    /// formats in old configurations and are plain text when they have no `%`.
     pub fn parse(w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Redirect, Error> {
         let mut target = None;
         let mut redirect = (302, None, false, false, false, false);
@@ -56,7 +56,7 @@ impl Redirect {
                     let text = w.expect(&missing())?;
                     // A lone `/` prefix would double the path's own.
                     let text = if kind == Kind::Prefix && text == "/" { "" } else { text };
-                    let format = LogFormat::parse(text, Usage::Value, p).map_err(|e| Error::new(index, e))?;
+                    let format = LogFormat::parse(text, Usage::Header, p).map_err(|e| Error::new(index, e))?;
                     target = Some((kind, format));
                 }
                 "code" => {
@@ -78,7 +78,7 @@ impl Redirect {
                 "set-cookie-fmt" => {
                     let index = w.index();
                     let text = w.expect(&missing())?;
-                    let format = LogFormat::parse(text, Usage::Value, p).map_err(|e| Error::new(index, e))?;
+                    let format = LogFormat::parse(text, Usage::Header, p).map_err(|e| Error::new(index, e))?;
                     redirect.1 = Some(Cookie::Format(format));
                 }
                 "clear-cookie" => redirect.1 = Some(Cookie::Text(clear_cookie(w.expect(&missing())?))),
@@ -112,7 +112,8 @@ impl Redirect {
         let uri = head.map(Head::uri).unwrap_or_default();
         match self.kind {
             Kind::Location => {
-                if self.keep_query && !self.drop_query
+                if self.keep_query
+                    && !self.drop_query
                     && let Some(at) = memchr::memchr(b'?', uri)
                 {
                     let separator = if location.contains(&b'?') { b'&' } else { b'?' };

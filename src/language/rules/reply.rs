@@ -61,9 +61,14 @@ enum Body {
 }
 
 impl ReplyFormat {
-    /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files unless told
-    /// otherwise.
-    pub fn parse(w: &mut Words<'_>, status: u16, from_errorfiles: bool, p: &mut Parse<'_>) -> Result<ReplyFormat, Error> {
+    /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files
+    /// unless told otherwise.
+    pub fn parse(
+        w: &mut Words<'_>,
+        status: u16,
+        from_errorfiles: bool,
+        p: &mut Parse<'_>,
+    ) -> Result<ReplyFormat, Error> {
         let mut reply = ReplyFormat {
             status,
             content_type: None,
@@ -71,8 +76,12 @@ impl ReplyFormat {
             headers: Vec::new(),
         };
         let mut has_body = false;
+        // `deny` alone, or with the old `deny_status`, answers from the error files; any other word makes a reply of
+        // its own.
+        let mut own = false;
         while let Some(word) = w.peek() {
             let at = w.index();
+            own |= matches!(word, "status" | "content-type" | "hdr");
             match word {
                 "status" | "deny_status" => {
                     w.next();
@@ -85,7 +94,10 @@ impl ReplyFormat {
                 "default-errorfiles" | "errorfile" | "errorfiles" | "file" | "lf-file" | "string" | "lf-string" => {
                     w.next();
                     if has_body {
-                        return Err(Error::new(at, format!("unexpected '{word}' argument, '{word}' already defined")));
+                        return Err(Error::new(
+                            at,
+                            format!("unexpected '{word}' argument, '{word}' already defined"),
+                        ));
                     }
                     has_body = true;
                     reply.body = Self::body(word, w, p)?;
@@ -97,12 +109,15 @@ impl ReplyFormat {
                     let (Some(name), Some(value)) = (name, value) else {
                         return Err(Error::new(at, "'hdr' expects <name> and <value> as arguments"));
                     };
-                    let format = LogFormat::parse(value, Usage::Value, p).map_err(|e| w.error(e))?;
+                    let format = LogFormat::parse(value, Usage::Header, p).map_err(|e| w.error(e))?;
                     w.next();
                     reply.headers.push((name.as_bytes().into(), format));
                 }
                 _ => break,
             }
+        }
+        if own && !has_body {
+            reply.body = Body::None;
         }
         if reply.content_type.is_some() && matches!(reply.body, Body::None | Body::Proxy) {
             p.warnings.push(format!(
@@ -135,9 +150,7 @@ impl ReplyFormat {
         let value = w.next().filter(|v| !v.is_empty() || matches!(word, "string" | "lf-string"));
         let value = value.ok_or_else(|| Error::new(index, format!("'{word}' expects <{argument}> as argument")))?;
         let read = |p: &Parse<'_>| {
-            p.files
-                .read(value)
-                .map_err(|e| Error::new(index, format!("error opening file '{value}' : {e}")))
+            p.files.read(value).map_err(|_| Error::new(index, format!("error opening file '{value}'")))
         };
         let format = |text: &str, p: &mut Parse<'_>| {
             LogFormat::parse(text, Usage::Value, p).map(Body::Format).map_err(|e| Error::new(index, e))
@@ -175,10 +188,15 @@ impl ReplyFormat {
             }
         }
         let mut value = cx.buf();
-        for (name, format) in &self.headers {
+        // Fields of error files stay as they are: `hdr` is for built replies.
+        let headers = if reply.source == Source::Built { self.headers.as_slice() } else { &[] };
+        for (name, format) in headers {
             value.clear();
             format.write(cx, &mut value);
-            reply.head.append(name, &value);
+            // A field whose value comes out empty is left out.
+            if !value.is_empty() {
+                reply.head.append(name, &value);
+            }
         }
         if reply.source == Source::Built {
             let mut length = cx.buf();

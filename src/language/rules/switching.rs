@@ -52,9 +52,10 @@ impl Switching {
         let kind = if servers { "server" } else { "backend" };
         let name = w.expect(&format!("'{keyword}' expects a {kind} name."))?;
         let target = match name.contains("%[") {
-            true => Target::Format(LogFormat::parse(name, Usage::Value, p).map_err(|e| {
-                Error::new(1, format!("failed to parse {keyword} rule '{name}' : {e}")).ended()
-            })?),
+            true => Target::Format(
+                LogFormat::parse(name, Usage::Value, p)
+                    .map_err(|e| Error::new(1, format!("failed to parse {keyword} rule '{name}' : {e}")).ended())?,
+            ),
             false => Target::Name(name.into()),
         };
         let condition = match w.peek() {
@@ -101,9 +102,10 @@ impl Redirects {
         let redirect = Redirect::parse(&mut w, p).map_err(|e| e.within(&place).ended())?;
         let condition = match w.is_empty() {
             true => None,
-            false => Some(Condition::parse(&mut w, p).map_err(|e| {
-                e.within(&format!("{place}error in condition: ")).ended()
-            })?),
+            false => Some(
+                Condition::parse(&mut w, p)
+                    .map_err(|e| e.within("error detected while parsing a 'redirect' condition : ").ended())?,
+            ),
         };
         self.rules.push((redirect, condition));
         Ok(())
@@ -123,14 +125,19 @@ pub struct Gate {
 
 impl Gate {
     /// Parses from `if` or `unless` on. `keyword` is for messages.
-    pub fn parse_rule(&mut self, keyword: &str, w: &mut Words<'_>, points: Points, p: &mut Parse<'_>) -> Result<(), Error> {
+    pub fn parse_rule(
+        &mut self,
+        keyword: &str,
+        w: &mut Words<'_>,
+        points: Points,
+        p: &mut Parse<'_>,
+    ) -> Result<(), Error> {
         p.points = points;
         if !matches!(w.peek(), Some("if" | "unless")) {
             return Err(w.error(format!("'{keyword}' requires either 'if' or 'unless' followed by a condition.")));
         }
-        let condition = Condition::parse(w, p).map_err(|e| {
-            e.within(&format!("error detected while parsing a '{keyword}' rule : ")).ended()
-        })?;
+        let condition = Condition::parse(w, p)
+            .map_err(|e| e.within(&format!("error detected while parsing a '{keyword}' condition : ")).ended())?;
         self.conditions.push(condition);
         Ok(())
     }

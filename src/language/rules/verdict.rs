@@ -26,12 +26,21 @@ pub enum Verdict {
     Auth(Box<Reply>),
     UseService(Arc<str>),
     /// `cache-use` and `cache-store` name a cache; the data plane looks there and resumes after the rule.
-    CacheUse { cache: Arc<str>, resume: usize },
-    CacheStore { cache: Arc<str>, resume: usize },
+    CacheUse {
+        cache: Arc<str>,
+        resume: usize,
+    },
+    CacheStore {
+        cache: Arc<str>,
+        resume: usize,
+    },
     /// `switch-mode http`.
     SwitchMode(HttpProtocol),
     /// Nothing more to do until something came; then the rules go on at `resume`.
-    Wait { what: Wait, resume: usize },
+    Wait {
+        what: Wait,
+        resume: usize,
+    },
     /// A rule could not be done (a header did not fit): HAProxy's internal error, counted as a failed rewrite.
     Failed,
 }

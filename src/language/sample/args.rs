@@ -1,11 +1,11 @@
-//! Arguments of fetches and converters: their specification (`integer,string[,string]`, as `haproxy -dKsmp` writes it), how
-//! they are read from `(a,b)`, and HAProxy's errors about them.
+//! Arguments of fetches and converters: their specification (`integer,string[,string]`, as `haproxy -dKsmp` writes
+//! it), how they are read from `(a,b)`, and HAProxy's errors about them.
 
 use crate::base::origin::Origin;
 use crate::language::acl::Acl;
-use crate::language::pattern::map::Map;
 use crate::language::pattern::PatternSet;
-use crate::language::regex::Regex;
+use crate::language::pattern::map::Map;
+use crate::language::regex::{Regex, Replacement};
 use crate::language::vars::VarName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
@@ -39,17 +39,42 @@ pub struct Reference {
 impl Reference {
     /// HAProxy's error when the name stays unresolved, after `parsing [file:line]: `.
     pub fn missing(&self) -> String {
-        let what = match self.kind {
-            ReferenceKind::Table => "table",
-            ReferenceKind::Frontend => "frontend",
-            ReferenceKind::Backend => "backend",
-            ReferenceKind::Server => "server",
-            ReferenceKind::Userlist => "userlist",
+        let (what, name) = match self.kind {
+            ReferenceKind::Table if self.name.is_empty() => ("table", &self.proxy),
+            ReferenceKind::Table => ("table", &self.name),
+            ReferenceKind::Frontend => ("frontend", &self.name),
+            ReferenceKind::Backend => ("backend", &self.name),
+            ReferenceKind::Server => return self.missing_server(),
+            ReferenceKind::Userlist => ("userlist", &self.name),
         };
-        if self.name.is_empty() {
-            format!("missing {what} name in {} in proxy '{}'.", self.place, self.proxy)
-        } else {
-            format!("unable to find {what} '{}' referenced in {} in proxy '{}'.", self.name, self.place, self.proxy)
+        if name.is_empty() {
+            return format!("missing {what} name in {} in proxy '{}'.", self.place, self.proxy);
+        }
+        format!("unable to find {what} '{name}' referenced in {} in proxy '{}'.", self.place, self.proxy)
+    }
+
+    fn missing_server(&self) -> String {
+        let (proxy, server) = self.name.split_once('/').unwrap_or((&self.proxy, &self.name));
+        let place = &self.place;
+        format!(
+            "unable to find server '{server}' in proxy '{proxy}', referenced in {place} in proxy '{}'.",
+            self.proxy
+        )
+    }
+
+    /// The error when it is the proxy of `proxy/server` that does not exist.
+    pub fn missing_proxy(&self) -> String {
+        let proxy = self.name.split_once('/').map_or(&*self.proxy, |(proxy, _)| proxy);
+        format!("unable to find proxy '{proxy}' referenced in {} in proxy '{}'.", self.place, self.proxy)
+    }
+
+    /// The whole message of an unresolved name: rules that track have a form of their own.
+    pub fn message(&self) -> String {
+        match self.place.starts_with("track-sc") {
+            true => {
+                format!("Proxy '{}': unable to find table '{}' referenced by {}.", self.proxy, self.name, self.place)
+            }
+            false => format!("parsing [{}]: {}", self.origin, self.missing()),
         }
     }
 }
@@ -65,6 +90,7 @@ pub enum Arg {
     Ref(Arc<Reference>),
     Var(Arc<VarName>),
     Regex(Arc<Regex>, RegexFlags),
+    Replacement(Arc<Replacement>),
     Map(Arc<Map>),
     Acls(Arc<Vec<(bool, Arc<Acl>)>>),
     Set(Arc<PatternSet>),
@@ -209,8 +235,8 @@ pub struct Place<'p> {
     pub word: String,
 }
 
-/// Reads the arguments at the start of `text`, which begins after the word's name. Gives what was read and how many bytes of
-/// `text` it took, the parentheses included.
+/// Reads the arguments at the start of `text`, which begins after the word's name. Gives what was read and how many
+/// bytes of `text` it took, the parentheses included.
 pub fn parse(
     spec: &str,
     text: &str,

@@ -176,7 +176,8 @@ pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The number that text begins with, as HAProxy reads integers: an optional sign, digits, and anything after them is
-/// ignored; saturates at 64 bits. Text that begins with no number gives `Some(0)`; empty text gives `Some(0)` as well.
+/// ignored; saturates at 64 bits. Text that begins with no number gives `Some(0)`; empty text gives `Some(0)` as
+/// well.
 pub fn int_prefix(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.first() {
         Some(b'-') => (true, &text[1..]),

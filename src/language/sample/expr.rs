@@ -34,8 +34,8 @@ pub enum Role {
 }
 
 impl Expr {
-    /// Parses one word. With `closed_by_bracket` the expression ends at the `]` of log-format's `%[…]`. Gives the expression
-    /// and how many bytes it took.
+    /// Parses one word. With `closed_by_bracket` the expression ends at the `]` of log-format's `%[…]`. Gives the
+    /// expression and how many bytes it took.
     pub fn parse(word: &str, closed_by_bracket: bool, p: &mut Parse<'_>) -> Result<(Expr, usize), String> {
         let name_len = name_len(word, closed_by_bracket);
         let name = &word[..name_len];
@@ -59,11 +59,13 @@ impl Expr {
     ) -> Result<(Expr, usize), String> {
         let name = &word[..name_len];
         let (title, context) = match role {
-            Role::Sample => (format!("fetch method '{name}'"), format!("sample fetch keyword '{name}'")),
+            Role::Sample => {
+                (format!("fetch method '{name}'"), format!("sample fetch keyword '{name}'{}", p.points.expression()))
+            }
             Role::Acl => (format!("ACL keyword '{name}'"), format!("ACL keyword '{name}'")),
         };
         let (mut args, used) = {
-            let place = Place { proxy: p.proxy, origin: &p.origin, word: context };
+            let place = Place { proxy: p.proxy, origin: &p.origin, word: context.clone() };
             args::parse(fetch.args, &word[name_len..], &place, &mut p.references)
                 .map_err(|e| format!("{title} : {}", e.text))?
         };
@@ -78,7 +80,7 @@ impl Expr {
         let prefix = if role == Role::Acl { format!("ACL keyword '{name}' : ") } else { String::new() };
         while word[at..].starts_with(',') {
             at += 1;
-            at += expr.add_step(&word[at..], closed_by_bracket, p).map_err(|e| prefix.clone() + &e)?;
+            at += expr.add_step(&word[at..], &context, closed_by_bracket, p).map_err(|e| prefix.clone() + &e)?;
         }
         expr.text = word[..at].into();
         Ok((expr, at))
@@ -88,12 +90,21 @@ impl Expr {
     pub fn parse_word(word: &str, index: usize, p: &mut Parse<'_>) -> Result<Expr, Error> {
         let (expr, used) = Self::parse(word, false, p).map_err(|e| Error::new(index, e))?;
         if used < word.len() {
-            return Err(Error::new(index, format!("missing comma after {} '{}'", expr.last_kind(), expr.last_name())));
+            return Err(Error::new(
+                index,
+                format!("missing comma after {} '{}'", expr.last_kind(), expr.last_name()),
+            ));
         }
         Ok(expr)
     }
 
-    fn add_step(&mut self, text: &str, closed_by_bracket: bool, p: &mut Parse<'_>) -> Result<usize, String> {
+    fn add_step(
+        &mut self,
+        text: &str,
+        context: &str,
+        closed_by_bracket: bool,
+        p: &mut Parse<'_>,
+    ) -> Result<usize, String> {
         let name_len = name_len(text, closed_by_bracket);
         let name = &text[..name_len];
         let convert = match convert::find(name) {
@@ -106,7 +117,11 @@ impl Expr {
             return Err(format!("converter '{name}' cannot be applied"));
         }
         let (mut args, used) = {
-            let place = Place { proxy: p.proxy, origin: &p.origin, word: format!("converter '{name}'") };
+            let place = Place {
+                proxy: p.proxy,
+                origin: &p.origin,
+                word: format!("conversion keyword '{name}' for {context}"),
+            };
             args::parse(convert.args, &text[name_len..], &place, &mut p.references)
                 .map_err(|e| format!("invalid arg {} in converter '{name}' : {}", e.arg, e.text))?
         };

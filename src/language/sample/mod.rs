@@ -1,5 +1,5 @@
-//! Samples (manual 7.3): typed values that fetches produce and converters turn into others. Bytes are borrowed from the
-//! message or the configuration where possible and live in pooled buffers otherwise.
+//! Samples (manual 7.3): typed values that fetches produce and converters turn into others. Bytes are borrowed from
+//! the message or the configuration where possible and live in pooled buffers otherwise.
 
 pub mod args;
 pub mod cast;
@@ -14,8 +14,8 @@ pub use expr::Expr;
 use super::scratch::{Buf, Pool};
 use std::net::IpAddr;
 
-/// Types of samples (manual 7.3.1 "sample types"). `Any` stands in catalogues for what is known at run time only, `Same` for a
-/// converter that gives back the type it got.
+/// Types of samples (manual 7.3.1 "sample types"). `Any` stands in catalogues for what is known at run time only,
+/// `Same` for a converter that gives back the type it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     Any,
@@ -167,4 +167,6 @@ pub struct Probe {
     pub every: bool,
     /// The value, or its absence, may still change as more bytes come: a rule that depends on it waits.
     pub may_change: bool,
+    /// How many ACLs are being tested around this one, by `acl(…)`.
+    pub depth: u8,
 }

@@ -1,5 +1,5 @@
-//! Where a fetch can be used: HAProxy's 22 points of evaluation and the scopes that fetches need (`haproxy -dKsmp` prints the
-//! same table). A fetch used where its scope is absent is an error in expressions and a warning in ACLs.
+//! Where a fetch can be used: HAProxy's 22 points of evaluation and the scopes that fetches need (`haproxy -dKsmp`
+//! prints the same table). A fetch used where its scope is absent is an error in expressions and a warning in ACLs.
 
 /// A set of evaluation points, one bit each in the order of [`POINTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,28 @@ impl Points {
     /// Whether every point of `self` is in `other`.
     pub const fn within(self, other: Points) -> bool {
         self.0 & !other.0 == 0
+    }
+
+    /// How messages about an argument call the expression that stands here; empty where they say nothing.
+    pub fn expression(self) -> &'static str {
+        let has = |p: Points| self.0 & p.0 != 0;
+        if has(Points::FE_CON_ACC) {
+            " in tcp-request connection expression"
+        } else if has(Points::FE_SES_ACC) {
+            " in tcp-request session expression"
+        } else if has(Points::FE_REQ_CNT.or(Points::BE_REQ_CNT)) {
+            " in tcp-request content expression"
+        } else if has(Points::FE_HRQ_HDR.or(Points::BE_HRQ_HDR)) {
+            " in http-request expression"
+        } else if has(Points::FE_SET_BCK) {
+            " in use_backend expression"
+        } else if has(Points::FE_HRS_HDR.or(Points::BE_HRS_HDR)) {
+            " in http-response response"
+        } else if has(Points::FE_LOG_END) {
+            " in log-format string"
+        } else {
+            ""
+        }
     }
 
     /// HAProxy's name of the first point.

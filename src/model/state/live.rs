@@ -393,6 +393,22 @@ impl Live {
         events
     }
 
+    /// An agent said nothing of the server's health, or could not be asked: that changes no state (manual 5.2
+    /// "agent-check").
+    pub fn agent_was_silent(&self, proxy: ProxyIndex, server: ServerIndex, report: CheckReport) -> Vec<Event> {
+        let told = self.with_detail(proxy, server, |d| {
+            let agent = d.agent.as_mut()?;
+            let before = std::mem::replace(&mut agent.report, report).status;
+            let news = agent.report.status != before && agent.report.status != CheckStatus::Checked;
+            // HAProxy counts it as the agent's failure here, and acts on it nowhere.
+            let counted = Health { value: 0, ..agent.health };
+            news.then(|| format!("failed, {}, {}.", agent.report.reason(), counted.status()))
+        });
+        let mut events = Vec::new();
+        self.tell_check(proxy, server, "Agent", told.flatten(), &mut events);
+        events
+    }
+
     // ---- the administrator ----
 
     /// `set server b/s health up|stopping|down`.

@@ -153,6 +153,11 @@ impl Session {
         &self.facts
     }
 
+    /// The facts, for good: what the session needs of them it has used once the handshake is over.
+    pub fn take_facts(&mut self) -> Box<Facts> {
+        std::mem::take(&mut self.facts)
+    }
+
     /// Whether data can be sent and received.
     pub fn is_established(&self) -> bool {
         matches!(self.stage, Stage::Traffic(_))

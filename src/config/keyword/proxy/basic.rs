@@ -99,7 +99,7 @@ pub static ROWS: &[Row] = &[
     row("server-template", Nothing, server::server),
     row("source", Backend, |cx, a| {
         let missing = "'source' expects <addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>.";
-        let (found, words) = source::read(a, cx.environment, missing).map_err(|(at, text)| a.fault(at, text))?;
+        let (found, words) = source::read(cx, a, missing).map_err(|(at, text)| a.fault(at, text))?;
         if !a.get(words).is_empty() {
             return Err(a.fault(words, "'source' only supports optional keywords 'interface' and 'usesrc'."));
         }

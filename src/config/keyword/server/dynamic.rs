@@ -77,7 +77,7 @@ pub fn read(
     draft.server.port = found.port;
     draft.server.port_map = found.port_map;
     options(&mut cx, &mut draft, &a, 3, &place, true).map_err(|f| bare(f.text))?;
-    finish(&mut cx, &a, &draft, &place).map_err(|f| bare(f.text))?;
+    finish(&a, &draft, &place).map_err(|f| bare(f.text))?;
     if draft.id_written
         && let Some((id, other, origin)) = taken.find(|(id, ..)| *id == draft.server.id)
     {
@@ -114,7 +114,7 @@ fn whole(draft: ServerDraft, plan: &Plan) -> Server {
     if draft.check_enabled {
         server.check = Some(check);
     }
-    if !draft.use_ssl_check {
+    if !draft.verify_written {
         server.tls.verify = plan.global.tls.server_verify;
     }
     server

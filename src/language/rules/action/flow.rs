@@ -1,5 +1,5 @@
-//! Actions that end an evaluation or answer: `accept`, `allow`, `reject`, `deny`, `tarpit`, `return`, `redirect`, `auth`,
-//! `use-service`, `silent-drop`.
+//! Actions that end an evaluation or answer: `accept`, `allow`, `reject`, `deny`, `tarpit`, `return`, `redirect`,
+//! `auth`, `use-service`, `silent-drop`.
 
 use super::{Action, At, CONNECTION, CONTENT, HTTP, REQUEST, RESPONSE, Run, SESSION, TCP_REQUEST, TCP_RESPONSE, row};
 use crate::language::context::Context;
@@ -36,7 +36,12 @@ fn silent_drop(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, 
     stop(|| Verdict::SilentDrop)
 }
 
-fn answer(w: &mut Words<'_>, p: &mut Parse<'_>, status: u16, verdict: fn(Box<Reply>) -> Verdict) -> Result<Run, Error> {
+fn answer(
+    w: &mut Words<'_>,
+    p: &mut Parse<'_>,
+    status: u16,
+    verdict: fn(Box<Reply>) -> Verdict,
+) -> Result<Run, Error> {
     let format = ReplyFormat::parse(w, status, true, p)?;
     Ok(Box::new(move |cx| Flow::Stop(verdict(format.build(cx)))))
 }

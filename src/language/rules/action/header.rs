@@ -1,7 +1,8 @@
 //! Actions on header fields: `add-header`, `set-header`, `del-header`, `replace-header`, `replace-value`.
 
-use super::{Action, At, HTTP, Run, format, row, with_text};
-use crate::language::context::Context;
+use super::{Action, At, HTTP, Run, head_format, row, with_text};
+use crate::language::context::{Context, Side};
+use crate::language::logformat::LogFormat;
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::pattern::{Entries, Method, PatternSet};
 use crate::language::regex::{Regex, Replacement};
@@ -30,7 +31,7 @@ fn two<'w>(w: &mut Words<'w>) -> Result<&'w str, Error> {
 
 fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let name = Box::<[u8]>::from(two(w)?.as_bytes());
-    let value = format(w, TWO, p)?;
+    let value = head_format(w, TWO, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
@@ -44,7 +45,7 @@ fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> 
 
 fn set(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let name = Box::<[u8]>::from(two(w)?.as_bytes());
-    let value = format(w, TWO, p)?;
+    let value = head_format(w, TWO, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
@@ -67,7 +68,7 @@ fn del(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> 
         let wanted = w.next().unwrap_or_default();
         method = match Method::parse(wanted) {
             Some(m @ (Method::Str | Method::Beg | Method::End | Method::Sub | Method::Reg)) => m,
-            _ => return Err(w.error_before("-m flag only supports 'str', 'beg', 'end', 'sub' and 'reg'")),
+            _ => return Err(w.error_before(format!("-m with unsupported matching method '{wanted}'"))),
         };
     }
     if method == Method::Str {
@@ -99,7 +100,36 @@ fn pattern_set(p: &Parse<'_>, entries: Entries, method: Method) -> Result<Arc<Pa
 struct Replace {
     name: Box<[u8]>,
     regex: Regex,
-    with: crate::language::logformat::LogFormat,
+    with: With,
+}
+
+/// A replacement: compiled once when it is plain text, else for each request.
+pub(super) enum With {
+    Fixed(Replacement),
+    Format(LogFormat),
+}
+
+impl With {
+    pub(super) fn parse(w: &mut Words<'_>, usage: &str, p: &mut Parse<'_>) -> Result<With, Error> {
+        let index = w.index();
+        let format = head_format(w, usage, p)?;
+        match format.constant() {
+            Some(text) => Replacement::parse(&text).map(With::Fixed).map_err(|e| Error::new(index, e)),
+            None => Ok(With::Format(format)),
+        }
+    }
+
+    /// Runs `then` with the replacement of this request, unless what it was made of is no replacement.
+    pub(super) fn with(&self, cx: &mut Context<'_>, then: impl FnOnce(&mut Context<'_>, &Replacement)) {
+        match self {
+            With::Fixed(replacement) => then(cx, replacement),
+            With::Format(format) => with_text(cx, format, |cx, text| {
+                if let Ok(replacement) = Replacement::parse(text) {
+                    then(cx, &replacement);
+                }
+            }),
+        }
+    }
 }
 
 impl Replace {
@@ -110,16 +140,26 @@ impl Replace {
         let name = w.expect(THREE)?.as_bytes().into();
         let index = w.index();
         let regex = Regex::new(w.expect(THREE)?, false).map_err(|e| Error::new(index, e))?;
-        let with = format(w, THREE, p)?;
+        let with = With::parse(w, THREE, p)?;
         Ok(Replace { name, regex, with })
     }
+}
 
-    /// The replacement, built for this request; the expression's groups are put in afterwards.
-    fn replacement(&self, cx: &Context<'_>) -> Option<Replacement> {
-        let mut text = cx.buf();
-        self.with.write(cx, &mut text);
-        Replacement::parse(&text).ok()
+/// Gives every line of a name to `edit`, which appends the new value and tells whether it changed.
+fn each_line(cx: &mut Context<'_>, side: Side, name: &[u8], edit: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
+    let mut new = cx.pool.take();
+    if let Some(head) = cx.head_mut(side) {
+        let mut from = 0;
+        while let Some(index) = head.position(name, from) {
+            from = index + 1;
+            new.clear();
+            let changed = head.field(index).is_some_and(|(_, value)| edit(value, &mut new));
+            if changed {
+                head.replace_value(index, &new);
+            }
+        }
     }
+    cx.pool.give(new);
 }
 
 /// Each field line as a whole.
@@ -127,20 +167,9 @@ fn replace_header(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<R
     let rule = Replace::parse(w, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
-        let Some(with) = rule.replacement(cx) else { return Flow::Next };
-        let mut new = cx.pool.take();
-        if let Some(head) = cx.head_mut(side) {
-            let mut from = 0;
-            while let Some(index) = head.position(&rule.name, from) {
-                from = index + 1;
-                new.clear();
-                let changed = head.field(index).is_some_and(|(_, v)| rule.regex.replace(v, &with, false, &mut new));
-                if changed {
-                    head.replace_value(index, &new);
-                }
-            }
-        }
-        cx.pool.give(new);
+        rule.with.with(cx, |cx, with| {
+            each_line(cx, side, &rule.name, |line, new| rule.regex.replace(line, with, false, new));
+        });
         Flow::Next
     }))
 }
@@ -150,35 +179,27 @@ fn replace_value(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Ru
     let rule = Replace::parse(w, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
-        let Some(with) = rule.replacement(cx) else { return Flow::Next };
-        let mut new = cx.pool.take();
-        if let Some(head) = cx.head_mut(side) {
-            let mut from = 0;
-            while let Some(index) = head.position(&rule.name, from) {
-                from = index + 1;
-                new.clear();
-                let mut changed = false;
-                if let Some((_, line)) = head.field(index) {
-                    // What stands between values (commas and blanks) stays as it is.
-                    let mut copied = 0;
-                    for value in split_values(line) {
-                        let start = value.as_ptr() as usize - line.as_ptr() as usize;
-                        new.extend_from_slice(&line[copied..start]);
-                        if rule.regex.replace(value, &with, false, &mut new) {
-                            changed = true;
-                        } else {
-                            new.extend_from_slice(value);
-                        }
-                        copied = start + value.len();
-                    }
-                    new.extend_from_slice(&line[copied..]);
-                }
-                if changed {
-                    head.replace_value(index, &new);
-                }
-            }
-        }
-        cx.pool.give(new);
+        rule.with.with(cx, |cx, with| {
+            each_line(cx, side, &rule.name, |line, new| replace_values(&rule.regex, line, with, new));
+        });
         Flow::Next
     }))
+}
+
+/// What stands between values (commas and blanks) stays as it is.
+fn replace_values(regex: &Regex, line: &[u8], with: &Replacement, new: &mut Vec<u8>) -> bool {
+    let mut changed = false;
+    let mut copied = 0;
+    for value in split_values(line) {
+        let start = value.as_ptr() as usize - line.as_ptr() as usize;
+        new.extend_from_slice(&line[copied..start]);
+        if regex.replace(value, with, false, new) {
+            changed = true;
+        } else {
+            new.extend_from_slice(value);
+        }
+        copied = start + value.len();
+    }
+    new.extend_from_slice(&line[copied..]);
+    changed
 }

@@ -1,10 +1,16 @@
-//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the function that
-//! reads its arguments and gives what is run.
+//! The catalogue of actions (manual 4.4), a file a family. A row names the word, where it is allowed, and the
+//! function that reads its arguments and gives what is run.
 
 mod flow;
 mod header;
+mod normalize;
+mod patterns;
+mod session;
+mod track;
 mod uri;
 mod variable;
+
+pub use variable::SetIf;
 
 use super::{Flow, Phase};
 use crate::language::context::Context;
@@ -63,7 +69,16 @@ pub(crate) const HTTP: u8 = REQUEST | RESPONSE | AFTER;
 pub(crate) const TCP_REQUEST: u8 = CONNECTION | SESSION | CONTENT;
 pub(crate) const EVERYWHERE: u8 = TCP_REQUEST | TCP_RESPONSE | HTTP;
 
-const FAMILIES: &[&[Action]] = &[flow::ROWS, header::ROWS, uri::ROWS, variable::ROWS];
+const FAMILIES: &[&[Action]] = &[
+    flow::ROWS,
+    header::ROWS,
+    uri::ROWS,
+    normalize::ROWS,
+    variable::ROWS,
+    session::ROWS,
+    track::ROWS,
+    patterns::ROWS,
+];
 
 /// Every row.
 pub fn all() -> impl Iterator<Item = &'static Action> {
@@ -90,7 +105,7 @@ pub fn unknown(phase: Phase, word: &str, index: usize, p: &Parse<'_>) -> Error {
     let expected = expected(phase);
     let stem = word.split('(').next().unwrap_or_default();
     let named = |w: &&str| w.trim_end_matches("(*)") == stem;
-    if expected.iter().any(|w| named(w)) || (stem.starts_with("track-sc") && phase != Phase::TcpResponseContent) {
+    if expected.iter().any(named) || (stem.starts_with("track-sc") && phase != Phase::TcpResponseContent) {
         return Error::new(index, words::unsupported(word));
     }
     let list = expected.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(", ");
@@ -118,7 +133,12 @@ pub fn unknown(phase: Phase, word: &str, index: usize, p: &Parse<'_>) -> Error {
 /// The actions of a phase in HAProxy's order, for its message.
 fn expected(phase: Phase) -> Vec<&'static str> {
     let name = phase.words();
-    EXPECTED.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t')).unwrap_or_default().split(' ').collect()
+    EXPECTED
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'))
+        .unwrap_or_default()
+        .split(' ')
+        .collect()
 }
 
 /// One line a phase: its name, a tab, and HAProxy's actions in the order of its message.
@@ -128,9 +148,7 @@ const EXPECTED: &str = include_str!("expected.tsv");
 fn tcp_head(phase: Phase) -> &'static str {
     match phase {
         Phase::TcpResponseContent => "'accept', 'close', 'reject', ",
-        _ => {
-            "'accept', 'reject', 'capture', 'expect-proxy', 'expect-netscaler-cip', 'track-sc0' ... 'track-sc2', "
-        }
+        _ => "'accept', 'reject', 'capture', 'expect-proxy', 'expect-netscaler-cip', 'track-sc0' ... 'track-sc2', ",
     }
 }
 
@@ -139,6 +157,13 @@ pub(crate) fn format(w: &mut Words<'_>, missing: &str, p: &mut Parse<'_>) -> Res
     let index = w.index();
     let word = w.next().ok_or_else(|| Error::new(index, missing))?;
     LogFormat::parse(word, Usage::Value, p).map_err(|e| Error::new(index, e))
+}
+
+/// The same for what goes into a head: bytes that would break a line are escaped.
+pub(crate) fn head_format(w: &mut Words<'_>, missing: &str, p: &mut Parse<'_>) -> Result<LogFormat, Error> {
+    let index = w.index();
+    let word = w.next().ok_or_else(|| Error::new(index, missing))?;
+    LogFormat::parse(word, Usage::Header, p).map_err(|e| Error::new(index, e))
 }
 
 /// Reads a bare expression, checked for the phase.

@@ -1,9 +1,10 @@
 //! Actions on the request line: `set-method`, `set-path`, `set-pathq`, `set-query`, `set-uri`, `replace-path`,
 //! `replace-pathq`, `replace-uri`, and `set-status` of responses.
 
-use super::{AFTER, Action, At, REQUEST, RESPONSE, Run, format, row, with_text};
+use super::header::With;
+use super::{AFTER, Action, At, REQUEST, RESPONSE, Run, head_format, row, with_text};
 use crate::language::parse::{Error, Parse, Words};
-use crate::language::regex::{Regex, Replacement};
+use crate::language::regex::Regex;
 use crate::language::rules::Flow;
 use crate::proto::http::head::Head;
 
@@ -70,7 +71,7 @@ fn set(w: &mut Words<'_>, p: &mut Parse<'_>, edit: fn(&mut Head, &[u8], &mut Vec
     if w.at_condition() {
         return Err(w.error("expects exactly 1 argument <format>"));
     }
-    let value = format(w, "expects exactly 1 argument <format>", p)?;
+    let value = head_format(w, "expects exactly 1 argument <format>", p)?;
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
             let mut out = cx.pool.take();
@@ -90,14 +91,13 @@ fn replace(w: &mut Words<'_>, p: &mut Parse<'_>, part: Part) -> Result<Run, Erro
     }
     let index = w.index();
     let regex = Regex::new(w.expect(USAGE)?, false).map_err(|e| Error::new(index, e))?;
-    let with = format(w, USAGE, p)?;
+    let with = With::parse(w, USAGE, p)?;
     Ok(Box::new(move |cx| {
-        with_text(cx, &with, |cx, text| {
-            let Ok(with) = Replacement::parse(text) else { return };
+        with.with(cx, |cx, with| {
             let (mut new, mut uri) = (cx.pool.take(), cx.pool.take());
             if let Some(head) = cx.request.as_deref_mut()
                 && let Some((from, to)) = range(head.uri(), part)
-                && regex.replace(&head.uri()[from..to], &with, false, &mut new)
+                && regex.replace(&head.uri()[from..to], with, false, &mut new)
             {
                 put(head, part, &new, &mut uri);
             }

@@ -1,6 +1,6 @@
 //! Variables and captures: `set-var`, `set-var-fmt`, `unset-var`, `capture`.
 
-use super::{Action, At, CONTENT, EVERYWHERE, REQUEST, RESPONSE, AFTER, Run, expression, format, row, with_text};
+use super::{AFTER, Action, At, CONTENT, EVERYWHERE, REQUEST, RESPONSE, Run, expression, format, row, with_text};
 use crate::language::context::{Context, Side};
 use crate::language::parse::{CaptureSlot, Error, Parse, Words};
 use crate::language::rules::Flow;
@@ -25,12 +25,12 @@ fn variable(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<(VarName, Vec<SetI
         return fail(format!("incomplete argument after action '{}'. {forms}", at.name));
     };
     let mut parts = inner.split(',');
-    let name = VarName::parse(parts.next().unwrap_or_default()).or_else(|e| Err(w.error_before(e)))?;
+    let name = VarName::parse(parts.next().unwrap_or_default()).map_err(|e| w.error_before(e))?;
     let mut conditions = Vec::new();
     for part in parts {
         match SetIf::parse(part) {
             Some(c) => conditions.push(c),
-            None => return fail(format!("invalid condition '{part}' for variable")),
+            None => return fail(format!("unknown condition \"{part}\"")),
         }
     }
     Ok((name, conditions))

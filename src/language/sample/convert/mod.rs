@@ -1,8 +1,17 @@
-//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes and gives,
-//! and its function.
+//! The catalogue of converters (manual 7.3.1), a file a family. A row names the word, its arguments, what it takes
+//! and gives, and its function.
 
+mod address;
 mod encode;
+mod forwarded;
+mod hash;
+mod json;
+mod map;
+mod number;
+mod table;
 mod text;
+mod time;
+mod variable;
 
 use super::fetch::Check;
 use super::{Args, Sample, Type};
@@ -42,7 +51,19 @@ impl Convert {
     }
 }
 
-const FAMILIES: &[&[Convert]] = &[text::ROWS, encode::ROWS];
+const FAMILIES: &[&[Convert]] = &[
+    text::ROWS,
+    encode::ROWS,
+    hash::ROWS,
+    number::ROWS,
+    address::ROWS,
+    time::ROWS,
+    json::ROWS,
+    forwarded::ROWS,
+    table::ROWS,
+    table::OTHER_ROWS,
+    variable::ROWS,
+];
 
 /// The row of a word.
 pub fn find(name: &str) -> Option<&'static Convert> {
@@ -52,7 +73,7 @@ pub fn find(name: &str) -> Option<&'static Convert> {
 
 /// Every row.
 pub fn all() -> impl Iterator<Item = &'static Convert> {
-    FAMILIES.iter().flat_map(|f| f.iter())
+    FAMILIES.iter().chain(map::FAMILIES).flat_map(|f| f.iter())
 }
 
 /// The sample's bytes; `None` for other types, which a cast before the converter has excluded.

@@ -8,8 +8,7 @@ use crate::language::sample::scope::*;
 use crate::language::sample::{Arg, Args, Probe, Sample, Type};
 use std::sync::Arc;
 
-const NAMES: &str =
-    "string[,string,string,string,string,string,string,string,string,string,string,string]";
+const NAMES: &str = "string[,string,string,string,string,string,string,string,string,string,string,string]";
 
 pub const ROWS: &[Fetch] = &[row("acl", NAMES, Type::Bool, ANYWHERE, all).checked(check)];
 
@@ -32,7 +31,8 @@ fn check(args: &mut Args, p: &mut Parse<'_>) -> Result<(), String> {
 fn all<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
     let Arg::Acls(acls) = args.get(0) else { return None };
     for (negated, acl) in acls.iter() {
-        let truth = if *negated { !acl.test(cx) } else { acl.test(cx) };
+        let truth = acl.test_within(cx, probe.depth + 1);
+        let truth = if *negated { !truth } else { truth };
         match truth {
             Truth::Yes => {}
             Truth::No => return Some(Sample::Bool(false)),

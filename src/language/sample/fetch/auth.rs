@@ -21,7 +21,9 @@ pub const ROWS: &[Fetch] = &[
         let (buf, found) = group?;
         found.map(|()| Sample::str_buf(buf))
     }),
-    row("http_auth_type", "", Type::Str, REQUEST_HEADERS, |_, cx, _| credentials(cx).map(|(kind, _)| Sample::str(kind))),
+    row("http_auth_type", "", Type::Str, REQUEST_HEADERS, |_, cx, _| {
+        credentials(cx).map(|(kind, _)| Sample::str(kind))
+    }),
     row("http_auth_user", "", Type::Str, REQUEST_HEADERS, |_, cx, _| {
         let (mut buf, colon) = decoded(cx)?;
         buf.truncate(colon);

@@ -29,11 +29,13 @@ macro_rules! rows {
 
 rows!(CLIENT_ROWS, "c", CLIENT_L5, client);
 rows!(OWN_ROWS, "f", CLIENT_L5, own);
-rows!(SERVER_ROWS, "s", SERVER_L5, server);
+rows!(SERVER_ROWS, "s", CLIENT_L5, server);
 
 pub const OTHER_ROWS: &[Fetch] = &[
     row("ssl_c_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| chain(cx, &cx.session.tls.as_ref()?.peer_chain)),
-    row("ssl_s_chain_der", "", Type::Bin, SERVER_L5, |_, cx, _| chain(cx, &cx.stream.server_tls.as_ref()?.peer_chain)),
+    row("ssl_s_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| {
+        chain(cx, &cx.stream.server_tls.as_ref()?.peer_chain)
+    }),
     row("ssl_c_r_dn", DN, Type::Str, CLIENT_L5, |a, cx, _| {
         name(a, cx, cx.session.tls.as_ref()?.peer_chain.last()?, false)
     }),
@@ -45,7 +47,7 @@ fn client<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
 }
 
 fn own<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
-    cx.session.tls.as_ref()?.own.as_deref()
+    cx.session.tls.as_ref()?.own.as_ref()?.cert.first().map(AsRef::as_ref)
 }
 
 fn server<'c>(cx: &'c Context<'_>) -> Option<&'c [u8]> {
@@ -109,7 +111,8 @@ fn name<'c>(args: &'c Args, cx: &'c Context<'_>, der: &[u8], issuer: bool) -> Op
 }
 
 fn entries<'n>(name: &'n X509Name<'n>) -> impl DoubleEndedIterator<Item = (String, &'n [u8])> {
-    let all: Vec<_> = name.iter_attributes().map(|a| (short_name(&a.attr_type().to_id_string()), a.as_slice())).collect();
+    let all: Vec<_> =
+        name.iter_attributes().map(|a| (short_name(&a.attr_type().to_id_string()), a.as_slice())).collect();
     all.into_iter()
 }
 
@@ -219,7 +222,9 @@ fn alternative_names<'c>(cx: &'c Context<'_>, der: &[u8]) -> Option<Sample<'c>> 
             GeneralName::DNSName(n) => ("DNS:", n.to_string()),
             GeneralName::RFC822Name(n) => ("email:", n.to_string()),
             GeneralName::URI(n) => ("URI:", n.to_string()),
-            GeneralName::IPAddress(b) => ("IP Address:", crate::language::sample::Sample::bin(b).to_ip()?.to_string()),
+            GeneralName::IPAddress(b) => {
+                ("IP Address:", crate::language::sample::Sample::bin(b).to_ip()?.to_string())
+            }
             _ => continue,
         };
         if !out.is_empty() {

@@ -1,4 +1,5 @@
-//! Both connections at layer 4 (manual 7.3.3): addresses, ports, what the PROXY protocol said, what the kernel measured.
+//! Both connections at layer 4 (manual 7.3.3): addresses, ports, what the PROXY protocol said, what the kernel
+//! measured.
 
 use super::{Fetch, row};
 use crate::language::context::Context;
@@ -29,7 +30,7 @@ pub const ROWS: &[Fetch] = &[
         Some(Sample::Sint(cx.session.http_major.max(1) as i64))
     }),
     row("fc_glitches", "", Type::Sint, CLIENT_L4, |_, cx, _| Some(Sample::Sint(cx.session.glitches as i64))),
-    row("fc_nb_streams", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(cx.session.streams_open as i64))),
+    row("fc_nb_streams", "", Type::Sint, CLIENT_L4, |_, cx, _| Some(Sample::Sint(cx.session.streams_open as i64))),
     row("fc_settings_streams_limit", "", Type::Sint, CLIENT_L5, |_, cx, _| {
         Some(Sample::Sint(cx.session.streams_limit as i64))
     }),

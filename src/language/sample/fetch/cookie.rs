@@ -45,11 +45,11 @@ fn named<'h>(args: &'h Args, cx: &'h Context<'_>, side: Side) -> impl Iterator<I
     cookies(cx, side).filter(move |(n, _)| name.is_none_or(|wanted| wanted == *n)).map(|(_, v)| v)
 }
 
-/// The last value of the name, or each in turn for an ACL.
+/// The last value of the name (without a name, the first of all), or each in turn for an ACL.
 fn raw<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<&'c [u8]> {
     let mut values = named(args, cx, side);
     if !probe.every {
-        return values.last();
+        return if args.str(0).is_none_or(<[u8]>::is_empty) { values.next() } else { values.last() };
     }
     let found = values.nth(probe.nth as usize);
     probe.more = found.is_some() && values.next().is_some();

@@ -1,5 +1,5 @@
-//! Stick-table counters (manual 7.3.3): of tracked entries (`sc_*`, `sc0_*` …) and by source address (`src_*`). One list of
-//! columns, four ways to name an entry.
+//! Stick-table counters (manual 7.3.3): of tracked entries (`sc_*`, `sc0_*` …) and by source address (`src_*`). One
+//! list of columns, four ways to name an entry.
 
 use super::{Fetch, row};
 use crate::language::context::Context;
@@ -11,10 +11,10 @@ use crate::language::world::{Answer, Counter, CounterEdit, Entry};
 macro_rules! columns {
     ($($column:literal => $counter:expr),* $(,)?) => {
         pub const ROWS: &[Fetch] = &[$(
-            row(concat!("sc_", $column), "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| tracked(a, cx, p, $counter)),
-            row(concat!("sc0_", $column), "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 0, $counter)),
-            row(concat!("sc1_", $column), "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 1, $counter)),
-            row(concat!("sc2_", $column), "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 2, $counter)),
+            row(concat!("sc_", $column), "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| tracked(a, cx, p, $counter)),
+            row(concat!("sc0_", $column), "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 0, $counter)),
+            row(concat!("sc1_", $column), "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 1, $counter)),
+            row(concat!("sc2_", $column), "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 2, $counter)),
             row(concat!("src_", $column), "table", Type::Sint, CLIENT_L4, |a, cx, p| source(a, cx, p, $counter)),
         )*];
     };
@@ -39,40 +39,50 @@ columns! {
     "http_fail_rate" => Counter::HttpFailRate,
     "http_req_cnt" => Counter::HttpReqCnt,
     "http_req_rate" => Counter::HttpReqRate,
-    "kbytes_in" => Counter::KbytesIn,
-    "kbytes_out" => Counter::KbytesOut,
     "sess_cnt" => Counter::SessCnt,
     "sess_rate" => Counter::SessRate,
 }
 
 /// What changes counters, arrays, and tells whether something is tracked.
 pub const OTHER_ROWS: &[Fetch] = &[
-    row("sc_inc_gpc0", "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, None, Counter::Gpc0, ADD)),
-    row("sc_inc_gpc1", "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, None, Counter::Gpc1, ADD)),
-    row("sc_clr_gpc0", "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, None, Counter::Gpc0, CLR)),
-    row("sc_clr_gpc1", "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, None, Counter::Gpc1, CLR)),
-    row("sc0_inc_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc0, ADD)),
-    row("sc0_inc_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc1, ADD)),
-    row("sc0_clr_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc0, CLR)),
-    row("sc0_clr_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc1, CLR)),
-    row("sc1_inc_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc0, ADD)),
-    row("sc1_inc_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc1, ADD)),
-    row("sc1_clr_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc0, CLR)),
-    row("sc1_clr_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc1, CLR)),
-    row("sc2_inc_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc0, ADD)),
-    row("sc2_inc_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc1, ADD)),
-    row("sc2_clr_gpc0", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc0, CLR)),
-    row("sc2_clr_gpc1", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc1, CLR)),
+    row("sc_kbytes_in", "integer[,table]", Type::Sint, CLIENT_L4, |a, cx, p| tracked(a, cx, p, Counter::KbytesIn)),
+    row("sc0_kbytes_in", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 0, Counter::KbytesIn)),
+    row("sc1_kbytes_in", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 1, Counter::KbytesIn)),
+    row("sc2_kbytes_in", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 2, Counter::KbytesIn)),
+    row("src_kbytes_in", "table", Type::Sint, CLIENT_L4, |a, cx, p| source(a, cx, p, Counter::KbytesIn)),
+    row("sc_kbytes_out", "integer[,table]", Type::Sint, CLIENT_L4, |a, cx, p| tracked(a, cx, p, Counter::KbytesOut)),
+    row("sc0_kbytes_out", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 0, Counter::KbytesOut)),
+    row("sc1_kbytes_out", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 1, Counter::KbytesOut)),
+    row("sc2_kbytes_out", "[table]", Type::Sint, CLIENT_L4, |a, cx, p| slot(a, cx, p, 2, Counter::KbytesOut)),
+    row("src_kbytes_out", "table", Type::Sint, CLIENT_L4, |a, cx, p| source(a, cx, p, Counter::KbytesOut)),
+    row("sc_inc_gpc0", "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, None, Counter::Gpc0, ADD)),
+    row("sc_inc_gpc1", "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, None, Counter::Gpc1, ADD)),
+    row("sc_clr_gpc0", "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, None, Counter::Gpc0, CLR)),
+    row("sc_clr_gpc1", "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, None, Counter::Gpc1, CLR)),
+    row("sc0_inc_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc0, ADD)),
+    row("sc0_inc_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc1, ADD)),
+    row("sc0_clr_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc0, CLR)),
+    row("sc0_clr_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(0), Counter::Gpc1, CLR)),
+    row("sc1_inc_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc0, ADD)),
+    row("sc1_inc_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc1, ADD)),
+    row("sc1_clr_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc0, CLR)),
+    row("sc1_clr_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(1), Counter::Gpc1, CLR)),
+    row("sc2_inc_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc0, ADD)),
+    row("sc2_inc_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc1, ADD)),
+    row("sc2_clr_gpc0", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc0, CLR)),
+    row("sc2_clr_gpc1", "[table]", Type::Sint, INTERNAL, |a, cx, p| edit(a, cx, p, Some(2), Counter::Gpc1, CLR)),
     row("src_inc_gpc0", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc0, ADD)),
     row("src_inc_gpc1", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc1, ADD)),
     row("src_clr_gpc0", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc0, CLR)),
     row("src_clr_gpc1", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::Gpc1, CLR)),
-    row("src_updt_conn_cnt", "table", Type::Sint, CLIENT_L4, |a, cx, p| edit_source(a, cx, p, 0, Counter::ConnCnt, ADD)),
-    row("sc_get_gpc", "integer,integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| array(a, cx, p, Counter::Gpc)),
-    row("sc_gpc_rate", "integer,integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| array(a, cx, p, Counter::GpcRate)),
-    row("sc_get_gpt", "integer,integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| array(a, cx, p, Counter::Gpt)),
-    row("sc_inc_gpc", "integer,integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit_array(a, cx, p, ADD)),
-    row("sc_clr_gpc", "integer,integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| edit_array(a, cx, p, CLR)),
+    row("src_updt_conn_cnt", "table", Type::Sint, CLIENT_L4, |a, cx, p| {
+        edit_source(a, cx, p, 0, Counter::ConnCnt, ADD)
+    }),
+    row("sc_get_gpc", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::Gpc)),
+    row("sc_gpc_rate", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::GpcRate)),
+    row("sc_get_gpt", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| array(a, cx, p, Counter::Gpt)),
+    row("sc_inc_gpc", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit_array(a, cx, p, ADD)),
+    row("sc_clr_gpc", "integer,integer[,table]", Type::Sint, INTERNAL, |a, cx, p| edit_array(a, cx, p, CLR)),
     row("src_get_gpc", "integer,table", Type::Sint, CLIENT_L4, |a, cx, p| source_array(a, cx, p, Counter::Gpc)),
     row("src_gpc_rate", "integer,table", Type::Sint, CLIENT_L4, |a, cx, p| source_array(a, cx, p, Counter::GpcRate)),
     row("src_get_gpt", "integer,table", Type::Sint, CLIENT_L4, |a, cx, p| source_array(a, cx, p, Counter::Gpt)),
@@ -82,20 +92,24 @@ pub const OTHER_ROWS: &[Fetch] = &[
     row("src_clr_gpc", "integer,table", Type::Sint, CLIENT_L4, |a, cx, p| {
         edit_source(a, cx, p, 1, Counter::Gpc(index(a, 0)?), CLR)
     }),
-    row("sc_trackers", "integer[,table]", Type::Sint, CLIENT_L5, |a, cx, p| tracked(a, cx, p, Counter::Trackers)),
-    row("sc0_trackers", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 0, Counter::Trackers)),
-    row("sc1_trackers", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 1, Counter::Trackers)),
-    row("sc2_trackers", "[table]", Type::Sint, CLIENT_L5, |a, cx, p| slot(a, cx, p, 2, Counter::Trackers)),
-    row("sc_tracked", "integer[,table]", Type::Bool, CLIENT_L5, |a, cx, _| is_tracked(cx, index(a, 0)?)),
-    row("sc0_tracked", "[table]", Type::Bool, CLIENT_L5, |_, cx, _| is_tracked(cx, 0)),
-    row("sc1_tracked", "[table]", Type::Bool, CLIENT_L5, |_, cx, _| is_tracked(cx, 1)),
-    row("sc2_tracked", "[table]", Type::Bool, CLIENT_L5, |_, cx, _| is_tracked(cx, 2)),
-    row("sc_key", "integer", Type::Any, CLIENT_L5, |a, cx, _| key(cx, index(a, 0)?)),
-    row("sc0_key", "", Type::Any, CLIENT_L5, |_, cx, _| key(cx, 0)),
-    row("sc1_key", "", Type::Any, CLIENT_L5, |_, cx, _| key(cx, 1)),
-    row("sc2_key", "", Type::Any, CLIENT_L5, |_, cx, _| key(cx, 2)),
-    row("table_cnt", "table", Type::Sint, INTERNAL, |a, cx, _| cx.world.table_used(a.reference(0)?).map(Sample::Sint)),
-    row("table_avl", "table", Type::Sint, INTERNAL, |a, cx, _| cx.world.table_free(a.reference(0)?).map(Sample::Sint)),
+    row("sc_trackers", "integer[,table]", Type::Sint, INTERNAL, |a, cx, p| tracked(a, cx, p, Counter::Trackers)),
+    row("sc0_trackers", "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 0, Counter::Trackers)),
+    row("sc1_trackers", "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 1, Counter::Trackers)),
+    row("sc2_trackers", "[table]", Type::Sint, INTERNAL, |a, cx, p| slot(a, cx, p, 2, Counter::Trackers)),
+    row("sc_tracked", "integer[,table]", Type::Bool, INTERNAL, |a, cx, _| is_tracked(cx, index(a, 0)?)),
+    row("sc0_tracked", "[table]", Type::Bool, INTERNAL, |_, cx, _| is_tracked(cx, 0)),
+    row("sc1_tracked", "[table]", Type::Bool, INTERNAL, |_, cx, _| is_tracked(cx, 1)),
+    row("sc2_tracked", "[table]", Type::Bool, INTERNAL, |_, cx, _| is_tracked(cx, 2)),
+    row("sc_key", "integer", Type::Any, INTERNAL, |a, cx, _| key(cx, index(a, 0)?)),
+    row("sc0_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 0)),
+    row("sc1_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 1)),
+    row("sc2_key", "", Type::Any, INTERNAL, |_, cx, _| key(cx, 2)),
+    row("table_cnt", "table", Type::Sint, INTERNAL, |a, cx, _| {
+        cx.world.table_used(a.reference(0)?).map(Sample::Sint)
+    }),
+    row("table_avl", "table", Type::Sint, INTERNAL, |a, cx, _| {
+        cx.world.table_free(a.reference(0)?).map(Sample::Sint)
+    }),
 ];
 
 const ADD: CounterEdit = CounterEdit::Add(1);
@@ -125,7 +139,13 @@ fn tracked<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, counter: 
     get(cx, probe, entry, counter)
 }
 
-fn slot<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, slot: u8, counter: Counter) -> Option<Sample<'c>> {
+fn slot<'c>(
+    args: &'c Args,
+    cx: &'c Context<'_>,
+    probe: &mut Probe,
+    slot: u8,
+    counter: Counter,
+) -> Option<Sample<'c>> {
     get(cx, probe, Entry::Tracked { slot, table: args.reference(0).map(|r| &**r) }, counter)
 }
 

@@ -1,4 +1,5 @@
-//! Header fields of requests and responses (manual 7.3.6): by comma-separated value (`hdr`) and by whole line (`fhdr`).
+//! Header fields of requests and responses (manual 7.3.6): by comma-separated value (`hdr`) and by whole line
+//! (`fhdr`).
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
@@ -12,9 +13,9 @@ const NAME_AND_NUMBER: &str = "[string,integer]";
 
 pub const ROWS: &[Fetch] = &[
     row("hdr", NAME_AND_NUMBER, Type::Str, EITHER_HEADERS, |a, cx, p| value(a, cx, p, cx.side)),
-    row("hdr_cnt", NAME, Type::Sint, EITHER_HEADERS, |a, cx, _| count(a, cx, cx.side)),
-    row("hdr_ip", NAME_AND_NUMBER, Type::Addr, EITHER_HEADERS, |a, cx, p| ip(a, cx, p, cx.side)),
-    row("hdr_val", NAME_AND_NUMBER, Type::Sint, EITHER_HEADERS, |a, cx, p| number(a, cx, p, cx.side)),
+    row("hdr_cnt", NAME, Type::Sint, REQUEST_HEADERS, |a, cx, _| count(a, cx, cx.side)),
+    row("hdr_ip", NAME_AND_NUMBER, Type::Addr, REQUEST_HEADERS, |a, cx, p| ip(a, cx, p, cx.side)),
+    row("hdr_val", NAME_AND_NUMBER, Type::Sint, REQUEST_HEADERS, |a, cx, p| number(a, cx, p, cx.side)),
     row("req.hdr", NAME_AND_NUMBER, Type::Str, REQUEST_HEADERS, |a, cx, p| value(a, cx, p, Side::Request)),
     row("req.hdr_cnt", NAME, Type::Sint, REQUEST_HEADERS, |a, cx, _| count(a, cx, Side::Request)),
     row("req.hdr_ip", NAME_AND_NUMBER, Type::Addr, REQUEST_HEADERS, |a, cx, p| ip(a, cx, p, Side::Request)),
@@ -74,13 +75,9 @@ fn lines<'h>(head: &'h Head, name: Option<&'h [u8]>) -> impl Iterator<Item = &'h
         .map(|(_, v)| v)
 }
 
-/// One of `values`: by number from the start (1 …) or the end (-1 …); without a number the last one, or each in turn where all
-/// are wanted.
-fn pick<'h>(
-    values: impl Iterator<Item = &'h [u8]>,
-    number: Option<i64>,
-    probe: &mut Probe,
-) -> Option<&'h [u8]> {
+/// One of `values`: by number from the start (1 …) or the end (-1 …); without a number the last one, or each in turn
+/// where all are wanted.
+fn pick<'h>(values: impl Iterator<Item = &'h [u8]>, number: Option<i64>, probe: &mut Probe) -> Option<&'h [u8]> {
     match number {
         Some(n) if n > 0 => {
             let mut values = values;
@@ -110,13 +107,21 @@ fn pick<'h>(
     }
 }
 
+/// Without a name only ACLs get values: those of all fields in turn.
+fn pick_named<'h>(args: &Args, values: impl Iterator<Item = &'h [u8]>, probe: &mut Probe) -> Option<&'h [u8]> {
+    if !probe.every && args.str(0).is_none_or(<[u8]>::is_empty) {
+        return None;
+    }
+    pick(values, args.int(1), probe)
+}
+
 fn value<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let values = lines(cx.head(side)?, args.str(0)).flat_map(split_values);
-    pick(values, args.int(1), probe).map(Sample::str)
+    pick_named(args, values, probe).map(Sample::str)
 }
 
 fn line<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
-    pick(lines(cx.head(side)?, args.str(0)), args.int(1), probe).map(Sample::str)
+    pick_named(args, lines(cx.head(side)?, args.str(0)), probe).map(Sample::str)
 }
 
 fn count<'c>(args: &'c Args, cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {

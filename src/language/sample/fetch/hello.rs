@@ -1,5 +1,5 @@
-//! The TLS hello seen in a TCP proxy (manual 7.3.5): `req.ssl_sni`, `req.ssl_hello_type` and their kin, read from the first
-//! bytes (RFC 8446 §4.1.2). Nothing is decrypted.
+//! The TLS hello seen in a TCP proxy (manual 7.3.5): `req.ssl_sni`, `req.ssl_hello_type` and their kin, read from
+//! the first bytes (RFC 8446 §4.1.2). Nothing is decrypted.
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
@@ -16,7 +16,7 @@ pub const ROWS: &[Fetch] = &[
     row("req.ssl_ver", "", Type::Sint, REQUEST_BUFFER, |_, cx, p| version(cx, p)),
     row("req_ssl_ver", "", Type::Sint, REQUEST_BUFFER, |_, cx, p| version(cx, p)),
     row("req.ssl_alpn", "", Type::Str, REQUEST_BUFFER, |_, cx, p| alpn(cx, p)),
-    row("req.ssl_cipherlist", "", Type::Bin, REQUEST_BUFFER, |_, cx, p| Some(Sample::bin(hello(cx, p)?.ciphers))),
+    row("req.ssl_cipherlist", "", Type::Bin, CLIENT_L4, |_, cx, p| Some(Sample::bin(hello(cx, p)?.ciphers))),
     row("req.ssl_ec_ext", "", Type::Bool, REQUEST_BUFFER, |_, cx, p| {
         Some(Sample::Bool(hello(cx, p)?.extension(10).is_some()))
     }),
@@ -24,9 +24,9 @@ pub const ROWS: &[Fetch] = &[
         let ticket = hello(cx, p)?.extension(35);
         Some(Sample::Sint(ticket.map_or(0, |t| if t.is_empty() { 1 } else { 2 })))
     }),
-    row("req.ssl_supported_groups", "", Type::Bin, REQUEST_BUFFER, |_, cx, p| list(cx, p, 10)),
-    row("req.ssl_sigalgs", "", Type::Bin, REQUEST_BUFFER, |_, cx, p| list(cx, p, 13)),
-    row("req.ssl_keyshare_groups", "", Type::Bin, REQUEST_BUFFER, |_, cx, p| keyshare_groups(cx, p)),
+    row("req.ssl_supported_groups", "", Type::Bin, CLIENT_L4, |_, cx, p| list(cx, p, 10)),
+    row("req.ssl_sigalgs", "", Type::Bin, CLIENT_L4, |_, cx, p| list(cx, p, 13)),
+    row("req.ssl_keyshare_groups", "", Type::Bin, CLIENT_L4, |_, cx, p| keyshare_groups(cx, p)),
 ];
 
 /// A ClientHello's parts.

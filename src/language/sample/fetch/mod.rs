@@ -1,5 +1,5 @@
-//! The catalogue of fetches (manual 7.3.2 to 7.3.6), a file a family. A row names the word, its arguments, its type, what it
-//! needs and its function; aliases are rows of their own with the same function.
+//! The catalogue of fetches (manual 7.3.2 to 7.3.6), a file a family. A row names the word, its arguments, its type,
+//! what it needs and its function; aliases are rows of their own with the same function.
 
 mod acls;
 mod auth;
@@ -59,8 +59,9 @@ impl Fetch {
     }
 }
 
+pub use constant::check_var;
 pub use header::split_values;
-pub use url::{path as path_of, pathq as pathq_of, query as query_of};
+pub use url::{parameter, path as path_of, pathq as pathq_of, query as query_of};
 
 const FAMILIES: &[&[Fetch]] = &[
     constant::ROWS,

@@ -50,7 +50,8 @@ fn payload<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Sid
     }
 }
 
-/// `payload_lv(offset1,length[,offset2])`: the length stands in the payload. A signed offset2 counts from offset1 + length.
+/// `payload_lv(offset1,length[,offset2])`: the length stands in the payload. A signed offset2 counts from offset1 +
+/// length.
 fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let (at, width) = (usize::try_from(args.int(0)?).ok()?, usize::try_from(args.int(1)?).ok()?);
     let payload = cx.payload(side);
@@ -58,9 +59,7 @@ fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: 
     let length = payload.bytes.get(at..at + width)?.iter().fold(0usize, |n, b| (n << 8) | *b as usize);
     let start = match args.text(2).filter(|t| !t.is_empty()) {
         None => at + width,
-        Some(t) if t.starts_with(['+', '-']) => {
-            usize::try_from((at + width) as i64 + t.parse::<i64>().ok()?).ok()?
-        }
+        Some(t) if t.starts_with(['+', '-']) => usize::try_from((at + width) as i64 + t.parse::<i64>().ok()?).ok()?,
         Some(t) => t.parse().ok()?,
     };
     let bytes = payload.bytes.get(start..start.checked_add(length)?)?;

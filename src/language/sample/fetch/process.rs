@@ -27,11 +27,13 @@ pub const ROWS: &[Fetch] = &[
     }),
     row("quic_enabled", "", Type::Bool, ANYWHERE, |_, _, _| Some(Sample::Bool(false))),
     row("dst_conn", "", Type::Sint, FRONTEND, |_, cx, _| process(cx, ProcessFact::ListenerConnections)),
-    row("cpu_usage_proc", "", Type::Sint, ANYWHERE, |_, cx, _| process(cx, ProcessFact::CpuUsageProcess)),
-    row("cpu_usage_thr", "", Type::Sint, ANYWHERE, |_, cx, _| process(cx, ProcessFact::CpuUsageThread)),
-    row("cpu_usage_grp", "", Type::Sint, ANYWHERE, |_, cx, _| process(cx, ProcessFact::CpuUsageGroup)),
-    row("accept_date", "[string]", Type::Sint, CLIENT_L4, |a, cx, _| in_unit(a.str(0), cx.session.accept_us)).checked(check_unit0),
-    row("request_date", "[string]", Type::Sint, REQUEST_HEADERS, |a, cx, _| in_unit(a.str(0), cx.stream.request_us)).checked(check_unit0),
+    row("cpu_usage_proc", "", Type::Sint, INTERNAL, |_, cx, _| process(cx, ProcessFact::CpuUsageProcess)),
+    row("cpu_usage_thr", "", Type::Sint, INTERNAL, |_, cx, _| process(cx, ProcessFact::CpuUsageThread)),
+    row("cpu_usage_grp", "", Type::Sint, INTERNAL, |_, cx, _| process(cx, ProcessFact::CpuUsageGroup)),
+    row("accept_date", "[string]", Type::Sint, CLIENT_L4, |a, cx, _| in_unit(a.str(0), cx.session.accept_us))
+        .checked(check_unit0),
+    row("request_date", "[string]", Type::Sint, REQUEST, |a, cx, _| in_unit(a.str(0), cx.stream.request_us))
+        .checked(check_unit0),
 ];
 
 fn process<'c>(cx: &'c Context<'_>, fact: ProcessFact) -> Option<Sample<'c>> {

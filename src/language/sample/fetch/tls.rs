@@ -10,7 +10,9 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_fc", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx).is_some()))),
     row("ssl_fc_has_crt", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.peer.is_some()))),
     row("ssl_fc_has_sni", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.sni.is_some()))),
-    row("ssl_fc_is_resumed", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx).is_some_and(|t| t.resumed)))),
+    row("ssl_fc_is_resumed", "", Type::Bool, CLIENT_L5, |_, cx, _| {
+        Some(Sample::Bool(fc(cx).is_some_and(|t| t.resumed)))
+    }),
     row("ssl_fc_has_early", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.early_data))),
     row("ssl_fc_early_rcvd", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.early_data))),
     row("ssl_fc_sni", "", Type::Str, CLIENT_L5, |_, cx, _| fc(cx)?.sni.as_deref().map(Sample::str)),
@@ -23,9 +25,15 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_fc_use_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.key_bits as i64))),
     row("ssl_fc_alg_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.key_bits as i64))),
     row("ssl_fc_session_id", "", Type::Bin, CLIENT_L5, |_, cx, _| filled(&fc(cx)?.session_id)),
-    row("ssl_fc_client_random", "", Type::Bin, CLIENT_L5, |_, cx, _| fc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))),
-    row("ssl_fc_server_random", "", Type::Bin, CLIENT_L5, |_, cx, _| fc(cx)?.server_random.as_ref().map(|r| Sample::bin(r))),
-    row("ssl_fc_crtname", "", Type::Str, CLIENT_L5, |_, cx, _| fc(cx)?.own_name.as_deref().map(|n| Sample::str(n.as_bytes()))),
+    row("ssl_fc_client_random", "", Type::Bin, CLIENT_L5, |_, cx, _| {
+        fc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))
+    }),
+    row("ssl_fc_server_random", "", Type::Bin, CLIENT_L5, |_, cx, _| {
+        fc(cx)?.server_random.as_ref().map(|r| Sample::bin(r))
+    }),
+    row("ssl_fc_crtname", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        fc(cx)?.own_name.as_deref().map(|n| Sample::str(n.as_bytes()))
+    }),
     row("ssl_fc_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.error as i64))),
     row("ssl_fc_err_str", "", Type::Str, CLIENT_L5, |_, cx, _| {
         fc(cx)?.error_text.as_deref().map(|t| Sample::str(t.as_bytes()))
@@ -34,7 +42,9 @@ pub const ROWS: &[Fetch] = &[
         Some(Sample::Sint(fc(cx)?.client_hello_version as i64))
     }),
     row("ssl_fc_cipherlist_bin", "[integer]", Type::Str, CLIENT_L5, |a, cx, _| codes(a, cx, |t| &t.client_ciphers)),
-    row("ssl_fc_cipherlist_hex", "[integer]", Type::Bin, CLIENT_L5, |a, cx, _| hex_codes(a, cx, |t| &t.client_ciphers)),
+    row("ssl_fc_cipherlist_hex", "[integer]", Type::Bin, CLIENT_L5, |a, cx, _| {
+        hex_codes(a, cx, |t| &t.client_ciphers)
+    }),
     row("ssl_fc_cipherlist_xxh", "", Type::Sint, CLIENT_L5, |a, cx, _| {
         let all = codes(a, cx, |t| &t.client_ciphers)?;
         Some(Sample::Sint(crate::base::hash::xxh64(all.bytes()?, 0) as i64))
@@ -53,7 +63,9 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_c_verify", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_code as i64))),
     row("ssl_c_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_code as i64))),
     row("ssl_c_ca_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_ca_code as i64))),
-    row("ssl_c_ca_err_depth", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_ca_depth as i64))),
+    row("ssl_c_ca_err_depth", "", Type::Sint, CLIENT_L5, |_, cx, _| {
+        Some(Sample::Sint(fc(cx)?.verify_ca_depth as i64))
+    }),
     row("ssl_bc", "", Type::Bool, SERVER_L5, |_, cx, _| Some(Sample::Bool(bc(cx).is_some()))),
     row("ssl_bc_is_resumed", "", Type::Bool, SERVER_L5, |_, cx, _| Some(Sample::Bool(bc(cx)?.resumed))),
     row("ssl_bc_alpn", "", Type::Str, SERVER_L5, |_, cx, _| bc(cx)?.alpn.as_deref().map(Sample::str)),
@@ -65,8 +77,12 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_bc_use_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.key_bits as i64))),
     row("ssl_bc_alg_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.key_bits as i64))),
     row("ssl_bc_session_id", "", Type::Bin, SERVER_L5, |_, cx, _| filled(&bc(cx)?.session_id)),
-    row("ssl_bc_client_random", "", Type::Bin, SERVER_L5, |_, cx, _| bc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))),
-    row("ssl_bc_server_random", "", Type::Bin, SERVER_L5, |_, cx, _| bc(cx)?.server_random.as_ref().map(|r| Sample::bin(r))),
+    row("ssl_bc_client_random", "", Type::Bin, SERVER_L5, |_, cx, _| {
+        bc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))
+    }),
+    row("ssl_bc_server_random", "", Type::Bin, SERVER_L5, |_, cx, _| {
+        bc(cx)?.server_random.as_ref().map(|r| Sample::bin(r))
+    }),
     row("ssl_bc_err", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.error as i64))),
     row("ssl_bc_err_str", "", Type::Str, SERVER_L5, |_, cx, _| {
         bc(cx)?.error_text.as_deref().map(|t| Sample::str(t.as_bytes()))

@@ -9,9 +9,7 @@ use crate::language::sample::{Args, Probe, Sample, Type};
 use crate::proto::http::head::Head;
 
 pub const ROWS: &[Fetch] = &[
-    row("method", "", Type::Meth, REQUEST_HEADERS, |_, cx, _| {
-        cx.request.as_deref().map(|h| Sample::Meth(h.method().into()))
-    }),
+    row("method", "", Type::Meth, REQUEST, |_, cx, _| cx.request.as_deref().map(|h| Sample::Meth(h.method().into()))),
     row("url", "", Type::Str, REQUEST_HEADERS, |_, cx, _| cx.request.as_deref().map(|h| Sample::str(h.uri()))),
     row("path", "", Type::Str, REQUEST_HEADERS, |_, cx, _| path(cx.request.as_deref()?.uri()).map(Sample::str)),
     row("pathq", "", Type::Str, REQUEST_HEADERS, |_, cx, _| pathq(cx.request.as_deref()?.uri()).map(Sample::str)),
@@ -22,8 +20,12 @@ pub const ROWS: &[Fetch] = &[
         let with_mark = a.str(0) == Some(b"with_qm");
         query(uri).map(|q| Sample::str(if with_mark { &uri[uri.len() - q.len() - 1..] } else { q }))
     }),
-    row("url_param", "[string,string,string]", Type::Str, REQUEST_HEADERS, |a, cx, p| url_param(a, cx, p).map(Sample::str)),
-    row("urlp", "[string,string,string]", Type::Str, REQUEST_HEADERS, |a, cx, p| url_param(a, cx, p).map(Sample::str)),
+    row("url_param", "[string,string,string]", Type::Str, REQUEST_HEADERS, |a, cx, p| {
+        url_param(a, cx, p).map(Sample::str)
+    }),
+    row("urlp", "[string,string,string]", Type::Str, REQUEST_HEADERS, |a, cx, p| {
+        url_param(a, cx, p).map(Sample::str)
+    }),
     row("urlp_val", "[string,string,string]", Type::Sint, REQUEST_HEADERS, |a, cx, p| {
         url_param(a, cx, p).and_then(int_prefix).map(Sample::Sint)
     }),
@@ -78,8 +80,8 @@ fn base<'c>(cx: &'c Context<'_>, with_query: bool) -> Option<Sample<'c>> {
     Some(Sample::str_buf(out))
 }
 
-/// A parameter by name from `a=1&b=2`; without a name each in turn where an ACL wants all. The name may be compared without
-/// case.
+/// A parameter by name from `a=1&b=2`; without a name each in turn where an ACL wants all. The name may be compared
+/// without case.
 pub fn parameter<'t>(
     text: &'t [u8],
     name: Option<&[u8]>,
@@ -90,7 +92,8 @@ pub fn parameter<'t>(
     let name = name.filter(|n| !n.is_empty());
     let mut values = text.split(|b| *b == delimiter || (delimiter == b'&' && *b == b';')).filter_map(|pair| {
         let at = memchr::memchr(b'=', pair)?;
-        let hit = name.is_none_or(|n| if ignore_case { n.eq_ignore_ascii_case(&pair[..at]) } else { n == &pair[..at] });
+        let hit =
+            name.is_none_or(|n| if ignore_case { n.eq_ignore_ascii_case(&pair[..at]) } else { n == &pair[..at] });
         hit.then(|| &pair[at + 1..])
     });
     let found = values.nth(if probe.every { probe.nth as usize } else { 0 })?;

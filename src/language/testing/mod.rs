@@ -1,5 +1,11 @@
 //! A small world for the unit tests of this floor: one session, one stream, a request and a response.
 
+mod census;
+mod conditions;
+mod expressions;
+mod refusals;
+mod rules;
+
 use super::acl::AclSet;
 use super::auth::Userlists;
 use super::context::{Context, Payload, Side};
@@ -55,6 +61,7 @@ pub struct Bench {
     pub body: Vec<u8>,
     pub warnings: Vec<String>,
     pub complete: bool,
+    pub experimental: bool,
 }
 
 impl Default for Bench {
@@ -102,6 +109,7 @@ impl Default for Bench {
             body: Vec::new(),
             warnings: Vec::new(),
             complete: true,
+            experimental: false,
         }
     }
 }
@@ -134,7 +142,7 @@ impl Bench {
             warnings: Vec::new(),
             references: Vec::new(),
             stick_counters: 3,
-            experimental: false,
+            experimental: self.experimental,
         };
         let result = then(&mut p);
         for reference in &p.references {

@@ -1,0 +1,587 @@
+//! TLS between a connection and its stream: received records are opened where they lie, what is sent leaves as records
+//! in one send. Both sides' handshakes are here, with their deadlines, counters and log lines; the records themselves are
+//! `proto::tls`'s. An idle connection keeps keys and facts, no buffer.
+
+use super::session::Session;
+use super::stream::Exchange;
+use super::stream::termination::Failure;
+use super::transport::{SendError, send_plain};
+use super::worker::Worker;
+use crate::base::buf::Block;
+use crate::base::clock::{Millis, Now};
+use crate::engine::driver::{BUFFER_SIZE, Group};
+use crate::engine::task::{before, yield_now};
+use crate::engine::{Chain, Conn, Lease, Piece, Rt};
+use crate::language::facts::{self, ConnectionError};
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::board::ProcessRate;
+use crate::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
+use crate::proto::tls::client::{ClientContext, ClientSettings};
+use crate::proto::tls::failure::{CLOSED_DURING_HANDSHAKE, TIMEOUT_DURING_HANDSHAKE};
+use crate::proto::tls::session::{self as proto, Fed, RecordSizes, TlsError};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Handshake messages answered in one turn of the loop: each costs up to a millisecond, and established connections wait.
+const HANDSHAKES_PER_TURN: u32 = 4;
+/// A pause after which a transfer begins anew with small records (`tune.ssl.maxrecord`).
+const PAUSE_MS: u64 = 1000;
+
+/// What lies over a connection's bytes.
+pub struct Layer {
+    session: RefCell<proto::Session>,
+    /// Plain text behind what was handed out last.
+    pending: RefCell<Piece>,
+    /// Records that wait for the next send: tickets, answers to key updates.
+    out: RefCell<Vec<u8>>,
+    state: Cell<State>,
+    close_notify_sent: Cell<bool>,
+    /// Small buffers that came back full one after the other.
+    full: Cell<u8>,
+    last_sent: Cell<Millis>,
+    /// What became known in the handshake of a server's connection; each of its streams shows it.
+    facts: Option<Rc<facts::Tls>>,
+    /// The name that was asked for on the server's side.
+    sni: Option<Box<str>>,
+    _counted: Counted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The peer has said that nothing follows.
+    Ended,
+    Failed,
+}
+
+/// Why a handshake did not come to its end.
+#[derive(Debug)]
+pub enum HandshakeError {
+    TimedOut,
+    Closed,
+    Refused(TlsError),
+}
+
+/// Counts a TLS connection as open while it lives.
+struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(w: &Rc<Worker>) -> Counted {
+        w.counts().process().add(ProcessCounter::CurrSslConns, 1);
+        w.counts().process().add(ProcessCounter::CumSslConns, 1);
+        w.counts().process().rate(ProcessRate::Ssl, 1, w.rt.now().mono);
+        Counted(w.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counts().process().sub(ProcessCounter::CurrSslConns, 1);
+    }
+}
+
+/// Lets a few handshake messages through in each turn of the loop.
+#[derive(Default)]
+pub struct Gate(Cell<(u64, u32)>);
+
+impl Gate {
+    fn admits(&self, turn: u64) -> bool {
+        let (seen, count) = self.0.get();
+        let count = if seen == turn { count } else { 0 };
+        if count < HANDSHAKES_PER_TURN {
+            self.0.set((turn, count + 1));
+        }
+        count < HANDSHAKES_PER_TURN
+    }
+
+    async fn pass(&self, rt: &Rt) {
+        while !self.admits(rt.activity().loops) {
+            yield_now(rt).await;
+        }
+    }
+}
+
+impl Layer {
+    fn new(session: proto::Session, counted: Counted) -> Layer {
+        Layer {
+            session: RefCell::new(session),
+            pending: RefCell::default(),
+            out: RefCell::default(),
+            state: Cell::new(State::Open),
+            close_notify_sent: Cell::new(false),
+            full: Cell::new(0),
+            last_sent: Cell::new(Millis::default()),
+            facts: None,
+            sni: None,
+            _counted: counted,
+        }
+    }
+
+    pub fn facts(&self) -> Option<&Rc<facts::Tls>> {
+        self.facts.as_ref()
+    }
+
+    pub fn sni(&self) -> Option<&str> {
+        self.sni.as_deref()
+    }
+
+    // ---- receiving ----
+
+    /// The next plain bytes; `None` at close_notify, or at an end without one, as HAProxy takes it.
+    pub fn poll_recv(&self, conn: &Conn) -> Poll<io::Result<Option<Piece>>> {
+        let pending = self.pending.take();
+        if !pending.bytes().is_empty() {
+            return Poll::Ready(Ok(Some(pending)));
+        }
+        loop {
+            match self.state.get() {
+                State::Open => {}
+                State::Ended => return Poll::Ready(Ok(None)),
+                State::Failed => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            }
+            let lease = match conn.poll_recv() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(lease))) => lease,
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            };
+            self.watch_size(conn, lease.len());
+            if let Some(piece) = self.open(conn, lease) {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+        }
+    }
+
+    /// Buffers that come back full ask for larger ones: what is handed out never fills them.
+    fn watch_size(&self, conn: &Conn, len: usize) {
+        if len < BUFFER_SIZE[Group::Small as usize] {
+            return self.full.set(0);
+        }
+        self.full.set(self.full.get().saturating_add(1));
+        if self.full.get() == 2 {
+            conn.set_group(Group::Large);
+        }
+    }
+
+    /// Opens the records in a buffer; their plain text, if there is any.
+    fn open(&self, conn: &Conn, mut lease: Lease) -> Option<Piece> {
+        let now_s = seconds(conn.rt().now());
+        let fed = self.session.borrow_mut().feed(now_s, &mut lease, &mut self.out.borrow_mut());
+        match fed {
+            Ok(fed) => {
+                if fed.closed {
+                    self.state.set(State::Ended);
+                }
+                self.plain_of(fed, Piece::Lease(lease))
+            }
+            Err(_) => {
+                // The alert leaves when the connection closes.
+                self.state.set(State::Failed);
+                None
+            }
+        }
+    }
+
+    /// What a feed brought: text from earlier records first.
+    fn plain_of(&self, fed: Fed, mut received: Piece) -> Option<Piece> {
+        received.narrow(fed.plain);
+        if fed.carried.is_empty() {
+            return (!received.bytes().is_empty()).then_some(received);
+        }
+        if !received.bytes().is_empty() {
+            *self.pending.borrow_mut() = received;
+        }
+        Some(Piece::Block(Block::from(fed.carried), 0))
+    }
+
+    /// Takes what arrived on an idle connection; false when that is more than tickets, or the end.
+    pub fn is_quiet(&self, conn: &Conn) -> bool {
+        while self.pending.borrow().bytes().is_empty() && self.state.get() == State::Open {
+            let Some(lease) = conn.take_queued() else { return conn.is_quiet() };
+            if let Some(piece) = self.open(conn, lease) {
+                self.put_before(piece);
+            }
+        }
+        false
+    }
+
+    /// Puts text before what is pending.
+    fn put_before(&self, plain: Piece) {
+        let mut pending = self.pending.borrow_mut();
+        *pending = match pending.bytes().is_empty() {
+            true => plain,
+            false => {
+                let mut both = Block::copy_of(plain.bytes());
+                both.extend_from_slice(pending.bytes());
+                Piece::Block(both, 0)
+            }
+        };
+    }
+
+    // ---- sending ----
+
+    /// `chain` as records, behind those that wait.
+    fn seal(&self, conn: &Conn, chain: &Chain) -> Result<Block, SendError> {
+        let mut session = self.session.borrow_mut();
+        let mut out = Block::from(self.out.take());
+        if out.capacity() == 0 {
+            out = Block::take();
+        }
+        let now = conn.rt().now().mono;
+        if now.since(self.last_sent.replace(now)) > PAUSE_MS {
+            session.begin_transfer();
+        }
+        let len = chain.byte_len();
+        out.reserve_exact(sealed_len(len));
+        let sealed = match chain.pieces() {
+            [piece] => session.encrypt(piece.bytes(), &mut out),
+            pieces => {
+                // Pieces of one message share their records: a copy costs less than a record of its own for each.
+                let mut whole = Block::take();
+                whole.reserve(len);
+                pieces.iter().for_each(|p| whole.extend_from_slice(p.bytes()));
+                session.encrypt(&whole, &mut out)
+            }
+        };
+        match sealed {
+            Ok(()) => Ok(out),
+            Err(_) => Err(SendError::Broken(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Sends all of `chain`; the value counts plain bytes.
+    pub async fn send(&self, conn: &Conn, chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
+        let len = chain.byte_len();
+        let out = self.seal(conn, &chain)?;
+        // Receive buffers go back before the send waits.
+        drop(chain);
+        send_plain(conn, out.into(), timeout_ms).await?;
+        Ok(len)
+    }
+
+    /// Says that nothing follows.
+    pub async fn send_close_notify(&self, conn: &Conn, timeout_ms: Option<u64>) {
+        if let Some(last) = self.last_records() {
+            let _ = send_plain(conn, last.into(), timeout_ms).await;
+        }
+    }
+
+    /// What leaves last: records that waited, an alert, or close_notify.
+    fn last_records(&self) -> Option<Block> {
+        let mut out = self.out.take();
+        if !self.close_notify_sent.replace(true) && self.state.get() != State::Failed {
+            self.session.borrow_mut().close_notify(&mut out);
+        }
+        (!out.is_empty()).then(|| Block::from(out))
+    }
+
+    /// The connection closes: its last records leave before.
+    pub fn close(&self, conn: &Conn) {
+        if let Some(last) = self.last_records() {
+            conn.send_last(last);
+        }
+    }
+
+    /// Nothing more is sent, not even the end.
+    pub fn mute(&self) {
+        self.out.take();
+        self.close_notify_sent.set(true);
+    }
+
+    // ---- handshakes ----
+
+    /// Makes the handshake; plain text that came with its last message comes back.
+    async fn handshake(
+        &self,
+        w: &Worker,
+        conn: &Conn,
+        first: Piece,
+        deadline: Millis,
+    ) -> Result<Option<Piece>, HandshakeError> {
+        let rt = conn.rt();
+        let mut received = first;
+        loop {
+            if received.bytes().is_empty() {
+                received = match before(rt, deadline, conn.recv()).await {
+                    Err(_) => return Err(HandshakeError::TimedOut),
+                    Ok(Ok(Some(lease))) => Piece::Lease(lease),
+                    Ok(_) => return Err(HandshakeError::Closed),
+                };
+            }
+            w.handshakes.pass(rt).await;
+            let now_s = seconds(rt.now());
+            let fed = {
+                let mut out = self.out.borrow_mut();
+                let mut session = self.session.borrow_mut();
+                match received.bytes_mut() {
+                    Some(bytes) => session.feed(now_s, bytes, &mut out),
+                    // Static and shared bytes are not received ones.
+                    None => return Err(HandshakeError::Closed),
+                }
+            };
+            let fed = fed.map_err(|e| {
+                self.state.set(State::Failed);
+                HandshakeError::Refused(e)
+            })?;
+            if fed.closed {
+                self.state.set(State::Ended);
+            }
+            let (established, send_now) = (fed.established, fed.send_now);
+            let plain = self.plain_of(fed, std::mem::take(&mut received));
+            if send_now {
+                self.flush(conn, deadline).await?;
+            }
+            if established {
+                return Ok(plain);
+            }
+            if self.state.get() == State::Ended {
+                return Err(HandshakeError::Closed);
+            }
+        }
+    }
+
+    /// Sends what waits.
+    async fn flush(&self, conn: &Conn, deadline: Millis) -> Result<(), HandshakeError> {
+        let out = self.out.take();
+        if out.is_empty() {
+            return Ok(());
+        }
+        let left = (deadline < Millis::NEVER).then(|| deadline.since(conn.rt().now().mono));
+        match send_plain(conn, Block::from(out).into(), left).await {
+            Ok(_) => Ok(()),
+            Err(SendError::TimedOut) => Err(HandshakeError::TimedOut),
+            Err(SendError::Broken(_)) => Err(HandshakeError::Closed),
+        }
+    }
+}
+
+fn seconds(now: Now) -> u64 {
+    now.wall_us / 1_000_000
+}
+
+/// Room that `len` plain bytes take as records at most, without small records.
+fn sealed_len(len: usize) -> usize {
+    const OVERHEAD: usize = 29;
+    len + (len / 16_384 + 1) * OVERHEAD
+}
+
+fn sizes(w: &Worker) -> RecordSizes {
+    let tls = &w.plan.global.tls;
+    RecordSizes { maxrecord: tls.maxrecord, hard_maxrecord: tls.hard_maxrecord }
+}
+
+/// What fetches and logs are told of a session.
+fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
+    let list = |bytes: &[u8]| bytes.chunks_exact(2).map(|p| u16::from_be_bytes([p[0], p[1]])).collect();
+    let mut tls = facts::Tls {
+        protocol: known.version,
+        cipher: known.cipher,
+        key_bits: known.cipher_bits.into(),
+        sni: known.sni.as_ref().map(|n| n.as_bytes().into()),
+        alpn: known.alpn.clone(),
+        resumed: known.resumed,
+        session_id: known.session_id.clone(),
+        curve: known.curve,
+        peer: known.peer_chain.first().map(|c| c.as_ref().into()),
+        peer_chain: known.peer_chain.iter().map(|c| c.as_ref().into()).collect(),
+        peer_used: known.verify.presented,
+        own: known.certificate.clone(),
+        own_name: known.certificate_name.clone(),
+        verify_code: known.verify.result,
+        verify_crt_code: known.verify.crt_err,
+        verify_ca_code: known.verify.ca_err,
+        verify_ca_depth: known.verify.ca_err_depth,
+        client_random: Some(known.client_random),
+        server_random: Some(known.server_random),
+        error: error.map_or(0, TlsError::openssl_number),
+        error_text: error.map(|e| e.openssl_text().into()),
+        client_hello_version: known.hello_version,
+        ..facts::Tls::default()
+    };
+    if let Some(lists) = &known.captured {
+        tls.client_ciphers = list(&lists.ciphers);
+        tls.client_extensions = list(&lists.extensions);
+        tls.client_groups = list(&lists.groups);
+        tls.client_ec_formats = lists.ec_formats.clone();
+        tls.client_sigalgs = list(&lists.sigalgs);
+        tls.client_versions = list(&lists.versions);
+    }
+    tls
+}
+
+/// Terminates TLS on a client's connection whose bind line asks for it; bytes behind the handshake come back. `None`: it
+/// failed and the connection is over.
+pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
+    let Some(context) = s.bind().tls_context.clone() else { return Some(pending) };
+    let w = s.w.clone();
+    let wait = s.settings().timeouts.client_hs.or(s.settings().timeouts.client);
+    let begun = w.rt.now();
+    let deadline = wait.map_or(Millis::NEVER, |ms| s.accepted.mono.plus(ms));
+    let layer = Layer::new(proto::Session::server(context.0, sizes(&w)), Counted::new(&w));
+    let made = layer.handshake(&w, s.transport.conn(), pending, deadline).await;
+    let now = w.rt.now();
+    let session = layer.session.borrow_mut().take_facts();
+    match made {
+        Ok(plain) => {
+            let tls = facts_of(&session, None);
+            count(&w, s, tls.resumed, now.nanos.saturating_sub(begun.nanos) / 1000);
+            let mut facts = s.facts.borrow_mut();
+            facts.tls = Some(Box::new(tls));
+            facts.handshake_ms = now.mono.since(s.accepted.mono) as i64;
+            drop(facts);
+            s.transport.set_tls(layer);
+            Some(plain.unwrap_or_default())
+        }
+        Err(error) => {
+            refused(&w, s, &error, &session);
+            s.transport.set_tls(layer);
+            None
+        }
+    }
+}
+
+fn count(w: &Worker, s: &Session, resumed: bool, us: u64) {
+    let counts = w.counts();
+    counts.frontend(s.proxy).add(FrontendCounter::SslSess, 1);
+    counts.listener(s.proxy, s.bind).add(ListenerCounter::SslSess, 1);
+    counts.frontend(s.proxy).tls_handshake(us);
+    if resumed {
+        counts.frontend(s.proxy).add(FrontendCounter::SslReusedSess, 1);
+        counts.listener(s.proxy, s.bind).add(ListenerCounter::SslReusedSess, 1);
+        counts.process().add(ProcessCounter::SslFrontendReused, 1);
+    } else {
+        counts.process().rate(ProcessRate::SslFrontendKeys, 1, w.rt.now().mono);
+    }
+}
+
+/// Counts and logs a client's handshake that failed.
+fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts) {
+    let (code, text, why) = error.told(known, true);
+    if !matches!(error, HandshakeError::Closed) {
+        w.counts().frontend(s.proxy).add(FrontendCounter::SslFailedHandshake, 1);
+        w.counts().listener(s.proxy, s.bind).add(ListenerCounter::SslFailedHandshake, 1);
+    }
+    let mut facts = s.facts.borrow_mut();
+    facts.error = Some(ConnectionError { code: code as u16, name: "", text });
+    facts.tls = Some(Box::new(facts_of(known, why)));
+    drop(facts);
+    // A connection that said nothing of use is none under `option dontlognull`.
+    if why.is_none() && s.settings().options.dontlognull {
+        return;
+    }
+    match why {
+        Some(e) => super::log::embryonic(s, &format!("{text} ({})", e.openssl_text())),
+        None => super::log::embryonic(s, text),
+    }
+}
+
+/// Speaks TLS to a server over a fresh connection.
+///
+/// # Errors
+/// As for a connection that could not be made: it is tried again or goes to another server.
+pub async fn connect(
+    w: &Rc<Worker>,
+    ex: &mut Exchange,
+    (proxy, server): (ProxyIndex, ServerIndex),
+    conn: &Conn,
+    settings: &Arc<ClientSettings>,
+    sni: Option<&str>,
+    deadline: Millis,
+) -> Result<Layer, Failure> {
+    let begun = w.rt.now();
+    let Some(context) = w.tls_clients.context(settings) else { return Err(Failure::Internal) };
+    let mut hello = Vec::new();
+    let session = proto::Session::client(context, sni, sizes(w), seconds(begun), &mut hello);
+    let (made, known, layer) = match session {
+        Ok(session) => {
+            let layer = Layer::new(session, Counted::new(w));
+            *layer.out.borrow_mut() = hello;
+            let made = match layer.flush(conn, deadline).await {
+                Ok(()) => layer.handshake(w, conn, Piece::Empty, deadline).await,
+                Err(e) => Err(e),
+            };
+            let known = layer.session.borrow_mut().take_facts();
+            (made, known, Some(layer))
+        }
+        Err(e) => (Err(HandshakeError::Refused(e)), Box::default(), None),
+    };
+    let now = w.rt.now();
+    let counts = w.counts();
+    match (made, layer) {
+        (Ok(plain), Some(mut layer)) => {
+            if let Some(plain) = plain {
+                layer.put_before(plain);
+            }
+            counts.server(proxy, server).add(ServerCounter::SslSess, 1);
+            counts.backend(proxy).add(BackendCounter::SslSess, 1);
+            counts.server(proxy, server).tls_handshake(now.nanos.saturating_sub(begun.nanos) / 1000);
+            if known.resumed {
+                counts.server(proxy, server).add(ServerCounter::SslReusedSess, 1);
+                counts.backend(proxy).add(BackendCounter::SslReusedSess, 1);
+            } else {
+                counts.process().rate(ProcessRate::SslBackendKeys, 1, now.mono);
+            }
+            layer.facts = Some(Rc::new(facts_of(&known, None)));
+            layer.sni = sni.map(Into::into);
+            Ok(layer)
+        }
+        (Err(error), layer) => {
+            if let Some(layer) = layer {
+                layer.close(conn);
+            }
+            counts.server(proxy, server).add(ServerCounter::SslFailedHandshake, 1);
+            counts.backend(proxy).add(BackendCounter::SslFailedHandshake, 1);
+            let (code, text, why) = error.told(&known, false);
+            ex.facts.server_error = Some(ConnectionError { code: code as u16, name: "", text });
+            ex.facts.server_tls = Some(Rc::new(facts_of(&known, why)));
+            Err(match error {
+                HandshakeError::TimedOut => Failure::ConnectTimeout,
+                _ => Failure::ConnectFailed,
+            })
+        }
+        (Ok(_), None) => Err(Failure::Internal),
+    }
+}
+
+impl HandshakeError {
+    /// Number and text of `fc_err` and `bc_err`, and the library's part in it.
+    fn told(&self, known: &proto::Facts, server_side: bool) -> (u32, &'static str, Option<&TlsError>) {
+        match self {
+            HandshakeError::TimedOut => (TIMEOUT_DURING_HANDSHAKE.0, TIMEOUT_DURING_HANDSHAKE.1, None),
+            HandshakeError::Closed => (CLOSED_DURING_HANDSHAKE.0, CLOSED_DURING_HANDSHAKE.1, None),
+            HandshakeError::Refused(e) => {
+                let (code, text) = e.connection_error(known, server_side);
+                (code, text, Some(e))
+            }
+        }
+    }
+}
+
+/// A worker's settings and sessions for each server that is spoken to over TLS.
+#[derive(Default)]
+pub struct Clients(RefCell<Vec<Client>>);
+
+struct Client {
+    settings: Arc<ClientSettings>,
+    context: Arc<ClientContext>,
+}
+
+impl Clients {
+    /// The context of these settings, made when first needed.
+    pub fn context(&self, settings: &Arc<ClientSettings>) -> Option<Arc<ClientContext>> {
+        let mut clients = self.0.borrow_mut();
+        if let Some(client) = clients.iter().find(|c| Arc::ptr_eq(&c.settings, settings)) {
+            return Some(client.context.clone());
+        }
+        let context = ClientContext::new(settings).ok()?;
+        // Servers that were removed leave theirs behind until another one comes.
+        clients.retain(|c| Arc::strong_count(&c.settings) > 1);
+        clients.push(Client { settings: settings.clone(), context: context.clone() });
+        Some(context)
+    }
+}

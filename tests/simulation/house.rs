@@ -1,0 +1,369 @@
+//! One seed's house: a configuration, workers, origins and clients on one virtual network, run to the end and then looked
+//! over for what is left.
+
+use crate::{client, origin, tcp};
+use ringway::base::address::Address;
+use ringway::base::mailbox::office;
+use ringway::config::diagnostic::Diagnostics;
+use ringway::config::env::Environment;
+use ringway::config::files::Source;
+use ringway::config::load::{Options, load_sources};
+use ringway::dataplane::worker::{Services, Shared, Worker};
+use ringway::engine::Rt;
+use ringway::engine::driver::sim::random::Random;
+use ringway::engine::driver::sim::{Faults, Leftovers, SimNet, Weather};
+use ringway::engine::listener::Listener;
+use ringway::engine::task::sleep;
+use ringway::language::vars::ProcStore;
+use ringway::model::plan::Plan;
+use ringway::model::state::board::Board;
+use ringway::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64};
+
+/// What clients and origins find out.
+#[derive(Default)]
+pub struct Book {
+    wrongs: RefCell<Vec<String>>,
+    ids: Cell<u64>,
+    rude: RefCell<HashSet<u64>>,
+    pub right: Cell<u64>,
+    pub refused: Cell<u64>,
+    pub cut: Cell<u64>,
+}
+
+impl Book {
+    pub fn wrong(&self, text: String) {
+        self.wrongs.borrow_mut().push(text);
+    }
+
+    pub fn wrongs(&self) -> String {
+        self.wrongs.borrow().join("\n")
+    }
+
+    /// A number for a body; the next one is the other direction's.
+    pub fn next_id(&self) -> u64 {
+        self.ids.set(self.ids.get() + 2);
+        self.ids.get()
+    }
+
+    pub fn note_rude(&self, id: u64) {
+        self.rude.borrow_mut().insert(id);
+    }
+
+    pub fn is_rude(&self, id: u64) -> bool {
+        self.rude.borrow().contains(&id)
+    }
+}
+
+pub struct Front {
+    pub port: u16,
+    pub address: Address,
+    /// The way to its servers suffers faults.
+    pub faulty: bool,
+    /// Clients may leave when they like.
+    pub rude_allowed: bool,
+}
+
+pub struct Origin {
+    pub port: u16,
+    pub tcp: bool,
+    pub may_fail: bool,
+    /// The `maxconn` of its server line; 0: none, or not to be held here.
+    pub limit: u32,
+    pub busy: Cell<u32>,
+}
+
+const FRONT_IP: &str = "192.0.2.1";
+const ORIGIN_IP: &str = "198.51.100.1";
+/// No client needs longer, in milliseconds of virtual time.
+const PATIENCE_MS: u64 = 600_000;
+
+pub fn at(ip: &str, port: u16) -> Address {
+    Address::Ip(format!("{ip}:{port}").parse().unwrap())
+}
+
+struct Setting {
+    text: String,
+    queue_limits: [u32; 2],
+}
+
+fn setting(random: &mut Random) -> Setting {
+    let reuse = random.pick(&["safe", "aggressive", "always", "never"]);
+    let balance = random.pick(&["roundrobin", "leastconn", "random", "first", "source"]);
+    let mode = random.pick(&["", "", "", "option http-server-close"]);
+    let redispatch = random.pick(&["", "option redispatch"]);
+    let pool = random.pick(&["", "pool-max-conn 1", "pool-purge-delay 500ms", "pool-max-conn 0"]);
+    let retry = random.pick(&["", "retry-on all-retryable-errors", "retry-on conn-failure empty-response response-timeout"]);
+    let limits = [random.between(1, 3) as u32, random.between(1, 4) as u32];
+    let (a, b) = (limits[0], limits[1]);
+    let log = random.pick(&["", "log 203.0.113.9:514 local0\n option httplog"]);
+    let text = format!(
+        "defaults
+ mode http
+ timeout client 60s
+ timeout server 60s
+ timeout connect 5s
+ timeout queue 500s
+ http-reuse {reuse}
+ balance {balance}
+ {mode}
+ {redispatch}
+ {log}
+ default-server {pool}
+frontend clean
+ bind {FRONT_IP}:80
+ default_backend clean
+backend clean
+ server c1 {ORIGIN_IP}:8001
+ server c2 {ORIGIN_IP}:8002
+frontend faulty
+ bind {FRONT_IP}:81
+ default_backend faulty
+backend faulty
+ {retry}
+ timeout server 2s
+ timeout connect 400ms
+ server f1 {ORIGIN_IP}:8003
+ server f2 {ORIGIN_IP}:8004
+ server f3 {ORIGIN_IP}:8009
+frontend queue
+ bind {FRONT_IP}:82
+ default_backend queue
+backend queue
+ server q1 {ORIGIN_IP}:8005 maxconn {a}
+ server q2 {ORIGIN_IP}:8006 maxconn {b}
+frontend rush
+ bind {FRONT_IP}:85
+ timeout client 3s
+ default_backend rush
+backend rush
+ timeout queue 300ms
+ timeout server 1s
+ timeout connect 400ms
+ server r1 {ORIGIN_IP}:8010 maxconn {a}
+ server r2 {ORIGIN_IP}:8011 maxconn {b} maxqueue 2
+listen stream
+ mode tcp
+ bind {FRONT_IP}:83
+ balance roundrobin
+ server t1 {ORIGIN_IP}:8007
+listen broken
+ mode tcp
+ bind {FRONT_IP}:84
+ timeout client 3s
+ timeout server 3s
+ balance leastconn
+ server t2 {ORIGIN_IP}:8008 maxconn 2
+"
+    );
+    Setting { text, queue_limits: limits }
+}
+
+fn plan(text: &str) -> Plan {
+    let sources = vec![Source { name: "sim.cfg".into(), content: text.as_bytes().to_vec() }];
+    let outcome = load_sources(sources, &Options::default(), &mut Environment::default(), Diagnostics::new(false));
+    outcome.plan.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics))
+}
+
+pub struct House {
+    pub net: SimNet,
+    workers: Vec<Rc<Worker>>,
+    rts: Vec<Rt>,
+    pub clients: Rt,
+    origins: Rt,
+    plan: Arc<Plan>,
+    board: Arc<Board>,
+}
+
+pub fn run(seed: u64) {
+    let mut random = Random::new(seed ^ 0xA11CE);
+    let setting = setting(&mut random);
+    let mut weather = Weather::of(seed);
+    // Few buffers at the start, but in the end enough for all that may be on their way at once.
+    weather.buffers[0].1 = 1024;
+    weather.buffers[1].1 = 256;
+    let house = build(seed, weather, random.between(1, 8) as usize, &setting.text);
+    let book = Rc::new(Book::default());
+    open_origins(&house, &setting, &book, &mut random);
+    send_clients(&house, &book, &mut random);
+    let start = house.net.now().mono;
+    run_to_end(&house);
+    let wrongs = book.wrongs();
+    assert!(wrongs.is_empty(), "seed {seed}:\n{wrongs}\n{}", setting.text);
+    assert!(house.clients.in_use().2 == 0, "seed {seed}: {} clients wait in vain", house.clients.in_use().2);
+    rest(&house, 70_000);
+    leave(seed, &house);
+    if std::env::var_os("SIM_SEED").is_some() {
+        let took = house.net.now().mono.since(start);
+        eprintln!("seed {seed}: right {}, refused {}, cut {}; {took} ms", book.right.get(), book.refused.get(), book.cut.get());
+    }
+}
+
+/// Lets time pass with nobody there.
+fn rest(house: &House, ms: u64) {
+    let rt = house.clients.clone();
+    let timer = house.clients.spawn({
+        let rt = rt.clone();
+        async move { sleep(&rt, ms).await }
+    });
+    let _ = timer;
+    house.net.run_all(&house.rts, || rt.in_use().2 == 0).unwrap();
+}
+
+/// Workers for a configuration, and reactors for clients and origins.
+pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
+    let net = SimNet::new(seed, weather);
+    let plan = Arc::new(plan(text));
+    let board = Arc::new(Board::new(&plan, count));
+    let shared = Arc::new(Shared {
+        plan: plan.clone(),
+        board: board.clone(),
+        proc_vars: Arc::new(ProcStore::default()),
+        maxconn: 1000,
+        program: "ringway".into(),
+        hostname: "house".into(),
+        pid: 1,
+        utc_offset: 0,
+        started: net.now(),
+        wakes: (0..=count).map(|_| AtomicI32::new(-1)).collect(),
+        stream_ids: AtomicU64::new(1),
+        services: Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false },
+    });
+    let mut posts = office(count + 1, 16);
+    posts.pop();
+    let mut workers = Vec::new();
+    let mut rts = Vec::new();
+    for (index, post) in posts.into_iter().enumerate() {
+        let rt = net.reactor();
+        let mut listeners = Vec::new();
+        for (proxy, p) in plan.proxies.iter().enumerate() {
+            for (bind, b) in p.frontend.binds.iter().enumerate() {
+                listeners.extend(b.addresses.iter().map(|a| (proxy, bind, net.listen(&rt, a))));
+            }
+        }
+        let worker = Worker::new(rt.clone(), index, shared.clone(), post);
+        worker.start(listeners);
+        workers.push(worker);
+        rts.push(rt);
+    }
+    let (clients, origins) = (net.reactor(), net.reactor());
+    rts.extend([clients.clone(), origins.clone()]);
+    House { net, workers, rts, clients, origins, plan, board }
+}
+
+fn open_origins(house: &House, setting: &Setting, book: &Rc<Book>, random: &mut Random) {
+    let [a, b] = setting.queue_limits;
+    // Port, TCP, suffers faults, limit. Nobody listens at 8009.
+    let all = [
+        (8001, false, false, 0),
+        (8002, false, false, 0),
+        (8003, false, true, 0),
+        (8004, false, true, 0),
+        (8005, false, false, a),
+        (8006, false, false, b),
+        (8007, true, false, 0),
+        (8008, true, true, 0),
+        (8010, false, true, 0),
+        (8011, false, true, 0),
+    ];
+    for (port, tcp, may_fail, limit) in all {
+        open_origin(house, port, tcp, may_fail, limit, book, random);
+    }
+}
+
+pub fn open_origin(
+    house: &House,
+    port: u16,
+    tcp: bool,
+    may_fail: bool,
+    limit: u32,
+    book: &Rc<Book>,
+    random: &mut Random,
+) {
+    let address = at(ORIGIN_IP, port);
+    if may_fail {
+        house.net.faults(&address, Faults { refuse: 100, hang: 50, reset: 200 });
+    }
+    let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
+    let origin = Rc::new(Origin { port, tcp, may_fail, limit, busy: Cell::new(0) });
+    let r = Random::new(random.bits());
+    house.origins.spawn(origin::serve(house.origins.clone(), listener, origin, book.clone(), r));
+}
+
+/// Runs until all clients have left.
+pub fn run_to_end(house: &House) {
+    let start = house.net.now().mono;
+    let ended = || house.clients.in_use().2 == 0 || house.net.now().mono.since(start) > PATIENCE_MS;
+    house.net.run_all(&house.rts, ended).unwrap();
+}
+
+fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
+    for (port, faulty, rude_allowed) in
+        [(80, false, true), (81, true, true), (82, false, false), (85, true, true), (83, false, true), (84, true, true)]
+    {
+        let front = Rc::new(Front { port, address: at(FRONT_IP, port), faulty, rude_allowed });
+        for _ in 0..random.between(1, 5) {
+            let (rt, r) = (house.clients.clone(), Random::new(random.bits()));
+            let count = random.between(1, 6);
+            if matches!(port, 83 | 84) {
+                house.clients.spawn(tcp::client(rt, front.clone(), book.clone(), r, count.min(3)));
+            } else {
+                house.clients.spawn(client::run(rt, front.clone(), book.clone(), r, count));
+            }
+        }
+    }
+}
+
+/// Looks over the house after all have left.
+fn leave(seed: u64, house: &House) {
+    let board = &house.board;
+    for (proxy, p) in house.plan.proxies.iter().enumerate() {
+        let name = &p.name;
+        assert_eq!(board.frontend(proxy, FrontendCounter::Scur), 0, "seed {seed}: frontend {name} has sessions");
+        for bind in 0..p.frontend.binds.len() {
+            assert_eq!(board.listener(proxy, bind, ListenerCounter::Scur), 0, "seed {seed}: listener of {name}");
+        }
+        assert_eq!(board.backend(proxy, BackendCounter::Scur), 0, "seed {seed}: backend {name} has sessions");
+        assert_eq!(board.backend(proxy, BackendCounter::Qcur), 0, "seed {seed}: backend {name} has a queue");
+        for server in 0..p.backend.servers.len() {
+            for id in [
+                ServerCounter::Scur,
+                ServerCounter::Qcur,
+                ServerCounter::SrvIcur,
+                ServerCounter::IdleConnCur,
+                ServerCounter::SafeConnCur,
+                ServerCounter::UsedConnCur,
+            ] {
+                assert_eq!(board.server(proxy, server, id), 0, "seed {seed}: {name}/{server}: {id:?}");
+            }
+            let served = board.live.server(proxy, server).map_or(0, |s| s.served());
+            assert_eq!(served, 0, "seed {seed}: {name}/{server} has slots taken");
+        }
+    }
+    for id in [ProcessCounter::CurrConns, ProcessCounter::CurrStreams] {
+        assert_eq!(board.process(id), 0, "seed {seed}: {id:?}");
+    }
+    let listeners: usize = house.plan.proxies.iter().flat_map(|p| &p.frontend.binds).map(|b| b.addresses.len()).sum();
+    for w in &house.workers {
+        let (conns, operations, tasks) = w.rt.in_use();
+        assert_eq!((conns, operations), (0, 0), "seed {seed}: worker {}", w.index);
+        assert_eq!(tasks, 2 + listeners, "seed {seed}: tasks of worker {}", w.index);
+        let left = house.net.leftovers(&w.rt);
+        assert_eq!(left.buffers, 0, "seed {seed}: worker {}", w.index);
+        // A log socket may stay.
+        assert!(left.descriptors <= listeners + 1, "seed {seed}: {left:?} on worker {}", w.index);
+        assert!(left.operations <= listeners, "seed {seed}: {left:?} on worker {}", w.index);
+        assert_eq!(w.sessions.get(), 0);
+    }
+    assert_eq!(house.origins.in_use().0, 0, "seed {seed}: origins have connections");
+    assert_eq!(house.net.leftovers(&house.clients), Leftovers { descriptors: 0, operations: 0, buffers: 0 });
+    for rt in &house.rts {
+        rt.shutdown();
+        assert_eq!(rt.in_use(), (0, 0, 0));
+    }
+    assert_eq!(house.net.violations(), Vec::<String>::new(), "seed {seed}");
+}
