@@ -7,7 +7,7 @@ use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::transport::Transport;
-use super::worker::Worker;
+use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
@@ -261,6 +261,7 @@ pub async fn establish(
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
+                super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, transport, 0));
             }
             Err(failure) => failure,
@@ -270,7 +271,7 @@ pub async fn establish(
         }
         w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
         w.counts().backend(proxy).add(BackendCounter::Econ, 1);
-        super::rules::observe(w, proxy, server, false);
+        super::rules::observe(w, proxy, server, Seen::ConnectFailed);
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
@@ -333,6 +334,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
     ex.server = Some((proxy, server));
+    ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
 }
 

@@ -5,13 +5,11 @@
 //! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const CHECKS: &str = "scripted health checks";
 const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
 const HTTP2: &str = "HTTP/2";
-const PAGE: &str = "the statistics page";
 const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
 
@@ -21,7 +19,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
-    ("global", "external-check", CHECKS),
     ("global", "server-state-base", STATE),
     ("global", "server-state-file", STATE),
     ("global", "cluster-secret", "keys derived from it"),
@@ -37,12 +34,8 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "persist", PERSISTENCE),
     ("proxy", "force-persist", PERSISTENCE),
     ("proxy", "ignore-persist", PERSISTENCE),
-    ("proxy", "stats", PAGE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "external-check", CHECKS),
-    ("proxy", "http-check", CHECKS),
-    ("proxy", "tcp-check", CHECKS),
     ("proxy", "load-server-state-from-file", STATE),
     ("proxy", "server-state-file-name", STATE),
     ("proxy", "http-send-name-header", "a field that names the server"),
@@ -63,14 +56,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
     ("option", "persist", PERSISTENCE),
     ("option", "transparent", "servers at the client's destination"),
-    ("option", "tcp-check", CHECKS),
-    ("option", "ssl-hello-chk", CHECKS),
-    ("option", "smtpchk", CHECKS),
-    ("option", "mysql-check", CHECKS),
-    ("option", "pgsql-check", CHECKS),
-    ("option", "redis-check", CHECKS),
-    ("option", "ldap-check", CHECKS),
-    ("option", "external-check", CHECKS),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
     ("server", "check-ssl", "TLS in checks"),
@@ -79,12 +64,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "cookie", COOKIES),
-    ("server", "agent-check", "agent checks"),
-    ("server", "observe layer4", "checks by observation"),
-    ("server", "observe layer7", "checks by observation"),
-    ("server", "track", "tracked servers"),
-    ("server", "on-marked-down", "sessions ended by a server's state"),
-    ("server", "on-marked-up", "sessions ended by a server's state"),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
     ("source", "usesrc", "connections from foreign addresses"),

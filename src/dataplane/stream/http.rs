@@ -4,8 +4,8 @@
 use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
-use super::super::worker::Worker;
-use super::super::{log, persist, relay, rules};
+use super::super::worker::{Seen, Worker};
+use super::super::{log, persist, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -40,11 +40,13 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     ex.facts.first_request = s.requests == 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    let next = match exchange(s, &mut ex, first).await {
+    let place = registry::enter(s, &ex);
+    let next = match registry::watched(place, exchange(s, &mut ex, first)).await {
         Ok(next) => next,
         Err(failure) => reply::failure(s, &mut ex, failure).await,
     };
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
     next
@@ -526,7 +528,7 @@ async fn download(
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).response(status);
-    rules::observe(w, link.proxy, link.server, status < 500 || status == 501 || status == 505);
+    rules::observe(w, link.proxy, link.server, Seen::Status(status));
     log::capture_response(s, ex);
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;

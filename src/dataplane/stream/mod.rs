@@ -9,6 +9,7 @@ pub mod response;
 pub mod tcp;
 pub mod termination;
 
+use super::registry::Place;
 use super::session::Session;
 use super::tables::memo::Memo;
 use super::tables::registry::TableId;
@@ -78,6 +79,8 @@ pub struct Exchange {
     pub ignore_persist: bool,
     /// Rules of the session run: what they track is the session's.
     pub before_stream: bool,
+    /// What others may know of the stream.
+    pub place: Rc<Place>,
 }
 
 impl Exchange {
@@ -110,6 +113,7 @@ impl Exchange {
             force_persist: false,
             ignore_persist: false,
             before_stream: false,
+            place: Rc::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl Exchange {
         }
         self.leave_backend(w);
         self.backend = Some(proxy);
+        self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
         self.facts.backend = Some(w.names[proxy].backend.clone());
     }
@@ -182,6 +187,7 @@ impl Exchange {
     /// The stream no longer counts for its server.
     pub fn leave_server(&mut self, w: &Worker) {
         if let Some((proxy, server)) = self.server.take() {
+            self.place.server.set(None);
             w.counts().server(proxy, server).session_ended();
         }
     }
