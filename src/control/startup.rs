@@ -196,6 +196,9 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
             board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
         }
     }
+    if let Some(limit) = plan.global.maxcomprate {
+        board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
+    }
     let shared = Arc::new(Shared {
         plan: Arc::new(plan),
         board,
@@ -209,6 +212,7 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
         wakes: (0..=workers).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
         services: services(),
+        compression_memory: AtomicU64::new(0),
     });
     serve(shared, listeners, api, signals, &program)
 }

@@ -21,14 +21,11 @@ use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
 use crate::model::server::{Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
-use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::{self, Addresses, encode};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-
-pub use super::filter::Filter;
 
 /// Runs `f` with the context of this stream.
 pub fn with_context<T>(
@@ -661,17 +658,6 @@ pub fn proxy_header(
 
 /// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
 pub fn observe(_w: &Worker, _proxy: ProxyIndex, _server: ServerIndex, _good: bool) {}
-
-/// The filter for this response, if one applies.
-pub fn compression(
-    _s: &Session,
-    _ex: &mut Exchange,
-    _proxy: ProxyIndex,
-    _framing: Framing,
-    _coding: super::stream::body::Coding,
-) -> Option<Filter> {
-    None
-}
 
 /// `tcp-request inspect-delay` of a proxy, from the session's start.
 pub fn inspect_deadline(s: &Session, proxy: ProxyIndex) -> Millis {

@@ -1,6 +1,8 @@
 //! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
 //! workers share only the plan, the board and the post between them.
 
+use super::filter::compression;
+use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
 use super::queue::Queue;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
+    /// Bytes of the compression states of all workers.
+    pub compression_memory: AtomicU64,
 }
 
 /// What answers instead of a server; given by the floors above.
@@ -114,6 +118,7 @@ pub struct Worker {
     pub exchanges: Exchanges,
     pub heads: Heads,
     pub pool: Pool,
+    pub deflates: Deflates,
     pub log: LogOut,
     pub post: RefCell<Post<Mail>>,
     pub janitor: Cell<TaskId>,
@@ -156,6 +161,7 @@ impl Worker {
             exchanges: Exchanges::default(),
             heads: Heads::default(),
             pool: Pool::new(),
+            deflates: Deflates::new(compression::sizes(&plan.global)),
             log: LogOut::new(&shared),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),

@@ -13,7 +13,6 @@ const STATE: &str = "server state files";
 const TLS: &str = "TLS";
 const HTTP2: &str = "HTTP/2";
 const PAGE: &str = "the statistics page";
-const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
@@ -29,7 +28,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
     ("global", "h1-accept-payload-with-any-method", "payloads of GET, HEAD and DELETE"),
-    ("proxy", "compression", COMPRESSION),
     ("proxy", "stick-table", TABLES),
     ("proxy", "stick", TABLES),
     ("proxy", "cookie", COOKIES),
@@ -50,9 +48,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
-    ("filter", "compression", COMPRESSION),
-    ("filter", "comp-req", COMPRESSION),
-    ("filter", "comp-res", COMPRESSION),
     ("option", "checkcache", "blocking of cacheable cookies"),
     ("option", "forwarded", "the Forwarded field"),
     ("option", "h1-case-adjust-bogus-client", CASE),

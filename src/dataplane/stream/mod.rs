@@ -16,6 +16,7 @@ use crate::engine::Piece;
 use crate::language::facts;
 use crate::language::rules::reply::Reply;
 use crate::language::vars::Vars;
+use crate::model::compression::CompressionAlgorithm;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
@@ -60,6 +61,8 @@ pub struct Exchange {
     pub logged: bool,
     /// The request was held by `tarpit`.
     pub tarpitted: bool,
+    /// The algorithm that the client prefers of those that may be used.
+    pub compression: Option<CompressionAlgorithm>,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
 }
@@ -87,6 +90,7 @@ impl Exchange {
             failure: None,
             logged: false,
             tarpitted: false,
+            compression: None,
             replacement: None,
         }
     }
@@ -129,6 +133,7 @@ impl Exchange {
         self.failure = None;
         self.logged = false;
         self.tarpitted = false;
+        self.compression = None;
         self.replacement = None;
     }
 
