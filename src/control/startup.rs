@@ -225,6 +225,9 @@ fn start(
         memmax_mb: 0,
         engine: "io_uring".into(),
     };
+    if let Some(limit) = plan.global.maxcomprate {
+        board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
+    }
     let shared = Arc::new(Shared {
         captures: Captures::new(plan.proxies.len()),
         about,
@@ -241,6 +244,7 @@ fn start(
         wakes: (0..=workers).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
         services: services::services(),
+        compression_memory: AtomicU64::new(0),
     });
     serve(shared, listeners, api, launch, signals, &program)
 }

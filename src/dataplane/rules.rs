@@ -22,14 +22,11 @@ use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
 use crate::model::server::{Observe, Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
-use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
 use crate::proto::tls::x509;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-
-pub use super::filter::Filter;
 
 /// Runs `f` with the context of this stream.
 pub fn with_context<T>(
@@ -705,17 +702,6 @@ pub fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
     if w.board.live.server(proxy, server).is_some_and(|s| s.settings.observe != Observe::None) {
         (w.shared.services.observe)(w, proxy, server, seen);
     }
-}
-
-/// The filter for this response, if one applies.
-pub fn compression(
-    _s: &Session,
-    _ex: &mut Exchange,
-    _proxy: ProxyIndex,
-    _framing: Framing,
-    _coding: super::stream::body::Coding,
-) -> Option<Filter> {
-    None
 }
 
 /// `tcp-request inspect-delay` of a proxy, from the session's start.

@@ -2,6 +2,8 @@
 //! workers share only the plan, the board and the post between them.
 
 use super::capture::Captures;
+use super::filter::compression;
+use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
 use super::page;
@@ -123,6 +125,8 @@ pub struct Shared {
     pub about: About,
     /// For `show errors`.
     pub captures: Captures,
+    /// Bytes of the compression states of all workers.
+    pub compression_memory: AtomicU64,
 }
 
 /// What answers instead of a server; given by the floors above.
@@ -183,6 +187,7 @@ pub struct Worker {
     pub exchanges: Exchanges,
     pub heads: Heads,
     pub pool: Pool,
+    pub deflates: Deflates,
     pub log: LogOut,
     pub handshakes: super::tls::Gate,
     pub tls_clients: super::tls::Clients,
@@ -237,6 +242,7 @@ impl Worker {
             log: LogOut::new(rt.clone(), shared.clone(), index),
             handshakes: Default::default(),
             tls_clients: Default::default(),
+            deflates: Deflates::new(compression::sizes(&plan.global)),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),

@@ -10,7 +10,6 @@ const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
 const HTTP2: &str = "HTTP/2";
-const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
@@ -28,7 +27,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path config", "file names relative to other folders"),
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
-    ("proxy", "compression", COMPRESSION),
     ("proxy", "cookie", COOKIES),
     ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
@@ -43,9 +41,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
-    ("filter", "compression", COMPRESSION),
-    ("filter", "comp-req", COMPRESSION),
-    ("filter", "comp-res", COMPRESSION),
     ("option", "checkcache", "blocking of cacheable cookies"),
     ("option", "forwarded", "the Forwarded field"),
     ("option", "h1-case-adjust-bogus-client", CASE),

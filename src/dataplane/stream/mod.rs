@@ -20,6 +20,7 @@ use crate::engine::Piece;
 use crate::language::facts;
 use crate::language::rules::reply::Reply;
 use crate::language::vars::Vars;
+use crate::model::compression::CompressionAlgorithm;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
 use crate::model::stick_table::data::What;
@@ -66,6 +67,8 @@ pub struct Exchange {
     pub logged: bool,
     /// The request was held by `tarpit`.
     pub tarpitted: bool,
+    /// The algorithm that the client prefers of those that may be used.
+    pub compression: Option<CompressionAlgorithm>,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
     /// Entries of stick tables that this stream tracks.
@@ -106,6 +109,7 @@ impl Exchange {
             failure: None,
             logged: false,
             tarpitted: false,
+            compression: None,
             replacement: None,
             tracked: RefCell::default(),
             memo: Memo::default(),
@@ -158,6 +162,7 @@ impl Exchange {
         self.failure = None;
         self.logged = false;
         self.tarpitted = false;
+        self.compression = None;
         self.replacement = None;
         self.tracked.get_mut().release();
         self.memo.settle();
