@@ -424,9 +424,14 @@ async fn open(
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
     }
-    if let Some(settings) = &server.tls_traffic {
-        let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
-        transport.set_tls(layer);
+    match &server.tls_traffic {
+        Some(settings) => {
+            let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
+            transport.set_tls(layer);
+        }
+        // Never in the clear to a server that is to be spoken to over TLS.
+        None if server.tls.ssl => return Err(Failure::Internal),
+        None => {}
     }
     Ok(transport)
 }

@@ -53,7 +53,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "transparent", "servers at the client's destination"),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
-    ("server", "check-ssl", "TLS in checks"),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
