@@ -3,6 +3,7 @@
 //! request's is [`stream::http`], a byte stream's is [`stream::tcp`].
 
 pub mod connect;
+pub mod cookie;
 pub mod filter;
 pub mod idle;
 pub mod log;

@@ -6,7 +6,6 @@
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
 const CHECKS: &str = "scripted health checks";
-const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
@@ -33,11 +32,7 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
     ("proxy", "compression", COMPRESSION),
-    ("proxy", "cookie", COOKIES),
-    ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
-    ("proxy", "force-persist", PERSISTENCE),
-    ("proxy", "ignore-persist", PERSISTENCE),
     ("proxy", "stats", PAGE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
@@ -62,7 +57,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-drop-response-trailers", "edits of trailers"),
     ("option", "http-restrict-req-hdr-names", "restriction of field names"),
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
-    ("option", "persist", PERSISTENCE),
     ("option", "transparent", "servers at the client's destination"),
     ("option", "tcp-check", CHECKS),
     ("option", "ssl-hello-chk", CHECKS),
@@ -81,7 +75,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "cookie", COOKIES),
     ("server", "send-proxy-v2-ssl", TLS),
     ("server", "send-proxy-v2-ssl-cn", TLS),
     ("server", "agent-check", "agent checks"),
