@@ -4,6 +4,7 @@
 
 pub mod capture;
 pub mod connect;
+pub mod cookie;
 pub mod filter;
 pub mod idle;
 pub mod log;

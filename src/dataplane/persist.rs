@@ -1,6 +1,7 @@
 //! How a client comes back to its server (manual 4.2 "stick", "use-server", "force-persist", 11): who chooses before the
 //! balancing algorithm does, and what is remembered of the choice. Cookies are `cookie`.
 
+use super::cookie;
 use super::rules::evaluate;
 use super::session::Session;
 use super::stream::Exchange;
@@ -12,6 +13,7 @@ use crate::language::context::Side;
 use crate::language::rules::switching::{Choice, Target};
 use crate::language::sample::Sample;
 use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::proxy::Mode;
 use crate::model::state::live::BackendLive;
 use crate::model::stick_table::StickKind;
 use std::rc::Rc;
@@ -30,12 +32,25 @@ pub fn server_of_word(word: u64) -> Option<(ProxyIndex, ServerIndex)> {
     ((word >> 32) > 0).then(|| ((word >> 32) as usize - 1, word as u32 as usize))
 }
 
-/// The server that `use-server` or a stick rule names.
+/// The server that `use-server`, a cookie or a stick rule names.
 pub async fn server(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
-    if let Some(server) = use_server(w, proxy, s, ex).await {
-        return Some(server);
+    let rules = &w.plan.proxies[proxy].rules;
+    if !rules.force_persist.conditions.is_empty() {
+        ex.force_persist = evaluate(s, ex, Side::Request, |cx| rules.force_persist.holds(cx)).await;
     }
-    stick(w, proxy, s, ex).await
+    if !rules.ignore_persist.conditions.is_empty() && !ex.force_persist {
+        ex.ignore_persist = evaluate(s, ex, Side::Request, |cx| rules.ignore_persist.holds(cx)).await;
+    }
+    let named = use_server(w, proxy, s, ex).await;
+    let by_cookie = match w.plan.proxies[proxy].mode {
+        Mode::Http => cookie::request(w, proxy, ex, named.is_some()),
+        _ => None,
+    };
+    // Keys to store are gathered whoever has chosen.
+    let stuck = stick(w, proxy, s, ex, named.is_some() || by_cookie.is_some()).await;
+    let chosen = named.or(by_cookie).or(stuck);
+    ex.cookie.direct = chosen.is_some();
+    chosen
 }
 
 async fn use_server(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
@@ -77,7 +92,13 @@ pub fn may_take(w: &Worker, proxy: ProxyIndex, server: ServerIndex, ex: &Exchang
 }
 
 /// Runs the stick rules of a request: the first key that is known chooses; keys to store are kept until the server is known.
-async fn stick(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
+async fn stick(
+    w: &Rc<Worker>,
+    proxy: ProxyIndex,
+    s: &Session,
+    ex: &mut Exchange,
+    taken: bool,
+) -> Option<ServerIndex> {
     let settings = &w.plan.proxies[proxy];
     ex.stores.clear();
     let mut chosen = None;
@@ -93,7 +114,7 @@ async fn stick(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange
         .await;
         let Some(key) = key else { continue };
         let matches = matches!(rule.kind, StickKind::On | StickKind::Match);
-        if matches && chosen.is_none() && !ex.ignore_persist {
+        if matches && !taken && chosen.is_none() && !ex.ignore_persist {
             let hash = w.tables.registry.hash(table, &key);
             let reply = w.tables.wait_for(w.tables.ask(table, &key, hash, Ask::Stick)).await;
             if let Reply::Server(Some((id, word))) = reply {

@@ -486,6 +486,9 @@ pub async fn response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) -> Resu
     if proxy != s.proxy {
         response_set(s, ex, &front.http_response).await?;
     }
+    if let Some((of, server)) = ex.server {
+        super::cookie::response(&w, of, server, ex);
+    }
     after_response(s, ex, Some(proxy));
     Ok(())
 }

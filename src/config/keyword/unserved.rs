@@ -5,7 +5,6 @@
 //! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
@@ -27,11 +26,7 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path config", "file names relative to other folders"),
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
-    ("proxy", "cookie", COOKIES),
-    ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
-    ("proxy", "force-persist", PERSISTENCE),
-    ("proxy", "ignore-persist", PERSISTENCE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "load-server-state-from-file", STATE),
@@ -49,7 +44,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-drop-response-trailers", "edits of trailers"),
     ("option", "http-restrict-req-hdr-names", "restriction of field names"),
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
-    ("option", "persist", PERSISTENCE),
     ("option", "transparent", "servers at the client's destination"),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
@@ -57,7 +51,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "cookie", COOKIES),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
     ("source", "usesrc", "connections from foreign addresses"),

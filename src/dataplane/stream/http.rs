@@ -6,7 +6,7 @@ use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
 use super::super::worker::{Seen, Worker};
-use super::super::{log, persist, registry, relay, rules};
+use super::super::{cookie, log, persist, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -787,6 +787,7 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     }
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);
+    cookie::letters(s, ex);
     log::stream(s, ex);
     ex.count_tracked(s);
     ex.leave_server(w);

@@ -10,6 +10,7 @@ pub mod tcp;
 pub mod termination;
 
 use super::registry::Place;
+use super::cookie;
 use super::session::Session;
 use super::tables::memo::Memo;
 use super::tables::registry::TableId;
@@ -75,6 +76,8 @@ pub struct Exchange {
     pub tracked: RefCell<Slots>,
     /// What the running rule has asked of stick tables.
     pub memo: Memo,
+    /// What persistence by cookie has found and done.
+    pub cookie: cookie::State,
     /// Keys of `stick` rules to be stored when the server has answered.
     pub stores: Vec<(TableId, Vec<u8>)>,
     /// `force-persist` and `ignore-persist` of this stream.
@@ -113,6 +116,7 @@ impl Exchange {
             replacement: None,
             tracked: RefCell::default(),
             memo: Memo::default(),
+            cookie: cookie::State::default(),
             stores: Vec::new(),
             force_persist: false,
             ignore_persist: false,
@@ -167,6 +171,7 @@ impl Exchange {
         self.tracked.get_mut().release();
         self.memo.settle();
         self.stores.clear();
+        self.cookie = cookie::State::default();
         (self.force_persist, self.ignore_persist) = (false, false);
         self.before_stream = false;
     }
