@@ -615,16 +615,4 @@ impl Clients {
         clients.push(client);
         Some(context)
     }
-
-    /// What checks of a server speak TLS with: `services::check`'s `TlsOf`.
-    pub fn of_check(
-        &self,
-        w: &Worker,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        alpn: Option<&str>,
-    ) -> Option<Arc<ClientContext>> {
-        let live = w.board.live.server(proxy, server)?;
-        self.context(live.settings.tls_check.as_ref()?, alpn)
-    }
 }
