@@ -1,7 +1,7 @@
 //! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
 
 use super::super::session::Session;
-use super::super::{connect, log, relay, rules};
+use super::super::{connect, log, persist, registry, relay, rules};
 use super::Exchange;
 use super::http::StreamTimeouts;
 use super::termination::Failure;
@@ -22,10 +22,12 @@ pub async fn run(s: &mut Session, pending: Piece) {
     s.requests = 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    if let Err(failure) = serve(s, &mut ex, pending).await {
+    let place = registry::enter(s, &ex);
+    if let Err(failure) = registry::watched(place, serve(s, &mut ex, pending)).await {
         ex.failure = Some(failure);
     }
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
 }
@@ -38,7 +40,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
         pending = inspect(s, ex, s.proxy, pending).await?;
     }
     ex.input.extend_from_slice(pending.bytes());
-    let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
+    let Some(proxy) = rules::choose_backend(s, ex).await else { return Err(Failure::NoServer) };
     ex.enter_backend(&w, proxy);
     if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, proxy, pending).await?;
@@ -50,6 +52,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     log::early(s, ex);
     let timeouts = StreamTimeouts::of(s, ex, proxy);
     ex.response_started = true;
+    persist::answered(&w, link.proxy, s, ex).await;
     match relay::run(s, ex, &link, pending, Piece::Empty, &timeouts).await {
         None => Ok(()),
         Some(failure) => Err(failure),
@@ -74,6 +77,11 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
             rules::Inspected::Reject => {
                 ex.facts.termination = *b"PR--";
                 return Err(Failure::Rejected);
+            }
+            rules::Inspected::Wait(Wait::Table, resume) => {
+                ex.memo.wait().await;
+                start = resume;
+                continue;
             }
             rules::Inspected::Wait(_, _) if last => break,
             // With more bytes all rules are evaluated anew: what a capture did not find before, it may find now.
@@ -113,6 +121,7 @@ fn finish(s: &Session, ex: &mut Exchange) {
         ex.logged = true;
     }
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

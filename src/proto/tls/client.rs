@@ -13,6 +13,7 @@ use std::sync::Arc;
 const NAMES_MAX: usize = 32;
 
 /// What a server line's words come to.
+#[derive(Clone)]
 pub struct ClientSettings {
     pub policy: Policy,
     pub alpn: Vec<Vec<u8>>,
