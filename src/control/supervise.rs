@@ -2,6 +2,7 @@
 //! worker has nothing left to do.
 
 use crate::base::mailbox::Post;
+use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
@@ -62,7 +63,9 @@ pub fn pin(cpus: &[usize]) {
 pub struct Control {
     pub rt: Rt,
     pub shared: Arc<Shared>,
-    post: RefCell<Post<Mail>>,
+    post: Rc<RefCell<Post<Mail>>>,
+    /// Stick tables, for the runtime API.
+    pub tables: Rc<TablesHandle>,
     stopping: Cell<bool>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
@@ -126,10 +129,24 @@ pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, re
     let rt = Reactor::new(Box::new(driver));
     let workers = shared.board.workers();
     shared.wakes[workers].store(rt.wake_handle().0, Ordering::Release);
+    let post = Rc::new(RefCell::new(post));
+    let tables = {
+        let (post, shared, rt) = (post.clone(), shared.clone(), rt.clone());
+        let (control_rt, registry) = (rt.clone(), shared.tables.clone());
+        let send = move |to: usize, letter| {
+            post.borrow_mut().send(to, Mail::Table(letter));
+            let handle = shared.wakes[to].load(Ordering::Acquire);
+            if handle >= 0 {
+                rt.wake_peer(WakeHandle(handle));
+            }
+        };
+        TablesHandle::new(control_rt, registry, Box::new(send))
+    };
     let control = Rc::new(Control {
         rt: rt.clone(),
         shared,
-        post: RefCell::new(post),
+        post,
+        tables,
         stopping: Cell::new(false),
         done: Cell::new(None),
         signal: Cell::new(None),
@@ -183,6 +200,7 @@ async fn read_post(control: Rc<Control>, workers: usize) {
                     return;
                 }
             }
+            Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some(_) => {}
             None => {
                 let mut first = true;

@@ -23,7 +23,8 @@ use crate::model::server::{Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::Head;
-use crate::proto::proxy_protocol::{self, Addresses, encode};
+use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
+use crate::proto::tls::x509;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -48,6 +49,11 @@ pub fn with_context<T>(
     let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, tracking };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
+    // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
+    let payload = match (side, payload.bytes.is_empty()) {
+        (Side::Request, true) if !http && !ex.input.is_empty() => Payload { bytes: &ex.input, complete: true, size: ex.input.len() as u64 },
+        _ => payload,
+    };
     let (request_payload, response_payload) = match side {
         Side::Request => (payload, Payload::default()),
         Side::Response => (Payload::default(), payload),
@@ -667,10 +673,31 @@ pub fn proxy_header(
         return;
     }
     let tls = facts.tls.as_deref();
+    let certificate = tls.filter(|_| settings.cert_cn).and_then(|t| t.peer.as_deref()).and_then(x509::Certificate::parse);
+    let cn = certificate.as_ref().and_then(|c| c.common_names().last());
+    // Key and signature are our own certificate's, as HAProxy has it.
+    let own = tls.and_then(|t| t.own.as_ref()?.cert.first()).and_then(|c| x509::Certificate::parse(c));
+    let key = own.as_ref().filter(|_| settings.cert_key).map(x509::Certificate::key_description);
+    let signature = own.as_ref().filter(|_| settings.cert_sig).map(x509::Certificate::signature_algorithm);
+    let ssl = settings.ssl.then(|| match tls {
+        None => encode::Ssl::default(),
+        Some(tls) => encode::Ssl {
+            client: tlv::CLIENT_SSL
+                | if tls.peer_used { tlv::CLIENT_CERT_SESS } else { 0 }
+                | if tls.peer_used && !tls.resumed { tlv::CLIENT_CERT_CONN } else { 0 },
+            verify: tls.verify_code,
+            version: Some(tls.protocol.as_bytes()),
+            cn: cn.map(str::as_bytes),
+            cipher: Some(tls.cipher.as_bytes()).filter(|_| settings.ssl_cipher),
+            sig_alg: signature.as_deref().map(str::as_bytes),
+            key_alg: key.as_deref().map(str::as_bytes),
+        },
+    });
     let options = encode::Options {
         authority: tls.and_then(|t| t.sni.as_deref()).filter(|_| settings.authority),
         unique_id: ex.facts.unique_id.as_deref().filter(|_| settings.unique_id),
-        ssl: None,
+        alpn: tls.and_then(|t| t.alpn.as_deref()),
+        ssl,
         crc32c: settings.crc32c,
         ..encode::Options::default()
     };

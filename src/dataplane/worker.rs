@@ -426,7 +426,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
     loop {
-        while is_full(&w, proxy) {
+        while is_full(&w, proxy, bind) {
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
@@ -435,7 +435,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
         match listener.accept(keepalive).await {
             Ok(conn) => {
                 // Another worker may have taken the last place meanwhile.
-                while is_full(&w, proxy) {
+                while is_full(&w, proxy, bind) {
                     w.full.borrow_mut().push(w.rt.current());
                     race_wake(&w, sleep(&w.rt, 20)).await;
                 }
@@ -447,8 +447,19 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     }
 }
 
-fn is_full(w: &Worker, proxy: ProxyIndex) -> bool {
+fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn
+    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn || tls_is_full(w, proxy, bind)
+}
+
+/// `maxsslconn` and `maxsslrate` (manual 3.2).
+fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
+    let tls = &w.plan.global.tls;
+    let (conns, rate) = (tls.maxsslconn.unwrap_or(0), tls.maxsslrate.unwrap_or(0));
+    if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
+        return false;
+    }
+    conns > 0 && w.board.process(ProcessCounter::CurrSslConns) >= conns.into()
+        || rate > 0 && w.board.process_rate(ProcessRate::Ssl, w.rt.now().mono).0 >= rate
 }

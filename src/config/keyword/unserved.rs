@@ -9,7 +9,6 @@ const CHECKS: &str = "scripted health checks";
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
-const TLS: &str = "TLS";
 const HTTP2: &str = "HTTP/2";
 const PAGE: &str = "the statistics page";
 const COMPRESSION: &str = "compression";
@@ -66,17 +65,13 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "redis-check", CHECKS),
     ("option", "ldap-check", CHECKS),
     ("option", "external-check", CHECKS),
-    ("bind", "ssl", TLS),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
-    ("server", "ssl", TLS),
-    ("server", "check-ssl", TLS),
+    ("server", "check-ssl", "TLS in checks"),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "send-proxy-v2-ssl", TLS),
-    ("server", "send-proxy-v2-ssl-cn", TLS),
     ("server", "agent-check", "agent checks"),
     ("server", "observe layer4", "checks by observation"),
     ("server", "observe layer7", "checks by observation"),

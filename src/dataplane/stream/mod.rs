@@ -132,6 +132,9 @@ impl Exchange {
         fresh.response_captures.clear();
         fresh.id = w.next_stream_id();
         fresh.request_us = start.wall_us;
+        if s.requests <= 1 {
+            fresh.timers.handshake = s.facts.borrow().handshake_ms;
+        }
         self.facts = fresh;
         self.request.clear();
         self.response.clear();

@@ -17,6 +17,8 @@ pub async fn run(s: &mut Session, pending: Piece) {
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
+    // Room for what content rules capture.
+    log::capture_request(s, &mut ex);
     s.requests = 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
@@ -35,6 +37,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     if !w.plan.proxies[s.proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, s.proxy, pending).await?;
     }
+    ex.input.extend_from_slice(pending.bytes());
     let Some(proxy) = rules::choose_backend(s, ex).await else { return Err(Failure::NoServer) };
     ex.enter_backend(&w, proxy);
     if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
@@ -79,6 +82,8 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
                 continue;
             }
             rules::Inspected::Wait(_, _) if last => break,
+            // With more bytes all rules are evaluated anew: what a capture did not find before, it may find now.
+            rules::Inspected::Wait(Wait::Payload, _) => start = 0,
             rules::Inspected::Wait(_, resume) => start = resume,
         }
         match before(&w.rt, deadline, s.transport.recv()).await {
