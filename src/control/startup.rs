@@ -79,13 +79,8 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
         terminal: std::io::stderr().is_terminal(),
         announced: false,
     };
-    let mode = Mode {
-        check: args.check,
-        verbose: args.verbose,
-        quiet,
-        zero_warning,
-        master_worker: args.master_worker,
-    };
+    let mode =
+        Mode { check: args.check, verbose: args.verbose, quiet, zero_warning, master_worker: args.master_worker };
     let conclusion = diagnostic::conclude(outcome.diagnostics, outcome.listeners, mode, &how);
     print(&conclusion.stdout);
     eprint(&conclusion.stderr);
@@ -144,7 +139,8 @@ fn start(
     (launch, warnings, began): (supervise::Launch, u64, clock::Now),
 ) -> i32 {
     let workers = plan.global.nbthread.max(1);
-    let binds: usize = plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
+    let binds: usize =
+        plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
     let maxconn = jail::raise_limits(&plan.global, binds * workers);
     // The ring is tried before anything is opened, so that a refusal is told at once.
     if let Err(e) = Uring::new() {
@@ -157,7 +153,8 @@ fn start(
             for e in &errors {
                 speaker.say(Severity::Alert, e);
             }
-            let text = format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
+            let text =
+                format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
             speaker.say(Severity::Alert, &text);
             return 1;
         }
@@ -198,7 +195,8 @@ fn start(
     process::ignore(libc::SIGPIPE);
     // An end by TERM or INT is taken in hand too: a ring that dies with its process keeps its sockets listening for a
     // moment, and whoever connects to them then is lost.
-    let taken = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU];
+    let taken =
+        [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU];
     let signals = match Signals::take(&taken) {
         Ok(signals) => signals,
         Err(e) => {

@@ -23,16 +23,16 @@ use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::state::board::{self, Board, ProcessRate};
-use crate::model::state::event::Event;
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
 /// Messages to workers.
