@@ -151,7 +151,7 @@ fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
         Seen::Connected => observe::Seen::Connected,
         Seen::ConnectFailed => observe::Seen::ConnectFailed,
         Seen::Status(status) => observe::Seen::Status(status),
-        Seen::ResponseFailed => observe::Seen::ResponseFailed,
+        Seen::ResponseFailed => observe::Seen::ResponseBroken,
     };
     if let Some(observed) = observe::seen(live, proxy, server, s, what, w.rt.now().mono) {
         let hurry = if observed.hurry { vec![(proxy, server)] } else { Vec::new() };

@@ -8,6 +8,7 @@ use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
+use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::capture::Captures;
 use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
@@ -212,6 +213,8 @@ fn start(
             board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
         }
     }
+    let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;
+    let tables = Arc::new(Registry::new(&plan, workers, seed));
     let about = About {
         warnings,
         boot_ms: now.mono.since(began.mono),
@@ -223,6 +226,7 @@ fn start(
     let shared = Arc::new(Shared {
         captures: Captures::new(plan.proxies.len()),
         about,
+        tables,
         plan: Arc::new(plan),
         board,
         proc_vars: Arc::new(ProcStore::default()),
@@ -273,6 +277,13 @@ fn serve(
             worker.start(listeners);
             ready.wait();
             rt.run(|_| worker.is_finished());
+            if !worker.may_leave() {
+                // Others may still ask for entries of stick tables whose home is here.
+                worker.report_finished();
+                rt.run(|_| worker.may_leave());
+                rt.shutdown();
+                return;
+            }
             rt.shutdown();
             worker.report_finished();
             rt.submit();

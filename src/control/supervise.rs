@@ -236,6 +236,7 @@ async fn read_post(control: Rc<Control>) {
                 let left = control.working.get() - 1;
                 control.working.set(left);
                 if left == 0 {
+                    control.tell_all(|| Mail::Leave);
                     control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
                     return;
                 }

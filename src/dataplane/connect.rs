@@ -230,7 +230,7 @@ pub async fn establish(
     mut excluding: Option<ServerIndex>,
 ) -> Result<Link, Failure> {
     let settings = &w.plan.proxies[proxy];
-    let key = super::rules::persistent_server(w, proxy, s, ex).map(KeyOf::Server);
+    let key = super::persist::server(w, proxy, s, ex).await.map(KeyOf::Server);
     let persistent = key.is_some();
     let mut key = match key {
         Some(key) => key,

@@ -214,11 +214,7 @@ fn write(s: &Session, ex: &mut Exchange) {
         None => LEVEL_INFO,
     };
     let rules = settings.rules.clone();
-    let format = match (&rules.error_log_format, is_error) {
-        (Some(format), true) => Some(format),
-        _ => rules.log_format.as_ref(),
-    };
-    let Some(format) = format else {
+    let Some(format) = rules.log_format.as_ref() else {
         connect_line(s, ex, level);
         return;
     };
@@ -260,6 +256,19 @@ pub fn embryonic(s: &Session, why: &str) {
         return;
     }
     let mut line = Block::take();
+    if let Some(format) = &settings.rules.error_log_format {
+        let mut ex = w.exchanges.take();
+        ex.begin(s, s.accepted);
+        ex.facts.termination = *b"PR--";
+        with_context(s, &mut ex, Side::Response, Payload::default(), true, |cx| format.write(cx, &mut line));
+        w.exchanges.give(ex);
+        w.log.send(&settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
+        return;
+    }
+    // The default line tells of sessions, and this is none.
+    if settings.rules.log_format.is_none() {
+        return;
+    }
     let facts = s.facts.borrow();
     if let Some(src) = facts.src {
         let _ = write!(*line, "{}:{} [", src.ip(), src.port());

@@ -8,6 +8,9 @@ use super::page;
 use super::queue::Queue;
 use super::registry::{Listed, Registry};
 use super::session;
+use super::tables::message::Letter;
+use super::tables::registry::Registry as TableRegistry;
+use super::tables::{self, Tables};
 use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::transport::Transport;
 use crate::base::clock::Millis;
@@ -63,6 +66,10 @@ pub enum Mail {
     FrontendStopped(ProxyIndex),
     /// To the control thread: this worker has nothing left to do.
     Finished,
+    /// Every worker has finished: none needs the tables of another any more.
+    Leave,
+    /// About stick tables.
+    Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
     /// Limits were changed: who waits for them looks again.
@@ -112,6 +119,7 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
+    pub tables: Arc<TableRegistry>,
     pub about: About,
     /// For `show errors`.
     pub captures: Captures,
@@ -179,11 +187,14 @@ pub struct Worker {
     pub handshakes: super::tls::Gate,
     pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
+    pub tables: Rc<Tables>,
     pub janitor: Cell<TaskId>,
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
+    /// No other worker needs this one any more.
+    released: Cell<bool>,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -231,6 +242,8 @@ impl Worker {
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
+            released: Cell::new(false),
+            tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -253,6 +266,9 @@ impl Worker {
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
+        if !self.shared.tables.is_empty() {
+            self.rt.spawn(tables::run(self.clone()));
+        }
         for (proxy, bind, fd) in listeners {
             self.listening.borrow_mut().push((proxy, bind, fd));
             self.listen(proxy, bind, fd);
@@ -324,6 +340,11 @@ impl Worker {
         self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
     }
 
+    /// Whether the thread may end: others may still ask for entries of tables whose home is here.
+    pub fn may_leave(&self) -> bool {
+        self.released.get() || self.shared.tables.is_empty()
+    }
+
     /// Tells the control thread.
     pub fn report_finished(&self) {
         self.send(self.board.workers(), Mail::Finished);
@@ -352,6 +373,10 @@ impl Worker {
 
     pub fn send(&self, to: usize, mail: Mail) {
         self.post.borrow_mut().send(to, mail);
+        self.wake_worker(to);
+    }
+
+    pub fn wake_worker(&self, to: usize) {
         let handle = self.shared.wakes[to].load(Ordering::Acquire);
         if handle >= 0 && to != self.index {
             self.rt.wake_peer(WakeHandle(handle));
@@ -366,7 +391,7 @@ impl Worker {
         }
     }
 
-    fn read(self: &Rc<Self>, mail: Mail) {
+    fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
             Mail::SoftStop => self.stop_accepting(),
             Mail::Stop => {
@@ -388,6 +413,8 @@ impl Worker {
             Mail::ShutdownSessions(proxy, server, failure) => {
                 self.registry.kill_on_server(self, proxy, server, failure);
             }
+            Mail::Leave => self.released.set(true),
+            Mail::Table(letter) => self.tables.receive(from, letter),
             Mail::ShutdownStream(id) => self.registry.kill_stream(self, id),
             Mail::Ping(number) => {
                 self.publish();
@@ -470,8 +497,8 @@ async fn read_post(w: Rc<Worker>) {
     loop {
         loop {
             let mail = w.post.borrow_mut().receive();
-            let Some((_, mail)) = mail else { break };
-            w.read(mail);
+            let Some((from, mail)) = mail else { break };
+            w.read(from, mail);
         }
         if w.post.borrow_mut().flush() {
             race_wake(&w, sleep(&w.rt, 1)).await;
@@ -503,7 +530,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
     loop {
-        while is_full(&w, proxy) {
+        while is_full(&w, proxy, bind) {
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
@@ -512,7 +539,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
         match listener.accept(keepalive).await {
             Ok(conn) => {
                 // Another worker may have taken the last place meanwhile.
-                while is_full(&w, proxy) {
+                while is_full(&w, proxy, bind) {
                     w.full.borrow_mut().push(w.rt.current());
                     race_wake(&w, sleep(&w.rt, 20)).await;
                 }
@@ -524,8 +551,19 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     }
 }
 
-fn is_full(w: &Worker, proxy: ProxyIndex) -> bool {
+fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn
+    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn || tls_is_full(w, proxy, bind)
+}
+
+/// `maxsslconn` and `maxsslrate` (manual 3.2).
+fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
+    let tls = &w.plan.global.tls;
+    let (conns, rate) = (tls.maxsslconn.unwrap_or(0), tls.maxsslrate.unwrap_or(0));
+    if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
+        return false;
+    }
+    conns > 0 && w.board.process(ProcessCounter::CurrSslConns) >= conns.into()
+        || rate > 0 && w.board.process_rate(ProcessRate::Ssl, w.rt.now().mono).0 >= rate
 }

@@ -101,6 +101,8 @@ pub struct Tls {
     /// The certificate that the peer showed, as DER, and its chain.
     pub peer: Option<Arc<[u8]>>,
     pub peer_chain: Vec<Arc<[u8]>>,
+    /// The handshake came to its end.
+    pub established: bool,
     /// It showed one now, or when the session was made that is resumed.
     pub peer_used: bool,
     /// The certificate that this side showed, with its chain.

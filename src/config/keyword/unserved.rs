@@ -7,10 +7,8 @@
 
 const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
-const TABLES: &str = "stick tables";
 const RESOLVERS: &str = "name resolution while running";
 const STATE: &str = "server state files";
-const TLS: &str = "TLS";
 const HTTP2: &str = "HTTP/2";
 const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
@@ -31,8 +29,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
     ("proxy", "compression", COMPRESSION),
-    ("proxy", "stick-table", TABLES),
-    ("proxy", "stick", TABLES),
     ("proxy", "cookie", COOKIES),
     ("proxy", "dynamic-cookie-key", COOKIES),
     ("proxy", "persist", PERSISTENCE),
@@ -60,18 +56,14 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
     ("option", "persist", PERSISTENCE),
     ("option", "transparent", "servers at the client's destination"),
-    ("bind", "ssl", TLS),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
-    ("server", "ssl", TLS),
-    ("server", "check-ssl", TLS),
+    ("server", "check-ssl", "TLS in checks"),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "cookie", COOKIES),
-    ("server", "send-proxy-v2-ssl", TLS),
-    ("server", "send-proxy-v2-ssl-cn", TLS),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
     ("source", "usesrc", "connections from foreign addresses"),

@@ -5,7 +5,7 @@ use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
 use super::super::worker::{Seen, Worker};
-use super::super::{log, registry, relay, rules};
+use super::super::{log, persist, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -16,6 +16,7 @@ use crate::model::backend::RetryOn;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::{ConnectionMode, Timeouts};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ProcessCounter, ServerCounter};
+use crate::model::stick_table::data::What;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::{Asked, Framing};
@@ -58,6 +59,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     if options.http_ignore_probes {
         return;
     }
+    s.tracked.borrow().count(What::Request, 1);
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
     if timed_out {
@@ -103,7 +105,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     if let Some(next) = rules::frontend(s, ex, &mut body).await? {
         return Ok(next);
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else {
+    let Some(proxy) = rules::choose_backend(s, ex).await else {
         ex.request_ns = 0;
         return Err(Failure::NoServer);
     };
@@ -122,6 +124,7 @@ fn count_request(w: &Worker, s: &Session) {
     w.counts().frontend(s.proxy).request(w.rt.now().mono);
     w.counts().frontend(s.proxy).add(FrontendCounter::H1req, 1);
     w.counts().process().add(ProcessCounter::CumReq, 1);
+    s.tracked.borrow().count(What::Request, 1);
 }
 
 /// What log and rules want to know of the request as it came.
@@ -530,6 +533,7 @@ async fn download(
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }
+    persist::answered(w, link.proxy, s, ex).await;
     rules::response(s, ex, link.proxy).await?;
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;
@@ -697,6 +701,7 @@ async fn start_tunnel(
     rest: Piece,
     timeouts: &StreamTimeouts,
 ) -> Result<Done, Failure> {
+    persist::answered(&s.w, link.proxy, s, ex).await;
     rules::response(s, ex, link.proxy).await?;
     let mut wire = Block::take();
     encode::head(&ex.response, &mut wire);
@@ -756,6 +761,7 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

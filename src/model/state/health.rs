@@ -155,7 +155,10 @@ impl CheckReport {
             push_escaped(&self.info, &mut text);
             text.push('"');
         }
-        text.push_str(&format!(", check duration: {}ms", self.duration.as_millis()));
+        // What traffic showed took no check.
+        if self.status != CheckStatus::Analysis {
+            text.push_str(&format!(", check duration: {}ms", self.duration.as_millis()));
+        }
         text
     }
 }

@@ -224,10 +224,7 @@ fn apply(
         let weight = match weight {
             Weight::Absolute(weight) => weight,
             Weight::Percent(percent) => {
-                let scaled = u64::from(initial) * u64::from(percent) / 100;
-                // A share of something is not nothing.
-                let least = u64::from(percent > 0 && initial > 0);
-                scaled.clamp(least, u64::from(WEIGHT_MAX)) as u32
+                (u64::from(initial) * u64::from(percent) / 100).min(u64::from(WEIGHT_MAX)) as u32
             }
         };
         let backend = &cx.plan.proxies[proxy].backend;

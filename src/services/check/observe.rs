@@ -16,8 +16,11 @@ pub enum Seen {
     ConnectFailed,
     /// A response with this status.
     Status(u16),
-    /// A response that is none, or none in time, or one that broke off.
-    ResponseFailed,
+    /// A response that is none.
+    ResponseInvalid,
+    ResponseTimedOut,
+    /// The connection ended before a response came.
+    ResponseBroken,
 }
 
 /// What follows for the caller.
@@ -60,7 +63,7 @@ fn weigh(
         (Observe::Layer7, Seen::Connected) | (Observe::Layer4, _) | (Observe::None, _) => return None,
         // Manual, "observe": valid statuses are 100 to 499, 501 and 505.
         (Observe::Layer7, Seen::Status(status)) => matches!(status, 100..=499 | 501 | 505),
-        (Observe::Layer7, Seen::ConnectFailed | Seen::ResponseFailed) => false,
+        (Observe::Layer7, _) => false,
     };
     let errors = live.with_detail(proxy, server, |d| {
         let judged = d.checked && d.check_enabled && s.operation() != Operation::Stopped;
@@ -74,9 +77,11 @@ fn weigh(
         return None;
     }
     let last = match what {
-        Seen::ConnectFailed => "unsuccessful connection",
-        Seen::ResponseFailed => "invalid response",
-        _ => "wrong http response",
+        Seen::ConnectFailed => "L4 unsuccessful connection",
+        Seen::ResponseInvalid => "Invalid http response (headers)",
+        Seen::ResponseTimedOut => "Read timeout (http)",
+        Seen::ResponseBroken => "Read error (http)",
+        _ => "Wrong http response",
     };
     let info = format!("Detected {errors} consecutive errors, last one was: {last}");
     live.with_detail(proxy, server, |d| {
@@ -108,7 +113,13 @@ mod tests {
         let live = Live::new(&plan);
         // Settled: surely up.
         for _ in 0..2 {
-            live.check_passed(0, 0, CheckReport { status: CheckStatus::L4Ok, ..Default::default() }, false, Millis(1));
+            live.check_passed(
+                0,
+                0,
+                CheckReport { status: CheckStatus::L4Ok, ..Default::default() },
+                false,
+                Millis(1),
+            );
         }
         let mut out = Vec::new();
         for what in seen_in_turn {
@@ -125,7 +136,7 @@ mod tests {
     #[test]
     fn a_run_of_errors_counts_as_a_failed_check() {
         use Seen::*;
-        let seen = [Status(500), Status(200), Status(500), Status(503), ResponseFailed];
+        let seen = [Status(500), Status(200), Status(500), Status(503), ResponseBroken];
         assert_eq!(sequence(Observe::Layer7, OnError::FailCheck, 3, &seen), ["hurry=true health=3 "]);
         assert_eq!(
             sequence(Observe::Layer7, OnError::FailCheck, 3, &[Status(501), Status(505), Status(404)]).len(),
@@ -140,8 +151,8 @@ mod tests {
     fn mark_down_is_at_once_and_sudden_death_is_at_the_next_failure() {
         use Seen::*;
         let down = sequence(Observe::Layer4, OnError::MarkDown, 2, &[ConnectFailed; 2]);
-        let sentence = "Server b/s is DOWN, reason: Health analyze, info: \"Detected 2 consecutive errors, last one was: \
-                        unsuccessful connection\", check duration: 0ms. 0 active and 0 backup servers left. 0 sessions \
+        let sentence = "Server b/s is DOWN, reason: Health analyze, info: \"Detected 2 consecutive errors, last one was: L4 \
+                        unsuccessful connection\". 0 active and 0 backup servers left. 0 sessions \
                         active, 0 requeued, 0 remaining in queue.";
         assert_eq!(down, [format!("hurry=true health=0 {sentence}|backend b has no server available!")]);
         let dying = sequence(Observe::Layer4, OnError::SuddenDeath, 2, &[ConnectFailed; 2]);

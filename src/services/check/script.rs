@@ -225,6 +225,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn tcp(&self, script: &CheckScript) -> Result<Script, Fault> {
         let mut steps = Vec::new();
+        // A comment is of the rule that follows it.
         let mut comment: Option<&String> = None;
         for (i, step) in script.steps.iter().enumerate() {
             let number = i as u32 + 1;
@@ -236,7 +237,7 @@ impl Compiler<'_> {
                 CheckAction::Send(send) => Action::Send(self.send(step, send)?),
                 other => self.common(step, other)?,
             };
-            steps.push(Step { number, comment: step.comment.as_ref().or(comment).cloned(), action });
+            steps.push(Step { number, comment: step.comment.as_ref().or(comment.take()).cloned(), action });
         }
         start_by_connect(&mut steps);
         Ok(Script { steps, protocol: Protocol::Tcp, disable_on_404: false })
@@ -258,14 +259,14 @@ impl Compiler<'_> {
                     let base = first_send.then_some(request);
                     first_send = false;
                     let send = self.http_send(step, base, script.send_state)?;
-                    let comment = step.comment.as_ref().or(comment).cloned();
+                    let comment = step.comment.as_ref().or(comment.take()).cloned();
                     steps.push(Step { number, comment, action: Action::Send(Send::Http(Box::new(send))) });
                     continue;
                 }
                 other => self.common(step, other)?,
             };
             number += 1;
-            steps.push(Step { number, comment: step.comment.as_ref().or(comment).cloned(), action });
+            steps.push(Step { number, comment: step.comment.as_ref().or(comment.take()).cloned(), action });
         }
         if first_send {
             let send = self.plain_request(request, script.send_state);
