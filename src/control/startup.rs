@@ -2,14 +2,14 @@
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
 use super::args::{self, Args};
-use super::{jail, services, sockets, supervise};
+use super::{jail, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
-use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::capture::Captures;
+use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
 use crate::engine::driver::uring::Uring;
@@ -102,7 +102,7 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
     };
-    let speaker = Speaker { executable: executable.to_owned(), announced, quiet };
+    let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
     start(plan, args, speaker, program, hostname, (launch, warnings, began))
 }
 
@@ -111,9 +111,17 @@ struct Speaker {
     executable: String,
     announced: bool,
     quiet: bool,
+    /// What was told until now.
+    said: String,
 }
 
 impl Speaker {
+    fn say_all(&mut self, messages: state_file::Messages) {
+        for (severity, text) in messages {
+            self.say(severity, &text);
+        }
+    }
+
     fn say(&mut self, severity: Severity, text: &str) {
         if self.quiet {
             return;
@@ -126,7 +134,9 @@ impl Speaker {
             terminal: false,
             announced: self.announced,
         };
-        eprint(&diagnostics.render(&how));
+        let text = diagnostics.render(&how);
+        eprint(&text);
+        self.said.push_str(&text);
         self.announced = true;
     }
 }
@@ -137,7 +147,7 @@ fn start(
     mut speaker: Speaker,
     program: String,
     hostname: String,
-    (launch, warnings, began): (supervise::Launch, u64, clock::Now),
+    (mut launch, warnings, began): (supervise::Launch, u64, clock::Now),
 ) -> i32 {
     let workers = plan.global.nbthread.max(1);
     let binds: usize =
@@ -148,6 +158,8 @@ fn start(
         speaker.say(Severity::Alert, &e.to_string());
         return 1;
     }
+    let (saved, messages) = state_file::read(&plan);
+    speaker.say_all(messages);
     let listeners = match sockets::open_all(&plan, workers, maxconn) {
         Ok(listeners) => listeners,
         Err(errors) => {
@@ -208,11 +220,18 @@ fn start(
     let now = clock::now();
     let board = Arc::new(Board::new(&plan, workers));
     board.live.process.maxconn.store(maxconn, Ordering::Relaxed);
+    let limits = &board.live.process;
+    limits.hard_maxconn.store(maxconn, Ordering::Relaxed);
+    limits.connections_per_second.store(plan.global.maxconnrate.unwrap_or(0), Ordering::Relaxed);
+    limits.sessions_per_second.store(plan.global.maxsessrate.unwrap_or(0), Ordering::Relaxed);
+    limits.ssl_sessions_per_second.store(plan.global.tls.maxsslrate.unwrap_or(0), Ordering::Relaxed);
     for (index, proxy) in plan.proxies.iter().enumerate() {
         if proxy.has_frontend && proxy.frontend.maxconn.is_none() {
             board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
         }
     }
+    speaker.say_all(state_file::apply(&saved, &plan, &board.live, now.mono));
+    drop(saved);
     let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;
     let tables = Arc::new(Registry::new(&plan, workers, seed));
     let about = About {
@@ -240,6 +259,7 @@ fn start(
         stream_ids: AtomicU64::new(1),
         services: services::services(),
     });
+    launch.logs.push_str(&speaker.said);
     serve(shared, listeners, api, launch, signals, &program)
 }
 
@@ -345,7 +365,8 @@ fn check_condition(condition: &str, executable: &str) -> i32 {
 }
 
 fn say(severity: Severity, executable: &str, text: &str) {
-    Speaker { executable: executable.to_owned(), announced: false, quiet: false }.say(severity, text);
+    Speaker { executable: executable.to_owned(), announced: false, quiet: false, said: String::new() }
+        .say(severity, text);
 }
 
 /// The kernel as `-v` shows it.
