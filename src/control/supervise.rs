@@ -1,8 +1,8 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
-use crate::base::mailbox::Post;
 use super::api::{self, Desk, gather::Gathering};
+use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
@@ -44,7 +44,10 @@ pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
                 Err((what, e)) => {
                     let text = e.to_string();
                     let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                    errors.push(format!("Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].", bind.origin));
+                    errors.push(format!(
+                        "Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].",
+                        bind.origin
+                    ));
                 }
             }
         }
