@@ -33,6 +33,16 @@ pub trait Process {
         true
     }
 
+    /// Stick tables, in the order of `show table`.
+    fn stick_tables(&self) -> Vec<command::table::Table<'_>> {
+        Vec::new()
+    }
+    /// The server that an entry's word means, by name or by address; `None`: none.
+    fn server_key(&self, word: u64, address: bool) -> Option<String> {
+        let _ = (word, address);
+        None
+    }
+
     /// Maps and patterns of the plan in force.
     fn patterns(&self) -> &Registry;
 
@@ -130,6 +140,8 @@ pub enum Answer {
     Text(Vec<u8>),
     /// Ask again until it is true or the time is over.
     Wait { until_ms: u64, removable: Option<(String, String)> },
+    /// Work on a stick table, which the session's owner does.
+    Table(command::table::Job),
     /// The last answer; the session ends.
     Quit,
 }

@@ -28,6 +28,8 @@ pub enum Then {
     Flush,
     /// Let the process gather this ([`Process::gathered`]), then call [`CliSession::resume`].
     Gather(Need),
+    /// Do this with a stick table, then call [`CliSession::answered`].
+    Table(super::command::table::Job),
     /// Call [`CliSession::resume`] soon, at the latest at this moment of the monotonic clock.
     Wait { until_ms: u64 },
 }
@@ -148,6 +150,12 @@ impl CliSession {
         self.after_wait(process, out)
     }
 
+    /// What its owner has done for a command ends with this answer.
+    pub fn answered(&mut self, answer: Answer, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        self.finish(answer, out);
+        self.after_wait(process, out)
+    }
+
     /// A command that waited has its answer: its line goes on, or ends as others do.
     fn after_wait(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
         if self.chain.is_empty() {
@@ -171,6 +179,9 @@ impl CliSession {
                 // The payload belongs to the last command of its line.
                 let payload = if self.chain.is_empty() { self.payload.take() } else { None };
                 let answer = self.execute(&command, payload.as_deref(), process);
+                if let Answer::Table(job) = answer {
+                    return Then::Table(job);
+                }
                 if let Answer::Wait { until_ms, removable } = answer {
                     self.waiting = Some((until_ms, removable));
                     return self.resume(process, out);
@@ -280,7 +291,7 @@ impl CliSession {
     /// Writes an answer and the empty line after it.
     fn finish(&mut self, answer: Answer, out: &mut Vec<u8>) {
         match answer {
-            Answer::Empty | Answer::Wait { .. } => {}
+            Answer::Empty | Answer::Wait { .. } | Answer::Table(_) => {}
             Answer::Quit => {
                 self.quit = true;
                 return;

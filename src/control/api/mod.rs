@@ -5,10 +5,12 @@
 
 pub mod gather;
 mod process;
+mod table;
 
 use super::supervise::Control;
 use crate::admin::runtime_api::{
     catalogue,
+    command::table::COMMANDS as TABLE_COMMANDS,
     session::{CliSession, SeverityOutput, Then},
 };
 use crate::base::buf::Block;
@@ -131,6 +133,10 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
                 seat.forget();
                 then
             }
+            Then::Table(job) => match table::run(&control, &conn, &seat, job, &mut out).await {
+                Some(answer) => session.answered(answer, &mut seat, &mut out),
+                None => return,
+            },
             Then::Wait { until_ms } => {
                 if !flush(&conn, &mut out, seat.timeout()).await {
                     return;
@@ -175,7 +181,7 @@ async fn drain(conn: &Conn) {
 }
 
 fn open(bind: &Bind) -> CliSession {
-    let mut session = CliSession::new(bind.level, vec![catalogue::COMMANDS]);
+    let mut session = CliSession::new(bind.level, vec![catalogue::COMMANDS, TABLE_COMMANDS]);
     session.set_severity(match bind.severity_output {
         Written::None => SeverityOutput::None,
         Written::Number => SeverityOutput::Number,

@@ -3,10 +3,12 @@
 use super::super::services;
 use super::super::supervise::Control;
 use super::gather::News;
+use crate::admin::runtime_api::command::table::Table;
 use crate::admin::runtime_api::{Change, Need, Process, Sessions};
 use crate::admin::stats;
 use crate::base::clock::{Millis, Now};
 use crate::config::keyword::server::dynamic;
+use crate::dataplane::persist::server_of_word;
 use crate::dataplane::registry::Listed;
 use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::Mail;
@@ -148,6 +150,16 @@ impl Process for Seat<'_> {
             Need::Counters => self.counters,
             Need::Sessions => self.streams.is_some(),
         }
+    }
+
+    fn stick_tables(&self) -> Vec<Table<'_>> {
+        super::table::all(&self.control.tables.registry)
+    }
+
+    fn server_key(&self, word: u64, address: bool) -> Option<String> {
+        let (proxy, server) = server_of_word(word)?;
+        let live = self.board().live.server(proxy, server)?;
+        if address { live.address().map(|a| a.to_string()) } else { Some(live.settings.name.clone()) }
     }
 
     fn patterns(&self) -> &Registry {

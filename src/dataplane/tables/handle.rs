@@ -7,6 +7,7 @@ use crate::base::slab::{Key, Slab};
 use crate::engine::Rt;
 use crate::engine::reactor::TaskId;
 use crate::model::stick_table::data::DataType;
+use crate::model::stick_table::filter::Filter;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -29,6 +30,19 @@ pub struct TablesHandle {
 pub struct Cursor {
     home: usize,
     start: u32,
+}
+
+/// A clearing that goes on piece by piece, home by home.
+pub struct Clearing {
+    cursor: Cursor,
+    filters: Arc<[Filter]>,
+}
+
+impl Clearing {
+    /// Entries that meet all conditions go.
+    pub fn new(filters: Vec<Filter>) -> Clearing {
+        Clearing { cursor: Cursor::default(), filters: filters.into() }
+    }
 }
 
 impl TablesHandle {
@@ -73,6 +87,30 @@ impl TablesHandle {
             None => *cursor = Cursor { home: cursor.home + 1, start: 0 },
         }
         Some(list)
+    }
+
+    /// Clears on; false when all is done. Entries in use stay.
+    pub async fn clear(&self, table: TableId, clearing: &mut Clearing) -> bool {
+        let Clearing { cursor, filters } = clearing;
+        if cursor.home >= self.registry.workers() {
+            return false;
+        }
+        let ask = Ask::Clear { start: cursor.start, filters: filters.clone() };
+        let Reply::Cleared(next) = self.ask(cursor.home, table, &[], ask).await else { return false };
+        match next {
+            Some(start) => cursor.start = start,
+            None => *cursor = Cursor { home: cursor.home + 1, start: 0 },
+        }
+        true
+    }
+
+    /// The entry that a listing gave this number.
+    pub async fn at(&self, table: TableId, id: u64) -> Option<Listed> {
+        let home = usize::try_from(id >> 40).ok()?.checked_sub(1).filter(|h| *h < self.registry.workers())?;
+        match self.ask(home, table, &[], Ask::List { start: id as u32, limit: 1 }).await {
+            Reply::Listing(list, _) => list.into_iter().find(|e| e.id == id),
+            _ => None,
+        }
     }
 
     /// The entry of a key.

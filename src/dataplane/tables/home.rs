@@ -8,6 +8,9 @@ use crate::language::world::{Counter, CounterEdit};
 use crate::model::stick_table::data::{Change, DataType, Layout, What};
 use crate::model::stick_table::shard::Shard;
 
+/// Places that are looked at before streams have their turn again.
+const SCAN_MAX: u32 = 1024;
+
 /// Workers are told apart by their number modulo 64: with more, some get news of entries they do not hold, and drop it.
 pub fn bit(worker: usize) -> u64 {
     1 << (worker % 64)
@@ -165,14 +168,26 @@ pub fn answer(
         Ask::List { start, limit } => {
             let mut list = Vec::new();
             let mut next = None;
-            for slot in shard.from(start) {
+            let (slots, after) = shard.from(start, SCAN_MAX);
+            for slot in slots {
                 if list.len() >= limit {
                     next = Some(slot.index);
                     break;
                 }
                 list.extend(listed(shard, at, slot));
             }
-            Reply::Listing(list, next)
+            Reply::Listing(list, next.or(after))
+        }
+        Ask::Clear { start, filters } => {
+            let (slots, after) = shard.from(start, SCAN_MAX);
+            let slots: Vec<Key> = slots.collect();
+            for slot in slots {
+                let meant = |words| filters.iter().all(|f| f.matches(layout, words, now));
+                if shard.uses(slot) == 0 && shard.words(slot).is_some_and(meant) {
+                    shard.remove(slot, &mut |s, h| gone(s, h, dirty));
+                }
+            }
+            Reply::Cleared(after)
         }
         Ask::Show => {
             let found = shard.find(key, hash, now, &mut |s, h| gone(s, h, dirty));

@@ -6,6 +6,8 @@ use crate::base::clock::Millis;
 use crate::base::slab::Key;
 use crate::language::world::{Counter, CounterEdit};
 use crate::model::stick_table::data::{Change, DataType};
+use crate::model::stick_table::filter::Filter;
+use std::sync::Arc;
 
 /// A question of a worker to the home of a key, or of the control thread to every home.
 #[derive(Debug)]
@@ -17,7 +19,15 @@ pub enum Ask {
     /// What `stick match` looks for; the entry's time starts again.
     Stick,
     /// Entries from a place on, and how many at most.
-    List { start: u32, limit: usize },
+    List {
+        start: u32,
+        limit: usize,
+    },
+    /// Removes entries from a place on that meet all conditions and that nobody uses.
+    Clear {
+        start: u32,
+        filters: Arc<[Filter]>,
+    },
     /// Data of an entry, which is made when it is new.
     Set(Vec<(DataType, u32, u64)>),
     /// Removes an entry that nobody uses.
@@ -35,6 +45,8 @@ pub enum Reply {
     Server(Option<(u64, u64)>),
     /// Entries, and where the next listing goes on; `None`: that was all.
     Listing(Vec<Listed>, Option<u32>),
+    /// Where the clearing goes on; `None`: that was all.
+    Cleared(Option<u32>),
     Removed(Removal),
     /// Whether the entry could be made and set.
     Set(bool),
@@ -94,14 +106,34 @@ pub struct Update {
 /// Letters between workers.
 #[derive(Debug)]
 pub enum Letter {
-    Ask { id: Key, table: TableId, key: Box<[u8]>, ask: Ask },
-    Reply { id: Key, table: TableId, reply: Reply },
+    Ask {
+        id: Key,
+        table: TableId,
+        key: Box<[u8]>,
+        ask: Ask,
+    },
+    Reply {
+        id: Key,
+        table: TableId,
+        reply: Reply,
+    },
     /// What a `stick` rule remembers.
-    Store { table: TableId, key: Box<[u8]>, server_id: u64, server: u64 },
+    Store {
+        table: TableId,
+        key: Box<[u8]>,
+        server_id: u64,
+        server: u64,
+    },
     Changes(Vec<Batch>),
     Updates(Vec<Update>),
     /// The entry is no more.
-    Gone { table: TableId, entry: Key },
+    Gone {
+        table: TableId,
+        entry: Key,
+    },
     /// A copy is given back.
-    Release { table: TableId, entry: Key },
+    Release {
+        table: TableId,
+        entry: Key,
+    },
 }

@@ -1,6 +1,7 @@
 //! All stick tables of the plan, numbered: what every worker must know to find a key's home. Frozen but for the count of
 //! entries, which all homes share.
 
+use crate::base::origin::Origin;
 use crate::language::sample::args::Reference;
 use crate::model::plan::{Plan, ProxyIndex};
 use crate::model::stick_table::data::Layout;
@@ -26,6 +27,8 @@ pub struct Def {
 pub struct Registry {
     pub defs: Vec<Def>,
     of_proxy: Vec<Option<TableId>>,
+    /// The last one declared first, as listings have it.
+    shown: Vec<TableId>,
     seed: u64,
     workers: usize,
 }
@@ -34,9 +37,9 @@ impl Registry {
     /// `seed` makes keys' homes unknown outside.
     pub fn new(plan: &Plan, workers: usize, seed: u64) -> Registry {
         let sticky = |name: &str| {
-            plan.proxies.iter().any(|p| {
-                p.backend.stick_rules.iter().any(|r| r.table.as_deref().unwrap_or(&p.name) == name)
-            })
+            plan.proxies
+                .iter()
+                .any(|p| p.backend.stick_rules.iter().any(|r| r.table.as_deref().unwrap_or(&p.name) == name))
         };
         let mut defs = Vec::new();
         let mut of_proxy = Vec::new();
@@ -48,7 +51,13 @@ impl Registry {
         for t in plan.peers.iter().flat_map(|p| &p.tables) {
             defs.push(def(t, &t.name, sticky(&t.name)));
         }
-        Registry { defs, of_proxy, seed, workers: workers.max(1) }
+        let shown = shown(plan);
+        Registry { defs, of_proxy, shown, seed, workers: workers.max(1) }
+    }
+
+    /// The tables in the order of `show table`.
+    pub fn shown(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.shown.iter().copied()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -89,6 +98,17 @@ impl Registry {
         // The upper half: the lower bits choose the place in the home's own table.
         ((hash >> 32) * self.workers as u64 >> 32) as usize
     }
+}
+
+/// Numbers of the tables, the last one declared first.
+fn shown(plan: &Plan) -> Vec<TableId> {
+    let of_proxies = plan.proxies.iter().filter_map(|p| p.backend.stick_table.as_ref());
+    let origins: Vec<_> = of_proxies.chain(plan.peers.iter().flat_map(|p| &p.tables)).map(|t| &t.origin).collect();
+    let file = |o: &Origin| origins.iter().position(|other| other.file == o.file);
+    let mut shown: Vec<TableId> = (0..origins.len() as TableId).collect();
+    shown.sort_by_key(|i| (file(origins[*i as usize]), origins[*i as usize].line));
+    shown.reverse();
+    shown
 }
 
 fn def(t: &StickTable, name: &str, sticky: bool) -> Def {

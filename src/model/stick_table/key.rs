@@ -82,43 +82,17 @@ impl KeyType {
         true
     }
 
-    /// The key that a word of the runtime API means; the error is HAProxy's.
-    pub fn parse(self, word: &str) -> Result<Vec<u8>, &'static str> {
+    /// The key that a word of the runtime API means; `None`: none. Binary keys have no such word.
+    pub fn parse(self, word: &str) -> Option<Vec<u8>> {
         match self {
-            KeyType::Ip => match word.parse::<Ipv4Addr>() {
-                Ok(a) => Ok(a.octets().to_vec()),
-                Err(_) => Ok(Ipv4Addr::UNSPECIFIED.octets().to_vec()),
+            KeyType::Ip => ipv4(word).or_else(|| embedded(word.parse().ok()?)).map(|a| a.octets().to_vec()),
+            KeyType::Ipv6 => match word.parse::<Ipv6Addr>() {
+                Ok(a) => Some(a.octets().to_vec()),
+                Err(_) => ipv4(word).map(|a| a.to_ipv6_mapped().octets().to_vec()),
             },
-            KeyType::Ipv6 => match word.parse::<IpAddr>() {
-                Ok(IpAddr::V6(a)) => Ok(a.octets().to_vec()),
-                Ok(IpAddr::V4(a)) => Ok(a.to_ipv6_mapped().octets().to_vec()),
-                Err(_) => Ok(Ipv6Addr::UNSPECIFIED.octets().to_vec()),
-            },
-            KeyType::Integer => {
-                let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
-                match word.parse::<i64>() {
-                    Ok(n) => Ok((n as u32).to_be_bytes().to_vec()),
-                    Err(_) if !digits.is_empty() => Err("Invalid key"),
-                    Err(_) => Err("Invalid key"),
-                }
-            }
-            KeyType::String(len) => {
-                let mut key = word.as_bytes().to_vec();
-                key.truncate(len);
-                Ok(key)
-            }
-            KeyType::Binary(len) => {
-                let mut key = Vec::new();
-                for pair in word.as_bytes().chunks(2) {
-                    let digit = |c: u8| (c as char).to_digit(16).map(|d| d as u8);
-                    match (digit(pair[0]), pair.get(1).copied().and_then(digit)) {
-                        (Some(high), Some(low)) => key.push(high << 4 | low),
-                        _ => return Err("Invalid key"),
-                    }
-                }
-                key.resize(len, 0);
-                Ok(key)
-            }
+            KeyType::Integer => Some((leading_integer(word) as u32).to_be_bytes().to_vec()),
+            KeyType::String(len) => Some(word.as_bytes()[..word.len().min(len)].to_vec()),
+            KeyType::Binary(_) => None,
         }
     }
 
@@ -145,7 +119,7 @@ impl KeyType {
                         b'\r' => out.extend_from_slice(b"\\r"),
                         b'\x1b' => out.extend_from_slice(b"\\e"),
                         c if c.is_ascii_graphic() => out.push(c),
-                        c => out.extend_from_slice(format!("\\x{c:02x}").as_bytes()),
+                        c => out.extend_from_slice(format!("\\x{c:02X}").as_bytes()),
                     }
                 }
                 Ok(())
@@ -161,6 +135,40 @@ impl KeyType {
             _ => self.write_text(key, out),
         }
     }
+}
+
+/// The address that a word begins with. A port, a mask or other text may follow, as in HAProxy.
+fn ipv4(word: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut rest = word;
+    for (i, octet) in octets.iter_mut().enumerate() {
+        if i > 0 {
+            rest = rest.strip_prefix('.')?;
+        }
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        *octet = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+    }
+    (!rest.starts_with('.')).then(|| Ipv4Addr::from(octets))
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, compatible or 6to4.
+fn embedded(a: Ipv6Addr) -> Option<Ipv4Addr> {
+    match a.octets() {
+        [0x20, 0x02, a, b, c, d, ..] => Some(Ipv4Addr::new(a, b, c, d)),
+        _ => a.to_ipv4(),
+    }
+}
+
+/// The number that a word begins with, as far as it goes; 0 without one.
+fn leading_integer(word: &str) -> i64 {
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let digits = digits.bytes().take_while(u8::is_ascii_digit);
+    let number = digits.fold(0i64, |n, d| n.saturating_mul(10).saturating_add((d - b'0') as i64));
+    if negative { -number } else { number }
 }
 
 /// The hash that chooses a key's home and its place there. `seed` differs from process to process.
@@ -191,6 +199,28 @@ mod tests {
         assert_eq!(key(KeyType::Ip, &v4), key(KeyType::Ip, &mapped));
         assert_eq!(key(KeyType::Ip, &v6), None);
         assert_eq!(text(KeyType::Ipv6, &key(KeyType::Ipv6, &v4).unwrap()), "::ffff:10.1.2.3");
+    }
+
+    #[test]
+    fn words_of_the_runtime_api_become_keys() {
+        let parsed = |kind: KeyType, word| kind.parse(word).map(|k| text(kind, &k));
+        for word in ["1.2.3.4", "1.2.3.4:80", "1.2.3.4/33", "01.2.3.4", "1.2.3.4x", "::ffff:1.2.3.4", "::1.2.3.4"] {
+            assert_eq!(parsed(KeyType::Ip, word).as_deref(), Some("1.2.3.4"), "{word}");
+        }
+        assert_eq!(parsed(KeyType::Ip, "2002:102:304::1").as_deref(), Some("1.2.3.4"));
+        assert_eq!(parsed(KeyType::Ip, "::1").as_deref(), Some("0.0.0.1"));
+        for word in ["300.2.3.4", "1.2.3", "1.2.3.4.5", " 1.2.3.4", "16909060", "localhost", "2001:db8::1"] {
+            assert_eq!(parsed(KeyType::Ip, word), None, "{word}");
+        }
+        assert_eq!(parsed(KeyType::Ipv6, "1.2.3.4").as_deref(), Some("::ffff:1.2.3.4"));
+        assert_eq!(parsed(KeyType::Ipv6, "fe80::1/64"), None);
+        let numbers = [("-5", "4294967291"), ("99999999999", "1215752191"), ("12x", "12"), ("+5", "5"), ("x", "0")];
+        for (word, number) in numbers {
+            assert_eq!(parsed(KeyType::Integer, word).as_deref(), Some(number), "{word}");
+        }
+        assert_eq!(parsed(KeyType::Integer, "99999999999999999999999").as_deref(), Some("4294967295"));
+        assert_eq!(parsed(KeyType::String(3), "abcd").as_deref(), Some("abc"));
+        assert_eq!(text(KeyType::String(9), "a= \\é".as_bytes()), "a\\=\\ \\\\\\xC3\\xA9");
     }
 
     #[test]

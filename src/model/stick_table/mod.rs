@@ -2,6 +2,7 @@
 //! `data`, the entries that one worker is home to in `shard`. All of it is pure; who asks whom is the data plane's.
 
 pub mod data;
+pub mod filter;
 pub mod key;
 pub mod shard;
 

@@ -349,9 +349,12 @@ impl Shard {
         }
     }
 
-    /// Entries from a place on, oldest chunk first; for listings that go on piece by piece.
-    pub fn from(&self, start: u32) -> impl Iterator<Item = Slot> + '_ {
-        (start..(self.chunks.len() * CHUNK) as u32).filter(|&i| self.meta(i).used).map(|i| self.slot(i))
+    /// Entries among the next `most` places, and the place after them if there is one: listings go on piece by piece.
+    pub fn from(&self, start: u32, most: u32) -> (impl Iterator<Item = Slot> + '_, Option<u32>) {
+        let end = (self.chunks.len() * CHUNK) as u32;
+        let stop = start.saturating_add(most).min(end);
+        let slots = (start..stop).filter(|&i| self.meta(i).used).map(|i| self.slot(i));
+        (slots, (stop < end).then_some(stop))
     }
 }
 
@@ -432,7 +435,7 @@ mod tests {
             let slot = put(&mut s, &key, n).unwrap();
             layout.apply(s.words_mut(slot).unwrap(), Change::add(What::Request, n as i64, Millis(n)));
         }
-        assert_eq!(s.from(0).count(), 10_000);
+        assert_eq!(s.from(0, u32::MAX).0.count(), 10_000);
         for n in (0..10_000u64).step_by(97) {
             let key = n.to_string();
             let slot = put(&mut s, &key, 20_000).unwrap();

@@ -5,6 +5,7 @@ pub mod pattern;
 pub mod process;
 pub mod server;
 pub mod show;
+pub mod table;
 
 use super::Process;
 use crate::model::plan::{ProxyIndex, ServerIndex};
