@@ -1,7 +1,7 @@
 //! For tests: the configuration of HAProxy's recorded transcripts, a board for it, and a process without a network.
 
 use super::{
-    runtime_api::{Change, Process, Sessions},
+    runtime_api::{Change, Process, Sessions, command::table::Table},
     stats,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
             event::{Event, Load},
             health::{CheckReport, CheckStatus},
         },
+        stick_table::{KeyType, data::Layout},
     },
 };
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Fake {
     pub log: Vec<String>,
     pub changes: Vec<Change>,
     pub patterns: Registry,
+    /// Stick tables: name, key, data.
+    pub tables: Vec<(&'static str, KeyType, Layout)>,
 }
 
 fn proxy(name: &str, id: u32, front: bool, back: bool, mode: Mode) -> Proxy {
@@ -85,7 +88,15 @@ impl Fake {
         board.live.process.maxconn.store(1000, Relaxed);
         board.live.process.hard_maxconn.store(1000, Relaxed);
         let now = Now { mono: Millis(16_500), nanos: 16_500_000_000, wall_us: 1_795_345_450_400_000 };
-        let mut fake = Fake { plan, board, now, log: Vec::new(), changes: Vec::new(), patterns: Registry::new() };
+        let mut fake = Fake {
+            plan,
+            board,
+            now,
+            log: Vec::new(),
+            changes: Vec::new(),
+            patterns: Registry::new(),
+            tables: Vec::new(),
+        };
         let report =
             |status, code, info: &str| CheckReport { status, code, duration: Duration::ZERO, info: info.into() };
         let refused = "ECONNREFUSED returned by OS (Connection refused)";
@@ -139,6 +150,22 @@ impl Process for Fake {
     }
     fn now(&self) -> Now {
         self.now
+    }
+    fn stick_tables(&self) -> Vec<Table<'_>> {
+        let numbered = (0..).zip(&self.tables);
+        let view = numbered.map(|(number, (name, key, layout))| Table {
+            number,
+            name,
+            key: *key,
+            layout,
+            size: 10_240,
+            used: 1,
+            server_key_address: false,
+        });
+        view.collect()
+    }
+    fn server_key(&self, word: u64, _: bool) -> Option<String> {
+        (word > 0).then(|| format!("s{word}"))
     }
     fn patterns(&self) -> &Registry {
         &self.patterns

@@ -30,7 +30,8 @@ pub static COMMANDS: &[Command] = &[
         &["show", "table"],
         Level::User,
         show,
-        "show table [<table> [<filter>]*]        : report table usage stats or dump this table's contents (filter: data/key)",
+        "show table [<table> [<filter>]*]        : report table usage stats or dump this table's contents (filter: \
+         data/key)",
     ),
 ];
 
@@ -306,4 +307,157 @@ fn data(name: &str) -> Option<(DataType, u32)> {
     let Some((name, index)) = name.split_once('[') else { return Some((DataType::named(name)?, 0)) };
     let data = DataType::named(name).filter(|d| matches!(d, DataType::Gpt | DataType::Gpc | DataType::GpcRate))?;
     Some((data, index.strip_suffix(']')?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::Fake;
+    use crate::admin::runtime_api::session::{CliSession, Then};
+    use crate::model::stick_table::StoredData;
+
+    fn fake() -> Fake {
+        let data = |name, elements, period_ms| StoredData { name, elements, period_ms };
+        let web = [
+            data("server_id", 1, None),
+            data("conn_cnt", 1, None),
+            data("http_req_rate", 1, Some(10_000)),
+            data("server_key", 1, None),
+        ];
+        let arrays = [data("gpt", 2, None), data("gpc", 3, None), data("gpc_rate", 2, Some(10_000))];
+        let tables = vec![
+            ("be_web", KeyType::Ip, Layout::new(&web)),
+            ("arrays", KeyType::String(10), Layout::new(&arrays)),
+            ("bin", KeyType::Binary(4), Layout::new(&arrays)),
+        ];
+        Fake { tables, ..Fake::new() }
+    }
+
+    /// The text of an answer, or the job that makes one.
+    fn ask(level: Level, line: &str) -> Result<Job, String> {
+        let mut session = CliSession::new(level, vec![COMMANDS]);
+        let mut out = Vec::new();
+        match session.feed(format!("{line}\n").as_bytes(), &mut fake(), &mut out) {
+            Then::Table(job) => Ok(job),
+            _ => Err(String::from_utf8(out).unwrap()),
+        }
+    }
+
+    const OPERATORS: &str = "Require and operator among \"eq\", \"ne\", \"le\", \"ge\", \"lt\", \"gt\"";
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_recorded_words() {
+        let set = "Required arguments: <table> key <key> [data.<store_data_type> <value>]* or <table> ptr <ptr> \
+                   [data.<store_data_type> <value>]*";
+        let clear = "Required arguments: <table> \"data.<store_data_type>\" <operator> <value> or <table> key <key> or \
+                     <table> ptr <ptr>";
+        let show = "Optional argument only supports \"data.<store_data_type>\" <operator> <value> or key <key> or ptr \
+                    <ptr>";
+        let binary = "tables of type other than ip, ipv6, string and integer is not supported";
+        for (line, answer) in [
+            ("show table nope", "No such table".to_owned()),
+            ("show table be_web foo", show.to_owned()),
+            ("show table be_web key", "Key value expected".to_owned()),
+            ("show table be_web key notip", "Invalid key".to_owned()),
+            ("show table bin key 01020304", format!("Showing keys from {binary}")),
+            ("show table be_web data.conn_cnt", format!("Filter entry #1: {OPERATORS}")),
+            ("show table be_web data.conn_cnt xx 1", format!("Filter entry #1: {OPERATORS}")),
+            (
+                "show table be_web data.conn_cnt gt 1 data.conn_cnt lt x",
+                "Filter entry #2: Require a valid integer value to compare against".to_owned(),
+            ),
+            ("show table be_web data.nope gt 1", "Filter entry #1: Unknown data type".to_owned()),
+            ("show table be_web data.gpc0 gt 1", "Filter entry #1: Data type not stored in this table".to_owned()),
+            ("show table be_web data.conn_cnt[0] gt 1", "Filter entry #1: Unknown data type".to_owned()),
+            (
+                "show table arrays data.gpt gt 1 data.gpt gt 1 data.gpt gt 1 data.gpt gt 0 x",
+                "Detected extra data in filter, 16th word of input, after '0'".to_owned(),
+            ),
+            ("show table be_web ptr", "Pointer expected (0xffff notation)".to_owned()),
+            ("show table be_web ptr 0xzz", "Malformed ptr.".to_owned()),
+            ("set table", set.to_owned()),
+            ("set table be_web foo", set.to_owned()),
+            ("set table be_web key", "Key value expected".to_owned()),
+            ("set table bin key 01020304", format!("Inserting keys into {binary}")),
+            ("clear table", clear.to_owned()),
+            ("clear table be_web foo", clear.to_owned()),
+            ("clear table nope", "No such table".to_owned()),
+        ] {
+            assert_eq!(ask(Level::Admin, line), Err(format!("{answer}\n\n")), "{line}");
+        }
+        assert_eq!(ask(Level::Admin, "set table be_web"), Err("\n".into()));
+    }
+
+    #[test]
+    fn users_see_heads_only() {
+        let head = "# table: be_web, type: ip, size:10240, used:1\n";
+        let hidden = "# contents not dumped due to insufficient privileges\n";
+        for (line, answer) in [
+            ("show table be_web", format!("{head}{hidden}\n")),
+            ("show table be_web data.conn_cnt gt 2", format!("{head}{hidden}\n")),
+            ("show table be_web key 1.2.3.4", "Permission denied\n\n".to_owned()),
+            ("set table be_web key 1.2.3.4", "Permission denied\n\n".to_owned()),
+            ("clear table be_web", "Permission denied\n\n".to_owned()),
+            ("clear table nope", "No such table\n\n".to_owned()),
+        ] {
+            assert_eq!(ask(Level::User, line), Err(answer), "{line}");
+        }
+        assert!(ask(Level::User, "show table").unwrap_err().starts_with(head));
+        assert!(ask(Level::Operator, "clear table be_web").is_ok());
+    }
+
+    #[test]
+    fn words_become_jobs() {
+        let filter = |data, index, operator, value| Filter { data, index, operator, value };
+        let filters = vec![filter(DataType::Gpt, 1, Operator::Ge, -1), filter(DataType::Gpc, 0, Operator::Ne, 7)];
+        assert_eq!(
+            ask(Level::Admin, "show table arrays data.gpt[1] ge -1 data.gpc ne 7"),
+            Ok(Job::Show { table: 1, filters })
+        );
+        assert_eq!(ask(Level::Admin, "clear table be_web"), Ok(Job::Clear { table: 0, filters: Vec::new() }));
+        let one = |which, act| Ok(Job::One { table: 1, which, act });
+        assert_eq!(ask(Level::Admin, "show table arrays ptr 0x1f"), one(Which::Pointer(31), Act::Show));
+        assert_eq!(
+            ask(Level::Admin, "set table arrays key a data.gpt[1] 4 data.gpt[2] 1"),
+            one(
+                Which::Key(b"a".to_vec()),
+                Act::Set {
+                    values: vec![(DataType::Gpt, 1, 4)],
+                    fault: Some("index out of range in this data array"),
+                }
+            )
+        );
+    }
+
+    #[test]
+    fn entries_are_written_as_recorded() {
+        let fake = fake();
+        let now = fake.now.mono;
+        let line = |number: usize, key: &[u8], values: &[(DataType, u32, u64)]| {
+            let table = &fake.stick_tables()[number];
+            let mut words = vec![0; table.layout.words()];
+            for (data, index, value) in values {
+                table.layout.set_element(&mut words, *data, *index, *value, now);
+            }
+            let entry = Entry { id: 0x55e3fd609700, key, uses: 0, expires_ms: 1_788_571, words: &words };
+            let mut out = Vec::new();
+            write_entry(table, &entry, &fake, now, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            line(0, &[127, 0, 0, 1], &[(DataType::ServerId, 0, 2), (DataType::ServerKey, 0, 2)]),
+            "0x55e3fd609700: key=127.0.0.1 use=0 exp=1788571 shard=0 server_id=2 conn_cnt=0 http_req_rate(10000)=0 \
+             server_key=s2\n"
+        );
+        assert_eq!(
+            line(0, &[10, 9, 9, 9], &[(DataType::ConnCnt, 0, 5)]),
+            "0x55e3fd609700: key=10.9.9.9 use=0 exp=1788571 shard=0 server_id=0 conn_cnt=5 http_req_rate(10000)=0 \
+             server_key=-\n"
+        );
+        assert_eq!(
+            line(1, b"a b", &[(DataType::Gpt, 1, 4), (DataType::GpcRate, 1, 9)]),
+            "0x55e3fd609700: key=a\\ b use=0 exp=1788571 shard=0 gpt0=0 gpt1=4 gpc0=0 gpc1=0 gpc2=0 \
+             gpc0_rate(10000)=0 gpc1_rate(10000)=9\n"
+        );
+    }
 }
