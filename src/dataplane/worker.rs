@@ -15,6 +15,7 @@ use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
 use super::transport::Transport;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
 use crate::engine::driver::{Fd, WakeHandle};
@@ -535,6 +536,10 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
+    let bound = match listener.local() {
+        Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
+        _ => None,
+    };
     loop {
         while is_full(&w, proxy, bind) {
             listener.pause();
@@ -550,7 +555,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
                     race_wake(&w, sleep(&w.rt, 20)).await;
                 }
                 let counted = session::Counted::new(&w, proxy, bind);
-                w.rt.spawn(session::run(w.clone(), counted, conn));
+                w.rt.spawn(session::run(w.clone(), counted, conn, bound));
             }
             Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
         }
