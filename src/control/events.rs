@@ -3,15 +3,12 @@
 
 use super::supervise::Control;
 use crate::dataplane::stream::termination::Failure;
-use crate::dataplane::tls::Clients;
 use crate::dataplane::worker::{Acted, Mail};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::event::{EMERG, Effect, Event, Load};
-use crate::proto::tls::client::{ClientContext, ClientSettings};
 use crate::services::check::{self, CheckContext, Fault};
 use std::rc::Rc;
-use std::sync::Arc;
 
 impl Control {
     /// Logs what happened and lets the workers act on it.
@@ -61,22 +58,8 @@ impl Control {
         };
         let (plan, board) = (shared.plan.clone(), shared.board.clone());
         let mut cx = CheckContext::new(self.rt.clone(), plan, board, Box::new(happened), seed);
-        cx.patterns = shared.plan.patterns.clone();
         cx.proc_vars = shared.proc_vars.clone();
         cx.hostname = shared.hostname.clone();
-        let (board, clients) = (shared.board.clone(), Clients::default());
-        cx.tls = Some(Box::new(move |proxy, server, alpn| {
-            let live = board.live.server(proxy, server)?;
-            let settings = &live.settings.tls_check.as_ref()?.0;
-            match alpn {
-                None => clients.context(settings),
-                Some(alpn) => {
-                    let protocols = alpn.split(',').map(|p| p.trim().as_bytes().to_vec()).collect();
-                    let settings = ClientSettings { alpn: protocols, ..(**settings).clone() };
-                    ClientContext::new(&Arc::new(settings)).ok()
-                }
-            }
-        }));
         *self.checks.borrow_mut() = Some(check::start(Rc::new(cx))?);
         Ok(())
     }

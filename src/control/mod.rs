@@ -8,4 +8,5 @@ pub mod jail;
 pub mod services;
 pub mod sockets;
 pub mod startup;
+mod state_file;
 pub mod supervise;

@@ -87,7 +87,9 @@ fn stats(w: &Worker, asked: &Asked<'_>, answer: &mut Answer) {
         begin(&mut answer.head, 303, "text/plain");
         answer.head.append(b"content-length", b"0");
         let mut location = format!("{};st={}", asked.page.uri, outcome.code());
-        for (wanted, word) in [(request.up, ";up"), (request.no_refresh, ";norefresh"), (request.no_maint, ";no-maint")] {
+        for (wanted, word) in
+            [(request.up, ";up"), (request.no_refresh, ";norefresh"), (request.no_maint, ";no-maint")]
+        {
             if wanted {
                 location.push_str(word);
             }
@@ -110,12 +112,8 @@ fn stats(w: &Worker, asked: &Asked<'_>, answer: &mut Answer) {
 fn write(scene: &Scene<'_>, asked: &Asked<'_>, request: html::Request, out: &mut Vec<u8>) {
     let own = &scene.plan.proxies[asked.proxy].name;
     let scope = asked.page.scope.iter().map(|s| if s == "." { own.clone() } else { s.clone() });
-    let selection = Selection {
-        up: request.up,
-        no_maint: request.no_maint,
-        scope: scope.collect(),
-        ..Selection::default()
-    };
+    let selection =
+        Selection { up: request.up, no_maint: request.no_maint, scope: scope.collect(), ..Selection::default() };
     let shown = |proxy: usize| scene.plan.proxies[proxy].name.contains(&request.scope);
     match request.output {
         Output::Html => {

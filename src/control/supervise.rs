@@ -1,9 +1,10 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
-use crate::base::mailbox::Post;
 use super::api::{self, Desk, gather::Gathering};
+use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
+use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
@@ -43,7 +44,10 @@ pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
                 Err((what, e)) => {
                     let text = e.to_string();
                     let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                    errors.push(format!("Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].", bind.origin));
+                    errors.push(format!(
+                        "Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].",
+                        bind.origin
+                    ));
                 }
             }
         }
@@ -77,7 +81,9 @@ pub fn pin(cpus: &[usize]) {
 pub struct Control {
     pub rt: Rt,
     pub shared: Arc<Shared>,
-    post: RefCell<Post<Mail>>,
+    post: Rc<RefCell<Post<Mail>>>,
+    /// Stick tables, for the runtime API.
+    pub tables: Rc<TablesHandle>,
     stopping: Cell<bool>,
     /// Workers that have not finished.
     working: Cell<usize>,
@@ -164,6 +170,19 @@ pub fn run(
     let rt = Reactor::new(Box::new(driver));
     let workers = shared.board.workers();
     shared.wakes[workers].store(rt.wake_handle().0, Ordering::Release);
+    let post = Rc::new(RefCell::new(post));
+    let tables = {
+        let (post, shared, rt) = (post.clone(), shared.clone(), rt.clone());
+        let (control_rt, registry) = (rt.clone(), shared.tables.clone());
+        let send = move |to: usize, letter| {
+            post.borrow_mut().send(to, Mail::Table(letter));
+            let handle = shared.wakes[to].load(Ordering::Acquire);
+            if handle >= 0 {
+                rt.wake_peer(WakeHandle(handle));
+            }
+        };
+        TablesHandle::new(control_rt, registry, Box::new(send))
+    };
     let control = Rc::new(Control {
         rt: rt.clone(),
         log: LogOut::new(rt.clone(), shared.clone(), workers),
@@ -173,7 +192,8 @@ pub fn run(
         gathering: Gathering::default(),
         checks: RefCell::default(),
         shared,
-        post: RefCell::new(post),
+        post,
+        tables,
         stopping: Cell::new(false),
         done: Cell::new(None),
         signal: Cell::new(None),
@@ -243,6 +263,7 @@ async fn read_post(control: Rc<Control>) {
                 control.gathering.streams(&control, worker, number, streams);
             }
             Some((_, Mail::Acted(acted))) => control.acted(acted),
+            Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some(_) => {}
             None => {
                 // A full mailbox is tried again soon: its worker may be slow to read.

@@ -113,14 +113,17 @@ impl Capture {
             None => "<NONE> (#-1)".to_owned(),
         };
         let server = self.server.and_then(|(p, s)| board.live.server(p, s));
-        let server = server.map_or("<NONE> (#-1)".to_owned(), |s| format!("{} (#{})", s.settings.name, s.settings.id));
+        let server =
+            server.map_or("<NONE> (#-1)".to_owned(), |s| format!("{} (#{})", s.settings.name, s.settings.id));
         let source = self.source.map_or("unix:0".to_owned(), |a| a.to_string());
         out.extend_from_slice(b" \n[");
         write_log_date(self.wall_us, utc_offset, out);
-        let (what, side, other) = if request { ("request", "frontend", "backend") } else { ("response", "backend", "frontend") };
+        let (what, side, other) =
+            if request { ("request", "frontend", "backend") } else { ("response", "backend", "frontend") };
         // Writing to a Vec cannot fail.
         let _ = writeln!(out, "] {side} {}: invalid {what}", title(Some(self.proxy)));
-        let _ = writeln!(out, "  {other} {}, server {server}, event #{}, src {source}", title(self.other), self.event);
+        let _ =
+            writeln!(out, "  {other} {}, server {server}, event #{}, src {source}", title(self.other), self.event);
         let free = KEPT.saturating_sub(self.bytes.len());
         let _ = writeln!(out, "  buffer starts at 0 (including 0 out), {free} free,");
         let _ = writeln!(out, "  len {}, wraps at {KEPT}, error at position {}", self.bytes.len(), self.position);

@@ -313,8 +313,7 @@ fn strip(head: &mut Head, name: &[u8]) {
         for piece in pieces(value) {
             let start = memchr::memchr(b'=', piece).map_or(piece.len(), |at| at + 1);
             match memchr::memchr(PREFIX_DELIMITER, &piece[start..]) {
-                // Only the first one is ours.
-                Some(at) if !found && is_named(piece, name) => {
+                Some(at) if is_named(piece, name) => {
                     found = true;
                     left.extend_from_slice(&piece[..start]);
                     left.extend_from_slice(&piece[start + at + 1..]);
@@ -324,7 +323,6 @@ fn strip(head: &mut Head, name: &[u8]) {
         }
         if found {
             head.replace_value(index - 1, &left);
-            break;
         }
     }
 }
@@ -467,22 +465,13 @@ fn is_cacheable(ex: &Exchange) -> bool {
     for value in head.values(b"cache-control") {
         for directive in value.split(|b| *b == b',') {
             let directive = directive.trim_ascii();
-            let name = directive.split(|b| *b == b'=').next().unwrap_or_default();
-            match () {
-                _ if name.eq_ignore_ascii_case(b"no-store")
-                    || name.eq_ignore_ascii_case(b"no-cache")
-                    || name.eq_ignore_ascii_case(b"private") =>
-                {
-                    return false;
-                }
-                _ if name.eq_ignore_ascii_case(b"max-age")
-                    || name.eq_ignore_ascii_case(b"s-maxage")
-                    || name.eq_ignore_ascii_case(b"public") =>
-                {
-                    explicit = true;
-                }
-                _ => {}
+            // With a list of fields, only those are private (RFC 9111 §5.2.2.4).
+            let forbids = [&b"no-store"[..], b"no-cache", b"private", b"max-age=0", b"s-maxage=0"];
+            if forbids.iter().any(|f| directive.eq_ignore_ascii_case(f)) {
+                return false;
             }
+            let name = directive.split(|b| *b == b'=').next().unwrap_or_default();
+            explicit |= name.eq_ignore_ascii_case(b"max-age") || name.eq_ignore_ascii_case(b"s-maxage");
         }
     }
     if head.values(b"pragma").any(|v| v.eq_ignore_ascii_case(b"no-cache")) {
@@ -523,12 +512,12 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_stripped_once() {
+    fn a_prefix_is_stripped_from_every_cookie_of_the_name() {
         for (line, left) in [
             ("SRV=c2~val", "SRV=val"),
             ("SRV=c2~", "SRV="),
             ("SRV=val; x=y", "SRV=val; x=y"),
-            ("z=1; SRV=c3~v~w; z=1", "z=1; SRV=v~w; z=1"),
+            ("z=1; SRV=c3~v~w; SRV=~x", "z=1; SRV=v~w; SRV=x"),
         ] {
             let mut head = head_with(line.as_bytes());
             strip(&mut head, b"SRV");

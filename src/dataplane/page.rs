@@ -31,7 +31,12 @@ pub struct Asked<'a> {
 }
 
 /// Answers the request if it is for the page of this proxy.
-pub async fn serve(s: &Session, ex: &mut Exchange, body: &mut Body, proxy: ProxyIndex) -> Result<Option<Next>, Failure> {
+pub async fn serve(
+    s: &Session,
+    ex: &mut Exchange,
+    body: &mut Body,
+    proxy: ProxyIndex,
+) -> Result<Option<Next>, Failure> {
     let settings = &s.w.plan.proxies[proxy];
     let Some(page) = &settings.stats else { return Ok(None) };
     if !matches!(ex.request.method(), b"GET" | b"HEAD" | b"POST") || target(&ex.request, page).is_none() {

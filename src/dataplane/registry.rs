@@ -83,10 +83,7 @@ impl Registry {
 }
 
 /// Runs a stream's work under the registry's eye: it ends with its failure when it is killed.
-pub async fn watched<T>(
-    place: Rc<Place>,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub async fn watched<T>(place: Rc<Place>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut work = pin!(work);
     poll_fn(|cx| match place.killed.take() {
         Some(failure) => Poll::Ready(Err(failure)),

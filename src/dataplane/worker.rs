@@ -10,10 +10,10 @@ use super::page;
 use super::queue::Queue;
 use super::registry::{Listed, Registry};
 use super::session;
+use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
-use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::transport::Transport;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
@@ -27,17 +27,17 @@ use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
-use crate::model::state::board::{self, Board, ProcessRate};
-use crate::model::state::event::Event;
+use crate::model::state::board::{self, Board, FrontendRate, ProcessRate};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
 /// Messages to workers.
@@ -560,13 +560,27 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn || tls_is_full(w, proxy, bind)
+    let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
+    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+}
+
+/// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
+fn is_too_fast(w: &Worker, proxy: ProxyIndex) -> bool {
+    let (process, now) = (&w.board.live.process, w.rt.now().mono);
+    let (conns, sessions) = (&process.connections_per_second, &process.sessions_per_second);
+    let over = |limit: u32, rate: &dyn Fn() -> u32| limit > 0 && rate() >= limit;
+    over(conns.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Connections, now).0)
+        || over(sessions.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Sessions, now).0)
+        || over(w.plan.proxies[proxy].frontend.rate_limit_sessions.unwrap_or(0), &|| {
+            w.board.frontend_rate(proxy, FrontendRate::Sessions, now).0
+        })
 }
 
 /// `maxsslconn` and `maxsslrate` (manual 3.2).
 fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let tls = &w.plan.global.tls;
-    let (conns, rate) = (tls.maxsslconn.unwrap_or(0), tls.maxsslrate.unwrap_or(0));
+    let (conns, rate) =
+        (tls.maxsslconn.unwrap_or(0), w.board.live.process.ssl_sessions_per_second.load(Ordering::Relaxed));
     if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
         return false;
     }

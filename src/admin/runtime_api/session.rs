@@ -120,6 +120,7 @@ impl CliSession {
             // What comes while a command waits interrupts it.
             self.waiting = None;
             self.finish(Answer::error("Interrupted."), out);
+            return self.after_wait(process, out);
         }
         self.run(process, out)
     }
@@ -143,6 +144,17 @@ impl CliSession {
                 self.waiting = Some((until_ms, removable));
                 return Then::Wait { until_ms };
             }
+        }
+        self.after_wait(process, out)
+    }
+
+    /// A command that waited has its answer: its line goes on, or ends as others do.
+    fn after_wait(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        if self.chain.is_empty() {
+            if !self.state.interactive {
+                return Then::Close;
+            }
+            self.write_prompt(out);
         }
         self.run(process, out)
     }

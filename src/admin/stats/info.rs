@@ -241,7 +241,7 @@ pub static KEYS: &[Key] = &[
         n32(idle(s))
     }),
     key(48, "node", "COS", "Node name (global.node)", |s| Value::str(s.process.node)),
-    key(49, "description", "COS", "Node description (global.description)", |s| description(s)),
+    key(49, "description", "COS", "Node description (global.description)", description),
     key(50, "Stopping", "MGP", "1 if the worker process is currently stopping, otherwise zero", |s| {
         n32(s.board.live.process.stopping.load(Relaxed) as u64)
     }),

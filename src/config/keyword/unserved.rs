@@ -7,7 +7,6 @@
 
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
-const STATE: &str = "server state files";
 const HTTP2: &str = "HTTP/2";
 const CASE: &str = "field names in other cases";
 
@@ -17,8 +16,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
-    ("global", "server-state-base", STATE),
-    ("global", "server-state-file", STATE),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
@@ -29,8 +26,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "persist", PERSISTENCE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "load-server-state-from-file", STATE),
-    ("proxy", "server-state-file-name", STATE),
     ("proxy", "http-send-name-header", "a field that names the server"),
     ("proxy", "hash-balance-factor", "bounded-load hashing"),
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),

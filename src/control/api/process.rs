@@ -7,8 +7,8 @@ use crate::admin::runtime_api::{Change, Need, Process, Sessions};
 use crate::admin::stats;
 use crate::base::clock::{Millis, Now};
 use crate::config::keyword::server::dynamic;
-use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::registry::Listed;
+use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::Mail;
 use crate::language::logformat::write_log_date;
 use crate::language::pattern::Registry;
@@ -113,7 +113,9 @@ impl Seat<'_> {
             s.bind + 1
         );
         let _ = match s.backend {
-            Some(b) => writeln!(out, "  backend={} (id={} mode={})", plan.proxies[b].name, plan.proxies[b].id, mode(b)),
+            Some(b) => {
+                writeln!(out, "  backend={} (id={} mode={})", plan.proxies[b].name, plan.proxies[b].id, mode(b))
+            }
             None => writeln!(out, "  backend=<NONE> (id=-1 mode=-)"),
         };
         let _ = match self.server_name(s.server) {

@@ -206,7 +206,7 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
 }
 
 fn check_port(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
-    if !live(call, (proxy, server)).is_some_and(|s| s.settings.check.is_some()) {
+    if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
     let Some(port) = integer(call.argument(2)) else { return Answer::error("provided port is not an integer") };
@@ -217,7 +217,7 @@ fn check_port(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
 
 fn check_address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     let word = call_word(call, 2);
-    if !live(call, (proxy, server)).is_some_and(|s| s.settings.check.is_some()) {
+    if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
     // 3.4 refuses every address here ("invalid addr"); what the manual promises works with ours.
