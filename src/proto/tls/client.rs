@@ -55,6 +55,13 @@ impl ClientContext {
         Ok(Arc::new(ClientContext { config: Arc::new(config) }))
     }
 
+    /// The same with other protocols to offer, by names between commas.
+    pub fn offering(&self, alpn: &str) -> Arc<ClientContext> {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = alpn.split(',').map(|p| p.as_bytes().to_vec()).collect();
+        Arc::new(ClientContext { config: Arc::new(config) })
+    }
+
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
