@@ -2,13 +2,15 @@
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
 use super::args::{self, Args};
-use super::{jail, sockets, supervise};
+use super::{jail, services, sockets, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
-use crate::dataplane::worker::{Services, Shared, Worker};
+use crate::dataplane::tables::registry::Registry;
+use crate::dataplane::capture::Captures;
+use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
 use crate::engine::driver::uring::Uring;
 use crate::engine::process::{self, Forked, Signals};
@@ -53,6 +55,7 @@ pub fn main() -> i32 {
 }
 
 fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
+    let began = clock::now();
     let mut environment = Environment::of_process();
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let options = load::Options {
@@ -68,6 +71,7 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     let outcome = load::load(&args.files, &options, &mut environment);
     let _ = kernel;
     let quiet = args.quiet || outcome.plan.as_ref().is_some_and(|p| p.global.quiet);
+    let warnings = outcome.diagnostics.messages().iter().filter(|m| m.severity == Severity::Warning).count() as u64;
     let zero_warning = args.zero_warning || outcome.plan.as_ref().is_some_and(|p| p.global.zero_warning);
     let announced = !outcome.diagnostics.messages().is_empty();
     let how = Rendering {
@@ -99,7 +103,12 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     if let Some(file) = &args.pid_file {
         plan.global.pidfile = Some(file.into());
     }
-    start(plan, args, Speaker { executable: executable.to_owned(), announced, quiet }, program, hostname)
+    let launch = supervise::Launch {
+        logs: conclusion.stderr,
+        environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+    };
+    let speaker = Speaker { executable: executable.to_owned(), announced, quiet };
+    start(plan, args, speaker, program, hostname, (launch, warnings, began))
 }
 
 /// Writes messages of the start, with the two notices before the first.
@@ -127,7 +136,14 @@ impl Speaker {
     }
 }
 
-fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname: String) -> i32 {
+fn start(
+    plan: Plan,
+    args: Args,
+    mut speaker: Speaker,
+    program: String,
+    hostname: String,
+    (launch, warnings, began): (supervise::Launch, u64, clock::Now),
+) -> i32 {
     let workers = plan.global.nbthread.max(1);
     let binds: usize = plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
     let maxconn = jail::raise_limits(&plan.global, binds * workers);
@@ -199,7 +215,23 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
             board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
         }
     }
+    let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;
+    let tables = Arc::new(Registry::new(&plan, workers, seed));
+    let about = About {
+        warnings,
+        boot_ms: now.mono.since(began.mono),
+        ulimit_n: jail::descriptors(),
+        maxsock: 2 * maxconn as u64 + jail::RESERVE + (binds * workers) as u64,
+        memmax_mb: 0,
+        engine: "io_uring".into(),
+    };
+    if let Some(limit) = plan.global.maxcomprate {
+        board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
+    }
     let shared = Arc::new(Shared {
+        captures: Captures::new(plan.proxies.len()),
+        about,
+        tables,
         plan: Arc::new(plan),
         board,
         proc_vars: Arc::new(ProcStore::default()),
@@ -211,13 +243,10 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
         started: now,
         wakes: (0..=workers).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
-        services: services(),
+        services: services::services(),
+        compression_memory: AtomicU64::new(0),
     });
-    serve(shared, listeners, api, signals, &program)
-}
-
-fn services() -> Services {
-    Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false }
+    serve(shared, listeners, api, launch, signals, &program)
 }
 
 /// Starts the workers and supervises them.
@@ -225,6 +254,7 @@ fn serve(
     shared: Arc<Shared>,
     listeners: Vec<sockets::Listeners>,
     api: supervise::Api,
+    launch: supervise::Launch,
     signals: Signals,
     program: &str,
 ) -> i32 {
@@ -253,6 +283,13 @@ fn serve(
             worker.start(listeners);
             ready.wait();
             rt.run(|_| worker.is_finished());
+            if !worker.may_leave() {
+                // Others may still ask for entries of stick tables whose home is here.
+                worker.report_finished();
+                rt.run(|_| worker.may_leave());
+                rt.shutdown();
+                return;
+            }
             rt.shutdown();
             worker.report_finished();
             rt.submit();
@@ -262,7 +299,7 @@ fn serve(
             Err(_) => return 1,
         }
     }
-    let end = supervise::run(shared, own_post, api, signals, &ready);
+    let end = supervise::run(shared, own_post, api, launch, signals, &ready);
     match end {
         supervise::End::Finished => {
             for thread in threads {

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::transport::Transport;
-use super::worker::Worker;
+use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
@@ -109,7 +109,9 @@ pub async fn assign(
             for _ in 0..8 {
                 let mut balancer = w.backends[proxy].balancer.borrow_mut();
                 let choice = match &key {
-                    KeyOf::Server(server) => forced(live.server(*server), *server),
+                    KeyOf::Server(server) => {
+                        forced(live.server(*server), *server, super::persist::may_take(w, proxy, *server, ex))
+                    }
                     KeyOf::Bytes(bytes) => balancer.pick(Key::Bytes(bytes), excluding, live, w.rt.now()),
                     KeyOf::Address(ip) => balancer.pick(Key::Address(*ip), excluding, live, w.rt.now()),
                     KeyOf::None => balancer.pick(Key::None, excluding, live, w.rt.now()),
@@ -179,10 +181,10 @@ pub async fn assign(
     }
 }
 
-fn forced(server: Option<&ServerLive>, index: ServerIndex) -> Choice {
+fn forced(server: Option<&ServerLive>, index: ServerIndex, may: bool) -> Choice {
     match server {
-        Some(s) if s.takes_persistent() && !s.is_full() => Choice::Server(index),
-        Some(s) if s.takes_persistent() => Choice::Full,
+        Some(s) if may && !s.is_full() => Choice::Server(index),
+        Some(_) if may => Choice::Full,
         _ => Choice::None,
     }
 }
@@ -230,7 +232,7 @@ pub async fn establish(
     mut excluding: Option<ServerIndex>,
 ) -> Result<Link, Failure> {
     let settings = &w.plan.proxies[proxy];
-    let key = super::rules::persistent_server(w, proxy, s, ex).map(KeyOf::Server);
+    let key = super::persist::server(w, proxy, s, ex).await.map(KeyOf::Server);
     let persistent = key.is_some();
     let mut key = match key {
         Some(key) => key,
@@ -239,6 +241,7 @@ pub async fn establish(
     let mut assigned = match assign(w, &s.transport, ex, proxy, key, excluding).await {
         // The persistent server is gone: balance, as `option redispatch` allows, or as a dead server always does.
         Err(Failure::NoServer) if persistent => {
+            ex.cookie.redispatched();
             key = KeyOf::of(w, proxy, s, ex);
             assign(w, &s.transport, ex, proxy, key, excluding).await?
         }
@@ -261,6 +264,7 @@ pub async fn establish(
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
+                super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, transport, 0));
             }
             Err(failure) => failure,
@@ -270,18 +274,19 @@ pub async fn establish(
         }
         w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
         w.counts().backend(proxy).add(BackendCounter::Econ, 1);
-        super::rules::observe(w, proxy, server, false);
+        super::rules::observe(w, proxy, server, Seen::ConnectFailed);
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
         ex.facts.retries += 1;
         let left = retries - ex.facts.retries;
-        if redispatches(settings.options.redispatch, ex.facts.retries, left) {
+        if !ex.force_persist && redispatches(settings.options.redispatch, ex.facts.retries, left) {
             excluding = Some(server);
             drop(assigned);
             let next = assign(w, &s.transport, ex, proxy, KeyOf::None, excluding).await?;
             if next.server != server {
                 ex.facts.redispatched = true;
+                ex.cookie.redispatched();
                 w.counts().server(proxy, server).add(ServerCounter::Wredis, 1);
                 w.counts().backend(proxy).add(BackendCounter::Wredis, 1);
                 assigned = next;
@@ -300,9 +305,10 @@ pub async fn establish(
             }
         }
         // It may have been found dead meanwhile; then another one serves.
-        let usable = w.board.live.server(proxy, assigned.server).is_some_and(ServerLive::takes_persistent);
+        let usable = super::persist::may_take(w, proxy, assigned.server, ex);
         if !usable {
             drop(assigned);
+            ex.cookie.redispatched();
             assigned = assign(w, &s.transport, ex, proxy, KeyOf::None, None).await?;
             chosen(w, s, ex, proxy, assigned.server);
         }
@@ -333,6 +339,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
     ex.server = Some((proxy, server));
+    ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
 }
 
@@ -422,9 +429,14 @@ async fn open(
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
     }
-    if let Some(settings) = &server.tls_traffic {
-        let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
-        transport.set_tls(layer);
+    match &server.tls_traffic {
+        Some(settings) => {
+            let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
+            transport.set_tls(layer);
+        }
+        // Never in the clear to a server that is to be spoken to over TLS.
+        None if server.tls.ssl => return Err(Failure::Internal),
+        None => {}
     }
     Ok(transport)
 }

@@ -4,6 +4,7 @@
 use super::idle::Idle;
 use super::rules;
 use super::stream::{self, Next};
+use super::tables::slots::Slots;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::address::Address;
@@ -17,6 +18,7 @@ use crate::model::bind::Bind;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{Mode, Proxy};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::stick_table::data::What;
 use crate::proto::proxy_protocol;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,6 +30,8 @@ pub struct Session {
     pub transport: Transport,
     /// Borrowed while rules run.
     pub facts: RefCell<facts::Session>,
+    /// Entries of stick tables that the connection tracks.
+    pub tracked: RefCell<Slots>,
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
@@ -87,6 +91,7 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
         accepted,
         requests: 0,
         own: Cell::new(None),
+        tracked: RefCell::default(),
         w,
         proxy,
         bind,
@@ -126,7 +131,7 @@ fn first_facts(w: &Worker, proxy: ProxyIndex, bind: usize, conn: &Conn, accepted
 
 /// What stands before the first stream. `None`: the connection is over.
 async fn begin(s: &mut Session) -> Option<Piece> {
-    if !rules::tcp_request_connection(s) {
+    if !rules::tcp_request_connection(s).await {
         return None;
     }
     let mut pending = Piece::Empty;
@@ -134,9 +139,10 @@ async fn begin(s: &mut Session) -> Option<Piece> {
         pending = read_proxy_header(s).await?;
     }
     pending = super::tls::accept(s, pending).await?;
-    if !rules::tcp_request_session(s) {
+    if !rules::tcp_request_session(s).await {
         return None;
     }
+    s.tracked.borrow().count(What::Session, 1);
     Some(pending)
 }
 

@@ -29,6 +29,8 @@ use std::task::Poll;
 
 /// Handshake messages answered in one turn of the loop: each costs up to a millisecond, and established connections wait.
 const HANDSHAKES_PER_TURN: u32 = 4;
+/// `fc_err` of what the library's own error explains.
+const HANDSHAKE_FAILURE: u32 = 34;
 /// A pause after which a transfer begins anew with small records (`tune.ssl.maxrecord`).
 const PAUSE_MS: u64 = 1000;
 
@@ -376,11 +378,12 @@ fn sizes(w: &Worker) -> RecordSizes {
 }
 
 /// What fetches and logs are told of a session.
-fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
+fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -> facts::Tls {
     let list = |bytes: &[u8]| bytes.chunks_exact(2).map(|p| u16::from_be_bytes([p[0], p[1]])).collect();
     let mut tls = facts::Tls {
         protocol: known.version,
         cipher: known.cipher,
+        established,
         key_bits: known.cipher_bits.into(),
         sni: known.sni.as_ref().map(|n| n.as_bytes().into()),
         alpn: known.alpn.clone(),
@@ -403,6 +406,11 @@ fn facts_of(known: &proto::Facts, error: Option<&TlsError>) -> facts::Tls {
         client_hello_version: known.hello_version,
         ..facts::Tls::default()
     };
+    if !established && (known.cipher.is_empty() || known.version == "TLSv1.2") {
+        // OpenSSL's word before the cipher is in use.
+        tls.cipher = "(NONE)";
+        tls.key_bits = 0;
+    }
     if let Some(lists) = &known.captured {
         tls.client_ciphers = list(&lists.ciphers);
         tls.client_extensions = list(&lists.extensions);
@@ -428,7 +436,7 @@ pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
     let session = layer.session.borrow_mut().take_facts();
     match made {
         Ok(plain) => {
-            let tls = facts_of(&session, None);
+            let tls = facts_of(&session, true, None);
             count(&w, s, tls.resumed, now.nanos.saturating_sub(begun.nanos) / 1000);
             let mut facts = s.facts.borrow_mut();
             facts.tls = Some(Box::new(tls));
@@ -462,25 +470,64 @@ fn count(w: &Worker, s: &Session, resumed: bool, us: u64) {
 /// Counts and logs a client's handshake that failed.
 fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts) {
     let (code, text, why) = error.told(known, true);
-    if !matches!(error, HandshakeError::Closed) {
+    if !matches!(error, HandshakeError::TimedOut) {
         w.counts().frontend(s.proxy).add(FrontendCounter::SslFailedHandshake, 1);
         w.counts().listener(s.proxy, s.bind).add(ListenerCounter::SslFailedHandshake, 1);
     }
     let mut facts = s.facts.borrow_mut();
     facts.error = Some(ConnectionError { code: code as u16, name: "", text });
-    facts.tls = Some(Box::new(facts_of(known, why)));
+    facts.tls = Some(Box::new(facts_of(known, false, why)));
     drop(facts);
     // A connection that said nothing of use is none under `option dontlognull`.
     if why.is_none() && s.settings().options.dontlognull {
         return;
     }
     match why {
-        Some(e) => super::log::embryonic(s, &format!("{text} ({})", e.openssl_text())),
-        None => super::log::embryonic(s, text),
+        // What is said of certificates says enough.
+        Some(e) if code == HANDSHAKE_FAILURE => super::log::embryonic(s, &format!("{text} ({})", e.openssl_text())),
+        _ => super::log::embryonic(s, text),
     }
 }
 
-/// Speaks TLS to a server over a fresh connection.
+/// The client's side of a handshake over a fresh connection: what came of it, and what is known of the peer.
+pub async fn client(
+    w: &Rc<Worker>,
+    conn: &Conn,
+    settings: &Arc<ClientSettings>,
+    sni: Option<&str>,
+    deadline: Millis,
+) -> (Result<Layer, HandshakeError>, Box<proto::Facts>) {
+    let refused = |e| (Err(HandshakeError::Refused(e)), Box::default());
+    let now_s = seconds(w.rt.now());
+    let Some(context) = w.tls_clients.context(settings, None) else { return refused(TlsError::NotReady) };
+    let mut hello = Vec::new();
+    let session = match proto::Session::client(context, sni, sizes(w), now_s, &mut hello) {
+        Ok(session) => session,
+        Err(e) => return refused(e),
+    };
+    let mut layer = Layer::new(session, Counted::new(w));
+    *layer.out.borrow_mut() = hello;
+    let made = match layer.flush(conn, deadline).await {
+        Ok(()) => layer.handshake(w, conn, Piece::Empty, deadline).await,
+        Err(e) => Err(e),
+    };
+    let known = layer.session.borrow_mut().take_facts();
+    match made {
+        Ok(plain) => {
+            if let Some(plain) = plain {
+                layer.put_before(plain);
+            }
+            layer.sni = sni.map(Into::into);
+            (Ok(layer), known)
+        }
+        Err(error) => {
+            layer.close(conn);
+            (Err(error), known)
+        }
+    }
+}
+
+/// Speaks TLS to a server for a stream.
 ///
 /// # Errors
 /// As for a connection that could not be made: it is tried again or goes to another server.
@@ -494,29 +541,11 @@ pub async fn connect(
     deadline: Millis,
 ) -> Result<Layer, Failure> {
     let begun = w.rt.now();
-    let Some(context) = w.tls_clients.context(settings) else { return Err(Failure::Internal) };
-    let mut hello = Vec::new();
-    let session = proto::Session::client(context, sni, sizes(w), seconds(begun), &mut hello);
-    let (made, known, layer) = match session {
-        Ok(session) => {
-            let layer = Layer::new(session, Counted::new(w));
-            *layer.out.borrow_mut() = hello;
-            let made = match layer.flush(conn, deadline).await {
-                Ok(()) => layer.handshake(w, conn, Piece::Empty, deadline).await,
-                Err(e) => Err(e),
-            };
-            let known = layer.session.borrow_mut().take_facts();
-            (made, known, Some(layer))
-        }
-        Err(e) => (Err(HandshakeError::Refused(e)), Box::default(), None),
-    };
+    let (made, known) = client(w, conn, settings, sni, deadline).await;
     let now = w.rt.now();
     let counts = w.counts();
-    match (made, layer) {
-        (Ok(plain), Some(mut layer)) => {
-            if let Some(plain) = plain {
-                layer.put_before(plain);
-            }
+    match made {
+        Ok(mut layer) => {
             counts.server(proxy, server).add(ServerCounter::SslSess, 1);
             counts.backend(proxy).add(BackendCounter::SslSess, 1);
             counts.server(proxy, server).tls_handshake(now.nanos.saturating_sub(begun.nanos) / 1000);
@@ -526,25 +555,20 @@ pub async fn connect(
             } else {
                 counts.process().rate(ProcessRate::SslBackendKeys, 1, now.mono);
             }
-            layer.facts = Some(Rc::new(facts_of(&known, None)));
-            layer.sni = sni.map(Into::into);
+            layer.facts = Some(Rc::new(facts_of(&known, true, None)));
             Ok(layer)
         }
-        (Err(error), layer) => {
-            if let Some(layer) = layer {
-                layer.close(conn);
-            }
+        Err(error) => {
             counts.server(proxy, server).add(ServerCounter::SslFailedHandshake, 1);
             counts.backend(proxy).add(BackendCounter::SslFailedHandshake, 1);
             let (code, text, why) = error.told(&known, false);
             ex.facts.server_error = Some(ConnectionError { code: code as u16, name: "", text });
-            ex.facts.server_tls = Some(Rc::new(facts_of(&known, why)));
+            ex.facts.server_tls = Some(Rc::new(facts_of(&known, false, why)));
             Err(match error {
                 HandshakeError::TimedOut => Failure::ConnectTimeout,
                 _ => Failure::ConnectFailed,
             })
         }
-        (Ok(_), None) => Err(Failure::Internal),
     }
 }
 
@@ -568,20 +592,27 @@ pub struct Clients(RefCell<Vec<Client>>);
 
 struct Client {
     settings: Arc<ClientSettings>,
+    /// A rule's `alpn` in place of the line's.
+    alpn: Option<Box<str>>,
     context: Arc<ClientContext>,
 }
 
 impl Clients {
-    /// The context of these settings, made when first needed.
-    pub fn context(&self, settings: &Arc<ClientSettings>) -> Option<Arc<ClientContext>> {
+    /// The context of these settings, made when first needed. `alpn` (names between commas) replaces what they offer.
+    pub fn context(&self, settings: &Arc<ClientSettings>, alpn: Option<&str>) -> Option<Arc<ClientContext>> {
         let mut clients = self.0.borrow_mut();
-        if let Some(client) = clients.iter().find(|c| Arc::ptr_eq(&c.settings, settings)) {
+        let known = |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn;
+        if let Some(client) = clients.iter().find(known) {
             return Some(client.context.clone());
         }
-        let context = ClientContext::new(settings).ok()?;
+        let mut context = ClientContext::new(settings).ok()?;
+        if let Some(alpn) = alpn {
+            context = context.offering(alpn);
+        }
         // Servers that were removed leave theirs behind until another one comes.
         clients.retain(|c| Arc::strong_count(&c.settings) > 1);
-        clients.push(Client { settings: settings.clone(), context: context.clone() });
+        let client = Client { settings: settings.clone(), alpn: alpn.map(Into::into), context: context.clone() };
+        clients.push(client);
         Some(context)
     }
 }

@@ -1,11 +1,19 @@
 //! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
 //! workers share only the plan, the board and the post between them.
 
+use super::capture::Captures;
+use super::filter::compression;
+use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
+use super::page;
 use super::queue::Queue;
+use super::registry::{Listed, Registry};
 use super::session;
-use super::stream::{Exchanges, http::Heads};
+use super::tables::message::Letter;
+use super::tables::registry::Registry as TableRegistry;
+use super::tables::{self, Tables};
+use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::transport::Transport;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
@@ -20,6 +28,7 @@ use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::state::board::{self, Board, ProcessRate};
+use crate::model::state::event::Event;
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
@@ -42,12 +51,57 @@ pub enum Mail {
     SlotFreed(ProxyIndex, ServerIndex),
     /// Servers of this backend changed: whoever waits looks again, idle connections to servers that are gone close.
     ServersChanged(ProxyIndex),
-    /// End the sessions on this server.
-    ShutdownSessions(ProxyIndex, ServerIndex),
+    /// End the sessions on this server, with this failure.
+    ShutdownSessions(ProxyIndex, ServerIndex, Failure),
+    /// End the stream with this id.
+    ShutdownStream(u64),
+    /// From the control thread: publish what you count, and answer with the number.
+    Ping(u64),
+    /// From the control thread: answer with the streams.
+    ListStreams(u64),
+    /// To the control thread.
+    Pong(u64),
+    Streams(u64, Vec<Listed>),
+    /// To the control thread: what followed from an action on the statistics page, to be logged and carried out.
+    Acted(Acted),
+    /// Listeners of this frontend close for good.
+    FrontendStopped(ProxyIndex),
     /// To the control thread: this worker has nothing left to do.
     Finished,
+    /// Every worker has finished: none needs the tables of another any more.
+    Leave,
+    /// About stick tables.
+    Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
+    /// Limits were changed: who waits for them looks again.
+    LimitsChanged,
+}
+
+/// The least time over which the idle share is measured.
+const IDLE_WINDOW_NS: u64 = 200_000_000;
+
+/// What an action on the statistics page did.
+#[derive(Debug, Default)]
+pub struct Acted {
+    pub events: Vec<Event>,
+    /// Servers whose sessions are to end.
+    pub shutdown: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose checks were switched.
+    pub checks: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose next check is to come soon.
+    pub hurry: Vec<(ProxyIndex, ServerIndex)>,
+}
+
+/// What statistics tell of the process and only its start knew.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    pub warnings: u64,
+    pub boot_ms: u64,
+    pub ulimit_n: u64,
+    pub maxsock: u64,
+    pub memmax_mb: u64,
+    pub engine: String,
 }
 
 /// What all threads of the process share.
@@ -67,6 +121,12 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
+    pub tables: Arc<TableRegistry>,
+    pub about: About,
+    /// For `show errors`.
+    pub captures: Captures,
+    /// Bytes of the compression states of all workers.
+    pub compression_memory: AtomicU64,
 }
 
 /// What answers instead of a server; given by the floors above.
@@ -74,8 +134,21 @@ pub struct Shared {
 pub struct Services {
     /// `http-request use-service <name>`; false: there is no such service.
     pub service: fn(&Worker, name: &str, request: &Head, answer: &mut Answer) -> bool,
-    /// `stats enable`: the page of a proxy; false: the request is not for it.
-    pub stats: fn(&Worker, ProxyIndex, request: &Head, body: &[u8], answer: &mut Answer) -> bool,
+    /// `observe`: traffic tells of a server's health.
+    pub observe: fn(&Worker, ProxyIndex, ServerIndex, Seen),
+    /// `stats enable`: the page of a proxy.
+    pub stats: fn(&Worker, asked: &page::Asked<'_>, answer: &mut Answer),
+}
+
+/// What traffic showed of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Connected,
+    ConnectFailed,
+    /// A response with this status.
+    Status(u16),
+    /// A response that is none, or none in time, or one that broke off.
+    ResponseFailed,
 }
 
 /// The response of a service: a head without framing fields, and the whole body.
@@ -114,15 +187,19 @@ pub struct Worker {
     pub exchanges: Exchanges,
     pub heads: Heads,
     pub pool: Pool,
+    pub deflates: Deflates,
     pub log: LogOut,
     pub handshakes: super::tls::Gate,
     pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
+    pub tables: Rc<Tables>,
     pub janitor: Cell<TaskId>,
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
+    /// No other worker needs this one any more.
+    released: Cell<bool>,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -132,8 +209,10 @@ pub struct Worker {
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
-    /// Servers whose sessions are to end now.
-    pub doomed: RefCell<Vec<(ProxyIndex, ServerIndex)>>,
+    /// When the idle share was measured last, and the idle time until then, in nanoseconds.
+    measured: Cell<(u64, u64)>,
+    /// The streams that run.
+    pub registry: Registry,
 }
 
 impl Worker {
@@ -160,21 +239,25 @@ impl Worker {
             exchanges: Exchanges::default(),
             heads: Heads::default(),
             pool: Pool::new(),
-            log: LogOut::new(&shared),
+            log: LogOut::new(rt.clone(), shared.clone(), index),
             handshakes: Default::default(),
             tls_clients: Default::default(),
+            deflates: Deflates::new(compression::sizes(&plan.global)),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
+            released: Cell::new(false),
+            tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
             accepting: RefCell::default(),
             full: RefCell::default(),
             listening: RefCell::default(),
-            doomed: RefCell::default(),
+            measured: Cell::new((rt.now().nanos, 0)),
+            registry: Registry::default(),
             plan,
             board,
             shared,
@@ -189,6 +272,9 @@ impl Worker {
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
+        if !self.shared.tables.is_empty() {
+            self.rt.spawn(tables::run(self.clone()));
+        }
         for (proxy, bind, fd) in listeners {
             self.listening.borrow_mut().push((proxy, bind, fd));
             self.listen(proxy, bind, fd);
@@ -260,6 +346,11 @@ impl Worker {
         self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
     }
 
+    /// Whether the thread may end: others may still ask for entries of tables whose home is here.
+    pub fn may_leave(&self) -> bool {
+        self.released.get() || self.shared.tables.is_empty()
+    }
+
     /// Tells the control thread.
     pub fn report_finished(&self) {
         self.send(self.board.workers(), Mail::Finished);
@@ -288,6 +379,10 @@ impl Worker {
 
     pub fn send(&self, to: usize, mail: Mail) {
         self.post.borrow_mut().send(to, mail);
+        self.wake_worker(to);
+    }
+
+    pub fn wake_worker(&self, to: usize) {
         let handle = self.shared.wakes[to].load(Ordering::Acquire);
         if handle >= 0 && to != self.index {
             self.rt.wake_peer(WakeHandle(handle));
@@ -302,7 +397,7 @@ impl Worker {
         }
     }
 
-    fn read(self: &Rc<Self>, mail: Mail) {
+    fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
             Mail::SoftStop => self.stop_accepting(),
             Mail::Stop => {
@@ -321,13 +416,55 @@ impl Worker {
                 }
                 self.backends[proxy].queue.wake_all(self);
             }
-            Mail::ShutdownSessions(proxy, server) => {
-                self.backends[proxy].idle.drop_server(self, proxy, server);
-                super::world::shutdown_sessions(self, proxy, server);
+            Mail::ShutdownSessions(proxy, server, failure) => {
+                self.registry.kill_on_server(self, proxy, server, failure);
             }
-            Mail::Finished => {}
+            Mail::Leave => self.released.set(true),
+            Mail::Table(letter) => self.tables.receive(from, letter),
+            Mail::ShutdownStream(id) => self.registry.kill_stream(self, id),
+            Mail::Ping(number) => {
+                self.publish();
+                self.send(self.board.workers(), Mail::Pong(number));
+            }
+            Mail::ListStreams(number) => {
+                self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
+            }
+            Mail::LimitsChanged => {
+                for backend in &self.backends {
+                    backend.queue.wake_all(self);
+                }
+                self.connection_left(0);
+            }
+            Mail::FrontendStopped(proxy) => {
+                self.pause(proxy, true);
+                let mut listening = self.listening.borrow_mut();
+                for (_, _, fd) in listening.extract_if(.., |l| l.0 == proxy) {
+                    self.rt.close_fd(fd);
+                }
+            }
+            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
+    }
+
+    /// Puts on the board what this thread's loop has counted.
+    fn publish(&self) {
+        let activity = self.rt.activity();
+        let counts = self.counts();
+        let process = counts.process();
+        process.set(ProcessCounter::Loops, activity.loops);
+        process.set(ProcessCounter::Wakeups, activity.polls);
+        process.set(ProcessCounter::EngineCompletionsDead, activity.late);
+        process.set(ProcessCounter::EngineBuffersShort, activity.starved);
+        process.set(ProcessCounter::EngineEnterErrors, activity.enter_errors);
+        let (since, idle) = self.measured.get();
+        let spent = self.rt.now().nanos.saturating_sub(since);
+        if spent >= IDLE_WINDOW_NS {
+            let share = activity.idle_ns.saturating_sub(idle) * 100 / spent;
+            process.set(ProcessCounter::IdlePct, share.min(100));
+            self.measured.set((self.rt.now().nanos, activity.idle_ns));
+        }
+        process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
     }
 
     fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
@@ -366,8 +503,8 @@ async fn read_post(w: Rc<Worker>) {
     loop {
         loop {
             let mail = w.post.borrow_mut().receive();
-            let Some((_, mail)) = mail else { break };
-            w.read(mail);
+            let Some((from, mail)) = mail else { break };
+            w.read(from, mail);
         }
         if w.post.borrow_mut().flush() {
             race_wake(&w, sleep(&w.rt, 1)).await;
@@ -399,7 +536,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
     loop {
-        while is_full(&w, proxy) {
+        while is_full(&w, proxy, bind) {
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
@@ -408,7 +545,7 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
         match listener.accept(keepalive).await {
             Ok(conn) => {
                 // Another worker may have taken the last place meanwhile.
-                while is_full(&w, proxy) {
+                while is_full(&w, proxy, bind) {
                     w.full.borrow_mut().push(w.rt.current());
                     race_wake(&w, sleep(&w.rt, 20)).await;
                 }
@@ -420,8 +557,19 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
     }
 }
 
-fn is_full(w: &Worker, proxy: ProxyIndex) -> bool {
+fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn
+    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn || tls_is_full(w, proxy, bind)
+}
+
+/// `maxsslconn` and `maxsslrate` (manual 3.2).
+fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
+    let tls = &w.plan.global.tls;
+    let (conns, rate) = (tls.maxsslconn.unwrap_or(0), tls.maxsslrate.unwrap_or(0));
+    if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
+        return false;
+    }
+    conns > 0 && w.board.process(ProcessCounter::CurrSslConns) >= conns.into()
+        || rate > 0 && w.board.process_rate(ProcessRate::Ssl, w.rt.now().mono).0 >= rate
 }

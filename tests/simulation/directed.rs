@@ -44,11 +44,11 @@ fn early_answer(body: u64) {
             let mut out = format!("POST {} HTTP/1.1\r\nHost: x\r\nX-Body: {len}\r\n", wanted.path()).into_bytes();
             out.extend_from_slice(format!("Content-Length: {len}\r\n\r\n").as_bytes());
             out.extend_from_slice(&wire::body(wanted.id + 1, len as usize));
-            let (_, answer) = ringway::engine::task::join(
-                wire::send(&conn, &out, &mut Random::new(1), false),
-                async { Reader::new(&conn).head().await },
-            )
-            .await;
+            let (_, answer) =
+                ringway::engine::task::join(wire::send(&conn, &out, &mut Random::new(1), false), async {
+                    Reader::new(&conn).head().await
+                })
+                .await;
             if wait > 0 && !answer.is_ok_and(|a| a.number("x-id") == Some(wanted.id)) {
                 book.wrong("the second request was not answered".into());
             }

@@ -98,7 +98,7 @@ impl Head {
     }
 
     pub fn says(&self, name: &str, token: &str) -> bool {
-        self.get(name).is_some_and(|v| v.eq_ignore_ascii_case(token))
+        self.get(name).is_some_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }
 }
 

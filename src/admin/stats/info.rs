@@ -201,14 +201,14 @@ pub static KEYS: &[Key] = &[
         "SslCacheLookups",
         "MCP",
         "Total number of SSL session ID lookups in the SSL session cache on this worker since started",
-        |s| n32(s.board.process(ProcessCounter::SslCacheLookups)),
+        |s| n32(s.plan.credentials.as_ref().map_or(0, |c| c.sessions.counters().0)),
     ),
     key(
         41,
         "SslCacheMisses",
         "MCP",
         "Total number of SSL session ID lookups that didn't find a session in the SSL session cache on this worker since started",
-        |s| n32(s.board.process(ProcessCounter::SslCacheMisses)),
+        |s| n32(s.plan.credentials.as_ref().map_or(0, |c| c.sessions.counters().1)),
     ),
     key(
         42,

@@ -310,6 +310,11 @@ pub fn shutdown_sessions(call: &mut Call<'_>) -> Answer {
 /// `add server <b>/<s> <addr>[:<port>] [options]`: begins in maintenance, checks off.
 pub fn add(call: &mut Call<'_>) -> Answer {
     let word = call_word(call, 0);
+    if word == "help" {
+        let mut text = String::from("List of keywords supported for dynamic server:\n");
+        call.process.server_options().iter().for_each(|o| text.push_str(&format!("{o}\n")));
+        return Answer::Text(text.into_bytes());
+    }
     let Some((backend, name)) = word.split_once('/').filter(|(_, name)| !name.is_empty()) else {
         return Answer::error("Require 'backend/server'.");
     };
