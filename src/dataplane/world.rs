@@ -76,7 +76,8 @@ impl StreamWorld<'_> {
         if let Ask::Read(counter) = ask
             && let Reached::At(place @ Place::Copy(_)) = tables.reach(table, key, hash, false)
         {
-            let value = tables.read(table, place, counter);
+            let look_up = i64::from(counter == Counter::Trackers);
+            let value = tables.read(table, place, counter).map(|v| v + look_up);
             if memo.is_patient() {
                 memo.know(value);
             }

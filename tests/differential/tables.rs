@@ -33,7 +33,9 @@ fn counting(run: &mut Run, frontend: &str) {
         c.ask(&get(path, ""));
         run.logs(1);
     }
-    drop(c);
+    c.ask(&get("/", "Connection: close\r\n"));
+    c.closed();
+    run.logs(1);
     let mut c = run.client();
     c.ask(&get("/", ""));
     run.logs(1);
@@ -170,7 +172,7 @@ scenario!(a_limit_of_connections, |run| {
     run.http(
         "stick-table type ip size 100 expire 1m store conn_cur\n tcp-request connection track-sc0 src\n \
          tcp-request connection reject if { sc_conn_cur(0) gt 2 }",
-        "server s1 127.0.0.1:{s1}",
+        "http-reuse never\n server s1 127.0.0.1:{s1}",
     );
     let mut a = run.client();
     a.ask(&get("/", ""));

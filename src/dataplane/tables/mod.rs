@@ -10,6 +10,8 @@ pub mod memo;
 pub mod message;
 pub mod registry;
 pub mod slots;
+#[cfg(test)]
+mod tests;
 
 use super::worker::{Mail, Worker};
 use crate::base::clock::Millis;

@@ -350,6 +350,8 @@ impl Layout {
         {
             current.edit(words, change.edit, change.at);
         }
+        // Clearing a counter leaves its rate (observed).
+        let rate = rate.filter(|_| change.edit != CounterEdit::Clear || count.is_none());
         let rated = rate.map(|cell| cell.edit(words, change.edit, change.at));
         let counted = count.map(|cell| cell.edit(words, change.edit, change.at));
         counted.or(rated).unwrap_or(0)
