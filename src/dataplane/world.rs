@@ -13,7 +13,9 @@ use crate::language::world::{
 };
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::board::FrontendRate;
-use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use crate::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
 use crate::model::stick_table::data::What;
 use std::cell::RefCell;
 

@@ -22,7 +22,10 @@ fn get(path: &str, fields: &str) -> String {
 
 /// A frontend that answers `/` itself with all counters and asks an origin for the rest.
 fn counting(run: &mut Run, frontend: &str) {
-    run.origin("s1", vec![answer("s1", "404 Not Found"), answer("s1", "503 Service Unavailable"), answer("s1", "200 OK")]);
+    run.origin(
+        "s1",
+        vec![answer("s1", "404 Not Found"), answer("s1", "503 Service Unavailable"), answer("s1", "200 OK")],
+    );
     let frontend = format!(
         "stick-table type ip size 100 {TABLE}\n {frontend}\n http-request return status 200 hdr counts \"{ALL}\" if {{ path / }}\n \
          http-request deny if {{ path /deny }}"
@@ -209,7 +212,10 @@ scenario!(counted_in_a_tcp_session, |run| {
 fn sticking(run: &mut Run, backend: &str, requests: &[&str]) {
     let set = |name: &str| {
         Step::Serve(
-            format!("HTTP/1.1 200 OK\r\nX-Server: {name}\r\nSet-Cookie: SID={name}id; path=/\r\nContent-Length: 0\r\n\r\n").into(),
+            format!(
+                "HTTP/1.1 200 OK\r\nX-Server: {name}\r\nSet-Cookie: SID={name}id; path=/\r\nContent-Length: 0\r\n\r\n"
+            )
+            .into(),
         )
     };
     run.origin("s1", vec![set("s1")]);
@@ -219,7 +225,9 @@ fn sticking(run: &mut Run, backend: &str, requests: &[&str]) {
     let frontend = if backend.contains("table fe") { "stick-table type string size 100" } else { "" };
     run.http(
         frontend,
-        &format!("balance roundrobin\n {backend}\n server s1 127.0.0.1:{{s1}} {options}\n server s2 127.0.0.1:{{s2}}"),
+        &format!(
+            "balance roundrobin\n {backend}\n server s1 127.0.0.1:{{s1}} {options}\n server s2 127.0.0.1:{{s2}}"
+        ),
     );
     for request in requests {
         let (path, fields) = request.split_once(' ').unwrap_or((request, ""));

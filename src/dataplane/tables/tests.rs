@@ -100,7 +100,9 @@ impl Office {
             place = Some(p);
         }
         let place = place.unwrap_or_else(|| {
-            let Asking::Later(id) = t.ask(0, key.as_bytes(), hash, Ask::Lease) else { panic!("its home is elsewhere") };
+            let Asking::Later(id) = t.ask(0, key.as_bytes(), hash, Ask::Lease) else {
+                panic!("its home is elsewhere")
+            };
             while !t.inner.borrow().asks.get(id).is_some_and(|a| a.reply.is_some()) {
                 for worker in 0..self.tables.len() {
                     self.turn(worker);
@@ -143,7 +145,8 @@ fn sums_are_right_whatever_the_order_of_letters() {
         for _ in 0..random.between(10, 200) {
             match random.between(0, 9) {
                 0..=2 => {
-                    let (worker, key) = (random.between(0, workers as u64 - 1) as usize, random.between(0, 2) as usize);
+                    let (worker, key) =
+                        (random.between(0, workers as u64 - 1) as usize, random.between(0, 2) as usize);
                     let place = office.track(worker, keys[key]);
                     held.push((worker, key, place));
                     tracked[key] += 1;
