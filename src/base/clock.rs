@@ -39,3 +39,9 @@ pub fn now() -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Now { mono: Millis(nanos / 1_000_000), nanos, wall_us: wall.as_micros() as u64 }
 }
+
+/// CPU time that the calling thread has used, in nanoseconds.
+pub fn thread_cpu_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

@@ -10,10 +10,15 @@ use crate::model::{
     bind::Bind,
     certificates::{
         bind::{self, BindError},
+        certificate::Beside,
         server::{self, ServerError},
+        store::Store,
     },
+    credentials::Shared,
+    plan::Plan,
     server::Server,
 };
+use std::sync::Arc;
 
 /// Reads what a `bind` line names.
 pub fn bind_files(cx: &mut Loading<'_>, bind: &Bind, place: &str, a: &Args<'_>) -> Result<(), Fault> {
@@ -46,4 +51,28 @@ pub fn server_files(cx: &mut Loading<'_>, server: &Server, place: &str, a: &Args
         }
         Err(ServerError::Server(text)) => Err(a.own(2, format!("[{}] : {place}{text}", server.origin))),
     }
+}
+
+/// Builds what a server that is added while running speaks TLS with (`add server`).
+///
+/// # Errors
+/// The text that is told on the stats socket.
+pub fn dynamic_server(server: &mut Server, plan: &Plan) -> Result<(), String> {
+    if !(server.tls.ssl || server.tls.check_ssl) {
+        return Ok(());
+    }
+    let global = &plan.global.tls;
+    let store = match &plan.credentials {
+        Some(credentials) => credentials.store.0.clone(),
+        None => Store::new(Beside { files: global.load_extra_files, del_ext: global.load_extra_del_ext }),
+    };
+    let build = |check| match server::settings(&server.tls, check, global, &store) {
+        Ok((settings, _)) => Ok(Shared(Arc::new(settings))),
+        Err(ServerError::File(first, second)) => Err(format!("{first}\n{second}")),
+        Err(ServerError::Server(text)) => Err(text),
+    };
+    let (traffic, check) = (server.tls.ssl.then(|| build(false)).transpose()?, build(true)?);
+    server.tls_traffic = traffic;
+    server.tls_check = Some(check);
+    Ok(())
 }

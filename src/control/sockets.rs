@@ -57,11 +57,19 @@ fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Er
         Address::Unix(path) => path.display().to_string(),
         other => other.to_string(),
     };
-    format!("Binding [{}] for {section} {}: protocol {family}: {what} ({text}) for [{place}].", bind.origin, proxy.name)
+    format!(
+        "Binding [{}] for {section} {}: protocol {family}: {what} ({text}) for [{place}].",
+        bind.origin, proxy.name
+    )
 }
 
 /// One socket per worker for an address. The error names the step that failed.
-pub fn open(address: &Address, bind: &Bind, backlog: u32, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> {
+pub fn open(
+    address: &Address,
+    bind: &Bind,
+    backlog: u32,
+    workers: usize,
+) -> Result<Vec<Fd>, (&'static str, io::Error)> {
     let backlog = backlog.clamp(1, i32::MAX as u32) as i32;
     match address {
         Address::Ip(a) => (0..workers).map(|_| open_tcp(*a, bind, backlog)).collect(),

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::transport::Transport;
-use super::worker::Worker;
+use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
@@ -264,6 +264,7 @@ pub async fn establish(
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
+                super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, transport, 0));
             }
             Err(failure) => failure,
@@ -273,7 +274,7 @@ pub async fn establish(
         }
         w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
         w.counts().backend(proxy).add(BackendCounter::Econ, 1);
-        super::rules::observe(w, proxy, server, false);
+        super::rules::observe(w, proxy, server, Seen::ConnectFailed);
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
@@ -338,6 +339,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
     ex.server = Some((proxy, server));
+    ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
 }
 
@@ -427,9 +429,14 @@ async fn open(
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
     }
-    if let Some(settings) = &server.tls_traffic {
-        let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
-        transport.set_tls(layer);
+    match &server.tls_traffic {
+        Some(settings) => {
+            let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
+            transport.set_tls(layer);
+        }
+        // Never in the clear to a server that is to be spoken to over TLS.
+        None if server.tls.ssl => return Err(Failure::Internal),
+        None => {}
     }
     Ok(transport)
 }

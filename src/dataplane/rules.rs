@@ -7,11 +7,12 @@ use super::stream::body::Body;
 use super::stream::termination::Failure;
 use super::stream::{Exchange, Next, reply};
 use super::transport::Transport;
-use super::worker::{Answer, Worker};
 use super::world::{StreamWorld, Tracking};
+use super::worker::{Answer, Seen, Worker};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::sockets;
+use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::language::context::{Context, Payload, Side};
 use crate::language::rules::switching::{Choice, Target};
@@ -19,16 +20,13 @@ use crate::language::rules::{RuleSet, Verdict, Wait};
 use crate::model::backend::Balance;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
-use crate::model::server::{Server, Source};
+use crate::model::server::{Observe, Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
-use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
 use crate::proto::tls::x509;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-
-pub use super::filter::Filter;
 
 /// Runs `f` with the context of this stream.
 pub fn with_context<T>(
@@ -195,14 +193,14 @@ pub fn apply_proxy_header(s: &Session, header: &proxy_protocol::Header<'_>) {
 // ---- stream rules ----
 
 /// How a phase ended.
-enum Phase {
+pub(super) enum Phase {
     Continue,
     /// The client has its answer, or gets none.
     Over(Next),
 }
 
 /// Runs a rule set of a request; waits where a rule must.
-async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
+pub(super) async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
     if set.is_empty() {
         return Ok(Phase::Continue);
     }
@@ -370,11 +368,9 @@ async fn proxy_rules(
         }
     }
     if settings.stats.is_some() {
-        let mut answer = Answer::default();
-        if (s.w.shared.services.stats)(&s.w, proxy, &ex.request, &body.gathered, &mut answer) {
-            ex.facts.service = Some("<STATS>");
-            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
-            return Ok(Some(reply::answer(s, ex, body, answer, *b"LR").await));
+        let page = super::page::serve(s, ex, body, proxy);
+        if let Some(next) = Frame::new(page).await? {
+            return Ok(Some(next));
         }
     }
     if !rules.redirects.rules.is_empty() {
@@ -705,17 +701,10 @@ pub fn proxy_header(
 }
 
 /// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
-pub fn observe(_w: &Worker, _proxy: ProxyIndex, _server: ServerIndex, _good: bool) {}
-
-/// The filter for this response, if one applies.
-pub fn compression(
-    _s: &Session,
-    _ex: &mut Exchange,
-    _proxy: ProxyIndex,
-    _framing: Framing,
-    _coding: super::stream::body::Coding,
-) -> Option<Filter> {
-    None
+pub fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
+    if w.board.live.server(proxy, server).is_some_and(|s| s.settings.observe != Observe::None) {
+        (w.shared.services.observe)(w, proxy, server, seen);
+    }
 }
 
 /// `tcp-request inspect-delay` of a proxy, from the session's start.

@@ -499,7 +499,7 @@ pub async fn client(
 ) -> (Result<Layer, HandshakeError>, Box<proto::Facts>) {
     let refused = |e| (Err(HandshakeError::Refused(e)), Box::default());
     let now_s = seconds(w.rt.now());
-    let Some(context) = w.tls_clients.context(settings) else { return refused(TlsError::NotReady) };
+    let Some(context) = w.tls_clients.context(settings, None) else { return refused(TlsError::NotReady) };
     let mut hello = Vec::new();
     let session = match proto::Session::client(context, sni, sizes(w), now_s, &mut hello) {
         Ok(session) => session,
@@ -592,20 +592,27 @@ pub struct Clients(RefCell<Vec<Client>>);
 
 struct Client {
     settings: Arc<ClientSettings>,
+    /// A rule's `alpn` in place of the line's.
+    alpn: Option<Box<str>>,
     context: Arc<ClientContext>,
 }
 
 impl Clients {
-    /// The context of these settings, made when first needed.
-    pub fn context(&self, settings: &Arc<ClientSettings>) -> Option<Arc<ClientContext>> {
+    /// The context of these settings, made when first needed. `alpn` (names between commas) replaces what they offer.
+    pub fn context(&self, settings: &Arc<ClientSettings>, alpn: Option<&str>) -> Option<Arc<ClientContext>> {
         let mut clients = self.0.borrow_mut();
-        if let Some(client) = clients.iter().find(|c| Arc::ptr_eq(&c.settings, settings)) {
+        let known = |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn;
+        if let Some(client) = clients.iter().find(known) {
             return Some(client.context.clone());
         }
-        let context = ClientContext::new(settings).ok()?;
+        let mut context = ClientContext::new(settings).ok()?;
+        if let Some(alpn) = alpn {
+            context = context.offering(alpn);
+        }
         // Servers that were removed leave theirs behind until another one comes.
         clients.retain(|c| Arc::strong_count(&c.settings) > 1);
-        clients.push(Client { settings: settings.clone(), context: context.clone() });
+        let client = Client { settings: settings.clone(), alpn: alpn.map(Into::into), context: context.clone() };
+        clients.push(client);
         Some(context)
     }
 }

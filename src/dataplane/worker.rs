@@ -1,13 +1,18 @@
 //! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
 //! workers share only the plan, the board and the post between them.
 
+use super::capture::Captures;
+use super::filter::compression;
+use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
+use super::page;
 use super::queue::Queue;
+use super::registry::{Listed, Registry};
 use super::session;
-use super::stream::{Exchanges, http::Heads};
+use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::tables::message::Letter;
-use super::tables::registry::Registry;
+use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
 use super::transport::Transport;
 use crate::base::clock::Millis;
@@ -22,16 +27,17 @@ use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
-use crate::model::state::board::{self, Board, ProcessRate};
+use crate::model::state::board::{self, Board, FrontendRate, ProcessRate};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
 /// Messages to workers.
@@ -45,8 +51,21 @@ pub enum Mail {
     SlotFreed(ProxyIndex, ServerIndex),
     /// Servers of this backend changed: whoever waits looks again, idle connections to servers that are gone close.
     ServersChanged(ProxyIndex),
-    /// End the sessions on this server.
-    ShutdownSessions(ProxyIndex, ServerIndex),
+    /// End the sessions on this server, with this failure.
+    ShutdownSessions(ProxyIndex, ServerIndex, Failure),
+    /// End the stream with this id.
+    ShutdownStream(u64),
+    /// From the control thread: publish what you count, and answer with the number.
+    Ping(u64),
+    /// From the control thread: answer with the streams.
+    ListStreams(u64),
+    /// To the control thread.
+    Pong(u64),
+    Streams(u64, Vec<Listed>),
+    /// To the control thread: what followed from an action on the statistics page, to be logged and carried out.
+    Acted(Acted),
+    /// Listeners of this frontend close for good.
+    FrontendStopped(ProxyIndex),
     /// To the control thread: this worker has nothing left to do.
     Finished,
     /// Every worker has finished: none needs the tables of another any more.
@@ -55,6 +74,34 @@ pub enum Mail {
     Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
+    /// Limits were changed: who waits for them looks again.
+    LimitsChanged,
+}
+
+/// The least time over which the idle share is measured.
+const IDLE_WINDOW_NS: u64 = 200_000_000;
+
+/// What an action on the statistics page did.
+#[derive(Debug, Default)]
+pub struct Acted {
+    pub events: Vec<Event>,
+    /// Servers whose sessions are to end.
+    pub shutdown: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose checks were switched.
+    pub checks: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose next check is to come soon.
+    pub hurry: Vec<(ProxyIndex, ServerIndex)>,
+}
+
+/// What statistics tell of the process and only its start knew.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    pub warnings: u64,
+    pub boot_ms: u64,
+    pub ulimit_n: u64,
+    pub maxsock: u64,
+    pub memmax_mb: u64,
+    pub engine: String,
 }
 
 /// What all threads of the process share.
@@ -74,7 +121,12 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
-    pub tables: Arc<Registry>,
+    pub tables: Arc<TableRegistry>,
+    pub about: About,
+    /// For `show errors`.
+    pub captures: Captures,
+    /// Bytes of the compression states of all workers.
+    pub compression_memory: AtomicU64,
 }
 
 /// What answers instead of a server; given by the floors above.
@@ -82,8 +134,21 @@ pub struct Shared {
 pub struct Services {
     /// `http-request use-service <name>`; false: there is no such service.
     pub service: fn(&Worker, name: &str, request: &Head, answer: &mut Answer) -> bool,
-    /// `stats enable`: the page of a proxy; false: the request is not for it.
-    pub stats: fn(&Worker, ProxyIndex, request: &Head, body: &[u8], answer: &mut Answer) -> bool,
+    /// `observe`: traffic tells of a server's health.
+    pub observe: fn(&Worker, ProxyIndex, ServerIndex, Seen),
+    /// `stats enable`: the page of a proxy.
+    pub stats: fn(&Worker, asked: &page::Asked<'_>, answer: &mut Answer),
+}
+
+/// What traffic showed of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Connected,
+    ConnectFailed,
+    /// A response with this status.
+    Status(u16),
+    /// A response that is none, or none in time, or one that broke off.
+    ResponseFailed,
 }
 
 /// The response of a service: a head without framing fields, and the whole body.
@@ -122,6 +187,7 @@ pub struct Worker {
     pub exchanges: Exchanges,
     pub heads: Heads,
     pub pool: Pool,
+    pub deflates: Deflates,
     pub log: LogOut,
     pub handshakes: super::tls::Gate,
     pub tls_clients: super::tls::Clients,
@@ -143,8 +209,10 @@ pub struct Worker {
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
-    /// Servers whose sessions are to end now.
-    pub doomed: RefCell<Vec<(ProxyIndex, ServerIndex)>>,
+    /// When the idle share was measured last, and the idle time until then, in nanoseconds.
+    measured: Cell<(u64, u64)>,
+    /// The streams that run.
+    pub registry: Registry,
 }
 
 impl Worker {
@@ -171,9 +239,10 @@ impl Worker {
             exchanges: Exchanges::default(),
             heads: Heads::default(),
             pool: Pool::new(),
-            log: LogOut::new(&shared),
+            log: LogOut::new(rt.clone(), shared.clone(), index),
             handshakes: Default::default(),
             tls_clients: Default::default(),
+            deflates: Deflates::new(compression::sizes(&plan.global)),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),
@@ -187,7 +256,8 @@ impl Worker {
             accepting: RefCell::default(),
             full: RefCell::default(),
             listening: RefCell::default(),
-            doomed: RefCell::default(),
+            measured: Cell::new((rt.now().nanos, 0)),
+            registry: Registry::default(),
             plan,
             board,
             shared,
@@ -346,15 +416,55 @@ impl Worker {
                 }
                 self.backends[proxy].queue.wake_all(self);
             }
-            Mail::ShutdownSessions(proxy, server) => {
-                self.backends[proxy].idle.drop_server(self, proxy, server);
-                super::world::shutdown_sessions(self, proxy, server);
+            Mail::ShutdownSessions(proxy, server, failure) => {
+                self.registry.kill_on_server(self, proxy, server, failure);
             }
-            Mail::Finished => {}
             Mail::Leave => self.released.set(true),
             Mail::Table(letter) => self.tables.receive(from, letter),
+            Mail::ShutdownStream(id) => self.registry.kill_stream(self, id),
+            Mail::Ping(number) => {
+                self.publish();
+                self.send(self.board.workers(), Mail::Pong(number));
+            }
+            Mail::ListStreams(number) => {
+                self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
+            }
+            Mail::LimitsChanged => {
+                for backend in &self.backends {
+                    backend.queue.wake_all(self);
+                }
+                self.connection_left(0);
+            }
+            Mail::FrontendStopped(proxy) => {
+                self.pause(proxy, true);
+                let mut listening = self.listening.borrow_mut();
+                for (_, _, fd) in listening.extract_if(.., |l| l.0 == proxy) {
+                    self.rt.close_fd(fd);
+                }
+            }
+            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
+    }
+
+    /// Puts on the board what this thread's loop has counted.
+    fn publish(&self) {
+        let activity = self.rt.activity();
+        let counts = self.counts();
+        let process = counts.process();
+        process.set(ProcessCounter::Loops, activity.loops);
+        process.set(ProcessCounter::Wakeups, activity.polls);
+        process.set(ProcessCounter::EngineCompletionsDead, activity.late);
+        process.set(ProcessCounter::EngineBuffersShort, activity.starved);
+        process.set(ProcessCounter::EngineEnterErrors, activity.enter_errors);
+        let (since, idle) = self.measured.get();
+        let spent = self.rt.now().nanos.saturating_sub(since);
+        if spent >= IDLE_WINDOW_NS {
+            let share = activity.idle_ns.saturating_sub(idle) * 100 / spent;
+            process.set(ProcessCounter::IdlePct, share.min(100));
+            self.measured.set((self.rt.now().nanos, activity.idle_ns));
+        }
+        process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
     }
 
     fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
@@ -450,13 +560,27 @@ async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn || tls_is_full(w, proxy, bind)
+    let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
+    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+}
+
+/// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
+fn is_too_fast(w: &Worker, proxy: ProxyIndex) -> bool {
+    let (process, now) = (&w.board.live.process, w.rt.now().mono);
+    let (conns, sessions) = (&process.connections_per_second, &process.sessions_per_second);
+    let over = |limit: u32, rate: &dyn Fn() -> u32| limit > 0 && rate() >= limit;
+    over(conns.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Connections, now).0)
+        || over(sessions.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Sessions, now).0)
+        || over(w.plan.proxies[proxy].frontend.rate_limit_sessions.unwrap_or(0), &|| {
+            w.board.frontend_rate(proxy, FrontendRate::Sessions, now).0
+        })
 }
 
 /// `maxsslconn` and `maxsslrate` (manual 3.2).
 fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let tls = &w.plan.global.tls;
-    let (conns, rate) = (tls.maxsslconn.unwrap_or(0), tls.maxsslrate.unwrap_or(0));
+    let (conns, rate) =
+        (tls.maxsslconn.unwrap_or(0), w.board.live.process.ssl_sessions_per_second.load(Ordering::Relaxed));
     if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
         return false;
     }

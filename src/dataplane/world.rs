@@ -364,9 +364,3 @@ impl StreamWorld<'_> {
         }
     }
 }
-
-/// Ends every session that is on this server.
-pub fn shutdown_sessions(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
-    w.doomed.borrow_mut().push((proxy, server));
-    w.rt.wake_all();
-}

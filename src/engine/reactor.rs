@@ -91,6 +91,8 @@ pub struct Activity {
     pub starved: u64,
     pub enter_errors: u64,
     pub polls: u64,
+    /// Nanoseconds spent waiting for the kernel.
+    pub idle_ns: u64,
 }
 
 pub struct Reactor {
@@ -317,13 +319,16 @@ impl Reactor {
             }
         };
         completions.clear();
+        // A turn that does not wait is not idle, and is not measured.
+        let waits_from = (wait != Some(0)).then(|| self.driver.borrow().now().nanos);
         let entered = self.driver.borrow_mut().enter(wait, completions);
         let mut activity = self.activity.get();
         activity.loops += 1;
         activity.completions += completions.len() as u64;
         activity.enter_errors += entered.is_err() as u64;
-        self.activity.set(activity);
         self.now.set(self.driver.borrow().now());
+        activity.idle_ns += waits_from.map_or(0, |from| self.now.get().nanos.saturating_sub(from));
+        self.activity.set(activity);
         for c in completions.drain(..) {
             self.complete(c);
         }

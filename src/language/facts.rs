@@ -248,7 +248,8 @@ pub struct Stream {
     /// File and line of the last rule that ended an evaluation (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<crate::base::origin::Origin>,
     pub authenticated: bool,
-    pub compressed: bool,
+    /// Name of the algorithm by which the response is compressed.
+    pub compression: Option<&'static str>,
     pub cache_hit: Option<Arc<str>>,
     /// Name of the service that answers instead of a server, as logs show it (`<STATS>`).
     pub service: Option<&'static str>,
@@ -307,7 +308,7 @@ impl Default for Stream {
             server_error: None,
             last_rule: None,
             authenticated: false,
-            compressed: false,
+            compression: None,
             cache_hit: None,
             service: None,
         }

@@ -13,6 +13,27 @@ pub struct Compression {
     pub direction: CompressionDirection,
     pub minsize_request: u64,
     pub minsize_response: u64,
+    /// `filter` lines; none: the settings alone are enough.
+    pub filter_request: bool,
+    pub filter_response: bool,
+    /// `filter compression`: both, as far as `direction` says.
+    pub filter_legacy: bool,
+}
+
+impl Compression {
+    pub fn serves_responses(&self) -> bool {
+        match self.filter_request || self.filter_response {
+            true => self.filter_response,
+            false => self.direction != CompressionDirection::Request,
+        }
+    }
+
+    pub fn serves_requests(&self) -> bool {
+        match self.filter_request || self.filter_response {
+            true => self.filter_request,
+            false => self.direction != CompressionDirection::Response,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -271,6 +271,7 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
         wakes: (0..=count).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
         services: Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false },
+        compression_memory: AtomicU64::new(0),
     });
     let mut posts = office(count + 1, 16);
     let post = Rc::new(RefCell::new(posts.pop().unwrap()));

@@ -5,13 +5,9 @@
 //! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const CHECKS: &str = "scripted health checks";
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
-const STATE: &str = "server state files";
 const HTTP2: &str = "HTTP/2";
-const PAGE: &str = "the statistics page";
-const COMPRESSION: &str = "compression";
 const CASE: &str = "field names in other cases";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
@@ -20,9 +16,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
-    ("global", "external-check", CHECKS),
-    ("global", "server-state-base", STATE),
-    ("global", "server-state-file", STATE),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
@@ -30,24 +23,14 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "default-path config", "file names relative to other folders"),
     ("global", "default-path parent", "file names relative to other folders"),
     ("global", "default-path origin", "file names relative to other folders"),
-    ("proxy", "compression", COMPRESSION),
     ("proxy", "persist", PERSISTENCE),
-    ("proxy", "stats", PAGE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "external-check", CHECKS),
-    ("proxy", "http-check", CHECKS),
-    ("proxy", "tcp-check", CHECKS),
-    ("proxy", "load-server-state-from-file", STATE),
-    ("proxy", "server-state-file-name", STATE),
     ("proxy", "http-send-name-header", "a field that names the server"),
     ("proxy", "hash-balance-factor", "bounded-load hashing"),
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
-    ("filter", "compression", COMPRESSION),
-    ("filter", "comp-req", COMPRESSION),
-    ("filter", "comp-res", COMPRESSION),
     ("option", "checkcache", "blocking of cacheable cookies"),
     ("option", "forwarded", "the Forwarded field"),
     ("option", "h1-case-adjust-bogus-client", CASE),
@@ -57,27 +40,12 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-restrict-req-hdr-names", "restriction of field names"),
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
     ("option", "transparent", "servers at the client's destination"),
-    ("option", "tcp-check", CHECKS),
-    ("option", "ssl-hello-chk", CHECKS),
-    ("option", "smtpchk", CHECKS),
-    ("option", "mysql-check", CHECKS),
-    ("option", "pgsql-check", CHECKS),
-    ("option", "redis-check", CHECKS),
-    ("option", "ldap-check", CHECKS),
-    ("option", "external-check", CHECKS),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
-    ("server", "check-ssl", "TLS in checks"),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "agent-check", "agent checks"),
-    ("server", "observe layer4", "checks by observation"),
-    ("server", "observe layer7", "checks by observation"),
-    ("server", "track", "tracked servers"),
-    ("server", "on-marked-down", "sessions ended by a server's state"),
-    ("server", "on-marked-up", "sessions ended by a server's state"),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
     ("source", "usesrc", "connections from foreign addresses"),

@@ -29,7 +29,7 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
             server.server.tls.verify = verify_default;
         }
         let tls = &server.server.tls;
-        let uses_tls = tls.ssl || tls.check_ssl;
+        let uses_tls = tls.ssl || tls.check_ssl || draft.proxy.backend.script_uses_tls();
         if uses_tls && tls.verify == crate::model::tls::ServerVerify::Required && tls.ca.is_none() {
             let text = format!(
                 "{place} : verify is enabled by default but no CA file specified. If you're running on a LAN where you're \

@@ -26,7 +26,10 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
         .proxies
         .iter()
         .filter(active)
-        .any(|p| p.servers.iter().any(|s| s.server.tls.ssl || s.server.tls.check_ssl));
+        .any(|p| {
+            let scripted = p.proxy.backend.script_uses_tls();
+            p.servers.iter().any(|s| scripted || s.server.tls.ssl || s.server.tls.check_ssl)
+        });
     if !listens && !connects {
         return None;
     }
@@ -89,10 +92,11 @@ fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &C
 fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &Credentials) {
     let draft = &mut cx.proxies[index];
     let proxy = draft.proxy.name.clone();
+    let scripted = draft.proxy.backend.script_uses_tls();
     for server in draft.servers.iter_mut().map(|s| &mut s.server) {
         let lacks_ca = server.tls.verify == ServerVerify::Required && server.tls.ca.is_none();
         for check in [false, true] {
-            let wanted = if check { server.tls.check_ssl || server.tls.ssl } else { server.tls.ssl };
+            let wanted = server.tls.ssl || (check && (server.tls.check_ssl || scripted));
             // What lacks its CA was told with the server's other words.
             if !wanted || lacks_ca {
                 continue;

@@ -1,26 +1,28 @@
-//! What stands between a response body and its receiver. One filter a response.
+//! What stands between a body and its receiver. One filter a message.
 
-use super::session::Session;
-use super::stream::Exchange;
-use super::worker::Worker;
+pub mod compression;
+pub mod deflate;
+pub mod selection;
+
 use crate::engine::Piece;
 
 /// A filter at work.
-pub enum Filter {}
+pub enum Filter {
+    Compression(compression::Compressor),
+}
 
 impl Filter {
-    /// Takes data and gives what is ready of the filtered stream.
-    pub fn feed(&mut self, _data: Piece) -> Piece {
-        match *self {}
+    /// Takes data and gives what is ready of the filtered stream; `last`: no more data follows.
+    pub fn feed(&mut self, data: Piece, last: bool) -> Piece {
+        match self {
+            Filter::Compression(c) => c.feed(data, last),
+        }
     }
 
     /// The rest of the filtered stream.
     pub fn end(&mut self) -> Piece {
-        match *self {}
-    }
-
-    /// Counts what it did.
-    pub fn finish(self, _w: &Worker, _s: &Session, _ex: &mut Exchange) {
-        match self {}
+        match self {
+            Filter::Compression(c) => c.end(),
+        }
     }
 }

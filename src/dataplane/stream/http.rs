@@ -1,11 +1,12 @@
 //! One HTTP request and its response: read the head, run the rules, choose a server, pass the message on, bring the answer
 //! back, tell the log. The order of phases is HAProxy's. The connections on both sides outlive it where they may.
 
+use super::super::filter::{Filter, compression};
 use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
-use super::super::worker::Worker;
-use super::super::{cookie, log, persist, relay, rules};
+use super::super::worker::{Seen, Worker};
+use super::super::{cookie, log, persist, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -40,11 +41,13 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     ex.facts.first_request = s.requests == 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    let next = match exchange(s, &mut ex, first).await {
+    let place = registry::enter(s, &ex);
+    let next = match registry::watched(place, exchange(s, &mut ex, first)).await {
         Ok(next) => next,
         Err(failure) => reply::failure(s, &mut ex, failure).await,
     };
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
     next
@@ -177,20 +180,23 @@ async fn forward(
     let retry_on = &settings.backend.retry_on;
     let mode = server_mode(s, options.connection_mode);
     let asked = asked(ex, &message);
+    let mut filter = compression::request(s, ex, proxy, message.framing);
     let coding = match message.framing {
         Framing::Chunked => Coding::Chunked,
+        _ if filter.is_some() => Coding::Chunked,
         _ => Coding::Identity,
     };
     let timeouts = StreamTimeouts::of(s, ex, proxy);
     // A body that has fully arrived may be sent twice; one that is on its way may not.
-    let mut repeatable = Repeatable::of(retry_on, &mut body)?;
+    let mut repeatable = Repeatable::of(retry_on, &mut body, &mut filter)?;
     loop {
         let link = connect::establish(&w, s, ex, proxy, None).await?;
         ex.connected_ns = w.rt.now().nanos;
         note_link(&w, s, ex, &link);
         let mut wire = Block::take();
         write_request(&w, s, ex, &link, mode, &mut wire);
-        let result = converse(s, ex, &link, &mut body, repeatable.as_ref(), wire, coding, asked, &timeouts).await;
+        let upload = Upload { repeatable: repeatable.as_ref(), filter: &mut filter, coding };
+        let result = converse(s, ex, &link, &mut body, upload, wire, asked, &timeouts).await;
         let failure = match result {
             Ok(done) => return Ok(conclude(s, ex, link, body, done, &timeouts).await),
             Err(failure) => failure,
@@ -221,7 +227,11 @@ struct Repeatable {
 }
 
 impl Repeatable {
-    fn of(retry_on: &RetryOn, body: &mut Body) -> Result<Option<Repeatable>, Failure> {
+    fn of(
+        retry_on: &RetryOn,
+        body: &mut Body,
+        filter: &mut Option<Filter>,
+    ) -> Result<Option<Repeatable>, Failure> {
         let wanted = retry_on.empty_response
             || retry_on.junk_response
             || retry_on.response_timeout
@@ -233,7 +243,14 @@ impl Repeatable {
         loop {
             match body.ready() {
                 Ok(Some(Read::Data(piece))) => data.extend_from_slice(piece.bytes()),
-                Ok(Some(Read::End)) => return Ok(Some(Repeatable { data, trailers: false, sent: false })),
+                Ok(Some(Read::End)) => {
+                    if let Some(mut filter) = filter.take().filter(|_| !data.is_empty()) {
+                        let whole = filter.feed(Piece::Block(Block::copy_of(&data), 0), true);
+                        data.clear();
+                        data.extend_from_slice(whole.bytes());
+                    }
+                    return Ok(Some(Repeatable { data, trailers: false, sent: false }));
+                }
                 Ok(None) if data.is_empty() => return Ok(None),
                 Ok(None) => {
                     // Give back what was taken: the body goes on as one piece.
@@ -335,6 +352,13 @@ struct Done {
     upload_complete: bool,
 }
 
+/// How a request body leaves.
+struct Upload<'a> {
+    repeatable: Option<&'a Repeatable>,
+    filter: &'a mut Option<Filter>,
+    coding: Coding,
+}
+
 /// Sends the request and passes the response on; both bodies move at the same time.
 #[allow(clippy::too_many_arguments)]
 async fn converse(
@@ -342,12 +366,12 @@ async fn converse(
     ex: &mut Exchange,
     link: &Link,
     body: &mut Body,
-    repeatable: Option<&Repeatable>,
+    from: Upload<'_>,
     wire: Block,
-    coding: Coding,
     asked: Asked,
     timeouts: &StreamTimeouts,
 ) -> Result<Done, Failure> {
+    let Upload { repeatable, filter, coding } = from;
     let rt = &s.w.rt;
     let mut chain: Chain = wire.into();
     let sent_bytes = Cell::new(0u64);
@@ -365,7 +389,7 @@ async fn converse(
                 match body.ready() {
                     Ok(Some(Read::Data(data))) => {
                         sent_bytes.set(data.bytes().len() as u64);
-                        body::frame(coding, data, &mut chain);
+                        filtered(filter, coding, data, body.is_complete(), &mut chain);
                     }
                     Ok(Some(Read::End) | None) => {}
                     Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
@@ -374,7 +398,7 @@ async fn converse(
                 ended = body.is_complete();
             }
             if ended && coding == Coding::Chunked {
-                body::end(coding, body.trailers(), &mut chain);
+                finish_body(filter, coding, body, &mut chain);
             }
         }
     }
@@ -399,7 +423,7 @@ async fn converse(
     sent_bytes.set(0);
     let server_gone = Cell::new(false);
     let result = {
-        let up = upload(&s.transport, &link.transport, body, coding, timeouts, &sent_bytes, &server_gone);
+        let up = upload(&s.transport, &link.transport, body, filter, coding, timeouts, &sent_bytes, &server_gone);
         let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done);
         let (mut up, mut down) = (pin!(up), pin!(down));
         let mut done: Option<Done> = None;
@@ -451,10 +475,12 @@ fn upload_failure(error: ForwardError) -> Failure {
 }
 
 /// Moves the rest of a request body to the server.
+#[allow(clippy::too_many_arguments)]
 async fn upload(
     from: &Transport,
     to: &Transport,
     body: &mut Body,
+    filter: &mut Option<Filter>,
     coding: Coding,
     timeouts: &StreamTimeouts,
     moved: &Cell<u64>,
@@ -468,10 +494,10 @@ async fn upload(
         let mut chain = Chain::new();
         if let Read::Data(data) = read {
             moved.set(moved.get() + data.bytes().len() as u64);
-            body::frame(coding, data, &mut chain);
+            filtered(filter, coding, data, body.is_complete(), &mut chain);
         }
         if body.is_complete() {
-            body::end(coding, body.trailers(), &mut chain);
+            finish_body(filter, coding, body, &mut chain);
         }
         if !chain.is_empty() && !server_gone.get() {
             match to.send(chain, timeouts.server).await {
@@ -526,12 +552,13 @@ async fn download(
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).response(status);
-    rules::observe(w, link.proxy, link.server, status < 500 || status == 501 || status == 505);
+    rules::observe(w, link.proxy, link.server, Seen::Status(status));
     log::capture_response(s, ex);
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }
     persist::answered(w, link.proxy, s, ex).await;
+    compression::judge(s, ex, link.proxy, message.framing);
     rules::response(s, ex, link.proxy).await?;
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;
@@ -548,7 +575,7 @@ async fn download(
     let stopping = w.stopping.get();
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
     let mut body = Body::new(message.framing, Side::Server, &response::limits(s), rest);
-    let mut filter = rules::compression(s, ex, link.proxy, message.framing, coding);
+    let mut filter = compression::response(s, ex, link.proxy);
     let coding = if filter.is_some() { Coding::Chunked } else { coding };
     let mut wire = Block::take();
     write_response(ex, client_keeps, &mut wire);
@@ -563,7 +590,7 @@ async fn download(
         Ok(Some(Read::Data(data))) => {
             moved += data.bytes().len() as u64;
             let data = match &mut filter {
-                Some(filter) => filter.feed(data),
+                Some(filter) => filter.feed(data, body.is_complete()),
                 None => data,
             };
             if coding == Coding::Identity && data.bytes().len() <= COPY_MAX {
@@ -609,13 +636,7 @@ async fn download(
             let mut chain = Chain::new();
             if let Read::Data(data) = read {
                 let n = data.bytes().len() as u64;
-                let data = match &mut filter {
-                    Some(filter) => filter.feed(data),
-                    None => data,
-                };
-                if !data.bytes().is_empty() {
-                    body::frame(coding, data, &mut chain);
-                }
+                filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
                 ex.count_response_bytes(w, s.proxy, s.bind, n);
             }
             let complete = body.is_complete();
@@ -634,9 +655,6 @@ async fn download(
     if end > 0 {
         ex.count_response_bytes(w, s.proxy, s.bind, end);
     }
-    if let Some(filter) = filter {
-        filter.finish(w, s, ex);
-    }
     Ok(Done {
         rest: std::mem::take(&mut body.pending),
         server_keeps,
@@ -646,9 +664,20 @@ async fn download(
     })
 }
 
+/// Data on its way, through the filter if there is one.
+fn filtered(filter: &mut Option<Filter>, coding: Coding, data: Piece, last: bool, chain: &mut Chain) {
+    let data = match filter {
+        Some(filter) => filter.feed(data, last),
+        None => data,
+    };
+    if !data.bytes().is_empty() {
+        body::frame(coding, data, chain);
+    }
+}
+
 /// The end of a body that may have gone through a filter.
 fn finish_body(
-    filter: &mut Option<super::super::rules::Filter>,
+    filter: &mut Option<Filter>,
     coding: Coding,
     body: &Body,
     chain: &mut Chain,

@@ -9,6 +9,7 @@ pub mod response;
 pub mod tcp;
 pub mod termination;
 
+use super::registry::Place;
 use super::cookie;
 use super::session::Session;
 use super::tables::memo::Memo;
@@ -20,6 +21,7 @@ use crate::engine::Piece;
 use crate::language::facts;
 use crate::language::rules::reply::Reply;
 use crate::language::vars::Vars;
+use crate::model::compression::CompressionAlgorithm;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
 use crate::model::stick_table::data::What;
@@ -66,6 +68,8 @@ pub struct Exchange {
     pub logged: bool,
     /// The request was held by `tarpit`.
     pub tarpitted: bool,
+    /// The algorithm that the client prefers of those that may be used.
+    pub compression: Option<CompressionAlgorithm>,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
     /// Entries of stick tables that this stream tracks.
@@ -81,6 +85,8 @@ pub struct Exchange {
     pub ignore_persist: bool,
     /// Rules of the session run: what they track is the session's.
     pub before_stream: bool,
+    /// What others may know of the stream.
+    pub place: Rc<Place>,
 }
 
 impl Exchange {
@@ -106,6 +112,7 @@ impl Exchange {
             failure: None,
             logged: false,
             tarpitted: false,
+            compression: None,
             replacement: None,
             tracked: RefCell::default(),
             memo: Memo::default(),
@@ -114,6 +121,7 @@ impl Exchange {
             force_persist: false,
             ignore_persist: false,
             before_stream: false,
+            place: Rc::default(),
         }
     }
 
@@ -158,6 +166,7 @@ impl Exchange {
         self.failure = None;
         self.logged = false;
         self.tarpitted = false;
+        self.compression = None;
         self.replacement = None;
         self.tracked.get_mut().release();
         self.memo.settle();
@@ -174,6 +183,7 @@ impl Exchange {
         }
         self.leave_backend(w);
         self.backend = Some(proxy);
+        self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
         self.facts.backend = Some(w.names[proxy].backend.clone());
     }
@@ -187,6 +197,7 @@ impl Exchange {
     /// The stream no longer counts for its server.
     pub fn leave_server(&mut self, w: &Worker) {
         if let Some((proxy, server)) = self.server.take() {
+            self.place.server.set(None);
             w.counts().server(proxy, server).session_ended();
         }
     }

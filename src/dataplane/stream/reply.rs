@@ -152,7 +152,7 @@ pub async fn answer(s: &Session, ex: &mut Exchange, body: &mut Body, answer: Ans
     let chunked = answer.chunked && ex.request_version >= Version::Http11;
     if chunked {
         ex.response.append(b"transfer-encoding", b"chunked");
-    } else if !answer.chunked {
+    } else if !answer.chunked && !ex.response.contains(b"content-length") {
         set_length(&mut ex.response, answer.body.len());
     }
     let closes = answer.chunked && !chunked;

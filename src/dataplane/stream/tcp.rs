@@ -1,7 +1,7 @@
 //! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
 
 use super::super::session::Session;
-use super::super::{connect, log, persist, relay, rules};
+use super::super::{connect, log, persist, registry, relay, rules};
 use super::Exchange;
 use super::http::StreamTimeouts;
 use super::termination::Failure;
@@ -22,10 +22,12 @@ pub async fn run(s: &mut Session, pending: Piece) {
     s.requests = 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    if let Err(failure) = serve(s, &mut ex, pending).await {
+    let place = registry::enter(s, &ex);
+    if let Err(failure) = registry::watched(place, serve(s, &mut ex, pending)).await {
         ex.failure = Some(failure);
     }
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
 }

@@ -17,30 +17,26 @@ mod script;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 mod watch;
 
 pub use script::Fault;
 
 use crate::base::hash::xxh64;
 use crate::engine::Rt;
-use crate::language::pattern::Registry;
 use crate::language::vars::ProcStore;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::state::board::Board;
 use crate::model::state::event::Event;
 use crate::model::state::health::CheckStatus;
-use crate::proto::tls::client::ClientContext;
 use gate::Gate;
 use script::Script;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use tls::Tls;
 use watch::Watch;
-
-/// Finds the TLS settings that checks of a server use; the protocols of an `alpn` that a rule names (comma-separated)
-/// replace the line's `check-alpn`.
-pub type TlsOf = Box<dyn Fn(ProxyIndex, ServerIndex, Option<&str>) -> Option<Arc<ClientContext>>>;
 
 /// What checks need of their surroundings.
 pub struct CheckContext {
@@ -49,12 +45,11 @@ pub struct CheckContext {
     pub board: Arc<Board>,
     /// Called with what follows from each report, in order; never with nothing.
     pub on_events: Box<dyn Fn(Vec<Event>)>,
-    /// Pattern files and `proc` variables of the configuration, for expressions in checks.
-    pub patterns: Arc<Registry>,
+    /// `proc` variables of the configuration, for expressions in checks.
     pub proc_vars: Arc<ProcStore>,
-    pub tls: Option<TlsOf>,
     /// The machine's name.
     pub hostname: String,
+    tls: Tls,
     gate: Rc<Gate>,
     random: Cell<u64>,
 }
@@ -68,9 +63,8 @@ impl CheckContext {
             plan,
             board,
             on_events,
-            patterns: Arc::default(),
             proc_vars: Arc::default(),
-            tls: None,
+            tls: Tls::default(),
             hostname: String::new(),
             random: Cell::new(seed),
         }
@@ -110,7 +104,7 @@ pub fn start(cx: Rc<CheckContext>) -> Result<CheckHandle, Vec<Fault>> {
     let (mut scripts, mut faults) = (Vec::new(), Vec::new());
     for proxy in &cx.plan.proxies {
         let checked = proxy.has_backend && !proxy.disabled;
-        match checked.then(|| Script::compile(proxy, &cx.patterns)).transpose() {
+        match checked.then(|| Script::compile(proxy, &cx.plan.patterns)).transpose() {
             Ok(script) => scripts.push(script.flatten().map(Rc::new)),
             Err(fault) => faults.push(fault),
         }

@@ -266,14 +266,10 @@ impl<'a> Run<'a> {
 
     async fn secure(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
         let failed = |run: &Self| (CheckStatus::L6Response, 0, "SSL handshake failure".to_owned() + &run.place(step));
-        let tls = &self.target.live.settings.tls;
-        let context = self
-            .cx
-            .tls
-            .as_ref()
-            .and_then(|find| find(self.target.proxy, self.target.server, connect.alpn.as_deref()));
+        let server = &self.target.live.settings;
+        let context = self.cx.tls.context(server, connect.alpn.as_deref());
         let (Some(context), Some(line)) = (context, &mut self.line) else { return Err(failed(self)) };
-        let name = connect.sni.as_deref().or(tls.check_sni.as_deref());
+        let name = connect.sni.as_deref().or(server.tls.check_sni.as_deref());
         match before(&self.cx.rt, self.deadline, line.secure(context, name)).await {
             Err(_) => Err((CheckStatus::L6Timeout, 0, self.place(step))),
             Ok(Err(_)) => Err(failed(self)),

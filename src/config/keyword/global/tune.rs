@@ -204,13 +204,11 @@ pub static ROWS: &[GlobalRow] = &[
     g("tune.takeover-other-tg-connections", |cx, a| sized(cx, a, "there are no groups of threads")),
     g("tune.idletimer", |cx, a| sized(cx, a, "reading does not wait for idle clients, so none is timed here")),
     g("tune.zlib.memlevel", |cx, a| {
-        between(a, 1, 9)?;
-        notice(cx, a, ZLIB);
+        cx.global.tune.zlib_memlevel = between(a, 1, 9)?;
         Ok(())
     }),
     g("tune.zlib.windowsize", |cx, a| {
-        between(a, 8, 15)?;
-        notice(cx, a, ZLIB);
+        cx.global.tune.zlib_windowsize = between(a, 8, 15)?;
         Ok(())
     }),
     g("tune.defaults.purge", |cx, a| {
@@ -235,7 +233,6 @@ const ZERO_COPY: &str = "bodies are handed from receive to send without a copy, 
 const BUFFERS: &str = "buffers belong to the ring and grow with the traffic";
 const TASKS: &str = "tasks run in the order of their events";
 const LISTENERS: &str = "every worker has a listening socket of its own";
-const ZLIB: &str = "each compression state has a fixed size";
 
 fn sized(cx: &mut Loading<'_>, a: &Args<'_>, text: &str) -> Result<(), Fault> {
     a.at_most(1)?;

@@ -97,7 +97,26 @@ fn filter(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(1, absent::text(&format!("filter {name}"))));
     }
     match name {
-        "compression" | "comp-res" | "comp-req" => Ok(()),
+        "compression" | "comp-res" | "comp-req" => {
+            let title = cx.draft().proxy.name.clone();
+            let found = cx.draft().proxy.compression.get_or_insert_default();
+            let (request, response) = (found.filter_request, found.filter_response || found.filter_legacy);
+            let twice = match name {
+                "comp-req" => request || found.filter_legacy,
+                "comp-res" => response,
+                _ => request || response,
+            };
+            if twice {
+                let other = if name == "comp-req" { "comp-req" } else { "comp-res" };
+                return Err(a.fault(1, format!("'filter' : {title}: Proxy supports only one {other} filter\n")));
+            }
+            match name {
+                "comp-req" => found.filter_request = true,
+                "comp-res" => found.filter_response = true,
+                _ => found.filter_legacy = true,
+            }
+            Ok(())
+        }
         "" => {
             let (origin, title) = (a.origin(), cx.draft().title());
             Err(a.fault(1, format!("parsing [{origin}] : missing argument for 'filter' in {title}.")))

@@ -1,6 +1,7 @@
 //! `server`, `default-server` and `server-template` lines (manual 4.2, 5.2). What the options set accumulates in a
 //! [`ServerDraft`], so that `default-server` affects the servers below it.
 
+pub mod dynamic;
 mod options;
 mod tls;
 
