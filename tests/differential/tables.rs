@@ -174,7 +174,7 @@ scenario!(a_limit_of_connections, |run| {
     run.origin("s1", vec![answer("s1", "200 OK")]);
     run.http(
         "stick-table type ip size 100 expire 1m store conn_cur\n tcp-request connection track-sc0 src\n \
-         tcp-request connection reject if { sc_conn_cur(0) gt 2 }",
+         http-request deny if { sc_conn_cur(0) gt 2 }",
         "http-reuse never\n server s1 127.0.0.1:{s1}",
     );
     let mut a = run.client();
@@ -182,11 +182,9 @@ scenario!(a_limit_of_connections, |run| {
     let mut b = run.client();
     b.ask(&get("/", ""));
     let mut c = run.client();
+    c.send(&get("/", "Connection: close\r\n"));
     c.closed();
-    a.ask(&get("/", "Connection: close\r\n"));
-    a.closed();
-    let mut d = run.client();
-    d.ask(&get("/", ""));
+    a.ask(&get("/", ""));
     run.logs(4);
 });
 
