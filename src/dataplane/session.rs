@@ -232,13 +232,17 @@ async fn wait_for_request(s: &mut Session) -> Option<Piece> {
         (timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client), s.w.rt.now().mono)
     };
     let deadline = timeout.map_or(Millis::NEVER, |ms| since.plus(ms));
-    let received = s.w.stoppable(deadline, &s.transport).await;
+    let received = match first {
+        // Who has just come is served, even by a worker that stops.
+        true => before(&s.w.rt, deadline, s.transport.recv()).await.ok(),
+        false => s.w.stoppable(deadline, &s.transport).await,
+    };
     match received {
         Some(Ok(Some(piece))) => Some(piece),
         other => {
             if first {
                 // A connection that never said anything: a probe, or a client too slow.
-                let timed_out = other.is_none() && !s.w.stopping.get();
+                let timed_out = other.is_none();
                 Frame::new(stream::http::empty_connection(s, timed_out)).await;
             }
             None
