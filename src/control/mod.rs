@@ -4,6 +4,7 @@
 pub mod api;
 pub mod args;
 mod events;
+mod inherit;
 pub mod jail;
 pub mod services;
 pub mod sockets;

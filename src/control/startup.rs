@@ -2,6 +2,7 @@
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
 use super::args::{self, Args};
+use super::inherit::{self, Inherited};
 use super::{jail, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
@@ -17,6 +18,7 @@ use crate::engine::process::{self, Forked, Signals};
 use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -101,6 +103,7 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     let launch = supervise::Launch {
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        exposed: RefCell::default(),
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
     start(plan, args, speaker, program, hostname, (launch, warnings, began))
@@ -160,7 +163,20 @@ fn start(
     }
     let (saved, messages) = state_file::read(&plan);
     speaker.say_all(messages);
-    let listeners = match sockets::open_all(&plan, workers, maxconn) {
+    let mut inherited = Inherited::default();
+    if let Some(path) = &args.old_socket {
+        match inherit::fetch(path) {
+            Ok(sockets) => inherited = sockets,
+            Err(texts) => {
+                for text in texts {
+                    speaker.say(Severity::Alert, &text);
+                }
+                return 1;
+            }
+        }
+    }
+    let mut exposed = Vec::new();
+    let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed) {
         Ok(listeners) => listeners,
         Err(errors) => {
             for e in &errors {
@@ -181,6 +197,8 @@ fn start(
             return 1;
         }
     };
+    inherited.close();
+    launch.exposed = RefCell::new(exposed);
     // The old processes leave only now that the new one can serve.
     for pid in &args.finish {
         let _ = process::kill(*pid, libc::SIGUSR1);

@@ -2,6 +2,7 @@
 //! worker has nothing left to do.
 
 use super::api::{self, Desk, gather::Gathering};
+use super::sockets::Exposed;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -31,6 +32,8 @@ pub struct Launch {
     pub logs: String,
     /// `NAME=value` lines, with the variables of the configuration.
     pub environment: Vec<String>,
+    /// Sockets that a successor may have, while workers accept on them.
+    pub exposed: RefCell<Vec<Exposed>>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -147,6 +150,7 @@ impl Control {
                 eprintln!("[WARNING]  ({pid}) : {text}");
             }
         }
+        self.launch.exposed.borrow_mut().clear();
         self.tell_all(|| Mail::SoftStop);
     }
 }

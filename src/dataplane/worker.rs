@@ -15,13 +15,14 @@ use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
 use super::transport::Transport;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
 use crate::engine::driver::{Fd, WakeHandle};
 use crate::engine::listener::Listener;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
-use crate::engine::{Piece, Rt};
+use crate::engine::{Conn, Piece, Rt};
 use crate::language::facts::Named;
 use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
@@ -204,8 +205,8 @@ pub struct Worker {
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
     random: Cell<u64>,
-    /// Accept loops: proxy, and the task.
-    accepting: RefCell<Vec<(ProxyIndex, TaskId)>>,
+    /// Accept loops: proxy, the task, and whether it is to go on.
+    accepting: RefCell<Vec<(ProxyIndex, TaskId, Rc<Cell<Accepting>>)>>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
@@ -282,8 +283,9 @@ impl Worker {
     }
 
     fn listen(self: &Rc<Self>, proxy: ProxyIndex, bind: usize, fd: Fd) {
-        let task = self.rt.spawn(accept(self.clone(), proxy, bind, fd));
-        self.accepting.borrow_mut().push((proxy, task));
+        let state = Rc::new(Cell::new(Accepting::On));
+        let task = self.rt.spawn(accept(self.clone(), (proxy, bind, fd), state.clone()));
+        self.accepting.borrow_mut().push((proxy, task, state));
     }
 
     /// This worker's block of the board.
@@ -343,7 +345,7 @@ impl Worker {
 
     /// Nothing is left to do: stopped, or stopping without sessions.
     pub fn is_finished(&self) -> bool {
-        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
+        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0 && self.accepting.borrow().is_empty()
     }
 
     /// Whether the thread may end: others may still ask for entries of tables whose home is here.
@@ -436,11 +438,8 @@ impl Worker {
                 self.connection_left(0);
             }
             Mail::FrontendStopped(proxy) => {
-                self.pause(proxy, true);
-                let mut listening = self.listening.borrow_mut();
-                for (_, _, fd) in listening.extract_if(.., |l| l.0 == proxy) {
-                    self.rt.close_fd(fd);
-                }
+                self.end_accepting(Accepting::Over, |p| p == proxy);
+                self.close_listeners(|p| p == proxy);
             }
             Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
@@ -468,15 +467,7 @@ impl Worker {
     }
 
     fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
-        let tasks: Vec<TaskId> = {
-            let mut accepting = self.accepting.borrow_mut();
-            let mine = accepting.iter().filter(|a| a.0 == proxy).map(|a| a.1).collect();
-            accepting.retain(|a| a.0 != proxy);
-            mine
-        };
-        for task in tasks {
-            self.rt.kill(task);
-        }
+        self.end_accepting(Accepting::Paused, |p| p == proxy);
         if !paused && !self.stopping.get() {
             let listeners: Vec<_> = self.listening.borrow().iter().filter(|l| l.0 == proxy).copied().collect();
             for (proxy, bind, fd) in listeners {
@@ -487,15 +478,28 @@ impl Worker {
 
     fn stop_accepting(&self) {
         self.stopping.set(true);
-        let tasks: Vec<TaskId> = self.accepting.borrow_mut().drain(..).map(|a| a.1).collect();
-        for task in tasks {
-            self.rt.kill(task);
-        }
-        for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            self.rt.close_fd(fd);
-        }
+        self.end_accepting(Accepting::Over, |_| true);
+        self.close_listeners(|_| true);
         // Idle connections notice when they are woken.
         self.rt.wake_all();
+    }
+
+    /// Lets accept loops end; what the kernel has accepted until then they still serve.
+    fn end_accepting(&self, how: Accepting, which: impl Fn(ProxyIndex) -> bool) {
+        for (_, task, state) in self.accepting.borrow().iter().filter(|a| which(a.0)) {
+            state.set(how);
+            self.rt.wake(*task);
+        }
+    }
+
+    /// Closes the sockets that no accept loop has in hand; the others are closed by theirs.
+    fn close_listeners(&self, which: impl Fn(ProxyIndex) -> bool) {
+        let held: Vec<ProxyIndex> = self.accepting.borrow().iter().map(|a| a.0).collect();
+        for (proxy, _, fd) in self.listening.borrow_mut().extract_if(.., |l| which(l.0)) {
+            if !held.contains(&proxy) {
+                self.rt.close_fd(fd);
+            }
+        }
     }
 }
 
@@ -531,30 +535,67 @@ pub async fn race_wake(w: &Worker, other: impl Future<Output = ()>) {
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Whether an accept loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    On,
+    /// It ends; the socket stays open.
+    Paused,
+    /// It ends and closes the socket.
+    Over,
+}
+
 /// Takes the connections of one listener.
-async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
+async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
-    loop {
-        while is_full(&w, proxy, bind) {
+    let bound = match listener.local() {
+        Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
+        _ => None,
+    };
+    let on = || state.get() == Accepting::On;
+    while on() {
+        while on() && is_full(&w, proxy, bind) {
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
             race_wake(&w, sleep(&w.rt, 20)).await;
         }
-        match listener.accept(keepalive).await {
-            Ok(conn) => {
-                // Another worker may have taken the last place meanwhile.
-                while is_full(&w, proxy, bind) {
-                    w.full.borrow_mut().push(w.rt.current());
-                    race_wake(&w, sleep(&w.rt, 20)).await;
-                }
-                let counted = session::Counted::new(&w, proxy, bind);
-                w.rt.spawn(session::run(w.clone(), counted, conn));
-            }
-            Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+        let accepted = {
+            let mut next = pin!(listener.accept(keepalive));
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending if on() => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+            })
+            .await
+        };
+        match accepted {
+            Some(Ok(conn)) => admit(&w, proxy, bind, conn, bound).await,
+            Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+            None => break,
         }
     }
+    while let Some(conn) = listener.last(keepalive).await {
+        admit(&w, proxy, bind, conn, bound).await;
+    }
+    drop(listener);
+    let me = w.rt.current();
+    w.accepting.borrow_mut().retain(|a| a.1 != me);
+    if state.get() == Accepting::Over {
+        w.rt.close_fd(fd);
+    }
+}
+
+/// Begins the session of an accepted connection, when there is room for it.
+async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
+    // Another worker may have taken the last place meanwhile.
+    while is_full(w, proxy, bind) {
+        w.full.borrow_mut().push(w.rt.current());
+        race_wake(w, sleep(&w.rt, 20)).await;
+    }
+    let counted = session::Counted::new(w, proxy, bind);
+    w.rt.spawn(session::run(w.clone(), counted, conn, bound));
 }
 
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {

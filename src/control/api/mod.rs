@@ -7,6 +7,7 @@ pub mod gather;
 mod process;
 mod table;
 
+use super::inherit;
 use super::supervise::Control;
 use crate::admin::runtime_api::{
     catalogue,
@@ -16,6 +17,7 @@ use crate::admin::runtime_api::{
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::Fd;
+use crate::engine::handover;
 use crate::engine::listener::Listener;
 use crate::engine::task::{Either, before, race, sleep, until};
 use crate::engine::{Chain, Conn, Piece};
@@ -107,6 +109,10 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
                     return;
                 }
                 match before(&control.rt, seat.deadline(), conn.recv()).await {
+                    Ok(Ok(Some(bytes))) if bind.expose_fd_listeners && *bytes == *inherit::REQUEST => {
+                        hand_over(&control, &conn, seat.deadline()).await;
+                        return;
+                    }
                     Ok(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),
                     // A client may end its direction and still wait for its answer; what is no whole line is none.
                     Ok(Ok(None)) => {
@@ -165,6 +171,33 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
         conn.shutdown_write();
         if !ended {
             let _ = before(&control.rt, seat.deadline(), drain(&conn)).await;
+        }
+    }
+}
+
+/// Gives all listening sockets to a successor.
+async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
+    let exposed = control.launch.exposed.borrow().iter().map(|e| (e.name.clone(), e.fd)).collect::<Vec<_>>();
+    for (bytes, fds) in inherit::answer(&exposed) {
+        let (mut rest, mut fds) = (bytes.as_slice(), fds);
+        while !rest.is_empty() {
+            match handover::send(conn.fd(), rest, &fds) {
+                Ok(n) => {
+                    rest = &rest[n..];
+                    fds.clear();
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                    let room = control.rt.poll_fd(conn.fd(), libc::POLLOUT);
+                    if before(&control.rt, deadline, room).await.is_err() {
+                        return;
+                    }
+                    // A soft stop meanwhile: the numbers may stand for something else by now.
+                    if control.launch.exposed.borrow().len() != exposed.len() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
         }
     }
 }

@@ -175,7 +175,10 @@ impl Process for Seat<'_> {
         match change {
             Change::PauseFrontend(proxy) => control.tell_all(|| Mail::FrontendPaused(proxy, true)),
             Change::ResumeFrontend(proxy) => control.tell_all(|| Mail::FrontendPaused(proxy, false)),
-            Change::StopFrontend(proxy) => control.tell_all(|| Mail::FrontendStopped(proxy)),
+            Change::StopFrontend(proxy) => {
+                control.launch.exposed.borrow_mut().retain(|e| e.proxy != proxy);
+                control.tell_all(|| Mail::FrontendStopped(proxy));
+            }
             Change::ShutdownSession(id) => {
                 let streams = self.streams.as_deref().unwrap_or_default();
                 match streams.iter().find(|(_, s)| handle(s) == id) {
