@@ -33,6 +33,11 @@ pub trait Process {
         true
     }
 
+    /// Commands about stick tables are carried out by the session's owner.
+    fn delegates(&self) -> bool {
+        false
+    }
+
     /// Maps and patterns of the plan in force.
     fn patterns(&self) -> &Registry;
 

@@ -28,6 +28,8 @@ pub enum Then {
     Flush,
     /// Let the process gather this ([`Process::gathered`]), then call [`CliSession::resume`].
     Gather(Need),
+    /// Carry out this command and append what it says, then call [`CliSession::delegated`].
+    Delegate(String),
     /// Call [`CliSession::resume`] soon, at the latest at this moment of the monotonic clock.
     Wait { until_ms: u64 },
 }
@@ -148,6 +150,12 @@ impl CliSession {
         self.after_wait(process, out)
     }
 
+    /// The owner has carried out a command: its answer ends as others do.
+    pub fn delegated(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        out.push(b'\n');
+        self.after_wait(process, out)
+    }
+
     /// A command that waited has its answer: its line goes on, or ends as others do.
     fn after_wait(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
         if self.chain.is_empty() {
@@ -167,6 +175,9 @@ impl CliSession {
                 {
                     self.chain.push_front(command);
                     return Then::Gather(need);
+                }
+                if process.delegates() && is_about_tables(&command) {
+                    return Then::Delegate(command);
                 }
                 // The payload belongs to the last command of its line.
                 let payload = if self.chain.is_empty() { self.payload.take() } else { None };
@@ -307,6 +318,17 @@ impl CliSession {
             out.extend_from_slice(b"> ");
         }
     }
+}
+
+/// `show table`, `set table`, `clear table`: their entries are the workers'.
+fn is_about_tables(command: &str) -> bool {
+    let mut words = command.split_ascii_whitespace();
+    matches!(words.next(), Some("show" | "set" | "clear")) && words.next() == Some("table")
+}
+
+/// The words of a command, quotes and escapes taken away.
+pub fn words_of(command: &str) -> Vec<String> {
+    words(command)
 }
 
 /// Commands between semicolons that no backslash precedes.

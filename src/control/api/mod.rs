@@ -5,12 +5,13 @@
 
 pub mod gather;
 mod process;
+mod table;
 
 use super::inherit;
 use super::supervise::Control;
 use crate::admin::runtime_api::{
     catalogue,
-    session::{CliSession, SeverityOutput, Then},
+    session::{CliSession, SeverityOutput, Then, words_of},
 };
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
@@ -136,6 +137,22 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
                 let then = session.resume(&mut seat, &mut out);
                 seat.forget();
                 then
+            }
+            Then::Delegate(command) => {
+                let words = words_of(&command);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let mut work = table::Work::read(&control, &words, session.state().level);
+                loop {
+                    let step = before(&control.rt, seat.deadline(), work.go_on(&control, &mut out));
+                    let Ok(more) = step.await else { return };
+                    if out.len() >= PIECE && !flush(&conn, &mut out, seat.timeout()).await {
+                        return;
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                session.delegated(&mut seat, &mut out)
             }
             Then::Wait { until_ms } => {
                 if !flush(&conn, &mut out, seat.timeout()).await {

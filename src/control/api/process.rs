@@ -150,6 +150,10 @@ impl Process for Seat<'_> {
         }
     }
 
+    fn delegates(&self) -> bool {
+        true
+    }
+
     fn patterns(&self) -> &Registry {
         &self.control.shared.plan.patterns
     }

@@ -25,7 +25,7 @@ pub struct TablesHandle {
 }
 
 /// A listing that goes on piece by piece, home by home.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     home: usize,
     start: u32,
