@@ -24,6 +24,8 @@ macro_rules! scenario {
 
 #[path = "differential/balance.rs"]
 mod balance;
+#[path = "differential/compression.rs"]
+mod compression;
 #[path = "differential/errors.rs"]
 mod errors;
 #[path = "differential/framing.rs"]

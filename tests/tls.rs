@@ -123,8 +123,9 @@ fn client_certificates_are_required_verified_and_told() {
     }
     drop(program);
     setup.renew();
-    let _program =
-        setup.tell("crt server.pem ca-file ca.pem crl-file crl.pem verify optional crt-ignore-err X509_V_ERR_CERT_REVOKED");
+    let _program = setup.tell(
+        "crt server.pem ca-file ca.pem crl-file crl.pem verify optional crt-ignore-err X509_V_ERR_CERT_REVOKED",
+    );
     let answer = setup.ask(setup.authority.client(), "localhost").expect("none is fine");
     assert_eq!(field(&answer, "x-client").unwrap_or_default(), "");
     let answer = setup.ask(setup.authority.client().identity(&revoked), "localhost").expect("ignored");
@@ -276,7 +277,8 @@ fn megabytes_pass_both_ways_in_http_mode_over_tls_on_both_sides() {
     let data = pattern(1 << 20, 9);
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", data.len()).into_bytes();
     answer.extend_from_slice(&data);
-    let request = format!("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", data.len());
+    let request =
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", data.len());
     let origin = Origin::start(vec![Step::Until(data[data.len() - 64..].to_vec()), Step::Send(answer)]);
     let _program = setup.start(&format!(
         "listen outer\n bind 127.0.0.1:{} ssl crt server.pem\n server s 127.0.0.1:{} ssl verify required ca-file ca.pem\n\
@@ -384,7 +386,13 @@ fn unusable_files_are_named_with_their_line() {
     setup.directory.write("junk.pem", "junk");
     let mismatch = format!(
         "{}{}",
-        setup.authority.issue(&["a"], false, 40).pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap_or(""),
+        setup
+            .authority
+            .issue(&["a"], false, 40)
+            .pem
+            .split_inclusive("-----END CERTIFICATE-----\n")
+            .next()
+            .unwrap_or(""),
         setup.authority.issue(&["b"], false, 41).pem.split_once("-----END CERTIFICATE-----\n").map_or("", |(_, k)| k)
     );
     setup.directory.write("mismatch.pem", mismatch);
@@ -394,7 +402,10 @@ fn unusable_files_are_named_with_their_line() {
         ("crt gone.pem", "unable to stat SSL certificate from file 'gone.pem' : No such file or directory."),
         ("crt mismatch.pem", "inconsistencies between private key and certificate loaded 'mismatch.pem'."),
         ("crt server.pem ca-file junk.pem verify required", "'ca-file' : unable to load junk.pem"),
-        ("crt server.pem crt-ignore-err foo", "'crt-ignore-err' : error constant 'foo' unknown in error IDs list 'foo'"),
+        (
+            "crt server.pem crt-ignore-err foo",
+            "'crt-ignore-err' : error constant 'foo' unknown in error IDs list 'foo'",
+        ),
     ] {
         let config = format!("{HEAD}frontend f\n bind 127.0.0.1:1 ssl {words}\n{TELL}");
         let file = setup.directory.write("bad.cfg", &config);
@@ -413,6 +424,7 @@ fn unusable_files_are_named_with_their_line() {
 fn sessions_are_of_the_version_asked_for() {
     let setup = Setup::new();
     let _program = setup.tell("crt server.pem force-tlsv12");
-    let stream = tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a connection");
+    let stream =
+        tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a connection");
     assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_2));
 }

@@ -107,6 +107,10 @@ async fn stick(
             continue;
         }
         let Some(table) = table_of(w, proxy, rule.table.as_deref()) else { continue };
+        // A table for which a key waits to be stored is not looked at again (observed).
+        if ex.stores.iter().any(|(t, _)| *t == table) {
+            continue;
+        }
         let key = evaluate(s, ex, Side::Request, |cx| {
             let holds = condition.as_ref().is_none_or(|c| c.test(cx) == Truth::Yes);
             if holds { expr.eval(cx).and_then(|sample| key(w, table, &sample)) } else { None }
@@ -122,7 +126,7 @@ async fn stick(
             }
         }
         let stores = matches!(rule.kind, StickKind::On | StickKind::StoreRequest);
-        if stores && ex.stores.len() < STORES_MAX && !ex.stores.iter().any(|(t, _)| *t == table) {
+        if stores && ex.stores.len() < STORES_MAX {
             ex.stores.push((table, key));
         }
     }

@@ -21,6 +21,7 @@ use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::model::stick_table::data::What;
 use crate::proto::proxy_protocol;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 pub struct Session {
@@ -80,12 +81,12 @@ impl Drop for Counted {
     }
 }
 
-/// The life of an accepted connection.
-pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
+/// The life of an accepted connection. `bound`: the listener's own address, where that is every connection's too.
+pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<SocketAddr>) {
     let Counted(_, proxy, bind) = counted;
     let accepted = w.rt.now();
     let mut s = Session {
-        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
+        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, bound, accepted)),
         transport: Transport::from(conn),
         vars: Rc::default(),
         accepted,
@@ -105,14 +106,21 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
     }
 }
 
-fn first_facts(w: &Worker, proxy: ProxyIndex, bind: usize, conn: &Conn, accepted: Now) -> facts::Session {
+fn first_facts(
+    w: &Worker,
+    proxy: ProxyIndex,
+    bind: usize,
+    conn: &Conn,
+    bound: Option<SocketAddr>,
+    accepted: Now,
+) -> facts::Session {
     let ip = |a: std::io::Result<Address>| match a {
         Ok(Address::Ip(a)) => Some(a),
         _ => None,
     };
     let src = ip(conn.peer());
-    // The destination is asked for only where a wildcard bind leaves it open, or something needs it: one system call.
-    let dst = ip(conn.local());
+    // Only a wildcard bind leaves the destination open: then it costs a system call.
+    let dst = bound.or_else(|| ip(conn.local()));
     let names = &w.names[proxy];
     facts::Session {
         src,

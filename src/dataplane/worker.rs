@@ -15,6 +15,7 @@ use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
 use super::transport::Transport;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
 use crate::engine::driver::{Fd, WakeHandle};
@@ -548,6 +549,10 @@ enum Accepting {
 async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
+    let bound = match listener.local() {
+        Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
+        _ => None,
+    };
     let on = || state.get() == Accepting::On;
     while on() {
         while on() && is_full(&w, proxy, bind) {
@@ -566,13 +571,13 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
             .await
         };
         match accepted {
-            Some(Ok(conn)) => admit(&w, proxy, bind, conn).await,
+            Some(Ok(conn)) => admit(&w, proxy, bind, conn, bound).await,
             Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
             None => break,
         }
     }
     while let Some(conn) = listener.last(keepalive).await {
-        admit(&w, proxy, bind, conn).await;
+        admit(&w, proxy, bind, conn, bound).await;
     }
     drop(listener);
     let me = w.rt.current();
@@ -583,14 +588,14 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
 }
 
 /// Begins the session of an accepted connection, when there is room for it.
-async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn) {
+async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
     // Another worker may have taken the last place meanwhile.
     while is_full(w, proxy, bind) {
         w.full.borrow_mut().push(w.rt.current());
         race_wake(w, sleep(&w.rt, 20)).await;
     }
     let counted = session::Counted::new(w, proxy, bind);
-    w.rt.spawn(session::run(w.clone(), counted, conn));
+    w.rt.spawn(session::run(w.clone(), counted, conn, bound));
 }
 
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {

@@ -13,7 +13,9 @@ use crate::language::world::{
 };
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::board::FrontendRate;
-use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use crate::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
 use crate::model::stick_table::data::What;
 use std::cell::RefCell;
 
@@ -76,7 +78,8 @@ impl StreamWorld<'_> {
         if let Ask::Read(counter) = ask
             && let Reached::At(place @ Place::Copy(_)) = tables.reach(table, key, hash, false)
         {
-            let value = tables.read(table, place, counter);
+            let look_up = i64::from(counter == Counter::Trackers);
+            let value = tables.read(table, place, counter).map(|v| v + look_up);
             if memo.is_patient() {
                 memo.know(value);
             }

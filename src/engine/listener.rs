@@ -3,6 +3,7 @@
 use super::conn::Conn;
 use super::driver::{Completion, Fd, Op};
 use super::reactor::{Kind, Rt, TaskId, token};
+use crate::base::address::Address;
 use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -65,6 +66,14 @@ impl Listener {
         .await?;
         self.rt.driver(|d| d.accepted(fd, keepalive));
         Ok(Conn::new(self.rt.clone(), fd))
+    }
+
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local(&self) -> io::Result<Address> {
+        self.rt.driver(|d| d.local(self.fd))
     }
 
     /// Connections accepted and not yet taken.

@@ -27,17 +27,8 @@ fn cookies(run: &mut Run, settings: &str, fields: &str, requests: &[&str]) {
     }
 }
 
-const USUAL: [&str; 9] = [
-    "",
-    "SRV=c2",
-    "a=b; SRV=c2; c=d",
-    "SRV=zz",
-    "SRV=c3",
-    "xSRV=c2",
-    "SRV=",
-    "a=1+SRV=c1;b=2",
-    "SRV=c2; SRV=c1",
-];
+const USUAL: [&str; 9] =
+    ["", "SRV=c2", "a=b; SRV=c2; c=d", "SRV=zz", "SRV=c3", "xSRV=c2", "SRV=", "a=1+SRV=c1;b=2", "SRV=c2; SRV=c1"];
 
 macro_rules! modes {
     ($($name:ident, $settings:literal, $fields:expr;)*) => {$(
@@ -71,7 +62,12 @@ modes! {
 }
 
 scenario!(postonly, |run| {
-    cookies(run, "cookie SRV insert postonly indirect", NONE, &["", "POST ", "SRV=c2", "POST SRV=c2", "SRV=zz", "POST SRV=zz"]);
+    cookies(
+        run,
+        "cookie SRV insert postonly indirect",
+        NONE,
+        &["", "POST ", "SRV=c2", "POST SRV=c2", "SRV=zz", "POST SRV=zz"],
+    );
 });
 
 scenario!(prefixed_values_are_stripped, |run| {
@@ -79,7 +75,15 @@ scenario!(prefixed_values_are_stripped, |run| {
         run,
         "cookie SRV prefix",
         NONE,
-        &["SRV=c2~val", "SRV=c2~", "SRV=~v", "SRV=zz~v", "z=1; SRV=c3~v; y=2", "SRV=c1~a~b", "x=1; SRV=c2~v; SRV=c1~w"],
+        &[
+            "SRV=c2~val",
+            "SRV=c2~",
+            "SRV=~v",
+            "SRV=zz~v",
+            "z=1; SRV=c3~v; y=2",
+            "SRV=c1~a~b",
+            "x=1; SRV=c2~v; SRV=c1~w",
+        ],
     );
 });
 
@@ -97,7 +101,15 @@ scenario!(dates_too_old_or_of_the_future, |run| {
         run,
         "cookie SRV insert indirect maxidle 60 maxlife 600\n http-after-response del-header set-cookie",
         NONE,
-        &["SRV=c2|AAAAA", "SRV=c2|BAAAA", "SRV=c2||BAAAA", "SRV=c2|BAAAA|BAAAA", "SRV=c2|_____|_____", "SRV=c2|!!", "SRV=c2|"],
+        &[
+            "SRV=c2|AAAAA",
+            "SRV=c2|BAAAA",
+            "SRV=c2||BAAAA",
+            "SRV=c2|BAAAA|BAAAA",
+            "SRV=c2|_____|_____",
+            "SRV=c2|!!",
+            "SRV=c2|",
+        ],
     );
 });
 
@@ -106,7 +118,17 @@ scenario!(ignored_and_forced, |run| {
         run,
         "cookie SRV insert indirect\n ignore-persist if { req.cook(i) -m found }\n force-persist if { req.cook(f) -m found }",
         NONE,
-        &["SRV=c2", "SRV=c3", "i=1; SRV=c2", "i=1; SRV=zz", "i=1", "f=1; SRV=c2", "f=1; SRV=c3", "f=1; SRV=zz", "f=1"],
+        &[
+            "SRV=c2",
+            "SRV=c3",
+            "i=1; SRV=c2",
+            "i=1; SRV=zz",
+            "i=1",
+            "f=1; SRV=c2",
+            "f=1; SRV=c3",
+            "f=1; SRV=zz",
+            "f=1",
+        ],
     );
 });
 

@@ -22,7 +22,10 @@ fn get(path: &str, fields: &str) -> String {
 
 /// A frontend that answers `/` itself with all counters and asks an origin for the rest.
 fn counting(run: &mut Run, frontend: &str) {
-    run.origin("s1", vec![answer("s1", "404 Not Found"), answer("s1", "503 Service Unavailable"), answer("s1", "200 OK")]);
+    run.origin(
+        "s1",
+        vec![answer("s1", "404 Not Found"), answer("s1", "503 Service Unavailable"), answer("s1", "200 OK")],
+    );
     let frontend = format!(
         "stick-table type ip size 100 {TABLE}\n {frontend}\n http-request return status 200 hdr counts \"{ALL}\" if {{ path / }}\n \
          http-request deny if {{ path /deny }}"
@@ -33,7 +36,9 @@ fn counting(run: &mut Run, frontend: &str) {
         c.ask(&get(path, ""));
         run.logs(1);
     }
-    drop(c);
+    c.ask(&get("/", "Connection: close\r\n"));
+    c.closed();
+    run.logs(1);
     let mut c = run.client();
     c.ask(&get("/", ""));
     run.logs(1);
@@ -169,19 +174,17 @@ scenario!(a_limit_of_connections, |run| {
     run.origin("s1", vec![answer("s1", "200 OK")]);
     run.http(
         "stick-table type ip size 100 expire 1m store conn_cur\n tcp-request connection track-sc0 src\n \
-         tcp-request connection reject if { sc_conn_cur(0) gt 2 }",
-        "server s1 127.0.0.1:{s1}",
+         http-request deny if { sc_conn_cur(0) gt 2 }",
+        "http-reuse never\n server s1 127.0.0.1:{s1}",
     );
     let mut a = run.client();
     a.ask(&get("/", ""));
     let mut b = run.client();
     b.ask(&get("/", ""));
     let mut c = run.client();
+    c.send(&get("/", "Connection: close\r\n"));
     c.closed();
-    a.ask(&get("/", "Connection: close\r\n"));
-    a.closed();
-    let mut d = run.client();
-    d.ask(&get("/", ""));
+    a.ask(&get("/", ""));
     run.logs(4);
 });
 
@@ -207,7 +210,10 @@ scenario!(counted_in_a_tcp_session, |run| {
 fn sticking(run: &mut Run, backend: &str, requests: &[&str]) {
     let set = |name: &str| {
         Step::Serve(
-            format!("HTTP/1.1 200 OK\r\nX-Server: {name}\r\nSet-Cookie: SID={name}id; path=/\r\nContent-Length: 0\r\n\r\n").into(),
+            format!(
+                "HTTP/1.1 200 OK\r\nX-Server: {name}\r\nSet-Cookie: SID={name}id; path=/\r\nContent-Length: 0\r\n\r\n"
+            )
+            .into(),
         )
     };
     run.origin("s1", vec![set("s1")]);
@@ -217,7 +223,9 @@ fn sticking(run: &mut Run, backend: &str, requests: &[&str]) {
     let frontend = if backend.contains("table fe") { "stick-table type string size 100" } else { "" };
     run.http(
         frontend,
-        &format!("balance roundrobin\n {backend}\n server s1 127.0.0.1:{{s1}} {options}\n server s2 127.0.0.1:{{s2}}"),
+        &format!(
+            "balance roundrobin\n {backend}\n server s1 127.0.0.1:{{s1}} {options}\n server s2 127.0.0.1:{{s2}}"
+        ),
     );
     for request in requests {
         let (path, fields) = request.split_once(' ').unwrap_or((request, ""));

@@ -8,7 +8,8 @@ use ringway::config::diagnostic::Diagnostics;
 use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
-use ringway::dataplane::worker::{Mail, Services, Shared, Worker};
+use ringway::dataplane::capture::Captures;
+use ringway::dataplane::worker::{About, Mail, Services, Shared, Worker};
 use ringway::dataplane::tables::registry::Registry;
 use ringway::engine::Rt;
 use ringway::engine::driver::WakeHandle;
@@ -270,7 +271,9 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
         started: net.now(),
         wakes: (0..=count).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
-        services: Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false },
+        about: About::default(),
+        captures: Captures::new(plan.proxies.len()),
+        services: Services { service: |_, _, _, _| false, observe: |_, _, _, _| {}, stats: |_, _, _| {} },
         compression_memory: AtomicU64::new(0),
     });
     let mut posts = office(count + 1, 16);

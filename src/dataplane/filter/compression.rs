@@ -52,9 +52,8 @@ pub fn request(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, framing: Frami
 /// Looks at a response as the server sent it, before rules change it.
 pub fn judge(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, framing: Framing) {
     let Some(algorithm) = ex.compression else { return };
-    let qualifies = settings(&s.w, s.proxy, proxy).is_some_and(|settings| {
-        selection::response_qualifies(&settings, ex.request_version, &ex.response, framing)
-    });
+    let qualifies = settings(&s.w, s.proxy, proxy)
+        .is_some_and(|settings| selection::response_qualifies(&settings, ex.request_version, &ex.response, framing));
     if qualifies {
         ex.facts.compression = Some(selection::name_of(algorithm));
     } else {

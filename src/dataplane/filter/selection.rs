@@ -106,7 +106,9 @@ fn thousandths(text: &[u8]) -> u32 {
 fn is_old_browser(agent: &[u8]) -> bool {
     let version = agent.get(30).copied().unwrap_or(0);
     agent.starts_with(b"Mozilla/4")
-        && (agent.get(25..30) != Some(b"MSIE ") || version < b'6' || version == b'6' && agent.get(51..54) != Some(b"SV1"))
+        && (agent.get(25..30) != Some(b"MSIE ")
+            || version < b'6'
+            || version == b'6' && agent.get(51..54) != Some(b"SV1"))
 }
 
 /// The coding's name, in Accept-Encoding and in Content-Encoding.
@@ -184,7 +186,8 @@ fn is_tag(value: &[u8]) -> bool {
 }
 
 fn is_of_type(head: &Head, types: &[String]) -> bool {
-    types.is_empty() || head.first(b"content-type").is_some_and(|v| types.iter().any(|t| starts_with(v, t.as_bytes())))
+    types.is_empty()
+        || head.first(b"content-type").is_some_and(|v| types.iter().any(|t| starts_with(v, t.as_bytes())))
 }
 
 fn starts_with(value: &[u8], prefix: &[u8]) -> bool {
@@ -239,3 +242,6 @@ fn extend_value(head: &mut Head, at: usize, write: impl FnOnce(&[u8], &mut crate
         head.replace_value(at, &value);
     }
 }
+
+#[cfg(test)]
+mod tests;

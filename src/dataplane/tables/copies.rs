@@ -56,9 +56,9 @@ impl Copies {
 
     /// The copy of a key that may be read and attached to.
     pub fn find(&self, table: TableId, key: &[u8], hash: u64, now: Millis) -> Option<Key> {
-        let found = *self.by_key.find(hash, |k| {
-            self.all.get(*k).is_some_and(|c| c.hash == hash && c.table == table && *c.key == *key)
-        })?;
+        let found = *self
+            .by_key
+            .find(hash, |k| self.all.get(*k).is_some_and(|c| c.hash == hash && c.table == table && *c.key == *key))?;
         let copy = self.all.get(found)?;
         (copy.uses > 0 || copy.expires > now).then_some(found)
     }

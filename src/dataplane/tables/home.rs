@@ -140,6 +140,8 @@ pub fn answer(
                 return Reply::Value(None);
             }
             match shard.find(key, hash, now, &mut |s, h| gone(s, h, dirty)) {
+                // The look-up itself counts, as with HAProxy.
+                Some(slot) if counter == Counter::Trackers => Reply::Value(Some(shard.uses(slot) as i64 + 1)),
                 Some(slot) => Reply::Value(read(shard, layout, slot, counter, now)),
                 None => Reply::Value(absent(counter)),
             }

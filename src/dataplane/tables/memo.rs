@@ -1,8 +1,8 @@
 //! What a rule has asked of tables so far. A rule that must wait for an answer is evaluated again from its start; the memo
 //! gives it the same answers in the same order, so that nothing is asked or counted twice.
 
-use super::{Asking, Tables};
 use super::message::Reply;
+use super::{Asking, Tables};
 use crate::base::slab::Key;
 use std::cell::RefCell;
 use std::future::poll_fn;

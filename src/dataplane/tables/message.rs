@@ -17,7 +17,10 @@ pub enum Ask {
     /// What `stick match` looks for; the entry's time starts again.
     Stick,
     /// Entries from a place on, and how many at most.
-    List { start: u32, limit: usize },
+    List {
+        start: u32,
+        limit: usize,
+    },
     /// Data of an entry, which is made when it is new.
     Set(Vec<(DataType, u32, u64)>),
     /// Removes an entry that nobody uses.
@@ -94,14 +97,34 @@ pub struct Update {
 /// Letters between workers.
 #[derive(Debug)]
 pub enum Letter {
-    Ask { id: Key, table: TableId, key: Box<[u8]>, ask: Ask },
-    Reply { id: Key, table: TableId, reply: Reply },
+    Ask {
+        id: Key,
+        table: TableId,
+        key: Box<[u8]>,
+        ask: Ask,
+    },
+    Reply {
+        id: Key,
+        table: TableId,
+        reply: Reply,
+    },
     /// What a `stick` rule remembers.
-    Store { table: TableId, key: Box<[u8]>, server_id: u64, server: u64 },
+    Store {
+        table: TableId,
+        key: Box<[u8]>,
+        server_id: u64,
+        server: u64,
+    },
     Changes(Vec<Batch>),
     Updates(Vec<Update>),
     /// The entry is no more.
-    Gone { table: TableId, entry: Key },
+    Gone {
+        table: TableId,
+        entry: Key,
+    },
     /// A copy is given back.
-    Release { table: TableId, entry: Key },
+    Release {
+        table: TableId,
+        entry: Key,
+    },
 }

@@ -10,6 +10,8 @@ pub mod memo;
 pub mod message;
 pub mod registry;
 pub mod slots;
+#[cfg(test)]
+mod tests;
 
 use super::worker::{Mail, Worker};
 use crate::base::clock::Millis;
@@ -194,8 +196,7 @@ impl Tables {
         }
         let lease = matches!(ask, Ask::Lease).then(|| key.into());
         let inner = &mut *self.inner.borrow_mut();
-        let asked =
-            Asked { task: self.rt.current(), table, home, key: lease, reply: None, abandoned: false };
+        let asked = Asked { task: self.rt.current(), table, home, key: lease, reply: None, abandoned: false };
         let id = inner.asks.insert(asked);
         inner.out.push((home, Letter::Ask { id, table, key: key.into(), ask }));
         self.stir();
@@ -303,13 +304,7 @@ impl Tables {
         if let (Reply::Leased(Some(granted)), Some(key)) = (&mut reply, &asked.key) {
             let granted = std::mem::replace(
                 &mut **granted,
-                message::Granted {
-                    entry: Key::NONE,
-                    words: Box::default(),
-                    uses: 0,
-                    touched: now,
-                    expires: now,
-                },
+                message::Granted { entry: Key::NONE, words: Box::default(), uses: 0, touched: now, expires: now },
             );
             let hash = self.registry.hash(table, key);
             inner.copies.insert(asked.home, table, key, hash, granted, now);
@@ -385,7 +380,8 @@ pub async fn run(w: Rc<Worker>) {
             continue;
         }
         // Nothing stirs an empty table: it needs no clock.
-        let idle = w.tables.registry.defs.iter().all(|d| d.usage.used() == 0) && w.tables.inner.borrow().copies.is_empty();
+        let idle =
+            w.tables.registry.defs.iter().all(|d| d.usage.used() == 0) && w.tables.inner.borrow().copies.is_empty();
         let deadline = if idle { Millis::NEVER } else { next_sweep };
         let _ = before(&w.rt, deadline, w.wait_for_wake()).await;
     }

@@ -34,9 +34,9 @@ impl Registry {
     /// `seed` makes keys' homes unknown outside.
     pub fn new(plan: &Plan, workers: usize, seed: u64) -> Registry {
         let sticky = |name: &str| {
-            plan.proxies.iter().any(|p| {
-                p.backend.stick_rules.iter().any(|r| r.table.as_deref().unwrap_or(&p.name) == name)
-            })
+            plan.proxies
+                .iter()
+                .any(|p| p.backend.stick_rules.iter().any(|r| r.table.as_deref().unwrap_or(&p.name) == name))
         };
         let mut defs = Vec::new();
         let mut of_proxy = Vec::new();

@@ -210,7 +210,12 @@ impl Layout {
             return None;
         }
         let step = if data.is_rate() { RATE_WORDS } else { 1 };
-        Some(Cell { offset: c.offset + index as usize * step, period_ms: c.period_ms, wide: wide(data) })
+        Some(Cell {
+            offset: c.offset + index as usize * step,
+            period_ms: c.period_ms,
+            wide: wide(data),
+            signed: data == ConnCur,
+        })
     }
 
     /// `gpc<index>`: an array's element, or the old single counter (manual 11.1: an array overrides them).
@@ -350,6 +355,8 @@ impl Layout {
         {
             current.edit(words, change.edit, change.at);
         }
+        // Clearing a counter leaves its rate (observed).
+        let rate = rate.filter(|_| change.edit != CounterEdit::Clear || count.is_none());
         let rated = rate.map(|cell| cell.edit(words, change.edit, change.at));
         let counted = count.map(|cell| cell.edit(words, change.edit, change.at));
         counted.or(rated).unwrap_or(0)
@@ -366,10 +373,15 @@ struct Cell {
     offset: usize,
     period_ms: u64,
     wide: bool,
+    /// Ends may be heard of before beginnings; it reads as none then.
+    signed: bool,
 }
 
 impl Cell {
     fn read(&self, words: &[u64], now: Millis) -> u64 {
+        if self.signed {
+            return (words[self.offset] as u32 as i32).max(0) as u64;
+        }
         if self.period_ms == 0 {
             return words[self.offset];
         }
@@ -393,7 +405,7 @@ impl Cell {
         let word = &mut words[self.offset];
         let before = *word;
         *word = match edit {
-            CounterEdit::Add(n) => (before as i64).wrapping_add(n).max(0) as u64,
+            CounterEdit::Add(n) => before.wrapping_add(n as u64),
             CounterEdit::Set(n) => n as u64,
             CounterEdit::Clear => 0,
         };

@@ -56,7 +56,7 @@ pub fn read(line: &[u8]) -> Said {
         }
         let (word, behind) = rest.split_at(rest.find([' ', '\t', ',']).unwrap_or(rest.len()));
         rest = behind;
-        let known = match word.to_ascii_lowercase().as_str() {
+        match word.to_ascii_lowercase().as_str() {
             "ready" => said.admin = Some(AdminState::Ready),
             "drain" => said.admin = Some(AdminState::Drain),
             "maint" => said.admin = Some(AdminState::Maint),
@@ -71,8 +71,7 @@ pub fn read(line: &[u8]) -> Said {
                     break;
                 }
             },
-        };
-        let () = known;
+        }
     }
     said.info = match (status, description, warning) {
         ("", "", None) => String::new(),

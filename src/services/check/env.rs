@@ -35,7 +35,7 @@ impl Env {
     pub fn with<T>(
         &mut self,
         now: Now,
-        mut head: Option<&mut Head>,
+        head: Option<&mut Head>,
         payload: &[u8],
         run: impl FnOnce(&Context<'_>) -> T,
     ) -> T {
@@ -49,7 +49,7 @@ impl Env {
             session: &mut self.session,
             stream: &mut self.stream,
             request: None,
-            response: head.as_deref_mut(),
+            response: head,
             request_payload: Payload::default(),
             response_payload: payload,
             side: Side::Response,

@@ -3,6 +3,7 @@
 //! (`model::state`), which decides about states; what follows is handed to the owner of the context.
 
 mod agent;
+mod compile;
 mod env;
 mod expect;
 mod external;

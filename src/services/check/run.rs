@@ -1,6 +1,8 @@
 //! Runs a script once against a server and reports (manual 4.2, "tcp-check" and "http-check"). One function walks the
 //! steps; each step either lets the next begin or ends the run with a report. Words are HAProxy 3.4's.
 
+mod words;
+
 use super::env::Env;
 use super::expect::{self, Verdict, unhex};
 use super::http::{self, Received, Response, Written};
@@ -13,9 +15,7 @@ use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
 use crate::engine::task::before;
-use crate::language::facts::Named;
-use crate::language::logformat::LogFormat;
-use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::plan::ProxyIndex;
 use crate::model::server::CheckSettings;
 use crate::model::state::health::{CheckReport, CheckStatus};
 use crate::model::state::server::ServerLive;
@@ -28,7 +28,6 @@ use std::time::Duration;
 /// Whom to ask, and where.
 pub struct Target<'a> {
     pub proxy: ProxyIndex,
-    pub server: ServerIndex,
     pub live: &'a ServerLive,
     pub settings: &'a CheckSettings,
     /// `addr` and `port`, or what the runtime API made of them.
@@ -488,60 +487,6 @@ impl<'a> Run<'a> {
             crate::language::sample::Sample::Sint(n) => u16::try_from(n).ok(),
             sample => std::str::from_utf8(sample.bytes()?).ok()?.trim().parse().ok(),
         })
-    }
-
-    // ---- words ----
-
-    /// Where a failure happened: ` at step 2 of tcp-check (expect string 'x') comment: 'y'`, for scripts of `option
-    /// tcp-check` only.
-    fn place(&self, step: &Step) -> String {
-        if self.script.protocol != Protocol::Tcp {
-            return String::new();
-        }
-        if step.number == 0 {
-            return " at initial connection step of tcp-check".to_owned();
-        }
-        let what = match &step.action {
-            Action::Connect(Connect { port: Some(Port::Number(port)), .. }) => format!("connect port {port}"),
-            Action::Connect(Connect { port: Some(Port::Expr(_)), .. }) => "connect port expression".to_owned(),
-            Action::Connect(_) => "connect".to_owned(),
-            Action::Send(_) => "send".to_owned(),
-            Action::Expect(expect) => match &expect.pattern {
-                Pattern::Find(Find::String(text)) => format!("expect string '{text}'"),
-                Pattern::Find(Find::Format(_)) => "expect log-format string".to_owned(),
-                Pattern::Find(Find::Regex(_)) => "expect regex".to_owned(),
-                Pattern::Find(Find::Binary(bytes)) => {
-                    let digits: String = bytes.iter().map(|b| format!("{b:02X}")).collect();
-                    format!("expect binary '{digits}'")
-                }
-                Pattern::Find(Find::BinaryRegex(_)) => "expect binary regex".to_owned(),
-                Pattern::Find(Find::BinaryFormat(_)) => "expect log-format binary".to_owned(),
-                _ => "expect".to_owned(),
-            },
-            Action::SetVar { .. } | Action::UnsetVar(_) => "action".to_owned(),
-        };
-        let comment = step.comment.as_ref().map(|c| format!(" comment: '{c}'")).unwrap_or_default();
-        format!(" at step {} of tcp-check ({what}){comment}", step.number)
-    }
-
-    fn format(&mut self, format: &LogFormat) -> Vec<u8> {
-        self.evaluate(|cx| {
-            let mut out = Vec::new();
-            format.write(cx, &mut out);
-            out
-        })
-    }
-
-    fn evaluate<T>(&mut self, run: impl FnOnce(&crate::language::context::Context<'_>) -> T) -> T {
-        let (cx, target) = (self.cx, self.target);
-        let env = self.env.get_or_insert_with(|| {
-            let proxy = &cx.plan.proxies[target.proxy];
-            let backend = Named::new(proxy.name.as_str(), proxy.id);
-            let server = Named::new(target.live.settings.name.as_str(), target.live.settings.id);
-            Box::new(Env::new(backend, server, cx.proc_vars.clone(), cx.random(), cx.hostname.clone()))
-        });
-        let head = (self.head.status() > 0).then_some(&mut self.head);
-        env.with(cx.rt.now(), head, &self.input, run)
     }
 }
 

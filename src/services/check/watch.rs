@@ -86,15 +86,8 @@ async fn check(
         Some(script) => {
             let state = cx.plan.proxies[proxy].backend.http_check.send_state;
             let state = state.then(|| state_field(cx, proxy, server, live, &detail));
-            let target = Target {
-                proxy,
-                server,
-                live,
-                settings,
-                address: detail.check_address,
-                port: detail.check_port,
-                state,
-            };
+            let target =
+                Target { proxy, live, settings, address: detail.check_address, port: detail.check_port, state };
             run(cx, &target, script).await
         }
         None => external::run(cx, proxy, server, live, settings).await,

@@ -85,6 +85,7 @@ pub static ROWS: &[Row] = &[
         a.at_most(1)?;
         let name = required(a, "'default_backend' expects a backend name.")?;
         cx.draft().proxy.frontend.default_backend_name = Some(name.to_owned());
+        cx.draft().proxy.frontend.default_backend_origin = Some(a.line.origin.clone());
         Ok(())
     }),
     row("monitor-uri", Frontend, |cx, a| {

@@ -90,17 +90,9 @@ fn has_version(mut pairs: &[u8]) -> bool {
         pairs = rest;
         match (name, kind & 0x0f) {
             (b"version", STRING) => return take_text(&mut pairs).is_some(),
-            (_, STRING | 9) => {
-                if take_text(&mut pairs).is_none() {
-                    return false;
-                }
-            }
+            (_, STRING | 9) if take_text(&mut pairs).is_none() => return false,
             // Numbers of every width.
-            (_, 2..=5) => {
-                if take_varint(&mut pairs).is_none() {
-                    return false;
-                }
-            }
+            (_, 2..=5) if take_varint(&mut pairs).is_none() => return false,
             (_, 6) => pairs = pairs.get(4..).unwrap_or_default(),
             (_, 7) => pairs = pairs.get(16..).unwrap_or_default(),
             // Nothing, and booleans.
