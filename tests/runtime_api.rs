@@ -363,3 +363,46 @@ fn the_statistics_page_asks_who_you_are_and_acts() {
     assert!(request("POST", "/st", &format!("{auth}x-admin: yes\r\n"), form).contains("location: /st;st=DONE\r\n"));
     assert_eq!(bench.stat("be_web", "s1", "status"), "MAINT");
 }
+
+#[test]
+fn tables_are_shown_changed_and_cleared() {
+    let rest = " http-request track-sc0 src table t\n http-request return status 200\nbackend t\n \
+                stick-table type ip size 10k expire 30m store conn_cnt,http_req_rate(10s),gpt(2)\nbackend names\n \
+                stick-table type string len 8 size 64k store gpc0";
+    let bench = Bench::start("nbthread 2", rest);
+    let mut client = Client::connect(bench.port.number);
+    client.send("GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    client.closed();
+    let header = "# table: t, type: ip, size:10240, used:1\n";
+    assert_eq!(bench.ask("show table"), format!("# table: names, type: string, size:65536, used:0\n{header}\n"));
+    let shown = bench.ask("show table t");
+    let (head, entry) = shown.split_once(": key=").expect("an entry");
+    assert!(head.starts_with(&format!("{header}0x")), "{shown}");
+    assert!(
+        entry.starts_with("127.0.0.1 use=0 exp=")
+            && entry.contains(" shard=0 conn_cnt=1 http_req_rate(10000)=1 gpt0=0 gpt1=0\n"),
+        "{shown}"
+    );
+    assert_eq!(bench.ask("set table t key 10.0.0.1 data.conn_cnt 5 data.gpt[1] 7"), "\n");
+    assert!(bench.ask("show table t key 10.0.0.1").contains(" conn_cnt=5 http_req_rate(10000)=0 gpt0=0 gpt1=7\n"));
+    assert_eq!(bench.ask("show table t data.conn_cnt gt 2").matches("key=").count(), 1);
+    for (command, answer) in [
+        ("show table t key foo", "Invalid key\n"),
+        ("show table nope", "No such table\n"),
+        ("show table t data.foo gt 1", "Filter entry #1: Unknown data type\n"),
+        ("set table t key 10.0.0.1 data.gpc0 5", "Data type not stored in this table\n"),
+        ("clear table t key 10.0.0.1", ""),
+        ("show table t key 10.0.0.1", ""),
+    ] {
+        assert_eq!(bench.ask(command), format!("{answer}\n"), "{command}");
+    }
+    // More entries than one piece of a listing holds, in one line of commands each.
+    for ten in 0..120 {
+        let line: Vec<String> =
+            (0..10).map(|n| format!("set table names key k{} data.gpc0 1", ten * 10 + n)).collect();
+        assert_eq!(bench.ask(&line.join(";")), "\n".repeat(10));
+    }
+    assert_eq!(bench.ask("show table names").matches("key=k").count(), 1200);
+    assert_eq!(bench.ask("clear table names"), "\n");
+    assert_eq!(bench.ask("show table names"), "# table: names, type: string, size:65536, used:0\n\n");
+}
