@@ -34,14 +34,9 @@ pub trait Process {
     }
 
     /// Stick tables, in the order of `show table`.
-    fn stick_tables(&self) -> Vec<command::table::Table<'_>> {
-        Vec::new()
-    }
+    fn stick_tables(&self) -> Vec<command::table::Table<'_>>;
     /// The server that an entry's word means, by name or by address; `None`: none.
-    fn server_key(&self, word: u64, address: bool) -> Option<String> {
-        let _ = (word, address);
-        None
-    }
+    fn server_key(&self, word: u64, address: bool) -> Option<String>;
 
     /// Maps and patterns of the plan in force.
     fn patterns(&self) -> &Registry;
