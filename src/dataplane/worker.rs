@@ -367,12 +367,18 @@ impl Worker {
     }
 
     /// Receives, but gives up at `deadline`, or at once when the worker stops: an idle connection ends then.
-    pub async fn stoppable(&self, deadline: Millis, transport: &Transport) -> Option<io::Result<Option<Piece>>> {
+    /// A `patient` one (`option idle-close-on-response`) waits for its next request even then.
+    pub async fn stoppable(
+        &self,
+        deadline: Millis,
+        transport: &Transport,
+        patient: bool,
+    ) -> Option<io::Result<Option<Piece>>> {
         poll_fn(|_| {
             if let Poll::Ready(r) = transport.poll_recv() {
                 return Poll::Ready(Some(r));
             }
-            if self.rt.reached(deadline) || self.stopping.get() { Poll::Ready(None) } else { Poll::Pending }
+            if self.rt.reached(deadline) || self.stopping.get() && !patient { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }

@@ -100,6 +100,16 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
             Failure::BadRequest(e)
         })?;
     }
+    rules::unique_id(s, ex);
+    if s.settings().options.http_buffer_request {
+        // The whole body, or as much as a buffer holds, is there before any rule runs.
+        let tune = &w.plan.global.tune;
+        let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+        let timeouts = &s.settings().timeouts;
+        let wait = timeouts.http_request.or(timeouts.client);
+        let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
+        body.gather(&s.transport, most, deadline).await?;
+    }
     if let Some(next) = rules::monitor(s, ex, &mut body).await {
         return Ok(next);
     }
