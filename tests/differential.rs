@@ -40,6 +40,10 @@ mod logs;
 mod proxy_protocol;
 #[path = "differential/retries.rs"]
 mod retries;
+#[path = "differential/cookies.rs"]
+mod cookies;
+#[path = "differential/tables.rs"]
+mod tables;
 #[path = "differential/tcp.rs"]
 mod tcp;
 #[path = "differential/timeouts.rs"]

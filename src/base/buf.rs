@@ -7,7 +7,8 @@ use std::ops::{Deref, DerefMut};
 /// Blocks kept per thread; beyond it they are freed.
 const KEPT: usize = 256;
 /// A block that grew beyond this is freed instead of kept.
-const KEPT_CAPACITY: usize = 64 * 1024;
+/// What a large receive buffer becomes when it is sealed into TLS records still fits.
+const KEPT_CAPACITY: usize = 66 * 1024;
 /// Capacity of a new block.
 const FRESH_CAPACITY: usize = 2048;
 
@@ -29,6 +30,13 @@ impl Block {
         let mut b = Block::take();
         b.extend_from_slice(bytes);
         b
+    }
+}
+
+/// Memory from elsewhere; it joins the pool on drop.
+impl From<Vec<u8>> for Block {
+    fn from(bytes: Vec<u8>) -> Block {
+        Block(bytes)
     }
 }
 

@@ -144,6 +144,14 @@ impl Diagnostics {
     }
 }
 
+impl Message {
+    /// File and line, where the text itself does not name them.
+    fn place(&self) -> Option<String> {
+        let place = self.origin.as_ref().filter(|o| o.line > 0)?.to_string();
+        (!self.text.contains(&place)).then_some(place)
+    }
+}
+
 /// How messages are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Rendering<'a> {
@@ -175,7 +183,17 @@ pub fn render(messages: &[Message], how: &Rendering<'_>) -> String {
         let _ = writeln!(out, "{tag}{}) : path to executable is {}", how.pid, how.executable);
     }
     for message in messages {
-        let _ = writeln!(out, "{}{}) : {}", message.severity.tag(), how.pid, message.text);
+        let place = message.place();
+        let _ = match (&place, message.text.split_once('\n')) {
+            // HAProxy's text first; the place stands behind its first line where the text does not say it.
+            (Some(place), Some((first, rest))) => {
+                writeln!(out, "{}{}) : {first} [{place}]\n{rest}", message.severity.tag(), how.pid)
+            }
+            (Some(place), None) => {
+                writeln!(out, "{}{}) : {} [{place}]", message.severity.tag(), how.pid, message.text)
+            }
+            (None, _) => writeln!(out, "{}{}) : {}", message.severity.tag(), how.pid, message.text),
+        };
         // Texts of the lexer show their line already.
         if let (true, Some(column), Some(raw)) = (how.terminal, message.column, &message.raw_line)
             && !message.text.contains('\n')

@@ -14,6 +14,7 @@ pub mod load;
 pub mod preprocess;
 pub mod resolve;
 pub mod section;
+pub mod tls;
 pub mod unit;
 
 /// The version of HAProxy that we speak as.

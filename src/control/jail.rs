@@ -5,7 +5,7 @@ use crate::model::global::Global;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Descriptors that are needed beside connections: rings, logs, listeners and checks.
-const RESERVE: u64 = 64;
+pub const RESERVE: u64 = 64;
 
 /// The connections at once that the process can hold: the configured number, or what the descriptor limit allows
 /// (manual 3 "maxconn", "ulimit-n"). The limit is raised where that is possible; it is never lowered.
@@ -34,6 +34,11 @@ pub fn raise_limits(global: &Global, listeners: usize) -> u32 {
         Some(maxconn) => maxconn,
         None => (limit.saturating_sub(overhead) / 2).min(u32::MAX as u64) as u32,
     }
+}
+
+/// How many descriptors the process may have open.
+pub fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// `chroot`, `group`, `user`. The error is HAProxy's line.

@@ -1,6 +1,7 @@
 //! Listening sockets: one per worker and address with SO_REUSEPORT, so that the kernel spreads connections; UNIX sockets
 //! and inherited ones are shared by duplicates.
 
+use super::inherit::{self, Inherited};
 use crate::base::address::Address;
 use crate::engine::driver::{Fd, sockets};
 use crate::engine::process;
@@ -17,7 +18,15 @@ use std::path::Path;
 pub type Listeners = Vec<(ProxyIndex, usize, Fd)>;
 
 /// Opens all sockets of a plan for `workers` workers. On failure: HAProxy's lines, one for each socket.
-pub fn open_all(plan: &Plan, workers: usize, maxconn: u32) -> Result<Vec<Listeners>, Vec<String>> {
+///
+/// Sockets of an old process are used again where they are at the right place; `exposed` names all that are open now.
+pub fn open_all(
+    plan: &Plan,
+    workers: usize,
+    maxconn: u32,
+    inherited: &mut Inherited,
+    exposed: &mut Vec<Exposed>,
+) -> Result<Vec<Listeners>, Vec<String>> {
     let mut all: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
     for (index, proxy) in plan.proxies.iter().enumerate() {
@@ -27,10 +36,21 @@ pub fn open_all(plan: &Plan, workers: usize, maxconn: u32) -> Result<Vec<Listene
         for (number, bind) in proxy.frontend.binds.iter().enumerate() {
             let backlog = bind.backlog.or(proxy.frontend.backlog).or(proxy.frontend.maxconn).unwrap_or(maxconn);
             for address in &bind.addresses {
-                match open(address, bind, backlog, workers) {
+                let name = inherit::name(address, bind);
+                match reopen(address, bind, backlog, workers, inherited.take(&name)) {
                     Ok(fds) => {
-                        for (listeners, fd) in all.iter_mut().zip(fds) {
-                            listeners.push((index, number, fd));
+                        let distinct = match address {
+                            Address::Ip(_) => fds.len(),
+                            // A successor has it from who started us.
+                            Address::Inherited(_) => 0,
+                            // Those that the workers share are one socket.
+                            _ => 1,
+                        };
+                        let named = fds.iter().take(distinct).map(|fd| (index, name.clone(), *fd));
+                        exposed.extend(named.map(|(proxy, name, fd)| Exposed { proxy, name, fd }));
+                        // Every socket has its worker, also where there are more of them than workers now.
+                        for (at, fd) in fds.into_iter().enumerate() {
+                            all[at % workers].push((index, number, fd));
                         }
                     }
                     Err((what, e)) => errors.push(message(proxy, bind, address, what, &e)),
@@ -39,6 +59,39 @@ pub fn open_all(plan: &Plan, workers: usize, maxconn: u32) -> Result<Vec<Listene
         }
     }
     if errors.is_empty() { Ok(all) } else { Err(errors) }
+}
+
+/// A listening socket that a successor may ask for.
+#[derive(Debug, Clone)]
+pub struct Exposed {
+    pub proxy: ProxyIndex,
+    pub name: String,
+    pub fd: Fd,
+}
+
+/// [`open`], with what the old process left for this place.
+fn reopen(
+    address: &Address,
+    bind: &Bind,
+    backlog: u32,
+    workers: usize,
+    mut old: Vec<Fd>,
+) -> Result<Vec<Fd>, (&'static str, io::Error)> {
+    if old.is_empty() {
+        return open(address, bind, backlog, workers);
+    }
+    for fd in &old {
+        sockets::listen(*fd, backlog.clamp(1, i32::MAX as u32) as i32).map_err(|e| ("cannot listen to socket", e))?;
+    }
+    match address {
+        Address::Ip(a) => {
+            while old.len() < workers {
+                old.push(open_tcp(*a, bind, backlog.clamp(1, i32::MAX as u32) as i32)?);
+            }
+            Ok(old)
+        }
+        _ => shared(old[0], workers),
+    }
 }
 
 fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Error) -> String {
@@ -57,11 +110,19 @@ fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Er
         Address::Unix(path) => path.display().to_string(),
         other => other.to_string(),
     };
-    format!("Binding [{}] for {section} {}: protocol {family}: {what} ({text}) for [{place}].", bind.origin, proxy.name)
+    format!(
+        "Binding [{}] for {section} {}: protocol {family}: {what} ({text}) for [{place}].",
+        bind.origin, proxy.name
+    )
 }
 
 /// One socket per worker for an address. The error names the step that failed.
-pub fn open(address: &Address, bind: &Bind, backlog: u32, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> {
+pub fn open(
+    address: &Address,
+    bind: &Bind,
+    backlog: u32,
+    workers: usize,
+) -> Result<Vec<Fd>, (&'static str, io::Error)> {
     let backlog = backlog.clamp(1, i32::MAX as u32) as i32;
     match address {
         Address::Ip(a) => (0..workers).map(|_| open_tcp(*a, bind, backlog)).collect(),

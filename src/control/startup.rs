@@ -2,19 +2,23 @@
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
 use super::args::{self, Args};
-use super::{jail, sockets, supervise};
+use super::inherit::{self, Inherited};
+use super::{jail, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
-use crate::dataplane::worker::{Services, Shared, Worker};
+use crate::dataplane::capture::Captures;
+use crate::dataplane::tables::registry::Registry;
+use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
 use crate::engine::driver::uring::Uring;
 use crate::engine::process::{self, Forked, Signals};
 use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -53,6 +57,7 @@ pub fn main() -> i32 {
 }
 
 fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
+    let began = clock::now();
     let mut environment = Environment::of_process();
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let options = load::Options {
@@ -68,6 +73,7 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     let outcome = load::load(&args.files, &options, &mut environment);
     let _ = kernel;
     let quiet = args.quiet || outcome.plan.as_ref().is_some_and(|p| p.global.quiet);
+    let warnings = outcome.diagnostics.messages().iter().filter(|m| m.severity == Severity::Warning).count() as u64;
     let zero_warning = args.zero_warning || outcome.plan.as_ref().is_some_and(|p| p.global.zero_warning);
     let announced = !outcome.diagnostics.messages().is_empty();
     let how = Rendering {
@@ -76,13 +82,8 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
         terminal: std::io::stderr().is_terminal(),
         announced: false,
     };
-    let mode = Mode {
-        check: args.check,
-        verbose: args.verbose,
-        quiet,
-        zero_warning,
-        master_worker: args.master_worker,
-    };
+    let mode =
+        Mode { check: args.check, verbose: args.verbose, quiet, zero_warning, master_worker: args.master_worker };
     let conclusion = diagnostic::conclude(outcome.diagnostics, outcome.listeners, mode, &how);
     print(&conclusion.stdout);
     eprint(&conclusion.stderr);
@@ -99,7 +100,13 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     if let Some(file) = &args.pid_file {
         plan.global.pidfile = Some(file.into());
     }
-    start(plan, args, Speaker { executable: executable.to_owned(), announced, quiet }, program, hostname)
+    let launch = supervise::Launch {
+        logs: conclusion.stderr,
+        environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        exposed: RefCell::default(),
+    };
+    let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
+    start(plan, args, speaker, program, hostname, (launch, warnings, began))
 }
 
 /// Writes messages of the start, with the two notices before the first.
@@ -107,9 +114,17 @@ struct Speaker {
     executable: String,
     announced: bool,
     quiet: bool,
+    /// What was told until now.
+    said: String,
 }
 
 impl Speaker {
+    fn say_all(&mut self, messages: state_file::Messages) {
+        for (severity, text) in messages {
+            self.say(severity, &text);
+        }
+    }
+
     fn say(&mut self, severity: Severity, text: &str) {
         if self.quiet {
             return;
@@ -122,27 +137,53 @@ impl Speaker {
             terminal: false,
             announced: self.announced,
         };
-        eprint(&diagnostics.render(&how));
+        let text = diagnostics.render(&how);
+        eprint(&text);
+        self.said.push_str(&text);
         self.announced = true;
     }
 }
 
-fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname: String) -> i32 {
+fn start(
+    plan: Plan,
+    args: Args,
+    mut speaker: Speaker,
+    program: String,
+    hostname: String,
+    (mut launch, warnings, began): (supervise::Launch, u64, clock::Now),
+) -> i32 {
     let workers = plan.global.nbthread.max(1);
-    let binds: usize = plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
+    let binds: usize =
+        plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
     let maxconn = jail::raise_limits(&plan.global, binds * workers);
     // The ring is tried before anything is opened, so that a refusal is told at once.
     if let Err(e) = Uring::new() {
         speaker.say(Severity::Alert, &e.to_string());
         return 1;
     }
-    let listeners = match sockets::open_all(&plan, workers, maxconn) {
+    let (saved, messages) = state_file::read(&plan);
+    speaker.say_all(messages);
+    let mut inherited = Inherited::default();
+    if let Some(path) = &args.old_socket {
+        match inherit::fetch(path) {
+            Ok(sockets) => inherited = sockets,
+            Err(texts) => {
+                for text in texts {
+                    speaker.say(Severity::Alert, &text);
+                }
+                return 1;
+            }
+        }
+    }
+    let mut exposed = Vec::new();
+    let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed) {
         Ok(listeners) => listeners,
         Err(errors) => {
             for e in &errors {
                 speaker.say(Severity::Alert, e);
             }
-            let text = format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
+            let text =
+                format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
             speaker.say(Severity::Alert, &text);
             return 1;
         }
@@ -156,6 +197,8 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
             return 1;
         }
     };
+    inherited.close();
+    launch.exposed = RefCell::new(exposed);
     // The old processes leave only now that the new one can serve.
     for pid in &args.finish {
         let _ = process::kill(*pid, libc::SIGUSR1);
@@ -181,7 +224,11 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
         return 1;
     }
     process::ignore(libc::SIGPIPE);
-    let signals = match Signals::take(&[libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU]) {
+    // An end by TERM or INT is taken in hand too: a ring that dies with its process keeps its sockets listening for a
+    // moment, and whoever connects to them then is lost.
+    let taken =
+        [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU];
+    let signals = match Signals::take(&taken) {
         Ok(signals) => signals,
         Err(e) => {
             speaker.say(Severity::Alert, &format!("cannot take signals: {e}"));
@@ -191,15 +238,35 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
     let now = clock::now();
     let board = Arc::new(Board::new(&plan, workers));
     board.live.process.maxconn.store(maxconn, Ordering::Relaxed);
+    let limits = &board.live.process;
+    limits.hard_maxconn.store(maxconn, Ordering::Relaxed);
+    limits.connections_per_second.store(plan.global.maxconnrate.unwrap_or(0), Ordering::Relaxed);
+    limits.sessions_per_second.store(plan.global.maxsessrate.unwrap_or(0), Ordering::Relaxed);
+    limits.ssl_sessions_per_second.store(plan.global.tls.maxsslrate.unwrap_or(0), Ordering::Relaxed);
     for (index, proxy) in plan.proxies.iter().enumerate() {
         if proxy.has_frontend && proxy.frontend.maxconn.is_none() {
             board.live.frontend(index).maxconn.store(maxconn, Ordering::Relaxed);
         }
     }
+    speaker.say_all(state_file::apply(&saved, &plan, &board.live, now.mono));
+    drop(saved);
+    let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;
+    let tables = Arc::new(Registry::new(&plan, workers, seed));
+    let about = About {
+        warnings,
+        boot_ms: now.mono.since(began.mono),
+        ulimit_n: jail::descriptors(),
+        maxsock: 2 * maxconn as u64 + jail::RESERVE + (binds * workers) as u64,
+        memmax_mb: 0,
+        engine: "io_uring".into(),
+    };
     if let Some(limit) = plan.global.maxcomprate {
         board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
     }
     let shared = Arc::new(Shared {
+        captures: Captures::new(plan.proxies.len()),
+        about,
+        tables,
         plan: Arc::new(plan),
         board,
         proc_vars: Arc::new(ProcStore::default()),
@@ -211,14 +278,11 @@ fn start(plan: Plan, args: Args, mut speaker: Speaker, program: String, hostname
         started: now,
         wakes: (0..=workers).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
-        services: services(),
+        services: services::services(),
         compression_memory: AtomicU64::new(0),
     });
-    serve(shared, listeners, api, signals, &program)
-}
-
-fn services() -> Services {
-    Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false }
+    launch.logs.push_str(&speaker.said);
+    serve(shared, listeners, api, launch, signals, &program)
 }
 
 /// Starts the workers and supervises them.
@@ -226,6 +290,7 @@ fn serve(
     shared: Arc<Shared>,
     listeners: Vec<sockets::Listeners>,
     api: supervise::Api,
+    launch: supervise::Launch,
     signals: Signals,
     program: &str,
 ) -> i32 {
@@ -254,19 +319,36 @@ fn serve(
             worker.start(listeners);
             ready.wait();
             rt.run(|_| worker.is_finished());
-            worker.report_finished();
+            if !worker.may_leave() {
+                // Others may still ask for entries of stick tables whose home is here.
+                worker.report_finished();
+                rt.run(|_| worker.may_leave());
+                rt.shutdown();
+                return;
+            }
             rt.shutdown();
+            worker.report_finished();
+            rt.submit();
         });
         match spawned {
             Ok(thread) => threads.push(thread),
             Err(_) => return 1,
         }
     }
-    let code = supervise::run(shared, own_post, api, signals, &ready);
-    for thread in threads {
-        let _ = thread.join();
+    let end = supervise::run(shared, own_post, api, launch, signals, &ready);
+    match end {
+        supervise::End::Finished => {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            0
+        }
+        supervise::End::Signal(signal) => {
+            process::restore(signal);
+            let _ = process::kill(std::process::id() as i32, signal);
+            128 + signal
+        }
     }
-    code
 }
 
 /// Goes into the background. True in the process that serves; false in the one that leaves.
@@ -305,7 +387,8 @@ fn check_condition(condition: &str, executable: &str) -> i32 {
 }
 
 fn say(severity: Severity, executable: &str, text: &str) {
-    Speaker { executable: executable.to_owned(), announced: false, quiet: false }.say(severity, text);
+    Speaker { executable: executable.to_owned(), announced: false, quiet: false, said: String::new() }
+        .say(severity, text);
 }
 
 /// The kernel as `-v` shows it.

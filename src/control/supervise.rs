@@ -1,13 +1,19 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
+use super::api::{self, Desk, gather::Gathering};
+use super::sockets::Exposed;
 use crate::base::mailbox::Post;
+use crate::dataplane::log::LogOut;
+use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
+use crate::engine::task::sleep;
 use crate::engine::{Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
+use crate::services::check::CheckHandle;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -16,18 +22,35 @@ use std::sync::{Arc, Barrier};
 /// Sockets of the runtime API: the number of the `stats socket` line, and the descriptor.
 pub type Api = Vec<(usize, Fd)>;
 
+/// Connections to the runtime API that may wait to be served.
+const API_BACKLOG: u32 = 1024;
+
+/// What is known from the start and told by the runtime API.
+#[derive(Debug, Default)]
+pub struct Launch {
+    /// Messages of the start, as they were written.
+    pub logs: String,
+    /// `NAME=value` lines, with the variables of the configuration.
+    pub environment: Vec<String>,
+    /// Sockets that a successor may have, while workers accept on them.
+    pub exposed: RefCell<Vec<Exposed>>,
+}
+
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
 pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
     let mut api = Api::new();
     let mut errors = Vec::new();
     for (number, bind) in plan.global.stats_sockets.iter().enumerate() {
         for address in &bind.addresses {
-            match super::sockets::open(address, bind, plan.global.stats_maxconn, 1) {
+            match super::sockets::open(address, bind, bind.backlog.unwrap_or(API_BACKLOG), 1) {
                 Ok(fds) => api.extend(fds.into_iter().map(|fd| (number, fd))),
                 Err((what, e)) => {
                     let text = e.to_string();
                     let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                    errors.push(format!("Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].", bind.origin));
+                    errors.push(format!(
+                        "Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].",
+                        bind.origin
+                    ));
                 }
             }
         }
@@ -61,21 +84,53 @@ pub fn pin(cpus: &[usize]) {
 pub struct Control {
     pub rt: Rt,
     pub shared: Arc<Shared>,
-    post: RefCell<Post<Mail>>,
+    post: Rc<RefCell<Post<Mail>>>,
+    /// Stick tables, for the runtime API.
+    pub tables: Rc<TablesHandle>,
     stopping: Cell<bool>,
-    done: Cell<bool>,
+    /// Workers that have not finished.
+    working: Cell<usize>,
+    pub log: LogOut,
+    pub launch: Launch,
+    pub desk: Desk,
+    pub gathering: Gathering,
+    pub checks: RefCell<Option<CheckHandle>>,
+    done: Cell<Option<End>>,
+    /// The signal that ends the process.
+    signal: Cell<Option<i32>>,
 }
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with code 0.
+    Finished,
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Time that workers have to close their sockets when the process is told to end, in milliseconds.
+const STOP_MS: u64 = 500;
 
 impl Control {
     /// Sends a message to every worker.
     pub fn tell_all(&self, mail: impl Fn() -> Mail) {
         for worker in 0..self.shared.board.workers() {
-            self.post.borrow_mut().send(worker, mail());
-            let handle = self.shared.wakes[worker].load(Ordering::Acquire);
-            if handle >= 0 {
-                self.rt.wake_peer(WakeHandle(handle));
-            }
+            self.tell(worker, mail());
         }
+    }
+
+    pub fn tell(&self, worker: usize, mail: Mail) {
+        self.post.borrow_mut().send(worker, mail);
+        let handle = self.shared.wakes[worker].load(Ordering::Acquire);
+        if handle >= 0 {
+            self.rt.wake_peer(WakeHandle(handle));
+        }
+    }
+
+    /// Workers that can still answer.
+    pub fn working(&self) -> usize {
+        self.working.get()
     }
 
     /// Soft stop (management guide 4): no new connections, the present ones finish.
@@ -95,12 +150,20 @@ impl Control {
                 eprintln!("[WARNING]  ({pid}) : {text}");
             }
         }
+        self.launch.exposed.borrow_mut().clear();
         self.tell_all(|| Mail::SoftStop);
     }
 }
 
-/// Serves until the workers are done; the value is the exit code.
-pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, ready: &Barrier) -> i32 {
+/// Serves until the workers are done, or a signal ends the process.
+pub fn run(
+    shared: Arc<Shared>,
+    post: Post<Mail>,
+    api: Api,
+    launch: Launch,
+    signals: Signals,
+    ready: &Barrier,
+) -> End {
     let driver = match Uring::new() {
         Ok(driver) => driver,
         Err(e) => {
@@ -111,54 +174,111 @@ pub fn run(shared: Arc<Shared>, post: Post<Mail>, api: Api, signals: Signals, re
     let rt = Reactor::new(Box::new(driver));
     let workers = shared.board.workers();
     shared.wakes[workers].store(rt.wake_handle().0, Ordering::Release);
+    let post = Rc::new(RefCell::new(post));
+    let tables = {
+        let (post, shared, rt) = (post.clone(), shared.clone(), rt.clone());
+        let (control_rt, registry) = (rt.clone(), shared.tables.clone());
+        let send = move |to: usize, letter| {
+            post.borrow_mut().send(to, Mail::Table(letter));
+            let handle = shared.wakes[to].load(Ordering::Acquire);
+            if handle >= 0 {
+                rt.wake_peer(WakeHandle(handle));
+            }
+        };
+        TablesHandle::new(control_rt, registry, Box::new(send))
+    };
     let control = Rc::new(Control {
         rt: rt.clone(),
+        log: LogOut::new(rt.clone(), shared.clone(), workers),
+        launch,
+        working: Cell::new(workers),
+        desk: Desk::default(),
+        gathering: Gathering::default(),
+        checks: RefCell::default(),
         shared,
-        post: RefCell::new(post),
+        post,
+        tables,
         stopping: Cell::new(false),
-        done: Cell::new(false),
+        done: Cell::new(None),
+        signal: Cell::new(None),
     });
     ready.wait();
     rt.spawn(watch_signals(control.clone(), signals));
-    let mail = rt.spawn(read_post(control.clone(), workers));
+    if let Err(faults) = control.start_checks() {
+        for fault in faults {
+            let place = fault.origin.map_or(String::new(), |o| format!("[{o}] : "));
+            eprintln!("[ALERT]    ({}) : config : {place}{}", control.shared.pid, fault.text);
+        }
+        std::process::exit(1);
+    }
+    for (number, fd) in &api {
+        rt.spawn(api::accept(control.clone(), *number, *fd));
+    }
+    let mail = rt.spawn(read_post(control.clone()));
     rt.set_mail_task(mail);
-    rt.run(|_| control.done.get());
+    rt.run(|_| control.done.get().is_some());
     for (_, fd) in api {
         sockets::close(fd);
     }
+    control.checks.take();
     rt.shutdown();
-    0
+    control.done.get().unwrap_or(End::Finished)
 }
 
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
         while let Some(signal) = signals.next() {
-            if signal == libc::SIGUSR1 {
-                control.soft_stop();
+            match signal {
+                libc::SIGUSR1 => control.soft_stop(),
+                libc::SIGTERM | libc::SIGINT if control.signal.get().is_none() => {
+                    control.signal.set(Some(signal));
+                    control.tell_all(|| Mail::Stop);
+                    control.rt.spawn(give_up(control.clone()));
+                }
+                _ => {}
             }
         }
     }
 }
 
-/// Counts the workers that have finished.
-async fn read_post(control: Rc<Control>, workers: usize) {
-    let mut left = workers;
+/// Ends the process even if a worker does not answer.
+async fn give_up(control: Rc<Control>) {
+    sleep(&control.rt, STOP_MS).await;
+    control.done.set(control.signal.get().map(End::Signal));
+}
+
+/// Reads what workers send, and counts those that have finished.
+async fn read_post(control: Rc<Control>) {
     loop {
         let mail = control.post.borrow_mut().receive();
         match mail {
             Some((_, Mail::Finished)) => {
-                left -= 1;
+                let left = control.working.get() - 1;
+                control.working.set(left);
                 if left == 0 {
-                    control.done.set(true);
+                    control.tell_all(|| Mail::Leave);
+                    control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
                     return;
                 }
             }
+            Some((_, Mail::Pong(number))) => control.gathering.pong(&control, number),
+            Some((worker, Mail::Streams(number, streams))) => {
+                control.gathering.streams(&control, worker, number, streams);
+            }
+            Some((_, Mail::Acted(acted))) => control.acted(acted),
+            Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some(_) => {}
             None => {
+                // A full mailbox is tried again soon: its worker may be slow to read.
+                let full = control.post.borrow_mut().flush();
+                let again = if full { control.rt.now().mono.plus(1) } else { crate::base::clock::Millis::NEVER };
                 let mut first = true;
                 std::future::poll_fn(|_| {
-                    if std::mem::replace(&mut first, false) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+                    if !std::mem::replace(&mut first, false) || control.rt.reached(again) {
+                        return std::task::Poll::Ready(());
+                    }
+                    std::task::Poll::Pending
                 })
                 .await;
             }

@@ -7,12 +7,13 @@ use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::transport::Transport;
-use super::worker::Worker;
+use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Chain, Conn, Piece};
+use crate::language::context::{Payload, Side};
 use crate::model::backend::{Balance, HttpReuse};
 use crate::model::balance::{Choice, Key};
 use crate::model::plan::{ProxyIndex, ServerIndex};
@@ -69,7 +70,7 @@ impl Link {
         let settings = &live.settings;
         let worn = settings.max_reuse.is_some_and(|max| requests >= max);
         let never = w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Never;
-        if worn || live.is_deleted() || live.in_maintenance() || !transport.conn().is_quiet() {
+        if worn || live.is_deleted() || live.in_maintenance() || !transport.is_quiet() {
             return;
         }
         let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0 };
@@ -108,7 +109,9 @@ pub async fn assign(
             for _ in 0..8 {
                 let mut balancer = w.backends[proxy].balancer.borrow_mut();
                 let choice = match &key {
-                    KeyOf::Server(server) => forced(live.server(*server), *server),
+                    KeyOf::Server(server) => {
+                        forced(live.server(*server), *server, super::persist::may_take(w, proxy, *server, ex))
+                    }
                     KeyOf::Bytes(bytes) => balancer.pick(Key::Bytes(bytes), excluding, live, w.rt.now()),
                     KeyOf::Address(ip) => balancer.pick(Key::Address(*ip), excluding, live, w.rt.now()),
                     KeyOf::None => balancer.pick(Key::None, excluding, live, w.rt.now()),
@@ -178,10 +181,10 @@ pub async fn assign(
     }
 }
 
-fn forced(server: Option<&ServerLive>, index: ServerIndex) -> Choice {
+fn forced(server: Option<&ServerLive>, index: ServerIndex, may: bool) -> Choice {
     match server {
-        Some(s) if s.takes_persistent() && !s.is_full() => Choice::Server(index),
-        Some(s) if s.takes_persistent() => Choice::Full,
+        Some(s) if may && !s.is_full() => Choice::Server(index),
+        Some(_) if may => Choice::Full,
         _ => Choice::None,
     }
 }
@@ -229,7 +232,7 @@ pub async fn establish(
     mut excluding: Option<ServerIndex>,
 ) -> Result<Link, Failure> {
     let settings = &w.plan.proxies[proxy];
-    let key = super::rules::persistent_server(w, proxy, s, ex).map(KeyOf::Server);
+    let key = super::persist::server(w, proxy, s, ex).await.map(KeyOf::Server);
     let persistent = key.is_some();
     let mut key = match key {
         Some(key) => key,
@@ -238,6 +241,7 @@ pub async fn establish(
     let mut assigned = match assign(w, &s.transport, ex, proxy, key, excluding).await {
         // The persistent server is gone: balance, as `option redispatch` allows, or as a dead server always does.
         Err(Failure::NoServer) if persistent => {
+            ex.cookie.redispatched();
             key = KeyOf::of(w, proxy, s, ex);
             assign(w, &s.transport, ex, proxy, key, excluding).await?
         }
@@ -248,15 +252,19 @@ pub async fn establish(
     loop {
         let server = assigned.server;
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
-        if let Some(idle) = reusable(w, s, proxy, server) {
+        let sni = server_name(w, s, ex, proxy, server, live);
+        if let Some(idle) = reusable(w, s, proxy, server, sni.as_deref()) {
+            ex.facts.server_tls = idle.transport.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests));
         }
-        let failure = match open(w, s, ex, proxy, live).await {
+        let failure = match open(w, s, ex, proxy, server, live, sni.as_deref()).await {
             Ok(transport) => {
+                ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
+                super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, transport, 0));
             }
             Err(failure) => failure,
@@ -266,18 +274,19 @@ pub async fn establish(
         }
         w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
         w.counts().backend(proxy).add(BackendCounter::Econ, 1);
-        super::rules::observe(w, proxy, server, false);
+        super::rules::observe(w, proxy, server, Seen::ConnectFailed);
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
         ex.facts.retries += 1;
         let left = retries - ex.facts.retries;
-        if redispatches(settings.options.redispatch, ex.facts.retries, left) {
+        if !ex.force_persist && redispatches(settings.options.redispatch, ex.facts.retries, left) {
             excluding = Some(server);
             drop(assigned);
             let next = assign(w, &s.transport, ex, proxy, KeyOf::None, excluding).await?;
             if next.server != server {
                 ex.facts.redispatched = true;
+                ex.cookie.redispatched();
                 w.counts().server(proxy, server).add(ServerCounter::Wredis, 1);
                 w.counts().backend(proxy).add(BackendCounter::Wredis, 1);
                 assigned = next;
@@ -296,9 +305,10 @@ pub async fn establish(
             }
         }
         // It may have been found dead meanwhile; then another one serves.
-        let usable = w.board.live.server(proxy, assigned.server).is_some_and(ServerLive::takes_persistent);
+        let usable = super::persist::may_take(w, proxy, assigned.server, ex);
         if !usable {
             drop(assigned);
+            ex.cookie.redispatched();
             assigned = assign(w, &s.transport, ex, proxy, KeyOf::None, None).await?;
             chosen(w, s, ex, proxy, assigned.server);
         }
@@ -329,14 +339,38 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
     ex.server = Some((proxy, server));
+    ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
 }
 
+/// The name that a server is asked for over TLS (manual 5.2 "sni").
+fn server_name(
+    w: &Worker,
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+    live: &ServerLive,
+) -> Option<String> {
+    live.settings.tls_traffic.as_ref()?;
+    let expr = w.plan.proxies[proxy].rules.server_sni.get(server)?.as_ref()?;
+    let mut name = Vec::new();
+    let known = super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| expr.write(cx, &mut name));
+    if known { String::from_utf8(name).ok().filter(|n| !n.is_empty()) } else { None }
+}
+
 /// An idle connection that this request may use (manual 4.2 "http-reuse").
-fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex) -> Option<Idle> {
+fn reusable(
+    w: &Rc<Worker>,
+    s: &Session,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+    sni: Option<&str>,
+) -> Option<Idle> {
     if let Some((p, i, idle)) = s.own.take()
         && (p, i) == (proxy, server)
-        && idle.transport.conn().is_quiet()
+        && idle.transport.sni() == sni
+        && idle.transport.is_quiet()
     {
         return Some(idle);
     }
@@ -348,7 +382,7 @@ fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex)
     if w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Safe && only_safe {
         return None;
     }
-    w.backends[proxy].idle.take(w, proxy, server, only_safe)
+    w.backends[proxy].idle.take(w, proxy, server, only_safe, sni)
 }
 
 /// Opens a new connection, with the PROXY protocol in front where the server wants it.
@@ -357,7 +391,9 @@ async fn open(
     s: &Session,
     ex: &mut Exchange,
     proxy: ProxyIndex,
+    index: ServerIndex,
     live: &ServerLive,
+    sni: Option<&str>,
 ) -> Result<Transport, Failure> {
     let settings = &w.plan.proxies[proxy];
     let server = &live.settings;
@@ -386,12 +422,21 @@ async fn open(
         Ok(Err(e)) => return Err(connect_failure(&e)),
         Ok(Ok(conn)) => conn,
     };
-    let transport = Transport::Plain(conn);
+    let mut transport = Transport::from(conn);
     let mut header = crate::base::buf::Block::take();
     super::rules::proxy_header(w, s, ex, server, &transport, &mut header);
     if !header.is_empty() {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
+    }
+    match &server.tls_traffic {
+        Some(settings) => {
+            let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
+            transport.set_tls(layer);
+        }
+        // Never in the clear to a server that is to be spoken to over TLS.
+        None if server.tls.ssl => return Err(Failure::Internal),
+        None => {}
     }
     Ok(transport)
 }

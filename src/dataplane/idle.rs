@@ -4,7 +4,7 @@
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::clock::Millis;
-use crate::engine::task::sleep;
+use crate::engine::task::until;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::ServerCounter;
 use std::cell::{Cell, RefCell};
@@ -36,26 +36,32 @@ impl IdlePool {
         self.kept.get() == 0
     }
 
-    /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`.
-    pub fn take(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, only_safe: bool) -> Option<Idle> {
+    /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`. One that a
+    /// server was asked for another name on does not serve (manual 5.2 "sni").
+    pub fn take(
+        &self,
+        w: &Worker,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        only_safe: bool,
+        sni: Option<&str>,
+    ) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let list = servers.get_mut(server)?;
         // Those that have been shared before come first: the server is known to keep them.
-        let next = |list: &[Idle]| match list.iter().rposition(|i| i.safe) {
-            None if !only_safe => list.len().checked_sub(1),
-            found => found,
-        };
-        let mut at = next(list);
-        while let Some(index) = at {
-            let idle = list.remove(index);
+        let fits = |i: &Idle| i.transport.sni() == sni;
+        loop {
+            let at = match list.iter().rposition(|i| i.safe && fits(i)) {
+                None if !only_safe => list.iter().rposition(fits)?,
+                found => found?,
+            };
+            let idle = list.remove(at);
             self.kept.set(self.kept.get() - 1);
             gone(w, proxy, server, &idle);
-            if idle.transport.conn().is_quiet() {
+            if idle.transport.is_quiet() {
                 return Some(idle);
             }
-            at = next(list);
         }
-        None
     }
 
     /// Keeps a connection for the next request; one above the server's `pool-max-conn` is closed.
@@ -74,6 +80,9 @@ impl IdlePool {
         cell.add(if idle.safe { ServerCounter::SafeConnCur } else { ServerCounter::IdleConnCur }, 1);
         list.push(idle);
         self.kept.set(self.kept.get() + 1);
+        if w.janitor_rests.get() {
+            w.rt.wake(w.janitor.get());
+        }
     }
 
     /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
@@ -84,7 +93,7 @@ impl IdlePool {
             while index < list.len() {
                 let idle = &list[index];
                 let old = now.since(idle.since) >= delay_ms(server);
-                if old || !idle.transport.conn().is_quiet() {
+                if old || !idle.transport.is_quiet() {
                     let idle = list.remove(index);
                     gone(w, proxy, server, &idle);
                     self.kept.set(self.kept.get() - 1);
@@ -118,9 +127,11 @@ fn gone(w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: &Idle) {
 /// Shortest time between two looks at connections that are too old.
 const SWEEP_MS: u64 = 1000;
 
-/// The task that closes idle connections: woken by those that end, and once a second while there are any.
+/// The task that closes idle connections: woken by those that end, and once a second while there are any. Without any it
+/// rests until the first one comes, but not before a second has passed: pools run empty and fill again all the time.
 pub async fn janitor(w: Rc<Worker>) {
     w.janitor.set(w.rt.current());
+    let mut next = w.rt.now().mono;
     loop {
         let now = w.rt.now().mono;
         let mut left = 0;
@@ -133,10 +144,15 @@ pub async fn janitor(w: Rc<Worker>) {
             backend.idle.sweep(&w, proxy, now, delay);
             left += backend.idle.len();
         }
-        if left == 0 {
+        let due = now >= next;
+        if due && left == 0 {
+            w.janitor_rests.set(true);
             w.wait_for_wake().await;
-        } else {
-            super::worker::race_wake(&w, sleep(&w.rt, SWEEP_MS)).await;
+            w.janitor_rests.set(false);
         }
+        if due {
+            next = w.rt.now().mono.plus(SWEEP_MS);
+        }
+        super::worker::race_wake(&w, until(&w.rt, next)).await;
     }
 }

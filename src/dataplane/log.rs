@@ -5,9 +5,10 @@ use super::rules::with_context;
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
-use super::worker::{Shared, Worker};
+use super::worker::{Seen, Shared, Worker};
 use crate::base::address::Address;
 use crate::base::buf::Block;
+use crate::engine::Rt;
 use crate::engine::driver::{Fd, sockets};
 use crate::language::context::{Payload, Side};
 use crate::language::facts::LogLevel;
@@ -25,8 +26,12 @@ use std::sync::Arc;
 const LEVEL_ERR: u8 = 3;
 const LEVEL_INFO: u8 = 6;
 
-/// A worker's sockets and counters for logging.
+/// A thread's sockets and counters for logging; the control thread has one too.
 pub struct LogOut {
+    rt: Rt,
+    shared: Arc<Shared>,
+    /// Whose block of the board counts what is lost.
+    index: usize,
     sinks: RefCell<Vec<(LogSink, Option<Fd>)>>,
     framer: RefCell<Framer>,
     /// Lines by target, for `sample`.
@@ -38,28 +43,36 @@ pub struct LogOut {
 }
 
 impl LogOut {
-    pub fn new(shared: &Arc<Shared>) -> LogOut {
+    pub fn new(rt: Rt, shared: Arc<Shared>, index: usize) -> LogOut {
         let global = &shared.plan.global;
         let send_hostname = global.log_send_hostname.as_ref().map(|n| n.clone().unwrap_or(shared.hostname.clone()));
+        let tag = global.log_tag.clone().unwrap_or_else(|| shared.program.clone());
         LogOut {
+            rt,
+            shared,
+            index,
             sinks: RefCell::default(),
             framer: RefCell::new(Framer::new()),
             sampled: RefCell::default(),
             failures: Cell::new(0),
-            tag: global.log_tag.clone().unwrap_or_else(|| shared.program.clone()),
+            tag,
             send_hostname,
         }
     }
 
     /// Sends a line to every target that wants its level.
-    pub fn send(&self, w: &Worker, targets: &[LogTarget], tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) {
+    pub fn send(&self, targets: &[LogTarget], tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) {
         for target in targets {
             if level > target.max_level || !self.is_sampled(target) {
                 continue;
             }
-            let framed = self.frame(w, target, tag, level.max(target.min_level), sd, line);
-            self.deliver(w, &target.sink, framed);
+            let framed = self.frame(target, tag, level.max(target.min_level), sd, line);
+            self.deliver(&target.sink, framed);
         }
+    }
+
+    fn dropped(&self, lines: u64) {
+        self.shared.board.worker(self.index).process().add(ProcessCounter::DroppedLogs, lines);
     }
 
     fn is_sampled(&self, target: &LogTarget) -> bool {
@@ -77,7 +90,7 @@ impl LogOut {
         sample.ranges.iter().any(|(low, high)| (*low..=*high).contains(count))
     }
 
-    fn frame(&self, w: &Worker, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
+    fn frame(&self, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
         let mut out = Block::take();
         let header = Header {
             format: match target.format {
@@ -94,44 +107,44 @@ impl LogOut {
             level,
             hostname: self.send_hostname.as_deref().map(str::as_bytes),
             tag: tag.unwrap_or(&self.tag).as_bytes(),
-            pid: w.shared.pid,
+            pid: self.shared.pid,
             structured_data: sd,
             len_max: target.length_max,
         };
-        let wall = w.rt.now().wall_us;
-        self.framer.borrow_mut().frame(&header, wall, w.shared.utc_offset, line, &mut out);
+        let wall = self.rt.now().wall_us;
+        self.framer.borrow_mut().frame(&header, wall, self.shared.utc_offset, line, &mut out);
         out
     }
 
-    fn deliver(&self, w: &Worker, sink: &LogSink, framed: Block) {
+    fn deliver(&self, sink: &LogSink, framed: Block) {
         let fd = match sink {
             LogSink::Stdout => Some(1),
             LogSink::Stderr => Some(2),
             LogSink::Fd(fd) => Some(*fd),
             LogSink::Datagram(address) => {
-                match self.socket(w, sink, address) {
-                    Some(fd) => w.rt.send_detached(fd, framed),
-                    None => w.counts().process().add(ProcessCounter::DroppedLogs, 1),
+                match self.socket(sink, address) {
+                    Some(fd) => self.rt.send_detached(fd, framed),
+                    None => self.dropped(1),
                 }
                 return;
             }
         };
         let Some(fd) = fd else { return };
-        if !w.rt.write_now(fd, &framed) {
-            w.counts().process().add(ProcessCounter::DroppedLogs, 1);
+        if !self.rt.write_now(fd, &framed) {
+            self.dropped(1);
         }
     }
 
     /// The connected datagram socket of a target, opened when first needed and again when its reader came back.
-    fn socket(&self, w: &Worker, sink: &LogSink, address: &Address) -> Option<Fd> {
+    fn socket(&self, sink: &LogSink, address: &Address) -> Option<Fd> {
         let mut sinks = self.sinks.borrow_mut();
-        let failed = w.rt.detached_failures();
+        let failed = self.rt.detached_failures();
         if failed > self.failures.get() {
-            w.counts().process().add(ProcessCounter::DroppedLogs, failed - self.failures.get());
+            self.dropped(failed - self.failures.get());
             self.failures.set(failed);
             for (_, fd) in sinks.iter_mut() {
                 if let Some(fd) = fd.take() {
-                    w.rt.close_fd(fd);
+                    self.rt.close_fd(fd);
                 }
             }
         }
@@ -143,9 +156,9 @@ impl LogOut {
             }
         };
         if sinks[index].1.is_none() {
-            let fd = w.rt.datagram(address).ok()?;
+            let fd = self.rt.datagram(address).ok()?;
             if sockets::connect_now(fd, address).is_err() {
-                w.rt.close_fd(fd);
+                self.rt.close_fd(fd);
                 return None;
             }
             sinks[index].1 = Some(fd);
@@ -201,11 +214,7 @@ fn write(s: &Session, ex: &mut Exchange) {
         None => LEVEL_INFO,
     };
     let rules = settings.rules.clone();
-    let format = match (&rules.error_log_format, is_error) {
-        (Some(format), true) => Some(format),
-        _ => rules.log_format.as_ref(),
-    };
-    let Some(format) = format else {
+    let Some(format) = rules.log_format.as_ref() else {
         connect_line(s, ex, level);
         return;
     };
@@ -217,7 +226,7 @@ fn write(s: &Session, ex: &mut Exchange) {
             structured.write(cx, &mut sd);
         }
     });
-    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), level, &sd, &line);
+    w.log.send(&settings.log.targets, settings.log.tag.as_deref(), level, &sd, &line);
 }
 
 /// `Connect from A:P to B:P (name/MODE)` (manual 8.2.1).
@@ -236,7 +245,7 @@ fn connect_line(s: &Session, ex: &Exchange, level: u8) {
         }
         _ => write!(*line, "Connect from unix:{} to unix:{} ({name}/{mode})", s.bind + 1, s.bind + 1),
     };
-    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), level, &[], &line);
+    w.log.send(&settings.log.targets, settings.log.tag.as_deref(), level, &[], &line);
 }
 
 /// A connection that ended before its first stream (manual 8.2.6 "error-log-format", 8.2.5).
@@ -247,6 +256,19 @@ pub fn embryonic(s: &Session, why: &str) {
         return;
     }
     let mut line = Block::take();
+    if let Some(format) = &settings.rules.error_log_format {
+        let mut ex = w.exchanges.take();
+        ex.begin(s, s.accepted);
+        ex.facts.termination = *b"PR--";
+        with_context(s, &mut ex, Side::Response, Payload::default(), true, |cx| format.write(cx, &mut line));
+        w.exchanges.give(ex);
+        w.log.send(&settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
+        return;
+    }
+    // The default line tells of sessions, and this is none.
+    if settings.rules.log_format.is_none() {
+        return;
+    }
     let facts = s.facts.borrow();
     if let Some(src) = facts.src {
         let _ = write!(*line, "{}:{} [", src.ip(), src.port());
@@ -256,7 +278,7 @@ pub fn embryonic(s: &Session, why: &str) {
     crate::language::logformat::write_log_date(facts.accept_us, w.shared.utc_offset, &mut line);
     let bind = facts.bind_name.as_deref().map_or_else(|| (s.bind + 1).to_string(), str::to_owned);
     let _ = write!(*line, "] {}/{bind}: {why}", settings.name);
-    w.log.send(w, &settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
+    w.log.send(&settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
 }
 
 /// Counters of a failed stream.
@@ -272,6 +294,7 @@ pub fn count_failure(w: &Worker, s: &Session, ex: &Exchange, failure: Failure) {
         }
         if let Some((proxy, server)) = ex.server {
             counts.server(proxy, server).add(ServerCounter::Eresp, 1);
+            super::rules::observe(w, proxy, server, Seen::ResponseFailed);
         }
     }
     if failure.is_client_abort() {

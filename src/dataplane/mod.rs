@@ -2,15 +2,22 @@
 //! server connections; it reads the frozen plan and counts on the board. A connection's life is [`session`], a
 //! request's is [`stream::http`], a byte stream's is [`stream::tcp`].
 
+pub mod capture;
 pub mod connect;
+pub mod cookie;
 pub mod filter;
 pub mod idle;
 pub mod log;
+pub mod persist;
+pub mod page;
 pub mod queue;
+pub mod registry;
 pub mod relay;
 pub mod rules;
 pub mod session;
 pub mod stream;
+pub mod tables;
+pub mod tls;
 pub mod transport;
 pub mod worker;
 pub mod world;

@@ -145,7 +145,7 @@ impl Relay<'_> {
             Direction::Up => self.client_ended.set(true),
             Direction::Down => self.server_ended.set(true),
         }
-        to.shutdown_write();
+        to.shutdown_write().await;
         Ok(())
     }
 

@@ -7,11 +7,12 @@ use super::stream::body::Body;
 use super::stream::termination::Failure;
 use super::stream::{Exchange, Next, reply};
 use super::transport::Transport;
-use super::worker::{Answer, Worker};
-use super::world::StreamWorld;
+use super::world::{StreamWorld, Tracking};
+use super::worker::{Answer, Seen, Worker};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::sockets;
+use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::language::context::{Context, Payload, Side};
 use crate::language::rules::switching::{Choice, Target};
@@ -19,13 +20,13 @@ use crate::language::rules::{RuleSet, Verdict, Wait};
 use crate::model::backend::Balance;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
-use crate::model::server::{Server, Source};
+use crate::model::server::{Observe, Server, Source};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::http::head::Head;
-use crate::proto::proxy_protocol::{self, Addresses, encode};
+use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
+use crate::proto::tls::x509;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Runs `f` with the context of this stream.
 pub fn with_context<T>(
@@ -37,9 +38,20 @@ pub fn with_context<T>(
     f: impl FnOnce(&mut Context<'_>) -> T,
 ) -> T {
     let w = &*s.w;
-    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend };
+    let tracking = Tracking {
+        session: &s.tracked,
+        stream: (!ex.before_stream).then_some(&ex.tracked),
+        memo: &ex.memo,
+        has_request: s.settings().mode == Mode::Http,
+    };
+    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, tracking };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
+    // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
+    let payload = match (side, payload.bytes.is_empty()) {
+        (Side::Request, true) if !http && !ex.input.is_empty() => Payload { bytes: &ex.input, complete: true, size: ex.input.len() as u64 },
+        _ => payload,
+    };
     let (request_payload, response_payload) = match side {
         Side::Request => (payload, Payload::default()),
         Side::Response => (Payload::default(), payload),
@@ -62,28 +74,67 @@ pub fn with_context<T>(
     f(&mut cx)
 }
 
+/// [`with_context`] for those who can wait for an answer of a stick table: rules then say that they wait.
+fn with_patience<T>(
+    s: &Session,
+    ex: &mut Exchange,
+    side: Side,
+    payload: Payload<'_>,
+    last_chance: bool,
+    f: impl FnOnce(&mut Context<'_>) -> T,
+) -> T {
+    ex.memo.set_patient(true);
+    let value = with_context(s, ex, side, payload, last_chance, f);
+    ex.memo.set_patient(false);
+    value
+}
+
+/// Evaluates something that is not a rule, again each time an answer of a stick table has come.
+pub async fn evaluate<T>(s: &Session, ex: &mut Exchange, side: Side, mut f: impl FnMut(&mut Context<'_>) -> T) -> T {
+    loop {
+        ex.memo.rewind();
+        let value = with_patience(s, ex, side, Payload::default(), true, &mut f);
+        if !ex.memo.is_waiting() {
+            ex.memo.settle();
+            return value;
+        }
+        ex.memo.wait().await;
+    }
+}
+
 // ---- connection rules ----
 
 /// `tcp-request connection`: false when the connection is to be closed at once.
-pub fn tcp_request_connection(s: &mut Session) -> bool {
+pub async fn tcp_request_connection(s: &mut Session) -> bool {
     let w = s.w.clone();
-    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_connection, FrontendCounter::Dcon)
+    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_connection, FrontendCounter::Dcon).await
 }
 
 /// `tcp-request session`.
-pub fn tcp_request_session(s: &mut Session) -> bool {
+pub async fn tcp_request_session(s: &mut Session) -> bool {
     let w = s.w.clone();
-    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_session, FrontendCounter::Dses)
+    connection_rules(s, &w.plan.proxies[s.proxy].rules.tcp_request_session, FrontendCounter::Dses).await
 }
 
-fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> bool {
+async fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> bool {
     if set.is_empty() {
         return true;
     }
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
     ex.begin(s, w.rt.now());
-    let verdict = with_context(s, &mut ex, Side::Request, Payload::default(), true, |cx| set.run(cx, 0));
+    ex.before_stream = true;
+    let mut start = 0;
+    let verdict = loop {
+        let verdict = with_patience(s, &mut ex, Side::Request, Payload::default(), true, |cx| set.run(cx, start));
+        match verdict {
+            Verdict::Wait { what: Wait::Table, resume } => {
+                ex.memo.wait().await;
+                start = resume;
+            }
+            verdict => break verdict,
+        }
+    };
     w.exchanges.give(ex);
     match verdict {
         Verdict::Reject | Verdict::Deny(_) | Verdict::Close => {
@@ -103,6 +154,7 @@ fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounter) -> 
 /// in which closing sends nothing. Without the right to do so a reset is sent.
 fn silently_drop(transport: &Transport) {
     const TCP_REPAIR: i32 = 19;
+    transport.mute();
     let fd = transport.conn().fd();
     if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
         transport.conn().reset_on_close();
@@ -141,14 +193,14 @@ pub fn apply_proxy_header(s: &Session, header: &proxy_protocol::Header<'_>) {
 // ---- stream rules ----
 
 /// How a phase ended.
-enum Phase {
+pub(super) enum Phase {
     Continue,
     /// The client has its answer, or gets none.
     Over(Next),
 }
 
 /// Runs a rule set of a request; waits where a rule must.
-async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
+pub(super) async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
     if set.is_empty() {
         return Ok(Phase::Continue);
     }
@@ -159,12 +211,12 @@ async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut B
         let gathered = std::mem::take(&mut body.gathered);
         let size = body.announced().unwrap_or(gathered.len() as u64);
         let payload = Payload { bytes: &gathered, complete, size };
-        let verdict = with_context(s, ex, Side::Request, payload, last_chance, |cx| set.run(cx, start));
+        let verdict = with_patience(s, ex, Side::Request, payload, last_chance, |cx| set.run(cx, start));
         body.gathered = gathered;
         match verdict {
             Verdict::Wait { what, resume } => {
                 start = resume;
-                wait(s, what, body).await?;
+                wait(s, ex, what, body).await?;
                 last_chance = true;
             }
             other => return judge(s, ex, body, other).await,
@@ -172,7 +224,7 @@ async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut B
     }
 }
 
-async fn wait(s: &Session, what: Wait, body: &mut Body) -> Result<(), Failure> {
+async fn wait(s: &Session, ex: &Exchange, what: Wait, body: &mut Body) -> Result<(), Failure> {
     let rt = &s.w.rt;
     match what {
         Wait::Payload | Wait::Handshake => Ok(()),
@@ -181,7 +233,7 @@ async fn wait(s: &Session, what: Wait, body: &mut Body) -> Result<(), Failure> {
             Ok(())
         }
         Wait::Table => {
-            s.w.wait_for_wake().await;
+            ex.memo.wait().await;
             Ok(())
         }
         Wait::Body { time_ms, at_least } => {
@@ -316,15 +368,13 @@ async fn proxy_rules(
         }
     }
     if settings.stats.is_some() {
-        let mut answer = Answer::default();
-        if (s.w.shared.services.stats)(&s.w, proxy, &ex.request, &body.gathered, &mut answer) {
-            ex.facts.service = Some("<STATS>");
-            s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
-            return Ok(Some(reply::answer(s, ex, body, answer, *b"LR").await));
+        let page = super::page::serve(s, ex, body, proxy);
+        if let Some(next) = Frame::new(page).await? {
+            return Ok(Some(next));
         }
     }
     if !rules.redirects.rules.is_empty() {
-        let redirect = with_context(s, ex, Side::Request, Payload::default(), true, |cx| rules.redirects.run(cx));
+        let redirect = evaluate(s, ex, Side::Request, |cx| rules.redirects.run(cx)).await;
         if let Some(r) = redirect {
             s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
             return Ok(Some(reply::rule(s, ex, body, &r, *b"LR").await));
@@ -334,13 +384,13 @@ async fn proxy_rules(
 }
 
 /// `use_backend`, `default_backend`, or the `listen` itself.
-pub fn choose_backend(s: &Session, ex: &mut Exchange) -> Option<ProxyIndex> {
+pub async fn choose_backend(s: &Session, ex: &mut Exchange) -> Option<ProxyIndex> {
     let w = &s.w;
     let settings = s.settings();
     let switching = &settings.rules.use_backend;
     let mut start = 0;
     while start < switching.rules.len() {
-        let found = with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+        let found = evaluate(s, ex, Side::Request, |cx| {
             let (index, choice) = switching.choose(cx, start);
             match choice {
                 Choice::None | Choice::Wait => None,
@@ -356,7 +406,8 @@ pub fn choose_backend(s: &Session, ex: &mut Exchange) -> Option<ProxyIndex> {
                     Some((index, proxy))
                 }
             }
-        });
+        })
+        .await;
         match found {
             None => break,
             Some((_, Some(proxy))) => return Some(proxy),
@@ -435,6 +486,9 @@ pub async fn response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) -> Resu
     if proxy != s.proxy {
         response_set(s, ex, &front.http_response).await?;
     }
+    if let Some((of, server)) = ex.server {
+        super::cookie::response(&w, of, server, ex);
+    }
     after_response(s, ex, Some(proxy));
     Ok(())
 }
@@ -445,7 +499,7 @@ async fn response_set(s: &Session, ex: &mut Exchange, set: &RuleSet) -> Result<(
     }
     let mut start = 0;
     loop {
-        let verdict = with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, start));
+        let verdict = with_patience(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, start));
         match verdict {
             Verdict::Continue | Verdict::Accept => return Ok(()),
             Verdict::Wait { what: Wait::Pause(ms), resume } => {
@@ -453,7 +507,7 @@ async fn response_set(s: &Session, ex: &mut Exchange, set: &RuleSet) -> Result<(
                 start = resume;
             }
             Verdict::Wait { what: Wait::Table, resume } => {
-                s.w.wait_for_wake().await;
+                ex.memo.wait().await;
                 start = resume;
             }
             Verdict::Wait { resume, .. } => start = resume,
@@ -522,7 +576,7 @@ pub fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes: &[u8], 
     let rules = &s.w.plan.proxies[proxy].rules;
     let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
     let set = &rules.tcp_request_content;
-    match with_context(s, ex, Side::Request, payload, last, |cx| set.run(cx, start)) {
+    match with_patience(s, ex, Side::Request, payload, last, |cx| set.run(cx, start)) {
         Verdict::Continue | Verdict::Accept => Inspected::Pass,
         Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
         Verdict::SilentDrop => {
@@ -542,7 +596,7 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
     let rules = &s.w.plan.proxies[proxy].rules;
     let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
     let set = &rules.tcp_response_content;
-    match with_context(s, ex, Side::Response, payload, last, |cx| set.run(cx, 0)) {
+    match with_patience(s, ex, Side::Response, payload, last, |cx| set.run(cx, 0)) {
         Verdict::Continue | Verdict::Accept => Inspected::Pass,
         Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
         _ => {
@@ -553,37 +607,6 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
 }
 
 // ---- what connecting asks for ----
-
-/// The server that persistence or `use-server` names.
-pub fn persistent_server(w: &Worker, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {
-    let rules = &w.plan.proxies[proxy].rules;
-    let live = w.board.live.backend(proxy);
-    let mut start = 0;
-    while start < rules.use_server.rules.len() {
-        let (index, name) = with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
-            let (index, choice) = rules.use_server.choose(cx, start);
-            let name = match choice {
-                Choice::Rule(rule) => match &rule.target {
-                    Target::Name(name) => Some(name.clone()),
-                    Target::Format(format) => {
-                        let mut text = cx.pool.buf();
-                        format.write(cx, &mut text);
-                        std::str::from_utf8(&text).ok().map(Arc::from)
-                    }
-                },
-                _ => None,
-            };
-            (index, name)
-        });
-        let name: Arc<str> = name?;
-        let found = live.find(&name).filter(|i| live.server(*i).is_some_and(|s| s.takes_persistent()));
-        if found.is_some() {
-            return found;
-        }
-        start = index + 1;
-    }
-    None
-}
 
 /// The bytes that a hash algorithm looks at (manual 4.2 "balance").
 pub fn balance_key(
@@ -646,10 +669,31 @@ pub fn proxy_header(
         return;
     }
     let tls = facts.tls.as_deref();
+    let certificate = tls.filter(|_| settings.cert_cn).and_then(|t| t.peer.as_deref()).and_then(x509::Certificate::parse);
+    let cn = certificate.as_ref().and_then(|c| c.common_names().last());
+    // Key and signature are our own certificate's, as HAProxy has it.
+    let own = tls.and_then(|t| t.own.as_ref()?.cert.first()).and_then(|c| x509::Certificate::parse(c));
+    let key = own.as_ref().filter(|_| settings.cert_key).map(x509::Certificate::key_description);
+    let signature = own.as_ref().filter(|_| settings.cert_sig).map(x509::Certificate::signature_algorithm);
+    let ssl = settings.ssl.then(|| match tls {
+        None => encode::Ssl::default(),
+        Some(tls) => encode::Ssl {
+            client: tlv::CLIENT_SSL
+                | if tls.peer_used { tlv::CLIENT_CERT_SESS } else { 0 }
+                | if tls.peer_used && !tls.resumed { tlv::CLIENT_CERT_CONN } else { 0 },
+            verify: tls.verify_code,
+            version: Some(tls.protocol.as_bytes()),
+            cn: cn.map(str::as_bytes),
+            cipher: Some(tls.cipher.as_bytes()).filter(|_| settings.ssl_cipher),
+            sig_alg: signature.as_deref().map(str::as_bytes),
+            key_alg: key.as_deref().map(str::as_bytes),
+        },
+    });
     let options = encode::Options {
         authority: tls.and_then(|t| t.sni.as_deref()).filter(|_| settings.authority),
         unique_id: ex.facts.unique_id.as_deref().filter(|_| settings.unique_id),
-        ssl: None,
+        alpn: tls.and_then(|t| t.alpn.as_deref()),
+        ssl,
         crc32c: settings.crc32c,
         ..encode::Options::default()
     };
@@ -657,7 +701,11 @@ pub fn proxy_header(
 }
 
 /// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
-pub fn observe(_w: &Worker, _proxy: ProxyIndex, _server: ServerIndex, _good: bool) {}
+pub fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
+    if w.board.live.server(proxy, server).is_some_and(|s| s.settings.observe != Observe::None) {
+        (w.shared.services.observe)(w, proxy, server, seen);
+    }
+}
 
 /// `tcp-request inspect-delay` of a proxy, from the session's start.
 pub fn inspect_deadline(s: &Session, proxy: ProxyIndex) -> Millis {

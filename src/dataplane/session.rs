@@ -4,6 +4,7 @@
 use super::idle::Idle;
 use super::rules;
 use super::stream::{self, Next};
+use super::tables::slots::Slots;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::address::Address;
@@ -17,8 +18,10 @@ use crate::model::bind::Bind;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{Mode, Proxy};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::stick_table::data::What;
 use crate::proto::proxy_protocol;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 pub struct Session {
@@ -28,6 +31,8 @@ pub struct Session {
     pub transport: Transport,
     /// Borrowed while rules run.
     pub facts: RefCell<facts::Session>,
+    /// Entries of stick tables that the connection tracks.
+    pub tracked: RefCell<Slots>,
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
@@ -76,17 +81,18 @@ impl Drop for Counted {
     }
 }
 
-/// The life of an accepted connection.
-pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
+/// The life of an accepted connection. `bound`: the listener's own address, where that is every connection's too.
+pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<SocketAddr>) {
     let Counted(_, proxy, bind) = counted;
     let accepted = w.rt.now();
     let mut s = Session {
-        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, accepted)),
-        transport: Transport::Plain(conn),
+        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, bound, accepted)),
+        transport: Transport::from(conn),
         vars: Rc::default(),
         accepted,
         requests: 0,
         own: Cell::new(None),
+        tracked: RefCell::default(),
         w,
         proxy,
         bind,
@@ -100,14 +106,21 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn) {
     }
 }
 
-fn first_facts(w: &Worker, proxy: ProxyIndex, bind: usize, conn: &Conn, accepted: Now) -> facts::Session {
+fn first_facts(
+    w: &Worker,
+    proxy: ProxyIndex,
+    bind: usize,
+    conn: &Conn,
+    bound: Option<SocketAddr>,
+    accepted: Now,
+) -> facts::Session {
     let ip = |a: std::io::Result<Address>| match a {
         Ok(Address::Ip(a)) => Some(a),
         _ => None,
     };
     let src = ip(conn.peer());
-    // The destination is asked for only where a wildcard bind leaves it open, or something needs it: one system call.
-    let dst = ip(conn.local());
+    // Only a wildcard bind leaves the destination open: then it costs a system call.
+    let dst = bound.or_else(|| ip(conn.local()));
     let names = &w.names[proxy];
     facts::Session {
         src,
@@ -126,17 +139,18 @@ fn first_facts(w: &Worker, proxy: ProxyIndex, bind: usize, conn: &Conn, accepted
 
 /// What stands before the first stream. `None`: the connection is over.
 async fn begin(s: &mut Session) -> Option<Piece> {
-    if !rules::tcp_request_connection(s) {
+    if !rules::tcp_request_connection(s).await {
         return None;
     }
     let mut pending = Piece::Empty;
     if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
         pending = read_proxy_header(s).await?;
     }
-    pending = super::transport::accept_tls(s, pending).await?;
-    if !rules::tcp_request_session(s) {
+    pending = super::tls::accept(s, pending).await?;
+    if !rules::tcp_request_session(s).await {
         return None;
     }
+    s.tracked.borrow().count(What::Session, 1);
     Some(pending)
 }
 
@@ -218,13 +232,17 @@ async fn wait_for_request(s: &mut Session) -> Option<Piece> {
         (timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client), s.w.rt.now().mono)
     };
     let deadline = timeout.map_or(Millis::NEVER, |ms| since.plus(ms));
-    let received = s.w.stoppable(deadline, &s.transport).await;
+    let received = match first {
+        // Who has just come is served, even by a worker that stops.
+        true => before(&s.w.rt, deadline, s.transport.recv()).await.ok(),
+        false => s.w.stoppable(deadline, &s.transport).await,
+    };
     match received {
         Some(Ok(Some(piece))) => Some(piece),
         other => {
             if first {
                 // A connection that never said anything: a probe, or a client too slow.
-                let timed_out = other.is_none() && !s.w.stopping.get();
+                let timed_out = other.is_none();
                 Frame::new(stream::http::empty_connection(s, timed_out)).await;
             }
             None

@@ -1,18 +1,21 @@
 //! A connection to a client or server as streams see it: pieces of plain bytes in, chains of plain bytes out, whatever
 //! lies between (nothing, or TLS).
 
-use super::session::Session;
+use super::tls::Layer;
 use crate::base::clock::Millis;
 use crate::engine::driver::Group;
 use crate::engine::task::before;
 use crate::engine::{Chain, Conn, Piece, Rt};
+use crate::language::facts;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::Poll;
 
 /// One side's connection.
-pub enum Transport {
-    Plain(Conn),
+pub struct Transport {
+    conn: Conn,
+    tls: Option<Box<Layer>>,
 }
 
 /// Why a send did not complete.
@@ -23,21 +26,45 @@ pub enum SendError {
     Broken(io::Error),
 }
 
+impl From<Conn> for Transport {
+    fn from(conn: Conn) -> Transport {
+        Transport { conn, tls: None }
+    }
+}
+
 impl Transport {
     pub fn conn(&self) -> &Conn {
-        match self {
-            Transport::Plain(conn) => conn,
-        }
+        &self.conn
     }
 
     pub fn rt(&self) -> &Rt {
-        self.conn().rt()
+        self.conn.rt()
+    }
+
+    /// From now on bytes go through this layer.
+    pub fn set_tls(&mut self, layer: Layer) {
+        self.tls = Some(Box::new(layer));
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// What is known of a server's TLS.
+    pub fn tls_facts(&self) -> Option<Rc<facts::Tls>> {
+        self.tls.as_ref()?.facts().cloned()
+    }
+
+    /// The name that the server was asked for.
+    pub fn sni(&self) -> Option<&str> {
+        self.tls.as_ref()?.sni()
     }
 
     /// The next plain bytes; `None` at the end of the stream.
     pub fn poll_recv(&self) -> Poll<io::Result<Option<Piece>>> {
-        match self {
-            Transport::Plain(conn) => conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease))),
+        match &self.tls {
+            None => self.conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease))),
+            Some(tls) => tls.poll_recv(&self.conn),
         }
     }
 
@@ -47,12 +74,20 @@ impl Transport {
 
     /// Whether an end or failure was received, even behind unread bytes.
     pub fn end_seen(&self) -> bool {
-        self.conn().end_seen()
+        self.conn.end_seen()
+    }
+
+    /// Nothing has arrived that a stream would read, and the connection lives: it may wait for its next stream.
+    pub fn is_quiet(&self) -> bool {
+        match &self.tls {
+            None => self.conn.is_quiet(),
+            Some(tls) => tls.is_quiet(&self.conn),
+        }
     }
 
     /// Larger buffers from now on: a body is coming.
     pub fn expect_bulk(&self) {
-        self.conn().set_group(Group::Large);
+        self.conn.set_group(Group::Large);
     }
 
     /// Sends all of `chain`. The timeout starts anew whenever bytes have left.
@@ -60,23 +95,38 @@ impl Transport {
     /// # Errors
     /// When nothing moved for `timeout_ms`, or the connection broke.
     pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
-        match self {
-            Transport::Plain(conn) => send_plain(conn, chain, timeout_ms).await,
+        match &self.tls {
+            None => send_plain(&self.conn, chain, timeout_ms).await,
+            Some(tls) => tls.send(&self.conn, chain, timeout_ms).await,
         }
     }
 
     /// Ends our direction.
-    pub fn shutdown_write(&self) {
-        self.conn().shutdown_write();
+    pub async fn shutdown_write(&self) {
+        if let Some(tls) = &self.tls {
+            tls.send_close_notify(&self.conn, None).await;
+        }
+        self.conn.shutdown_write();
+    }
+
+    /// The connection will be closed without a word.
+    pub fn mute(&self) {
+        if let Some(tls) = &self.tls {
+            tls.mute();
+        }
     }
 }
 
-/// Terminates TLS on a connection that asks for it. `None`: the handshake failed and the connection is over.
-pub async fn accept_tls(_s: &mut Session, pending: Piece) -> Option<Piece> {
-    Some(pending)
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if let Some(tls) = &self.tls {
+            tls.close(&self.conn);
+        }
+    }
 }
 
-async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
+/// Sends bytes as they are.
+pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
     let rt = conn.rt();
     let mut sent = 0;
     while !chain.is_empty() {

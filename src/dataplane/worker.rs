@@ -1,36 +1,44 @@
 //! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
 //! workers share only the plan, the board and the post between them.
 
+use super::capture::Captures;
 use super::filter::compression;
 use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
+use super::page;
 use super::queue::Queue;
+use super::registry::{Listed, Registry};
 use super::session;
-use super::stream::{Exchanges, http::Heads};
+use super::stream::{Exchanges, http::Heads, termination::Failure};
+use super::tables::message::Letter;
+use super::tables::registry::Registry as TableRegistry;
+use super::tables::{self, Tables};
 use super::transport::Transport;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
 use crate::engine::driver::{Fd, WakeHandle};
 use crate::engine::listener::Listener;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
-use crate::engine::{Piece, Rt};
+use crate::engine::{Conn, Piece, Rt};
 use crate::language::facts::Named;
 use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
-use crate::model::state::board::{self, Board, ProcessRate};
+use crate::model::state::board::{self, Board, FrontendRate, ProcessRate};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
 /// Messages to workers.
@@ -44,12 +52,57 @@ pub enum Mail {
     SlotFreed(ProxyIndex, ServerIndex),
     /// Servers of this backend changed: whoever waits looks again, idle connections to servers that are gone close.
     ServersChanged(ProxyIndex),
-    /// End the sessions on this server.
-    ShutdownSessions(ProxyIndex, ServerIndex),
+    /// End the sessions on this server, with this failure.
+    ShutdownSessions(ProxyIndex, ServerIndex, Failure),
+    /// End the stream with this id.
+    ShutdownStream(u64),
+    /// From the control thread: publish what you count, and answer with the number.
+    Ping(u64),
+    /// From the control thread: answer with the streams.
+    ListStreams(u64),
+    /// To the control thread.
+    Pong(u64),
+    Streams(u64, Vec<Listed>),
+    /// To the control thread: what followed from an action on the statistics page, to be logged and carried out.
+    Acted(Acted),
+    /// Listeners of this frontend close for good.
+    FrontendStopped(ProxyIndex),
     /// To the control thread: this worker has nothing left to do.
     Finished,
+    /// Every worker has finished: none needs the tables of another any more.
+    Leave,
+    /// About stick tables.
+    Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
+    /// Limits were changed: who waits for them looks again.
+    LimitsChanged,
+}
+
+/// The least time over which the idle share is measured.
+const IDLE_WINDOW_NS: u64 = 200_000_000;
+
+/// What an action on the statistics page did.
+#[derive(Debug, Default)]
+pub struct Acted {
+    pub events: Vec<Event>,
+    /// Servers whose sessions are to end.
+    pub shutdown: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose checks were switched.
+    pub checks: Vec<(ProxyIndex, ServerIndex)>,
+    /// Servers whose next check is to come soon.
+    pub hurry: Vec<(ProxyIndex, ServerIndex)>,
+}
+
+/// What statistics tell of the process and only its start knew.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    pub warnings: u64,
+    pub boot_ms: u64,
+    pub ulimit_n: u64,
+    pub maxsock: u64,
+    pub memmax_mb: u64,
+    pub engine: String,
 }
 
 /// What all threads of the process share.
@@ -69,6 +122,10 @@ pub struct Shared {
     pub wakes: Vec<AtomicI32>,
     pub stream_ids: AtomicU64,
     pub services: Services,
+    pub tables: Arc<TableRegistry>,
+    pub about: About,
+    /// For `show errors`.
+    pub captures: Captures,
     /// Bytes of the compression states of all workers.
     pub compression_memory: AtomicU64,
 }
@@ -78,8 +135,21 @@ pub struct Shared {
 pub struct Services {
     /// `http-request use-service <name>`; false: there is no such service.
     pub service: fn(&Worker, name: &str, request: &Head, answer: &mut Answer) -> bool,
-    /// `stats enable`: the page of a proxy; false: the request is not for it.
-    pub stats: fn(&Worker, ProxyIndex, request: &Head, body: &[u8], answer: &mut Answer) -> bool,
+    /// `observe`: traffic tells of a server's health.
+    pub observe: fn(&Worker, ProxyIndex, ServerIndex, Seen),
+    /// `stats enable`: the page of a proxy.
+    pub stats: fn(&Worker, asked: &page::Asked<'_>, answer: &mut Answer),
+}
+
+/// What traffic showed of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Connected,
+    ConnectFailed,
+    /// A response with this status.
+    Status(u16),
+    /// A response that is none, or none in time, or one that broke off.
+    ResponseFailed,
 }
 
 /// The response of a service: a head without framing fields, and the whole body.
@@ -120,21 +190,30 @@ pub struct Worker {
     pub pool: Pool,
     pub deflates: Deflates,
     pub log: LogOut,
+    pub handshakes: super::tls::Gate,
+    pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
+    pub tables: Rc<Tables>,
     pub janitor: Cell<TaskId>,
+    /// The janitor waits for a connection to look after.
+    pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
     pub stopped: Cell<bool>,
+    /// No other worker needs this one any more.
+    released: Cell<bool>,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
     random: Cell<u64>,
-    /// Accept loops: proxy, and the task.
-    accepting: RefCell<Vec<(ProxyIndex, TaskId)>>,
+    /// Accept loops: proxy, the task, and whether it is to go on.
+    accepting: RefCell<Vec<(ProxyIndex, TaskId, Rc<Cell<Accepting>>)>>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
-    /// Servers whose sessions are to end now.
-    pub doomed: RefCell<Vec<(ProxyIndex, ServerIndex)>>,
+    /// When the idle share was measured last, and the idle time until then, in nanoseconds.
+    measured: Cell<(u64, u64)>,
+    /// The streams that run.
+    pub registry: Registry,
 }
 
 impl Worker {
@@ -161,19 +240,25 @@ impl Worker {
             exchanges: Exchanges::default(),
             heads: Heads::default(),
             pool: Pool::new(),
+            log: LogOut::new(rt.clone(), shared.clone(), index),
+            handshakes: Default::default(),
+            tls_clients: Default::default(),
             deflates: Deflates::new(compression::sizes(&plan.global)),
-            log: LogOut::new(&shared),
             post: RefCell::new(post),
             janitor: Cell::new(crate::base::slab::Key::NONE),
+            janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
+            released: Cell::new(false),
+            tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
             accepting: RefCell::default(),
             full: RefCell::default(),
             listening: RefCell::default(),
-            doomed: RefCell::default(),
+            measured: Cell::new((rt.now().nanos, 0)),
+            registry: Registry::default(),
             plan,
             board,
             shared,
@@ -188,6 +273,9 @@ impl Worker {
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
+        if !self.shared.tables.is_empty() {
+            self.rt.spawn(tables::run(self.clone()));
+        }
         for (proxy, bind, fd) in listeners {
             self.listening.borrow_mut().push((proxy, bind, fd));
             self.listen(proxy, bind, fd);
@@ -195,8 +283,9 @@ impl Worker {
     }
 
     fn listen(self: &Rc<Self>, proxy: ProxyIndex, bind: usize, fd: Fd) {
-        let task = self.rt.spawn(accept(self.clone(), proxy, bind, fd));
-        self.accepting.borrow_mut().push((proxy, task));
+        let state = Rc::new(Cell::new(Accepting::On));
+        let task = self.rt.spawn(accept(self.clone(), (proxy, bind, fd), state.clone()));
+        self.accepting.borrow_mut().push((proxy, task, state));
     }
 
     /// This worker's block of the board.
@@ -256,7 +345,12 @@ impl Worker {
 
     /// Nothing is left to do: stopped, or stopping without sessions.
     pub fn is_finished(&self) -> bool {
-        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0
+        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0 && self.accepting.borrow().is_empty()
+    }
+
+    /// Whether the thread may end: others may still ask for entries of tables whose home is here.
+    pub fn may_leave(&self) -> bool {
+        self.released.get() || self.shared.tables.is_empty()
     }
 
     /// Tells the control thread.
@@ -287,6 +381,10 @@ impl Worker {
 
     pub fn send(&self, to: usize, mail: Mail) {
         self.post.borrow_mut().send(to, mail);
+        self.wake_worker(to);
+    }
+
+    pub fn wake_worker(&self, to: usize) {
         let handle = self.shared.wakes[to].load(Ordering::Acquire);
         if handle >= 0 && to != self.index {
             self.rt.wake_peer(WakeHandle(handle));
@@ -301,7 +399,7 @@ impl Worker {
         }
     }
 
-    fn read(self: &Rc<Self>, mail: Mail) {
+    fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
             Mail::SoftStop => self.stop_accepting(),
             Mail::Stop => {
@@ -320,25 +418,56 @@ impl Worker {
                 }
                 self.backends[proxy].queue.wake_all(self);
             }
-            Mail::ShutdownSessions(proxy, server) => {
-                self.backends[proxy].idle.drop_server(self, proxy, server);
-                super::world::shutdown_sessions(self, proxy, server);
+            Mail::ShutdownSessions(proxy, server, failure) => {
+                self.registry.kill_on_server(self, proxy, server, failure);
             }
-            Mail::Finished => {}
+            Mail::Leave => self.released.set(true),
+            Mail::Table(letter) => self.tables.receive(from, letter),
+            Mail::ShutdownStream(id) => self.registry.kill_stream(self, id),
+            Mail::Ping(number) => {
+                self.publish();
+                self.send(self.board.workers(), Mail::Pong(number));
+            }
+            Mail::ListStreams(number) => {
+                self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
+            }
+            Mail::LimitsChanged => {
+                for backend in &self.backends {
+                    backend.queue.wake_all(self);
+                }
+                self.connection_left(0);
+            }
+            Mail::FrontendStopped(proxy) => {
+                self.end_accepting(Accepting::Over, |p| p == proxy);
+                self.close_listeners(|p| p == proxy);
+            }
+            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }
 
-    fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
-        let tasks: Vec<TaskId> = {
-            let mut accepting = self.accepting.borrow_mut();
-            let mine = accepting.iter().filter(|a| a.0 == proxy).map(|a| a.1).collect();
-            accepting.retain(|a| a.0 != proxy);
-            mine
-        };
-        for task in tasks {
-            self.rt.kill(task);
+    /// Puts on the board what this thread's loop has counted.
+    fn publish(&self) {
+        let activity = self.rt.activity();
+        let counts = self.counts();
+        let process = counts.process();
+        process.set(ProcessCounter::Loops, activity.loops);
+        process.set(ProcessCounter::Wakeups, activity.polls);
+        process.set(ProcessCounter::EngineCompletionsDead, activity.late);
+        process.set(ProcessCounter::EngineBuffersShort, activity.starved);
+        process.set(ProcessCounter::EngineEnterErrors, activity.enter_errors);
+        let (since, idle) = self.measured.get();
+        let spent = self.rt.now().nanos.saturating_sub(since);
+        if spent >= IDLE_WINDOW_NS {
+            let share = activity.idle_ns.saturating_sub(idle) * 100 / spent;
+            process.set(ProcessCounter::IdlePct, share.min(100));
+            self.measured.set((self.rt.now().nanos, activity.idle_ns));
         }
+        process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
+    }
+
+    fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
+        self.end_accepting(Accepting::Paused, |p| p == proxy);
         if !paused && !self.stopping.get() {
             let listeners: Vec<_> = self.listening.borrow().iter().filter(|l| l.0 == proxy).copied().collect();
             for (proxy, bind, fd) in listeners {
@@ -349,15 +478,28 @@ impl Worker {
 
     fn stop_accepting(&self) {
         self.stopping.set(true);
-        let tasks: Vec<TaskId> = self.accepting.borrow_mut().drain(..).map(|a| a.1).collect();
-        for task in tasks {
-            self.rt.kill(task);
-        }
-        for (_, _, fd) in self.listening.borrow_mut().drain(..) {
-            self.rt.close_fd(fd);
-        }
+        self.end_accepting(Accepting::Over, |_| true);
+        self.close_listeners(|_| true);
         // Idle connections notice when they are woken.
         self.rt.wake_all();
+    }
+
+    /// Lets accept loops end; what the kernel has accepted until then they still serve.
+    fn end_accepting(&self, how: Accepting, which: impl Fn(ProxyIndex) -> bool) {
+        for (_, task, state) in self.accepting.borrow().iter().filter(|a| which(a.0)) {
+            state.set(how);
+            self.rt.wake(*task);
+        }
+    }
+
+    /// Closes the sockets that no accept loop has in hand; the others are closed by theirs.
+    fn close_listeners(&self, which: impl Fn(ProxyIndex) -> bool) {
+        let held: Vec<ProxyIndex> = self.accepting.borrow().iter().map(|a| a.0).collect();
+        for (proxy, _, fd) in self.listening.borrow_mut().extract_if(.., |l| which(l.0)) {
+            if !held.contains(&proxy) {
+                self.rt.close_fd(fd);
+            }
+        }
     }
 }
 
@@ -365,8 +507,8 @@ async fn read_post(w: Rc<Worker>) {
     loop {
         loop {
             let mail = w.post.borrow_mut().receive();
-            let Some((_, mail)) = mail else { break };
-            w.read(mail);
+            let Some((from, mail)) = mail else { break };
+            w.read(from, mail);
         }
         if w.post.borrow_mut().flush() {
             race_wake(&w, sleep(&w.rt, 1)).await;
@@ -393,34 +535,96 @@ pub async fn race_wake(w: &Worker, other: impl Future<Output = ()>) {
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Whether an accept loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    On,
+    /// It ends; the socket stays open.
+    Paused,
+    /// It ends and closes the socket.
+    Over,
+}
+
 /// Takes the connections of one listener.
-async fn accept(w: Rc<Worker>, proxy: ProxyIndex, bind: usize, fd: Fd) {
+async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
-    loop {
-        while is_full(&w, proxy) {
+    let bound = match listener.local() {
+        Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
+        _ => None,
+    };
+    let on = || state.get() == Accepting::On;
+    while on() {
+        while on() && is_full(&w, proxy, bind) {
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
             race_wake(&w, sleep(&w.rt, 20)).await;
         }
-        match listener.accept(keepalive).await {
-            Ok(conn) => {
-                // Another worker may have taken the last place meanwhile.
-                while is_full(&w, proxy) {
-                    w.full.borrow_mut().push(w.rt.current());
-                    race_wake(&w, sleep(&w.rt, 20)).await;
-                }
-                let counted = session::Counted::new(&w, proxy, bind);
-                w.rt.spawn(session::run(w.clone(), counted, conn));
-            }
-            Err(_) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+        let accepted = {
+            let mut next = pin!(listener.accept(keepalive));
+            poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending if on() => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+            })
+            .await
+        };
+        match accepted {
+            Some(Ok(conn)) => admit(&w, proxy, bind, conn, bound).await,
+            Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+            None => break,
         }
+    }
+    while let Some(conn) = listener.last(keepalive).await {
+        admit(&w, proxy, bind, conn, bound).await;
+    }
+    drop(listener);
+    let me = w.rt.current();
+    w.accepting.borrow_mut().retain(|a| a.1 != me);
+    if state.get() == Accepting::Over {
+        w.rt.close_fd(fd);
     }
 }
 
-fn is_full(w: &Worker, proxy: ProxyIndex) -> bool {
+/// Begins the session of an accepted connection, when there is room for it.
+async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
+    // Another worker may have taken the last place meanwhile.
+    while is_full(w, proxy, bind) {
+        w.full.borrow_mut().push(w.rt.current());
+        race_wake(w, sleep(&w.rt, 20)).await;
+    }
+    let counted = session::Counted::new(w, proxy, bind);
+    w.rt.spawn(session::run(w.clone(), counted, conn, bound));
+}
+
+fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    full || w.board.process(ProcessCounter::CurrConns) >= w.shared.maxconn
+    let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
+    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+}
+
+/// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
+fn is_too_fast(w: &Worker, proxy: ProxyIndex) -> bool {
+    let (process, now) = (&w.board.live.process, w.rt.now().mono);
+    let (conns, sessions) = (&process.connections_per_second, &process.sessions_per_second);
+    let over = |limit: u32, rate: &dyn Fn() -> u32| limit > 0 && rate() >= limit;
+    over(conns.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Connections, now).0)
+        || over(sessions.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Sessions, now).0)
+        || over(w.plan.proxies[proxy].frontend.rate_limit_sessions.unwrap_or(0), &|| {
+            w.board.frontend_rate(proxy, FrontendRate::Sessions, now).0
+        })
+}
+
+/// `maxsslconn` and `maxsslrate` (manual 3.2).
+fn tls_is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
+    let tls = &w.plan.global.tls;
+    let (conns, rate) =
+        (tls.maxsslconn.unwrap_or(0), w.board.live.process.ssl_sessions_per_second.load(Ordering::Relaxed));
+    if conns == 0 && rate == 0 || !w.plan.proxies[proxy].frontend.binds[bind].ssl {
+        return false;
+    }
+    conns > 0 && w.board.process(ProcessCounter::CurrSslConns) >= conns.into()
+        || rate > 0 && w.board.process_rate(ProcessRate::Ssl, w.rt.now().mono).0 >= rate
 }

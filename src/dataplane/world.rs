@@ -1,17 +1,116 @@
 //! What the language asks about the rest of the process, answered for one stream of one worker.
 
+use super::tables::memo::{Memo, Recall};
+use super::tables::message::{Ask, Reply};
+use super::tables::registry::TableId;
+use super::tables::slots::Slots;
+use super::tables::{Asking, Place, Reached};
 use super::worker::Worker;
+use crate::language::sample::Sample;
 use crate::language::sample::args::Reference;
-use crate::language::world::{BackendFact, FrontendFact, ProcessFact, ServerFact, World};
+use crate::language::world::{
+    Answer, BackendFact, Counter, CounterEdit, Entry, FrontendFact, ProcessFact, ServerFact, World,
+};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::board::FrontendRate;
-use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use crate::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
+use crate::model::stick_table::data::What;
+use std::cell::RefCell;
 
 pub struct StreamWorld<'a> {
     pub w: &'a Worker,
     pub frontend: ProxyIndex,
     pub bind: usize,
     pub backend: Option<ProxyIndex>,
+    pub tracking: Tracking<'a>,
+}
+
+/// What the present stream and its session track, and what was asked of tables.
+pub struct Tracking<'a> {
+    pub session: &'a RefCell<Slots>,
+    /// `None` before there is a stream: what is tracked then is the session's.
+    pub stream: Option<&'a RefCell<Slots>>,
+    pub memo: &'a Memo,
+    /// The stream carries a request, which counts for what is tracked from now on.
+    pub has_request: bool,
+}
+
+impl StreamWorld<'_> {
+    /// The entry that a slot tracks: the stream's, else the session's.
+    fn tracked(&self, slot: u8) -> Option<(TableId, Place)> {
+        let own = self.tracking.stream.and_then(|s| s.borrow().get(slot));
+        own.or_else(|| self.tracking.session.borrow().get(slot))
+    }
+
+    /// Table and key of an entry that is not reached by its slot.
+    fn key_of(&self, entry: &Entry<'_, '_>, out: &mut Vec<u8>) -> Option<TableId> {
+        let registry = &self.w.shared.tables;
+        match entry {
+            Entry::Tracked { slot, table } => {
+                let (tracked, place) = self.tracked(*slot)?;
+                let table = registry.of(table.as_ref()?)?;
+                // A key of another kind is no key of that table.
+                let same = registry.def(tracked).key == registry.def(table).key;
+                (same && self.w.tables.key_of(tracked, place, out)).then_some(table)
+            }
+            Entry::Key { table, key } => {
+                let table = registry.of(table)?;
+                registry.def(table).key.encode(key, &self.w.pool, out).then_some(table)
+            }
+        }
+    }
+
+    /// Asks for an entry by its key, in the order of the memo.
+    fn by_key(&self, table: TableId, key: &[u8], ask: Ask) -> Option<Answer<i64>> {
+        let memo = self.tracking.memo;
+        let hash = self.w.shared.tables.hash(table, key);
+        let tables = &self.w.tables;
+        if memo.is_patient() {
+            match memo.recall() {
+                Recall::Known(value) => return value.map(Answer::Now),
+                Recall::Waiting => return Some(Answer::Later),
+                Recall::New => {}
+            }
+        }
+        // A copy that is here for another's sake tells as much as its home.
+        if let Ask::Read(counter) = ask
+            && let Reached::At(place @ Place::Copy(_)) = tables.reach(table, key, hash, false)
+        {
+            let look_up = i64::from(counter == Counter::Trackers);
+            let value = tables.read(table, place, counter).map(|v| v + look_up);
+            if memo.is_patient() {
+                memo.know(value);
+            }
+            return value.map(Answer::Now);
+        }
+        if !memo.is_patient() && self.w.shared.tables.home(hash) != self.w.index {
+            return Some(Answer::Later);
+        }
+        match tables.ask(table, key, hash, ask) {
+            Asking::Now(reply) => {
+                let value = if let Reply::Value(value) = reply { value } else { None };
+                if memo.is_patient() {
+                    memo.know(value);
+                }
+                value.map(Answer::Now)
+            }
+            Asking::Later(id) => {
+                memo.asked(tables, id);
+                Some(Answer::Later)
+            }
+        }
+    }
+
+    fn attach(&self, slot: u8, table: TableId, place: Place) {
+        let slots = self.tracking.stream.unwrap_or(self.tracking.session);
+        let mut slots = slots.borrow_mut();
+        slots.attach(&self.w.tables, slot, table, place);
+        if self.tracking.has_request && self.tracking.stream.is_some() {
+            slots.count_one(slot, What::Request);
+        }
+    }
 }
 
 impl StreamWorld<'_> {
@@ -140,6 +239,97 @@ impl World for StreamWorld<'_> {
         })
     }
 
+    fn counter(&self, entry: Entry<'_, '_>, counter: Counter) -> Option<Answer<i64>> {
+        let registry = &self.w.shared.tables;
+        if let Entry::Tracked { slot, table: None } = entry {
+            let (table, place) = self.tracked(slot)?;
+            return self.w.tables.read(table, place, counter).map(Answer::Now);
+        }
+        let mut key = self.w.pool.buf();
+        let table = self.key_of(&entry, &mut key)?;
+        if !registry.def(table).layout.has(counter) {
+            return None;
+        }
+        self.by_key(table, &key, Ask::Read(counter))
+    }
+
+    fn edit_counter(&self, entry: Entry<'_, '_>, counter: Counter, edit: CounterEdit) -> Option<Answer<i64>> {
+        let registry = &self.w.shared.tables;
+        if let Entry::Tracked { slot, table: None } = entry {
+            let (table, place) = self.tracked(slot)?;
+            let what = registry.def(table).layout.what(counter)?;
+            let memo = self.tracking.memo;
+            if memo.is_patient()
+                && let Recall::Known(value) = memo.recall()
+            {
+                return value.map(Answer::Now);
+            }
+            let value = self.w.tables.change(table, place, what, edit);
+            if memo.is_patient() {
+                memo.know(Some(value));
+            }
+            return Some(Answer::Now(value));
+        }
+        let mut key = self.w.pool.buf();
+        let table = self.key_of(&entry, &mut key)?;
+        registry.def(table).layout.what(counter)?;
+        self.by_key(table, &key, Ask::Edit(counter, edit))
+    }
+
+    fn track(&self, slot: u8, table: &Reference, key: &Sample<'_>) -> Answer<()> {
+        let registry = &self.w.shared.tables;
+        let Some(table) = registry.of(table) else { return Answer::Now(()) };
+        let mut bytes = self.w.pool.buf();
+        if !registry.def(table).key.encode(key, &self.w.pool, &mut bytes) {
+            return Answer::Now(());
+        }
+        let hash = registry.hash(table, &bytes);
+        match self.w.tables.reach(table, &bytes, hash, true) {
+            Reached::At(place) => self.attach(slot, table, place),
+            // The table is full: nothing is tracked, as with HAProxy.
+            Reached::Nothing => {}
+            Reached::Elsewhere(_) => return self.lease(table, &bytes, hash),
+        }
+        Answer::Now(())
+    }
+
+    fn is_tracked(&self, slot: u8) -> bool {
+        self.tracked(slot).is_some()
+    }
+
+    fn tracked_key(&self, slot: u8, out: &mut Vec<u8>) -> bool {
+        let Some((table, place)) = self.tracked(slot) else { return false };
+        let mut key = self.w.pool.buf();
+        if !self.w.tables.key_of(table, place, &mut key) {
+            return false;
+        }
+        self.w.shared.tables.def(table).key.sample_text(&key, out);
+        true
+    }
+
+    fn rewind(&self) {
+        self.tracking.memo.rewind();
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.tracking.memo.is_waiting()
+    }
+
+    fn settle(&self) {
+        self.tracking.memo.settle();
+    }
+
+    fn table_used(&self, table: &Reference) -> Option<i64> {
+        let registry = &self.w.shared.tables;
+        Some(registry.def(registry.of(table)?).usage.used() as i64)
+    }
+
+    fn table_free(&self, table: &Reference) -> Option<i64> {
+        let registry = &self.w.shared.tables;
+        let usage = &registry.def(registry.of(table)?).usage;
+        Some(usage.size.saturating_sub(usage.used()) as i64)
+    }
+
     fn random(&self) -> u64 {
         self.w.random()
     }
@@ -153,8 +343,24 @@ impl World for StreamWorld<'_> {
     }
 }
 
-/// Ends every session that is on this server.
-pub fn shutdown_sessions(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
-    w.doomed.borrow_mut().push((proxy, server));
-    w.rt.wake_all();
+impl StreamWorld<'_> {
+    /// Asks for a copy; when it is here, tracking finds it.
+    fn lease(&self, table: TableId, key: &[u8], hash: u64) -> Answer<()> {
+        let memo = self.tracking.memo;
+        if !memo.is_patient() {
+            return Answer::Now(());
+        }
+        match memo.recall() {
+            // The table is full, or the entry went as soon as it came.
+            Recall::Known(_) => Answer::Now(()),
+            Recall::Waiting => Answer::Later,
+            Recall::New => {
+                if let Asking::Later(id) = self.w.tables.ask(table, key, hash, Ask::Lease) {
+                    memo.asked(&self.w.tables, id);
+                    return Answer::Later;
+                }
+                Answer::Now(())
+            }
+        }
+    }
 }

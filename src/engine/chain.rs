@@ -3,22 +3,31 @@
 use super::driver::{Group, MSG_PIECES};
 use super::reactor::Rt;
 use crate::base::buf::Block;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-/// A received piece of data in a buffer of the ring; the buffer goes back when the lease is dropped.
+/// A received piece of data in a buffer of the ring; the buffer goes back when the lease is dropped. While no buffer is
+/// left, pieces come in memory of their own.
 pub struct Lease {
     rt: Rt,
     group: Group,
     id: u16,
     start: u32,
     end: u32,
+    /// Memory of its own instead of a buffer: there was none left.
+    /// (Boxed twice: a lease stays as small as it was.)
+    own: Option<Box<Box<[u8]>>>,
 }
 
 impl Lease {
     /// `id` was handed out by the driver with `len` bytes in it.
     pub(super) fn new(rt: Rt, group: Group, id: u16, len: u32) -> Lease {
-        Lease { rt, group, id, start: 0, end: len }
+        Lease { rt, group, id, start: 0, end: len, own: None }
+    }
+
+    /// Received into `memory`, `len` bytes of it.
+    pub(super) fn own(rt: Rt, memory: Box<[u8]>, len: u32) -> Lease {
+        Lease { rt, group: Group::Small, id: 0, start: 0, end: len, own: Some(Box::new(memory)) }
     }
 
     /// Forgets the first `n` bytes.
@@ -36,6 +45,9 @@ impl Deref for Lease {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        if let Some(own) = &self.own {
+            return &own[self.start as usize..self.end as usize];
+        }
         let base = self.rt.buffer(self.group, self.id);
         // SAFETY: the buffer belongs to this lease alone until it is dropped; start and end lie within what was filled.
         unsafe { std::slice::from_raw_parts(base.add(self.start as usize), (self.end - self.start) as usize) }
@@ -44,6 +56,9 @@ impl Deref for Lease {
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut [u8] {
+        if let Some(own) = &mut self.own {
+            return &mut own[self.start as usize..self.end as usize];
+        }
         let base = self.rt.buffer(self.group, self.id);
         // SAFETY: as in `deref`, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(base.add(self.start as usize), (self.end - self.start) as usize) }
@@ -52,7 +67,9 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.rt.recycle(self.group, self.id);
+        if self.own.is_none() {
+            self.rt.recycle(self.group, self.id);
+        }
     }
 }
 
@@ -77,6 +94,37 @@ impl Piece {
             Piece::Lease(l) => l,
             Piece::Static(s) => s,
             Piece::Shared(s, start) => &s[*start..],
+        }
+    }
+
+    /// The same to write to; `None` where others may read them too.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Piece::Empty => Some(&mut []),
+            Piece::Block(b, start) => Some(&mut b[*start..]),
+            Piece::Lease(l) => Some(l),
+            Piece::Static(_) | Piece::Shared(..) => None,
+        }
+    }
+
+    /// Forgets all but a range of the bytes. A buffer of which nothing is left goes back at once.
+    pub fn narrow(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            *self = Piece::Empty;
+            return;
+        }
+        match self {
+            Piece::Empty => {}
+            Piece::Block(b, start) => {
+                b.truncate(*start + range.end);
+                *start += range.start;
+            }
+            Piece::Lease(l) => {
+                l.truncate(range.end);
+                l.advance(range.start);
+            }
+            Piece::Static(s) => *s = &s[range],
+            Piece::Shared(s, start) => *self = Piece::Block(Block::copy_of(&s[*start..][range]), 0),
         }
     }
 

@@ -2,10 +2,11 @@
 //! and pauses when the reader lags; the same receive stays armed over all requests of a connection.
 
 use super::chain::{Chain, Lease};
-use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, sockets::Name};
+use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, Token, sockets::Name};
 use super::operation::{Hold, Operation, Sending, to_result};
 use super::reactor::{Kind, Rt, TaskId, receive_token, token};
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,6 +23,9 @@ enum Receiving {
     Armed(Group),
     /// A cancel is under way; completions may still come.
     Pausing(Group),
+    /// One receive into memory of its own, since no buffer was left.
+    Own(Key),
+    PausingOwn(Key),
 }
 
 pub(super) struct ConnState {
@@ -34,8 +38,6 @@ pub(super) struct ConnState {
     ended: Option<i32>,
     /// Nobody reads, but news are wanted: the receive is armed again whenever it stops.
     watched: bool,
-    /// Buffers that had come back when the receive was armed.
-    pub(super) recycled: u64,
     pub(super) waiter: TaskId,
 }
 
@@ -50,10 +52,23 @@ pub(super) enum Receive {
 
 impl ConnState {
     /// Notes that the receive is armed, and says with which buffers.
-    pub(super) fn arm(&mut self, recycled: impl Fn(Group) -> u64) -> Group {
+    pub(super) fn arm(&mut self) -> Group {
         self.receiving = Receiving::Armed(self.group);
-        self.recycled = recycled(self.group);
         self.group
+    }
+
+    pub(super) fn arm_own(&mut self, own: Key) {
+        self.receiving = Receiving::Own(own);
+    }
+
+    /// The receive into its own memory is over.
+    pub(super) fn received_own(&mut self, result: i32, lease: Option<Lease>) {
+        self.receiving = Receiving::Off;
+        match (lease, -result) {
+            (Some(lease), _) => self.queue.push_back(lease),
+            (None, libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+            (None, _) => self.ended = Some(result.min(0)),
+        }
     }
 
     /// It is watched, but its receive has stopped and nothing that was received says why.
@@ -108,7 +123,6 @@ impl Conn {
             queue: VecDeque::new(),
             ended: None,
             watched: false,
-            recycled: 0,
             waiter: rt.current(),
         };
         let key = rt.conns.borrow_mut().insert(state);
@@ -157,7 +171,10 @@ impl Conn {
     }
 
     fn cancel_receive(&self, group: Group) {
-        let target = receive_token(group, self.key);
+        self.cancel(receive_token(group, self.key));
+    }
+
+    fn cancel(&self, target: Token) {
         self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target });
     }
 
@@ -192,7 +209,13 @@ impl Conn {
             c.watched = false;
             match c.receiving {
                 Receiving::Off => Poll::Ready(()),
-                Receiving::Pausing(_) => Poll::Pending,
+                Receiving::Pausing(_) | Receiving::PausingOwn(_) => Poll::Pending,
+                Receiving::Own(own) => {
+                    c.receiving = Receiving::PausingOwn(own);
+                    drop(conns);
+                    self.cancel(token(Kind::RecvOwn, own));
+                    Poll::Pending
+                }
                 Receiving::Armed(group) => {
                     c.receiving = Receiving::Pausing(group);
                     drop(conns);
@@ -202,6 +225,11 @@ impl Conn {
             }
         })
         .await
+    }
+
+    /// A piece of data that has arrived already; asks for no more.
+    pub fn take_queued(&self) -> Option<Lease> {
+        self.rt.conns.borrow_mut().get_mut(self.key)?.queue.pop_front()
     }
 
     /// Nothing is queued and the stream has not ended, as far as we were told.
@@ -226,7 +254,7 @@ impl Conn {
         c.waiter = task;
         c.group = match c.receiving {
             Receiving::Armed(g) | Receiving::Pausing(g) => g,
-            Receiving::Off => c.group,
+            _ => c.group,
         };
         c.watched = true;
         if c.is_forsaken() {
@@ -238,6 +266,11 @@ impl Conn {
     pub fn send(&self, chain: Chain) -> Sending {
         let total = chain.byte_len();
         Sending::new(self.rt.start_send(self.fd, chain), total)
+    }
+
+    /// Sends the last bytes before the connection is dropped, without waiting for them to be taken.
+    pub fn send_last(&self, block: Block) {
+        self.rt.send_last(self.fd, block);
     }
 
     /// Ends our direction of the stream.
@@ -263,8 +296,10 @@ impl Drop for Conn {
     fn drop(&mut self) {
         let state = self.rt.conns.borrow_mut().remove(self.key);
         if let Some(state) = state {
-            if let Receiving::Armed(group) | Receiving::Pausing(group) = state.receiving {
-                self.cancel_receive(group);
+            match state.receiving {
+                Receiving::Off => {}
+                Receiving::Armed(group) | Receiving::Pausing(group) => self.cancel_receive(group),
+                Receiving::Own(own) | Receiving::PausingOwn(own) => self.cancel(token(Kind::RecvOwn, own)),
             }
             drop(state);
         }

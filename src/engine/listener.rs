@@ -3,6 +3,7 @@
 use super::conn::Conn;
 use super::driver::{Completion, Fd, Op};
 use super::reactor::{Kind, Rt, TaskId, token};
+use crate::base::address::Address;
 use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,6 +12,8 @@ use std::task::Poll;
 
 pub(super) struct ListenerState {
     armed: bool,
+    /// A cancel is under way.
+    closing: bool,
     queue: VecDeque<io::Result<Fd>>,
     pub(super) waiter: TaskId,
 }
@@ -36,7 +39,7 @@ pub struct Listener {
 impl Listener {
     /// `fd` listens already.
     pub fn new(rt: &Rt, fd: Fd) -> Listener {
-        let state = ListenerState { armed: false, queue: VecDeque::new(), waiter: rt.current() };
+        let state = ListenerState { armed: false, closing: false, queue: VecDeque::new(), waiter: rt.current() };
         let key = rt.listeners.borrow_mut().insert(state);
         Listener { rt: rt.clone(), key, fd }
     }
@@ -65,9 +68,45 @@ impl Listener {
         Ok(Conn::new(self.rt.clone(), fd))
     }
 
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local(&self) -> io::Result<Address> {
+        self.rt.driver(|d| d.local(self.fd))
+    }
+
     /// Connections accepted and not yet taken.
     pub fn waiting(&self) -> usize {
         self.rt.listeners.borrow().get(self.key).map_or(0, |l| l.queue.len())
+    }
+
+    /// The connections that were accepted before the listener stops taking any; `None` after the last. What the kernel
+    /// has accepted for us is nobody else's.
+    pub async fn last(&self, keepalive: bool) -> Option<Conn> {
+        loop {
+            let fd = poll_fn(|_| {
+                let mut listeners = self.rt.listeners.borrow_mut();
+                let Some(l) = listeners.get_mut(self.key) else { return Poll::Ready(None) };
+                if let Some(accepted) = l.queue.pop_front() {
+                    return Poll::Ready(Some(accepted));
+                }
+                l.waiter = self.rt.current();
+                if !l.armed {
+                    return Poll::Ready(None);
+                }
+                if !std::mem::replace(&mut l.closing, true) {
+                    drop(listeners);
+                    self.pause();
+                }
+                Poll::Pending
+            })
+            .await?;
+            if let Ok(fd) = fd {
+                self.rt.driver(|d| d.accepted(fd, keepalive));
+                return Some(Conn::new(self.rt.clone(), fd));
+            }
+        }
     }
 
     /// Stops taking connections from the kernel until the next `accept`.

@@ -5,6 +5,7 @@ pub mod chain;
 pub mod conn;
 pub mod driver;
 pub mod frame;
+pub mod handover;
 pub mod listener;
 pub mod operation;
 pub mod process;

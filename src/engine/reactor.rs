@@ -29,8 +29,8 @@ pub type TaskId = Key;
 const GENERATION_BITS: u32 = 24;
 /// Turns a shutdown waits for operations to come back, each at most 10 ms.
 const SHUTDOWN_TURNS: usize = 500;
-/// Receives that try again in one turn after buffers came back.
-const FED_AT_ONCE: usize = 16;
+/// Bytes of a receive that found no buffer of its group.
+const OWN_SIZE: [usize; 2] = [4096, 16384];
 /// Message blocks kept for the next vectored sends.
 const MESSAGES_KEPT: usize = 256;
 
@@ -41,6 +41,7 @@ pub(super) enum Kind {
     RecvLarge = 2,
     Operation = 3,
     Accept = 4,
+    RecvOwn = 5,
 }
 
 pub(super) fn token(kind: Kind, key: Key) -> Token {
@@ -57,6 +58,7 @@ fn parse(token: Token) -> Option<(Kind, Key)> {
         2 => Kind::RecvLarge,
         3 => Kind::Operation,
         4 => Kind::Accept,
+        5 => Kind::RecvOwn,
         _ => return None,
     };
     Some((kind, Key { index: token.0 as u32, generation: (token.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1) }))
@@ -72,6 +74,12 @@ struct Task {
     registered: Millis,
 }
 
+/// A receive into memory of its own, and whose it is.
+struct Own {
+    conn: Key,
+    memory: Box<[u8]>,
+}
+
 /// Counters of the loop, for `show activity` and `show info`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Activity {
@@ -83,6 +91,8 @@ pub struct Activity {
     pub starved: u64,
     pub enter_errors: u64,
     pub polls: u64,
+    /// Nanoseconds spent waiting for the kernel.
+    pub idle_ns: u64,
 }
 
 pub struct Reactor {
@@ -96,12 +106,8 @@ pub struct Reactor {
     pub(super) listeners: RefCell<Slab<ListenerState>>,
     operations: RefCell<Slab<OpState>>,
     messages: RefCell<Vec<Box<MsgBlock>>>,
-    /// Connections whose receive waits for a buffer to come back, by group.
-    starved: [RefCell<VecDeque<Key>>; 2],
-    /// Buffers that came back since the start, by group.
-    recycled: [Cell<u64>; 2],
-    /// A buffer came back after the last receive that found none.
-    fed: [Cell<bool>; 2],
+    /// Receives into memory of their own, while no buffer is left.
+    own: RefCell<Slab<Own>>,
     /// Woken by [`Op::Wake`] of another reactor.
     mail_task: Cell<TaskId>,
     activity: Cell<Activity>,
@@ -123,9 +129,7 @@ impl Reactor {
             listeners: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             operations: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             messages: RefCell::default(),
-            starved: Default::default(),
-            recycled: Default::default(),
-            fed: Default::default(),
+            own: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             mail_task: Cell::new(Key::NONE),
             activity: Cell::default(),
             stopping: Cell::new(false),
@@ -153,7 +157,8 @@ impl Reactor {
 
     /// Connections, operations and tasks that exist.
     pub fn in_use(&self) -> (usize, usize, usize) {
-        (self.conns.borrow().len(), self.operations.borrow().len(), self.tasks.borrow().len())
+        let operations = self.operations.borrow().len() + self.own.borrow().len();
+        (self.conns.borrow().len(), operations, self.tasks.borrow().len())
     }
 
     // ---- tasks ----
@@ -282,6 +287,11 @@ impl Reactor {
         self.wait(&mut Vec::new(), None);
     }
 
+    /// Hands over what was pushed, without waiting.
+    pub fn submit(self: &Rc<Self>) {
+        self.wait(&mut Vec::new(), Some(0));
+    }
+
     /// Runs the tasks that are ready.
     fn run_ready(&self) {
         // Tasks that wake each other do not keep the kernel's news away for ever.
@@ -299,7 +309,6 @@ impl Reactor {
 
     /// Submits, waits for completions (at most `wait_ms`, not at all while tasks are ready) and hands them out.
     fn wait(self: &Rc<Self>, completions: &mut Vec<Completion>, wait_ms: Option<u64>) {
-        self.feed_starved();
         let wait = if !self.ready.borrow().is_empty() {
             Some(0)
         } else {
@@ -310,13 +319,16 @@ impl Reactor {
             }
         };
         completions.clear();
+        // A turn that does not wait is not idle, and is not measured.
+        let waits_from = (wait != Some(0)).then(|| self.driver.borrow().now().nanos);
         let entered = self.driver.borrow_mut().enter(wait, completions);
         let mut activity = self.activity.get();
         activity.loops += 1;
         activity.completions += completions.len() as u64;
         activity.enter_errors += entered.is_err() as u64;
-        self.activity.set(activity);
         self.now.set(self.driver.borrow().now());
+        activity.idle_ns += waits_from.map_or(0, |from| self.now.get().nanos.saturating_sub(from));
+        self.activity.set(activity);
         for c in completions.drain(..) {
             self.complete(c);
         }
@@ -333,6 +345,7 @@ impl Reactor {
             Some((Kind::RecvLarge, key)) => self.complete_recv(Group::Large, key, c),
             Some((Kind::Operation, key)) => self.complete_operation(key, c),
             Some((Kind::Accept, key)) => self.complete_accept(key, c),
+            Some((Kind::RecvOwn, key)) => self.complete_own(key, c),
             None => self.late(),
         }
     }
@@ -355,8 +368,11 @@ impl Reactor {
         };
         let verdict = conn.received(group, &c);
         let task = conn.waiter;
-        let missed = conn.recycled != self.recycled[group as usize].get();
-        if !c.more && !matches!(verdict, Receive::Starved) && !matches!(verdict, Receive::Data(..)) && conn.is_forsaken() {
+        if !c.more
+            && !matches!(verdict, Receive::Starved)
+            && !matches!(verdict, Receive::Data(..))
+            && conn.is_forsaken()
+        {
             self.arm(key, conn);
         }
         let fd_token = receive_token(group, key);
@@ -379,11 +395,8 @@ impl Reactor {
                 let mut a = self.activity.get();
                 a.starved += 1;
                 self.activity.set(a);
-                if !self.driver.borrow_mut().grow(group) && !missed {
-                    // None came back since the receive was armed, so that the next one to come back will be seen.
-                    self.fed[group as usize].set(false);
-                    self.starved[group as usize].borrow_mut().push_back(key);
-                    return;
+                if !self.driver.borrow_mut().grow(group) {
+                    return self.arm_own(group, key);
                 }
                 self.arm_forsaken(key);
             }
@@ -398,7 +411,7 @@ impl Reactor {
 
     /// Starts the receive of a connection.
     pub(super) fn arm(&self, key: Key, conn: &mut ConnState) {
-        let group = conn.arm(|group| self.recycled[group as usize].get());
+        let group = conn.arm();
         self.push(receive_token(group, key), Op::Recv { fd: conn.fd, group });
     }
 
@@ -412,22 +425,32 @@ impl Reactor {
         }
     }
 
-    /// Lets connections that found no buffer try again, some in each turn, until one finds none again. Those that have
-    /// gone or do not want to read any more do not keep the others waiting.
-    fn feed_starved(&self) {
-        for group in 0..2 {
-            for _ in 0..FED_AT_ONCE {
-                if !self.fed[group].get() {
-                    break;
-                }
-                let Some(key) = self.starved[group].borrow_mut().pop_front() else { break };
-                self.arm_forsaken(key);
-                let waiter = self.conns.borrow().get(key).map(|c| c.waiter);
-                if let Some(task) = waiter {
-                    self.wake(task);
-                }
-            }
+    /// Receives once without a buffer of the group: all are out, perhaps for long, with peers that do not read. Nobody
+    /// has to wait for them.
+    fn arm_own(&self, group: Group, key: Key) {
+        let mut conns = self.conns.borrow_mut();
+        let Some(conn) = conns.get_mut(key) else { return };
+        let mut memory = vec![0; OWN_SIZE[group as usize]].into_boxed_slice();
+        let (data, len) = (memory.as_mut_ptr(), memory.len() as u32);
+        let own = self.own.borrow_mut().insert(Own { conn: key, memory });
+        conn.arm_own(own);
+        self.push(token(Kind::RecvOwn, own), Op::RecvInto { fd: conn.fd, data, len });
+    }
+
+    fn complete_own(self: &Rc<Self>, key: Key, c: Completion) {
+        let own = self.own.borrow_mut().remove(key);
+        let mut conns = self.conns.borrow_mut();
+        let Some((own, conn)) = own.and_then(|own| conns.get_mut(own.conn).map(|conn| (own, conn))) else {
+            return self.late();
+        };
+        let lease = (c.result > 0).then(|| Lease::own(self.clone(), own.memory, c.result as u32));
+        conn.received_own(c.result, lease);
+        if conn.is_forsaken() {
+            self.arm(own.conn, conn);
         }
+        let task = conn.waiter;
+        drop(conns);
+        self.wake(task);
     }
 
     fn complete_operation(&self, key: Key, c: Completion) {
@@ -482,7 +505,8 @@ impl Reactor {
     }
 
     fn start(self: &Rc<Self>, hold: Hold, owned_fd: Option<Fd>, op: impl FnOnce(&Hold) -> Op) -> Operation {
-        let state = OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
+        let state =
+            OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
         let key = self.operations.borrow_mut().insert(state);
         let op = op(&self.operations.borrow().get(key).expect("just inserted").hold);
         self.push(token(Kind::Operation, key), op);
@@ -515,8 +539,7 @@ impl Reactor {
     /// Sends a datagram and forgets it: one that is not taken at once is lost and counted.
     pub fn send_detached(&self, fd: Fd, block: Block) {
         let hold = Hold::Chain(block.into());
-        let state =
-            OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
+        let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
         let op = match &self.operations.borrow().get(key).expect("just inserted").hold {
             Hold::Chain(chain) => {
@@ -526,6 +549,23 @@ impl Reactor {
             _ => unreachable!("a datagram is one piece"),
         };
         self.push(token(Kind::Operation, key), op);
+    }
+
+    /// Sends the last bytes of a connection that is about to close and forgets them: what is not taken at once is lost.
+    pub fn send_last(&self, fd: Fd, block: Block) {
+        let len = block.len() as u32;
+        let hold = Hold::Chain(block.into());
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
+        let key = self.operations.borrow_mut().insert(state);
+        let data = match self.operations.borrow().get(key).map(|op| &op.hold) {
+            Some(Hold::Chain(chain)) if len > 0 => chain.pieces()[0].bytes().as_ptr(),
+            _ => {
+                self.operations.borrow_mut().remove(key);
+                return;
+            }
+        };
+        self.push(token(Kind::Operation, key), Op::SendNow { fd, data, len });
     }
 
     /// Datagrams lost since the start.
@@ -627,9 +667,6 @@ impl Reactor {
 
     pub(super) fn recycle(&self, group: Group, id: u16) {
         self.driver.borrow_mut().recycle(group, id);
-        let recycled = &self.recycled[group as usize];
-        recycled.set(recycled.get() + 1);
-        self.fed[group as usize].set(true);
     }
 
     pub(super) fn driver<T>(&self, f: impl FnOnce(&mut dyn Driver) -> T) -> T {
@@ -674,12 +711,13 @@ impl Reactor {
         for _ in 0..SHUTDOWN_TURNS {
             self.run_ready();
             self.wait(&mut completions, Some(10));
-            if self.operations.borrow().is_empty() {
+            if self.operations.borrow().is_empty() && self.own.borrow().is_empty() {
                 return;
             }
         }
         let left = std::mem::take(&mut *self.operations.borrow_mut());
         std::mem::forget(left);
+        std::mem::forget(std::mem::take(&mut *self.own.borrow_mut()));
     }
 }
 

@@ -445,3 +445,47 @@ fn readers_without_buffers_get_theirs_even_after_others_have_gone() {
         world.finish();
     });
 }
+
+#[test]
+fn a_reader_receives_while_others_keep_all_buffers() {
+    for_seeds(200, |seed| {
+        let mut weather = Weather::of(seed);
+        weather.buffers = [(2, 2), (1, 1)];
+        let mut world = World::new(seed, 2);
+        world.net = SimNet::new(seed, weather);
+        world.rts = (0..2).map(|_| world.net.reactor()).collect();
+        let listener = world.listen(1);
+        let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
+        near.spawn({
+            let rt = near.clone();
+            async move {
+                let mut held: Vec<Lease> = Vec::new();
+                for round in 0..5 {
+                    let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+                    conn.set_group(if round % 2 == 0 { Group::Small } else { Group::Large });
+                    let mut got = Vec::new();
+                    while let Some(lease) = conn.recv().await.unwrap() {
+                        got.extend_from_slice(&lease);
+                        held.push(lease);
+                    }
+                    assert!(got.len() == 5000 && is_stream(&got));
+                }
+            }
+        });
+        far.spawn({
+            let rt = far.clone();
+            async move {
+                for round in 0..5 {
+                    let conn = loop {
+                        match listener.accept(false).await {
+                            Ok(conn) => break conn,
+                            Err(_) => sleep(&rt, 1).await,
+                        }
+                    };
+                    send_stream(&conn, &mut Random::new(seed + round), 5000).await;
+                }
+            }
+        });
+        world.finish();
+    });
+}

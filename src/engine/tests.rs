@@ -225,3 +225,21 @@ fn poll_tells_when_a_descriptor_is_readable() {
         assert!(polling.await.unwrap() as i16 & libc::POLLIN != 0);
     });
 }
+
+#[test]
+fn a_reader_receives_while_all_buffers_are_kept() {
+    on_uring(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let mut kept = Vec::new();
+        // More than the small group has.
+        for i in 0..2200u32 {
+            a.send(Block::copy_of(&i.to_ne_bytes()).into()).await.result.unwrap();
+            let lease = b.recv().await.unwrap().unwrap();
+            assert_eq!(*lease, i.to_ne_bytes());
+            kept.push(lease);
+        }
+        kept.clear();
+        a.send(Block::copy_of(b"after").into()).await.result.unwrap();
+        assert_eq!(&*b.recv().await.unwrap().unwrap(), b"after");
+    });
+}

@@ -101,11 +101,17 @@ pub struct Tls {
     /// The certificate that the peer showed, as DER, and its chain.
     pub peer: Option<Arc<[u8]>>,
     pub peer_chain: Vec<Arc<[u8]>>,
-    /// The certificate that this side showed.
-    pub own: Option<Arc<[u8]>>,
+    /// The handshake came to its end.
+    pub established: bool,
+    /// It showed one now, or when the session was made that is resumed.
+    pub peer_used: bool,
+    /// The certificate that this side showed, with its chain.
+    pub own: Option<Arc<rustls::sign::CertifiedKey>>,
     pub own_name: Option<Arc<str>>,
     /// OpenSSL's verification code of the peer's certificate, 0 when it is good.
     pub verify_code: u32,
+    /// The first error of the certificate itself, and of those above it.
+    pub verify_crt_code: u32,
     pub verify_ca_code: u32,
     pub verify_ca_depth: u32,
     pub client_random: Option<[u8; 32]>,
@@ -235,7 +241,7 @@ pub struct Stream {
     /// The server's connection: addresses, TLS, whether it was reused.
     pub server_src: Option<SocketAddr>,
     pub server_dst: Option<SocketAddr>,
-    pub server_tls: Option<Box<Tls>>,
+    pub server_tls: Option<std::rc::Rc<Tls>>,
     pub server_reused: bool,
     pub server_http_major: u8,
     pub server_error: Option<ConnectionError>,

@@ -164,6 +164,14 @@ pub trait World {
     fn tracked_key(&self, _slot: u8, _out: &mut Vec<u8>) -> bool {
         false
     }
+    /// A rule is evaluated, for the first time or again: its questions to tables come in the same order.
+    fn rewind(&self) {}
+    /// Whether an answer that this evaluation asked for is on its way.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+    /// The evaluation is over: what comes asks anew.
+    fn settle(&self) {}
     /// Entries in use and free in a table.
     fn table_used(&self, _table: &Reference) -> Option<i64> {
         None

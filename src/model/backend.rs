@@ -1,7 +1,7 @@
 //! The backend half of a proxy: servers, and how one is chosen, reached and retried.
 
 use super::{
-    check::{CheckKind, CheckScript, ExternalCheck},
+    check::{CheckAction, CheckKind, CheckScript, ExternalCheck},
     persist::{Cookie, ServerState},
     server::{Server, Source},
     stick_table::{StickRule, StickTable},
@@ -140,6 +140,18 @@ impl Default for RetryOn {
             zero_rtt_rejected: false,
             statuses: Vec::new(),
         }
+    }
+}
+
+impl Backend {
+    /// Whether a rule of the script that is in force opens a TLS connection (`http-check connect ssl`).
+    pub fn script_uses_tls(&self) -> bool {
+        let script = match self.check_kind {
+            CheckKind::Http(_) => &self.http_check,
+            CheckKind::Tcp => &self.tcp_check,
+            _ => return false,
+        };
+        script.steps.iter().any(|step| matches!(&step.action, CheckAction::Connect(connect) if connect.ssl))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The frontend half of a proxy: listeners and where requests go.
 
 use super::{bind::Bind, plan::ProxyIndex};
+use crate::base::origin::Origin;
 
 #[derive(Debug, Clone, Default)]
 pub struct Frontend {
@@ -9,6 +10,8 @@ pub struct Frontend {
     pub maxconn: Option<u32>,
     pub backlog: Option<u32>,
     pub default_backend_name: Option<String>,
+    /// Where the name was written.
+    pub default_backend_origin: Option<Origin>,
     /// Resolved from `default_backend_name`; a `listen` without one uses itself.
     pub default_backend: Option<ProxyIndex>,
     pub monitor_uri: Option<String>,

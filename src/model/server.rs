@@ -294,7 +294,7 @@ impl Server {
             strict_maxconn: false,
             cc: None,
             idle_ping_ms: None,
-            tls: ServerTls::default(),
+            tls: ServerTls { sni_auto: true, ..ServerTls::default() },
             tls_traffic: None,
             tls_check: None,
         }

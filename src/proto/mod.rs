@@ -1,5 +1,6 @@
 //! Wire formats, without sockets and clocks: bytes in, events out.
 
+pub mod dns;
 pub mod h1;
 pub mod http;
 pub mod proxy_protocol;

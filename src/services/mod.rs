@@ -1,1 +1,3 @@
 //! What runs beside the traffic: health checks, name resolution, peers, log delivery.
+
+pub mod check;

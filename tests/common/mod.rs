@@ -14,6 +14,7 @@ pub mod origin;
 pub mod port;
 pub mod program;
 pub mod syslog;
+pub mod tls;
 
 use std::time::Duration;
 

@@ -6,8 +6,9 @@ use crate::origin::Wanted;
 use crate::wire::{self, Framing, Head, Reader, Stop};
 use ringway::engine::driver::ConnectOptions;
 use ringway::engine::driver::sim::random::Random;
-use ringway::engine::task::{before, sleep};
+use ringway::engine::task::{before, join, sleep};
 use ringway::engine::{Conn, Rt};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -20,6 +21,8 @@ pub struct Request {
     pub slow: bool,
     pub close: bool,
     pub old: bool,
+    /// The body waits for `100 Continue`.
+    pub expects: bool,
 }
 
 impl Request {
@@ -30,7 +33,8 @@ impl Request {
             6..=8 => r.below(6_000) as usize,
             _ => r.below(90_000) as usize,
         };
-        let method = if plain { *random.pick(&["GET", "GET", "HEAD"]) } else { *random.pick(&["GET", "POST", "PUT", "HEAD"]) };
+        let method =
+            if plain { *random.pick(&["GET", "GET", "HEAD"]) } else { *random.pick(&["GET", "POST", "PUT", "HEAD"]) };
         let body = (!plain && matches!(method, "POST" | "PUT")).then(|| (size(random), random.chance(500)));
         let wanted = Wanted {
             id,
@@ -39,13 +43,24 @@ impl Request {
             status: *random.pick(&[200, 200, 200, 200, 404, 204, 304, 500, 503]),
             shape: *random.pick(&['n', 'n', 'n', 's', 'e', 'i']),
         };
+        let mut wanted = wanted;
+        let (mut method, mut body) = (method, body);
+        let expects = body.is_some_and(|b| b.0 > 0) && random.chance(150);
+        if expects {
+            wanted.shape = 'x';
+        } else if !plain && random.chance(60) {
+            // A tunnel: `len` bytes down, half as many up.
+            (wanted.shape, wanted.status, method, body) = ('u', 101, "GET", None);
+            return Request { wanted, method, body, slow: false, close: false, old: false, expects };
+        }
         Request {
+            expects,
             wanted,
             method,
             body,
             slow: random.chance(150),
             close: !plain && random.chance(80),
-            old: !plain && body.is_none_or(|b| !b.1) && random.chance(50),
+            old: !plain && !expects && body.is_none_or(|b| !b.1) && random.chance(50),
         }
     }
 
@@ -54,6 +69,12 @@ impl Request {
         let mut out = format!("{} {} {version}\r\nHost: example\r\n", self.method, self.wanted.path()).into_bytes();
         let len = self.body.map_or(0, |b| b.0);
         out.extend_from_slice(format!("X-Body: {len}\r\n").as_bytes());
+        if self.wanted.shape == 'u' {
+            out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: echo\r\n");
+        }
+        if self.expects {
+            out.extend_from_slice(b"Expect: 100-continue\r\n");
+        }
         if self.close {
             out.extend_from_slice(b"Connection: close\r\n");
         }
@@ -72,6 +93,9 @@ impl Request {
         out
     }
 }
+
+/// No request waits that long, not even for a slot of a busy server.
+const LONG_MS: u64 = 30_000;
 
 /// How an answer ended.
 #[derive(Debug)]
@@ -97,13 +121,14 @@ pub async fn run(rt: Rt, front: Rc<Front>, book: Rc<Book>, mut random: Random, c
     while !todo.is_empty() {
         attempts += 1;
         if attempts > count * 3 + 5 {
-            if !front.faulty {
+            if !front.forgives(&book) {
                 book.wrong(format!("a client of {} gives up: {:?}", front.port, todo.front()));
             }
             return;
         }
         let conn = match Conn::connect(&rt, &front.address, &ConnectOptions::default()).await {
             Ok(conn) => conn,
+            Err(_) if book.stopped.get() => return,
             Err(e) => {
                 book.wrong(format!("no connection to the proxy: {e}"));
                 return;
@@ -145,21 +170,41 @@ async fn connection(
         let sending = async { wire::send(conn, &out, &mut r, slow).await };
         let reading = async {
             while let Some(request) = todo.front() {
-                let answer = response(&mut reader, request, front, book).await;
+                let answer = response(&mut reader, request, front, book, &Cell::new(true)).await;
                 if !judge(answer, front, book, todo) {
                     break;
                 }
             }
         };
-        let _ = ringway::engine::task::join(sending, reading).await;
+        let _ = join(sending, reading).await;
         return;
     }
     while let Some(request) = todo.front() {
         let out = request.encode(random);
         let mut r = Random::new(random.bits());
-        let sending = async { wire::send(conn, &out, &mut r, request.slow).await };
-        let reading = response(&mut reader, request, front, book);
-        let (sent, answer) = ringway::engine::task::join(sending, reading).await;
+        let asked = conn.rt().now().mono;
+        let go = Cell::new(!request.expects);
+        let sending = async {
+            let head = out.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
+            let first = if request.expects { head } else { 0 };
+            if !wire::send(conn, &out[..first], &mut r, request.slow).await {
+                return false;
+            }
+            while !go.get() {
+                sleep(conn.rt(), 3).await;
+            }
+            wire::send(conn, &out[first..], &mut r, request.slow).await
+        };
+        let reading = async {
+            let answer = response(&mut reader, request, front, book, &go).await;
+            go.set(true);
+            answer
+        };
+        let (sent, answer) = join(sending, reading).await;
+        let took = conn.rt().now().mono.since(asked);
+        if took > LONG_MS {
+            book.wrong(format!("front {}: {took} ms for {request:?}", front.port));
+        }
         let whole = matches!(answer, Answer::Right);
         if !judge(answer, front, book, todo) {
             return;
@@ -187,7 +232,7 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
         }
         Answer::Refused => {
             book.refused.set(book.refused.get() + 1);
-            if !front.faulty {
+            if !front.forgives(book) {
                 book.wrong(format!("front {} refused {request:?}", front.port));
             }
             todo.pop_front();
@@ -200,7 +245,9 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
         }
         Answer::Cut(stop) => {
             book.cut.set(book.cut.get() + 1);
-            if !front.faulty {
+            // An early answer ends the connection while the request still comes: the close may destroy it (RFC 9112 9.6).
+            let early = request.as_ref().is_some_and(|r| r.wanted.shape == 'e' && r.body.is_some());
+            if !front.forgives(book) && !early {
                 book.wrong(format!("front {}: {stop:?} in answer to {request:?}", front.port));
             }
             todo.pop_front();
@@ -209,13 +256,18 @@ fn judge(answer: Answer, front: &Front, book: &Book, todo: &mut VecDeque<Request
     }
 }
 
-async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, book: &Book) -> Answer {
+async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, book: &Book, go: &Cell<bool>) -> Answer {
     let wanted = &request.wanted;
     let head = loop {
         match reader.head().await {
             Ok(head) if head.first.starts_with("HTTP/1.1 103") => {
                 if wanted.shape != 'i' || request.old {
                     return Answer::Cut(Stop::Bad("an interim response nobody asked for"));
+                }
+            }
+            Ok(head) if head.first.starts_with("HTTP/1.1 100") => {
+                if !request.expects || go.replace(true) {
+                    return Answer::Cut(Stop::Bad("a 100 nobody asked for"));
                 }
             }
             Ok(head) => break head,
@@ -225,13 +277,16 @@ async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, boo
     let status: u16 = head.first.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     let Some(id) = head.number("x-id") else {
         let own = matches!(status, 400 | 408 | 500 | 502 | 503 | 504);
-        if !own || !front.faulty {
+        if !own || !front.forgives(book) {
             book.wrong(format!("front {} answered {} itself: {request:?}", front.port, head.first));
         }
         return Answer::Refused;
     };
     if id != wanted.id || status != wanted.status {
         return Answer::Cut(Stop::Bad("the answer to another request"));
+    }
+    if status == 101 {
+        return tunnel(reader, wanted).await;
     }
     let framing = match framing(&head, request) {
         Ok(framing) => framing,
@@ -246,7 +301,7 @@ async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, boo
     match read {
         Err(stop) => return Answer::Cut(stop),
         // The end of a body without framing can't be told from a cut.
-        Ok(()) if got.len() < expected && framing == Framing::UntilClose && front.faulty => {
+        Ok(()) if got.len() < expected && framing == Framing::UntilClose && front.forgives(book) => {
             return Answer::Cut(Stop::End);
         }
         Ok(()) if got.len() < expected => return Answer::Cut(Stop::Bad("response body cut")),
@@ -256,6 +311,30 @@ async fn response(reader: &mut Reader<'_>, request: &Request, front: &Front, boo
         || framing == Framing::UntilClose
         || (request.old && !head.says("connection", "keep-alive"));
     if last { Answer::RightAndLast } else { Answer::Right }
+}
+
+/// Both ways at once, as far as the origin was told.
+async fn tunnel(reader: &mut Reader<'_>, wanted: &Wanted) -> Answer {
+    let conn = reader.conn;
+    let data = wire::body(wanted.id + 1, wanted.len / 2);
+    let mut got = Vec::new();
+    let (sent, read) = join(
+        async {
+            let sent = wire::send(conn, &data, &mut Random::new(wanted.id), false).await;
+            conn.shutdown_write();
+            sent
+        },
+        reader.body(Framing::UntilClose, &mut got),
+    )
+    .await;
+    if !wire::is_prefix(wanted.id, &got) || got.len() > wanted.len {
+        return Answer::Cut(Stop::Bad("tunnel corrupted"));
+    }
+    match read {
+        Err(stop) => Answer::Cut(stop),
+        Ok(()) if got.len() < wanted.len || !sent => Answer::Cut(Stop::End),
+        Ok(()) => Answer::RightAndLast,
+    }
 }
 
 fn framing(head: &Head, request: &Request) -> Result<Framing, &'static str> {

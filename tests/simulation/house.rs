@@ -3,13 +3,16 @@
 
 use crate::{client, origin, tcp};
 use ringway::base::address::Address;
-use ringway::base::mailbox::office;
+use ringway::base::mailbox::{Post, office};
 use ringway::config::diagnostic::Diagnostics;
 use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
-use ringway::dataplane::worker::{Services, Shared, Worker};
+use ringway::dataplane::capture::Captures;
+use ringway::dataplane::worker::{About, Mail, Services, Shared, Worker};
+use ringway::dataplane::tables::registry::Registry;
 use ringway::engine::Rt;
+use ringway::engine::driver::WakeHandle;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::driver::sim::{Faults, Leftovers, SimNet, Weather};
 use ringway::engine::listener::Listener;
@@ -17,12 +20,14 @@ use ringway::engine::task::sleep;
 use ringway::language::vars::ProcStore;
 use ringway::model::plan::Plan;
 use ringway::model::state::board::Board;
-use ringway::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter};
+use ringway::model::state::counters::{
+    BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// What clients and origins find out.
 #[derive(Default)]
@@ -30,6 +35,8 @@ pub struct Book {
     wrongs: RefCell<Vec<String>>,
     ids: Cell<u64>,
     rude: RefCell<HashSet<u64>>,
+    /// The workers were told to stop: from now on anything may end early.
+    pub stopped: Cell<bool>,
     pub right: Cell<u64>,
     pub refused: Cell<u64>,
     pub cut: Cell<u64>,
@@ -38,6 +45,10 @@ pub struct Book {
 impl Book {
     pub fn wrong(&self, text: String) {
         self.wrongs.borrow_mut().push(text);
+    }
+
+    pub fn wrongs(&self) -> String {
+        self.wrongs.borrow().join("\n")
     }
 
     /// A number for a body; the next one is the other direction's.
@@ -64,6 +75,13 @@ pub struct Front {
     pub rude_allowed: bool,
 }
 
+impl Front {
+    /// An end before its time is no surprise here.
+    pub fn forgives(&self, book: &Book) -> bool {
+        self.faulty || book.stopped.get()
+    }
+}
+
 pub struct Origin {
     pub port: u16,
     pub tcp: bool,
@@ -78,7 +96,7 @@ const ORIGIN_IP: &str = "198.51.100.1";
 /// No client needs longer, in milliseconds of virtual time.
 const PATIENCE_MS: u64 = 600_000;
 
-fn at(ip: &str, port: u16) -> Address {
+pub fn at(ip: &str, port: u16) -> Address {
     Address::Ip(format!("{ip}:{port}").parse().unwrap())
 }
 
@@ -93,9 +111,11 @@ fn setting(random: &mut Random) -> Setting {
     let mode = random.pick(&["", "", "", "option http-server-close"]);
     let redispatch = random.pick(&["", "option redispatch"]);
     let pool = random.pick(&["", "pool-max-conn 1", "pool-purge-delay 500ms", "pool-max-conn 0"]);
-    let retry = random.pick(&["", "retry-on all-retryable-errors", "retry-on conn-failure empty-response response-timeout"]);
+    let retry =
+        random.pick(&["", "retry-on all-retryable-errors", "retry-on conn-failure empty-response response-timeout"]);
     let limits = [random.between(1, 3) as u32, random.between(1, 4) as u32];
     let (a, b) = (limits[0], limits[1]);
+    let few = random.pick(&["", "", "maxconn 1", "maxconn 2"]);
     let log = random.pick(&["", "log 203.0.113.9:514 local0\n option httplog"]);
     let text = format!(
         "defaults
@@ -112,12 +132,15 @@ fn setting(random: &mut Random) -> Setting {
  default-server {pool}
 frontend clean
  bind {FRONT_IP}:80
+ {few}
  default_backend clean
 backend clean
  server c1 {ORIGIN_IP}:8001
  server c2 {ORIGIN_IP}:8002
 frontend faulty
  bind {FRONT_IP}:81
+ {few}
+ timeout client 3s
  default_backend faulty
 backend faulty
  {retry}
@@ -165,11 +188,13 @@ fn plan(text: &str) -> Plan {
     outcome.plan.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics))
 }
 
-struct House {
-    net: SimNet,
+pub struct House {
+    pub net: SimNet,
     workers: Vec<Rc<Worker>>,
     rts: Vec<Rt>,
-    clients: Rt,
+    /// The control thread's.
+    post: Rc<RefCell<Post<Mail>>>,
+    pub clients: Rt,
     origins: Rt,
     plan: Arc<Plan>,
     board: Arc<Board>,
@@ -178,22 +203,43 @@ struct House {
 pub fn run(seed: u64) {
     let mut random = Random::new(seed ^ 0xA11CE);
     let setting = setting(&mut random);
-    let house = build(seed, &mut random, &setting);
+    let house = build(seed, Weather::of(seed), random.between(1, 8) as usize, &setting.text);
     let book = Rc::new(Book::default());
     open_origins(&house, &setting, &book, &mut random);
     send_clients(&house, &book, &mut random);
     let start = house.net.now().mono;
-    let ended = || house.clients.in_use().2 == 0 || house.net.now().mono.since(start) > PATIENCE_MS;
-    house.net.run_all(&house.rts, ended).unwrap();
-    let wrongs = book.wrongs.borrow().join("\n");
+    if random.chance(150) {
+        stop_after(&house, &book, random.below(400));
+    }
+    run_to_end(&house);
+    let wrongs = book.wrongs();
     assert!(wrongs.is_empty(), "seed {seed}:\n{wrongs}\n{}", setting.text);
     assert!(house.clients.in_use().2 == 0, "seed {seed}: {} clients wait in vain", house.clients.in_use().2);
     rest(&house, 70_000);
-    leave(seed, &house);
+    leave(seed, &house, book.stopped.get());
     if std::env::var_os("SIM_SEED").is_some() {
         let took = house.net.now().mono.since(start);
-        eprintln!("seed {seed}: right {}, refused {}, cut {}; {took} ms", book.right.get(), book.refused.get(), book.cut.get());
+        eprintln!(
+            "seed {seed}: right {}, refused {}, cut {}; {took} ms",
+            book.right.get(),
+            book.refused.get(),
+            book.cut.get()
+        );
     }
+}
+
+/// Tells all workers to stop softly, in a moment.
+fn stop_after(house: &House, book: &Rc<Book>, ms: u64) {
+    let (rt, book, post) = (house.clients.clone(), book.clone(), house.post.clone());
+    let shared = house.workers[0].shared.clone();
+    house.clients.spawn(async move {
+        sleep(&rt, ms).await;
+        book.stopped.set(true);
+        for (index, wake) in shared.wakes.iter().enumerate().take(shared.board.workers()) {
+            post.borrow_mut().send(index, Mail::SoftStop);
+            rt.wake_peer(WakeHandle(wake.load(Ordering::Relaxed)));
+        }
+    });
 }
 
 /// Lets time pass with nobody there.
@@ -207,12 +253,13 @@ fn rest(house: &House, ms: u64) {
     house.net.run_all(&house.rts, || rt.in_use().2 == 0).unwrap();
 }
 
-fn build(seed: u64, random: &mut Random, setting: &Setting) -> House {
-    let net = SimNet::new(seed, Weather::of(seed));
-    let count = random.between(1, 8) as usize;
-    let plan = Arc::new(plan(&setting.text));
+/// Workers for a configuration, and reactors for clients and origins.
+pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
+    let net = SimNet::new(seed, weather);
+    let plan = Arc::new(plan(text));
     let board = Arc::new(Board::new(&plan, count));
     let shared = Arc::new(Shared {
+        tables: Arc::new(Registry::new(&plan, count, seed)),
         plan: plan.clone(),
         board: board.clone(),
         proc_vars: Arc::new(ProcStore::default()),
@@ -224,11 +271,13 @@ fn build(seed: u64, random: &mut Random, setting: &Setting) -> House {
         started: net.now(),
         wakes: (0..=count).map(|_| AtomicI32::new(-1)).collect(),
         stream_ids: AtomicU64::new(1),
-        services: Services { service: |_, _, _, _| false, stats: |_, _, _, _, _| false },
+        about: About::default(),
+        captures: Captures::new(plan.proxies.len()),
+        services: Services { service: |_, _, _, _| false, observe: |_, _, _, _| {}, stats: |_, _, _| {} },
         compression_memory: AtomicU64::new(0),
     });
     let mut posts = office(count + 1, 16);
-    posts.pop();
+    let post = Rc::new(RefCell::new(posts.pop().unwrap()));
     let mut workers = Vec::new();
     let mut rts = Vec::new();
     for (index, post) in posts.into_iter().enumerate() {
@@ -246,7 +295,7 @@ fn build(seed: u64, random: &mut Random, setting: &Setting) -> House {
     }
     let (clients, origins) = (net.reactor(), net.reactor());
     rts.extend([clients.clone(), origins.clone()]);
-    House { net, workers, rts, clients, origins, plan, board }
+    House { net, workers, rts, post, clients, origins, plan, board }
 }
 
 fn open_origins(house: &House, setting: &Setting, book: &Rc<Book>, random: &mut Random) {
@@ -265,22 +314,48 @@ fn open_origins(house: &House, setting: &Setting, book: &Rc<Book>, random: &mut 
         (8011, false, true, 0),
     ];
     for (port, tcp, may_fail, limit) in all {
-        let address = at(ORIGIN_IP, port);
-        if may_fail {
-            let faults = Faults { refuse: 100, hang: 50, reset: 200 };
-            house.net.faults(&address, faults);
-        }
-        let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
-        let origin = Rc::new(Origin { port, tcp, may_fail, limit, busy: Cell::new(0) });
-        let r = Random::new(random.bits());
-        house.origins.spawn(origin::serve(house.origins.clone(), listener, origin, book.clone(), r));
+        open_origin(house, port, tcp, may_fail, limit, book, random);
     }
 }
 
+pub fn open_origin(
+    house: &House,
+    port: u16,
+    tcp: bool,
+    may_fail: bool,
+    limit: u32,
+    book: &Rc<Book>,
+    random: &mut Random,
+) {
+    let address = at(ORIGIN_IP, port);
+    if may_fail {
+        house.net.faults(&address, Faults { refuse: 100, hang: 50, reset: 200 });
+    }
+    let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
+    let origin = Rc::new(Origin { port, tcp, may_fail, limit, busy: Cell::new(0) });
+    let r = Random::new(random.bits());
+    house.origins.spawn(origin::serve(house.origins.clone(), listener, origin, book.clone(), r));
+}
+
+/// Runs until all clients have left.
+pub fn run_to_end(house: &House) {
+    let start = house.net.now().mono;
+    let ended = || house.clients.in_use().2 == 0 || house.net.now().mono.since(start) > PATIENCE_MS;
+    house.net.run_all(&house.rts, ended).unwrap();
+}
+
 fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
-    for (port, faulty, rude_allowed) in
-        [(80, false, true), (81, true, true), (82, false, false), (85, true, true), (83, false, true), (84, true, true)]
-    {
+    for (port, faulty, rude_allowed) in [
+        (80, false, true),
+        (81, true, true),
+        (82, false, false),
+        (85, true, true),
+        (83, false, true),
+        (84, true, true),
+    ] {
+        if faulty && random.chance(500) {
+            house.net.faults(&at(FRONT_IP, port), Faults { reset: 150, ..Faults::default() });
+        }
         let front = Rc::new(Front { port, address: at(FRONT_IP, port), faulty, rude_allowed });
         for _ in 0..random.between(1, 5) {
             let (rt, r) = (house.clients.clone(), Random::new(random.bits()));
@@ -295,7 +370,7 @@ fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
 }
 
 /// Looks over the house after all have left.
-fn leave(seed: u64, house: &House) {
+fn leave(seed: u64, house: &House, stopped: bool) {
     let board = &house.board;
     for (proxy, p) in house.plan.proxies.iter().enumerate() {
         let name = &p.name;
@@ -323,8 +398,11 @@ fn leave(seed: u64, house: &House) {
     for id in [ProcessCounter::CurrConns, ProcessCounter::CurrStreams] {
         assert_eq!(board.process(id), 0, "seed {seed}: {id:?}");
     }
-    let listeners: usize = house.plan.proxies.iter().flat_map(|p| &p.frontend.binds).map(|b| b.addresses.len()).sum();
+    // Once the workers were told to stop, their listeners are closed.
+    let binds = house.plan.proxies.iter().flat_map(|p| &p.frontend.binds);
+    let listeners: usize = if stopped { 0 } else { binds.map(|b| b.addresses.len()).sum() };
     for w in &house.workers {
+        assert_eq!(w.is_finished(), stopped, "seed {seed}: worker {}", w.index);
         let (conns, operations, tasks) = w.rt.in_use();
         assert_eq!((conns, operations), (0, 0), "seed {seed}: worker {}", w.index);
         assert_eq!(tasks, 2 + listeners, "seed {seed}: tasks of worker {}", w.index);

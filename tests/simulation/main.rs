@@ -1,7 +1,9 @@
 //! The whole data plane on the simulation: 1 to 8 workers between scripted clients and origin servers, HTTP/1.1 and TCP, with
-//! faults. Every byte is checked; in the end nothing may be left. Seeds 0 to `SIM_SEEDS` (256); `SIM_SEED=n` replays one.
+//! faults. Every byte is checked; in the end nothing may be left. `SIM_SEEDS` seeds (256) from `SIM_FIRST` (0) on;
+//! `SIM_SEED=n` replays one.
 
 mod client;
+mod directed;
 mod house;
 mod origin;
 mod tcp;
@@ -20,7 +22,8 @@ fn mixed_load_loses_no_byte_and_leaves_nothing_behind() {
         return;
     }
     let seeds = number("SIM_SEEDS").unwrap_or(256);
-    let next = AtomicU64::new(0);
+    let first = number("SIM_FIRST").unwrap_or(0);
+    let next = AtomicU64::new(first);
     let failed = std::sync::Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     std::thread::scope(|scope| {
@@ -28,7 +31,7 @@ fn mixed_load_loses_no_byte_and_leaves_nothing_behind() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= first + seeds {
                         break;
                     }
                     if std::panic::catch_unwind(|| house::run(seed)).is_err() {

@@ -4,7 +4,7 @@ use crate::house::{Book, Origin};
 use crate::wire::{self, Framing, Head, Reader, Stop};
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::listener::Listener;
-use ringway::engine::task::sleep;
+use ringway::engine::task::{join, sleep};
 use ringway::engine::{Conn, Rt};
 use std::rc::Rc;
 
@@ -16,7 +16,8 @@ pub struct Wanted {
     pub framing: char,
     pub len: usize,
     pub status: u16,
-    /// `n`ormal, `s`low, `e`arly: before the request's body is read, `i`: an interim response first.
+    /// `n`ormal, `s`low, `e`arly: before the request's body is read, `E`: long before, `i`: an interim
+    /// response first, `x`: `100 Continue` before the body, `u`: an upgrade.
     pub shape: char,
 }
 
@@ -105,7 +106,19 @@ async fn exchange(
     };
     let announced = head.number("x-body").ok_or(Stop::Bad("no x-body"))? as usize;
     let mut got = Vec::new();
-    if wanted.shape != 'e' {
+    if wanted.shape == 'x' && !wire::send(reader.conn, b"HTTP/1.1 100 Continue\r\n\r\n", random, false).await {
+        return Ok(false);
+    }
+    if wanted.shape == 'u' {
+        if !head.says("connection", "upgrade") || !head.says("upgrade", "echo") {
+            return Err(Stop::Bad("no upgrade"));
+        }
+        // The proxy knows of a tunnel's end before us.
+        drop(busy);
+        tunnel(reader, &wanted, origin, book, random).await;
+        return Ok(false);
+    }
+    if !matches!(wanted.shape, 'e' | 'E') {
         request_body(reader, framing, &wanted, announced, &mut got).await?;
     }
     let mut closes = head.says("connection", "close");
@@ -140,6 +153,9 @@ async fn exchange(
             }
         }
     }
+    if wanted.shape == 'E' {
+        sleep(reader.conn.rt(), 10).await;
+    }
     let slow = wanted.shape == 's';
     // The last byte decides when the proxy may give the slot away.
     let last = out.split_off(out.len() - 1);
@@ -150,10 +166,29 @@ async fn exchange(
     if !wire::send(reader.conn, &last, random, false).await {
         return Ok(false);
     }
-    if wanted.shape == 'e' {
+    if matches!(wanted.shape, 'e' | 'E') {
+        if wanted.shape == 'E' || random.chance(500) {
+            sleep(reader.conn.rt(), random.between(30, 60)).await;
+        }
         request_body(reader, framing, &wanted, announced, &mut got).await?;
     }
     Ok(!closes)
+}
+
+async fn tunnel(reader: &mut Reader<'_>, wanted: &Wanted, origin: &Origin, book: &Book, random: &mut Random) {
+    let conn = reader.conn;
+    let head = format!("HTTP/1.1 101 Fine\r\nx-id: {}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", wanted.id);
+    let mut out = head.into_bytes();
+    out.extend_from_slice(&wire::body(wanted.id, wanted.len));
+    let mut got = Vec::new();
+    let sending = async {
+        wire::send(conn, &out, random, false).await;
+        conn.shutdown_write();
+    };
+    let ((), _) = join(sending, reader.body(Framing::UntilClose, &mut got)).await;
+    if !wire::is_prefix(wanted.id + 1, &got) || got.len() > wanted.len / 2 {
+        book.wrong(format!("origin {}: tunnel {} corrupted", origin.port, wanted.id));
+    }
 }
 
 async fn request_body(
@@ -178,7 +213,12 @@ impl Busy {
     fn new(origin: &Rc<Origin>, book: &Rc<Book>) -> Busy {
         origin.busy.set(origin.busy.get() + 1);
         if origin.limit > 0 && origin.busy.get() > origin.limit {
-            book.wrong(format!("origin {} serves {} at once, maxconn {}", origin.port, origin.busy.get(), origin.limit));
+            book.wrong(format!(
+                "origin {} serves {} at once, maxconn {}",
+                origin.port,
+                origin.busy.get(),
+                origin.limit
+            ));
         }
         Busy(origin.clone())
     }

@@ -31,7 +31,7 @@ pub async fn serve(conn: Conn, origin: Rc<Origin>, book: Rc<Book>, mut random: R
         return book.wrong(format!("origin {}: session {id} corrupted", origin.port));
     }
     let whole = sent && read.is_ok() && got.len() as u64 == up;
-    if !whole && !origin.may_fail && !book.is_rude(id) {
+    if !whole && !origin.may_fail && !book.stopped.get() && !book.is_rude(id) {
         book.wrong(format!("origin {}: session {id} cut: {} of {up}, {read:?}", origin.port, got.len()));
     }
 }
@@ -46,6 +46,7 @@ pub async fn client(rt: Rt, front: Rc<Front>, book: Rc<Book>, mut random: Random
         }
         let conn = match Conn::connect(&rt, &front.address, &ConnectOptions::default()).await {
             Ok(conn) => conn,
+            Err(_) if book.stopped.get() => return,
             Err(e) => return book.wrong(format!("no connection to the proxy: {e}")),
         };
         let soon = rt.now().mono.plus(if rude { random.below(100) } else { 1_000_000 });
@@ -76,7 +77,7 @@ async fn session(conn: &Conn, id: u64, front: &Front, book: &Book, random: &mut 
         return book.wrong(format!("front {}: session {id} corrupted", front.port));
     }
     let whole = sent && read.is_ok() && got.len() as u64 == down;
-    if !whole && !front.faulty && !rude {
+    if !whole && !front.forgives(book) && !rude {
         book.wrong(format!("front {}: session {id} cut: {} of {down}, sent {sent}, {read:?}", front.port, got.len()));
     }
     let count = if whole { &book.right } else { &book.cut };

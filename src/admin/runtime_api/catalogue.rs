@@ -36,6 +36,24 @@ pub static COMMANDS: &[Command] = &[
         "del server <bk>/<srv>                   : remove a dynamically added server",
     ),
     command(
+        &["clear", "table"],
+        Level::User,
+        process::table,
+        "clear table <table> [<filter>]*         : remove an entry from a table (filter: data/key)",
+    ),
+    command(
+        &["set", "table"],
+        Level::User,
+        process::table,
+        "set table <table> key <k> [data.* <v>]* : update or create a table entry's data",
+    ),
+    command(
+        &["show", "table"],
+        Level::User,
+        process::table,
+        "show table [<table> [<filter>]*]        : report table usage stats or dump this table's contents (filter: data/key)",
+    ),
+    command(
         &["disable", "agent"],
         Level::Admin,
         server::disable_agent,

@@ -27,6 +27,17 @@ pub trait Process {
     fn facts(&self) -> stats::Process<'_>;
     fn now(&self) -> Now;
 
+    /// Whether what a command needs from the workers is at hand; where not, the session asks its owner to gather it.
+    fn gathered(&self, need: Need) -> bool {
+        let _ = need;
+        true
+    }
+
+    /// Commands about stick tables are carried out by the session's owner.
+    fn delegates(&self) -> bool {
+        false
+    }
+
     /// Maps and patterns of the plan in force.
     fn patterns(&self) -> &Registry;
 
@@ -37,6 +48,10 @@ pub trait Process {
 
     /// `add server`: the words after the name, read as a `server` line of this backend.
     fn parse_server(&self, proxy: ProxyIndex, name: &str, words: &[&str]) -> Result<Server, String>;
+    /// What such a line may hold.
+    fn server_options(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
     /// `show sess`: HAProxy's lines for the listing, one session or all in full. `None`: no such session.
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()>;
     /// `NAME=value` lines.
@@ -48,6 +63,15 @@ pub trait Process {
     fn cli_sockets(&self) -> Vec<(String, Level)>;
     /// A server may be deleted now: in maintenance, without sessions, connections or queue; else why not.
     fn removable(&self, proxy: ProxyIndex, server: ServerIndex) -> Result<(), String>;
+}
+
+/// What only the workers know, or must confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Every worker is alive and has published its counters.
+    Counters,
+    /// Every worker has listed its sessions.
+    Sessions,
 }
 
 /// `show sess …`.

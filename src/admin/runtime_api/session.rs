@@ -3,13 +3,17 @@
 //! begins a payload that an empty line ends; `<<word` one that ends at that word.
 
 use super::{
-    Answer, Call, Process,
+    Answer, Call, Need, Process,
     catalogue::{self, Command},
 };
 use crate::model::bind::Level;
 
-/// Bytes of a command with its payload at most; more ends the session.
-const COMMAND_MAX: usize = 1 << 20;
+/// Bytes of a payload at most; more ends the session. A command's line has the bound of a buffer.
+const PAYLOAD_MAX: usize = 1 << 20;
+/// Bytes of answers that gather before they are to be sent.
+const ANSWER_PIECE: usize = 64 << 10;
+const TOO_LONG: &[u8] = b"The command line is too big for the buffer size. Please change 'tune.bufsize' in the \
+                          configuration to use a bigger command.\n";
 /// Words of a command at most; HAProxy has the same bound.
 const WORDS_MAX: usize = 64;
 
@@ -20,6 +24,12 @@ pub enum Then {
     Read,
     /// Write what there is, then close.
     Close,
+    /// Write what there is, then call [`CliSession::resume`]: more answers follow.
+    Flush,
+    /// Let the process gather this ([`Process::gathered`]), then call [`CliSession::resume`].
+    Gather(Need),
+    /// Carry out this command and append what it says, then call [`CliSession::delegated`].
+    Delegate(String),
     /// Call [`CliSession::resume`] soon, at the latest at this moment of the monotonic clock.
     Wait { until_ms: u64 },
 }
@@ -95,6 +105,16 @@ impl CliSession {
         &self.state
     }
 
+    /// `severity-output` of the socket.
+    pub fn set_severity(&mut self, severity: SeverityOutput) {
+        self.state.severity = severity;
+    }
+
+    /// A command waits for a moment or a condition.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Takes bytes and appends answers.
     pub fn feed(&mut self, bytes: &[u8], process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
         self.input.extend_from_slice(bytes);
@@ -102,6 +122,7 @@ impl CliSession {
             // What comes while a command waits interrupts it.
             self.waiting = None;
             self.finish(Answer::error("Interrupted."), out);
+            return self.after_wait(process, out);
         }
         self.run(process, out)
     }
@@ -126,12 +147,38 @@ impl CliSession {
                 return Then::Wait { until_ms };
             }
         }
+        self.after_wait(process, out)
+    }
+
+    /// The owner has carried out a command: its answer ends as others do.
+    pub fn delegated(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        out.push(b'\n');
+        self.after_wait(process, out)
+    }
+
+    /// A command that waited has its answer: its line goes on, or ends as others do.
+    fn after_wait(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        if self.chain.is_empty() {
+            if !self.state.interactive {
+                return Then::Close;
+            }
+            self.write_prompt(out);
+        }
         self.run(process, out)
     }
 
     fn run(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
         loop {
             while let Some(command) = self.chain.pop_front() {
+                if let Some(need) = self.need(&command)
+                    && !process.gathered(need)
+                {
+                    self.chain.push_front(command);
+                    return Then::Gather(need);
+                }
+                if process.delegates() && is_about_tables(&command) {
+                    return Then::Delegate(command);
+                }
                 // The payload belongs to the last command of its line.
                 let payload = if self.chain.is_empty() { self.payload.take() } else { None };
                 let answer = self.execute(&command, payload.as_deref(), process);
@@ -149,19 +196,47 @@ impl CliSession {
                     }
                     self.write_prompt(out);
                 }
+                if out.len() >= ANSWER_PIECE {
+                    return Then::Flush;
+                }
             }
             let Some(end) = self.input.iter().position(|b| *b == b'\n') else {
-                return if self.input.len() > COMMAND_MAX { Then::Close } else { Then::Read };
+                if self.fits(self.input.len(), process) {
+                    return Then::Read;
+                }
+                out.extend_from_slice(TOO_LONG);
+                return Then::Close;
             };
+            if !self.fits(end, process) {
+                out.extend_from_slice(TOO_LONG);
+                return Then::Close;
+            }
             let mut line: Vec<u8> = self.input.drain(..=end).collect();
             line.pop();
             if line.last() == Some(&b'\r') {
                 line.pop();
             }
             self.line(String::from_utf8_lossy(&line).into_owned());
-            if self.collecting.as_ref().is_some_and(|p| p.text.len() > COMMAND_MAX) {
+            if self.collecting.as_ref().is_some_and(|p| p.text.len() > PAYLOAD_MAX) {
+                out.extend_from_slice(TOO_LONG);
                 return Then::Close;
             }
+        }
+    }
+
+    /// Whether a line of this length is taken.
+    fn fits(&self, len: usize, process: &dyn Process) -> bool {
+        let most = if self.collecting.is_some() { PAYLOAD_MAX } else { process.plan().global.tune.bufsize };
+        len < most
+    }
+
+    /// What must be gathered from the workers before this command may run.
+    fn need(&self, command: &str) -> Option<Need> {
+        let mut words = command.split_ascii_whitespace();
+        match (words.next()?, words.next().unwrap_or_default()) {
+            ("show", "sess") | ("shutdown", "session") => Some(Need::Sessions),
+            ("show", "info" | "stat" | "activity" | "threads" | "servers") => Some(Need::Counters),
+            _ => None,
         }
     }
 
@@ -243,6 +318,17 @@ impl CliSession {
             out.extend_from_slice(b"> ");
         }
     }
+}
+
+/// `show table`, `set table`, `clear table`: their entries are the workers'.
+fn is_about_tables(command: &str) -> bool {
+    let mut words = command.split_ascii_whitespace();
+    matches!(words.next(), Some("show" | "set" | "clear")) && words.next() == Some("table")
+}
+
+/// The words of a command, quotes and escapes taken away.
+pub fn words_of(command: &str) -> Vec<String> {
+    words(command)
 }
 
 /// Commands between semicolons that no backslash precedes.

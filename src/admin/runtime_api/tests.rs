@@ -290,8 +290,24 @@ fn lines_without_end_are_bounded() {
     let mut fake = Fake::new();
     let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
     let mut out = Vec::new();
-    assert_eq!(session.feed(&vec![b'a'; 1 << 19], &mut fake, &mut out), Then::Read);
-    assert_eq!(session.feed(&vec![b'a'; 1 << 20], &mut fake, &mut out), Then::Close);
+    assert_eq!(session.feed(&vec![b'a'; 1 << 13], &mut fake, &mut out), Then::Read);
+    assert_eq!(session.feed(&vec![b'a'; 1 << 13], &mut fake, &mut out), Then::Close);
+    assert!(out.starts_with(b"The command line is too big"), "{}", String::from_utf8_lossy(&out));
+}
+
+#[test]
+fn long_answers_leave_before_the_next_command_runs() {
+    let mut fake = Fake::new();
+    let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
+    let (mut out, mut pieces) = (Vec::new(), 0);
+    let mut then = session.feed(&[b"show stat;".repeat(100), b"\n".to_vec()].concat(), &mut fake, &mut out);
+    while then == Then::Flush {
+        assert!(out.len() < 1 << 18, "{}", out.len());
+        out.clear();
+        pieces += 1;
+        then = session.resume(&mut fake, &mut out);
+    }
+    assert!(then == Then::Close && pieces > 2, "{then:?} {pieces}");
 }
 
 #[test]

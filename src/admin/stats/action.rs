@@ -35,6 +35,9 @@ pub fn perform(body: &[u8], plan: &Plan, live: &Live, now: crate::base::clock::M
             _ => {}
         }
     }
+    if action.is_empty() && backend.is_empty() && servers.is_empty() {
+        return (Outcome::None, done);
+    }
     let proxy = match backend.strip_prefix('#').and_then(|id| id.parse::<u32>().ok()) {
         Some(id) => plan.proxies.iter().position(|p| p.has_backend && p.id == id),
         None => plan.backend(&backend),

@@ -201,14 +201,14 @@ pub static KEYS: &[Key] = &[
         "SslCacheLookups",
         "MCP",
         "Total number of SSL session ID lookups in the SSL session cache on this worker since started",
-        |s| n32(s.board.process(ProcessCounter::SslCacheLookups)),
+        |s| n32(s.plan.credentials.as_ref().map_or(0, |c| c.sessions.counters().0)),
     ),
     key(
         41,
         "SslCacheMisses",
         "MCP",
         "Total number of SSL session ID lookups that didn't find a session in the SSL session cache on this worker since started",
-        |s| n32(s.board.process(ProcessCounter::SslCacheMisses)),
+        |s| n32(s.plan.credentials.as_ref().map_or(0, |c| c.sessions.counters().1)),
     ),
     key(
         42,
@@ -241,7 +241,7 @@ pub static KEYS: &[Key] = &[
         n32(idle(s))
     }),
     key(48, "node", "COS", "Node name (global.node)", |s| Value::str(s.process.node)),
-    key(49, "description", "COS", "Node description (global.description)", |s| description(s)),
+    key(49, "description", "COS", "Node description (global.description)", description),
     key(50, "Stopping", "MGP", "1 if the worker process is currently stopping, otherwise zero", |s| {
         n32(s.board.live.process.stopping.load(Relaxed) as u64)
     }),

@@ -1,5 +1,5 @@
 //! The Prometheus exporter's text (exposition format 0.0.4): HAProxy's families from [`families`], and histograms of
-//! latency for each proxy and server. Parameters of the query string: `scope` (several), `no-maint`, `filter` (names of
+//! latency for each proxy and server. Parameters of the query string: `scope` (several), `no-maint`, `metrics` (or `filter`; names of
 //! families, separated by commas; with `-` before one all but those).
 
 pub mod families;
@@ -46,7 +46,7 @@ impl Request {
                 "scope" if value.is_empty() => request.named = true,
                 "scope" => request.scopes.push(Subject::named(value).ok_or(BadScope)?),
                 "no-maint" => request.no_maint = true,
-                "filter" => request.filter.extend(value.split(',').map(str::to_owned)),
+                "metrics" | "filter" => request.filter.extend(value.split(',').map(str::to_owned)),
                 _ => {}
             }
             request.named |= name == "scope";

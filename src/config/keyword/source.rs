@@ -1,18 +1,17 @@
 //! `source <address>[:<port>[-<port>]] [usesrc ...] [interface <name>]` of `server` lines and backends (manual 5.2, 4.2).
 
 use super::{
-    address,
+    absent, address,
     args::{Args, atol},
+    unserved,
 };
+use crate::config::section::Loading;
 use crate::model::server::{Source, UseSrc};
 
 /// Reads the words after `source` (at `a.get(0)`); answers the source and how many words it took. The error is HAProxy's
 /// text and the index of the offending word.
-pub fn read(
-    a: &Args<'_>,
-    environment: &crate::config::env::Environment,
-    missing: &str,
-) -> Result<(Source, usize), (usize, String)> {
+pub fn read(cx: &Loading<'_>, a: &Args<'_>, missing: &str) -> Result<(Source, usize), (usize, String)> {
+    let environment = &*cx.environment;
     let word = a.get(1);
     if word.is_empty() {
         return Err((1, missing.to_owned()));
@@ -23,6 +22,9 @@ pub fn read(
     let mut at = 2;
     loop {
         match a.get(at) {
+            "usesrc" if cx.options.refuse_unserved && unserved::reason("source", "usesrc").is_some() => {
+                return Err((at, absent::text("usesrc")));
+            }
             "usesrc" => {
                 source.usesrc = Some(usesrc(a, at + 1, environment)?);
                 at += 2;

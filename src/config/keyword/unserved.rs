@@ -1,18 +1,13 @@
 //! What is read into the model but not served by the data plane yet: kind, name, and what it waits for. The load refuses
 //! these by name, so that nothing is accepted and ignored in silence. An entry goes when its feature lands.
 //!
-//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `balance`, and a rule phase
+//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `source`, `balance`, and a
+//! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const CHECKS: &str = "scripted health checks";
-const COOKIES: &str = "cookie persistence";
 const PERSISTENCE: &str = "persistence rules";
-const TABLES: &str = "stick tables";
 const RESOLVERS: &str = "name resolution while running";
-const STATE: &str = "server state files";
-const TLS: &str = "TLS";
 const HTTP2: &str = "HTTP/2";
-const PAGE: &str = "the statistics page";
 const CASE: &str = "field names in other cases";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
@@ -21,28 +16,16 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
-    ("global", "external-check", CHECKS),
-    ("global", "server-state-base", STATE),
-    ("global", "server-state-file", STATE),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
     ("global", "h1-accept-payload-with-any-method", "payloads of GET, HEAD and DELETE"),
-    ("proxy", "stick-table", TABLES),
-    ("proxy", "stick", TABLES),
-    ("proxy", "cookie", COOKIES),
-    ("proxy", "dynamic-cookie-key", COOKIES),
+    ("global", "default-path config", "file names relative to other folders"),
+    ("global", "default-path parent", "file names relative to other folders"),
+    ("global", "default-path origin", "file names relative to other folders"),
     ("proxy", "persist", PERSISTENCE),
-    ("proxy", "force-persist", PERSISTENCE),
-    ("proxy", "ignore-persist", PERSISTENCE),
-    ("proxy", "stats", PAGE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "external-check", CHECKS),
-    ("proxy", "http-check", CHECKS),
-    ("proxy", "tcp-check", CHECKS),
-    ("proxy", "load-server-state-from-file", STATE),
-    ("proxy", "server-state-file-name", STATE),
     ("proxy", "http-send-name-header", "a field that names the server"),
     ("proxy", "hash-balance-factor", "bounded-load hashing"),
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
@@ -56,34 +39,16 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "http-drop-response-trailers", "edits of trailers"),
     ("option", "http-restrict-req-hdr-names", "restriction of field names"),
     ("option", "http-use-proxy-header", "the Proxy-Connection field"),
-    ("option", "persist", PERSISTENCE),
     ("option", "transparent", "servers at the client's destination"),
-    ("option", "tcp-check", CHECKS),
-    ("option", "ssl-hello-chk", CHECKS),
-    ("option", "smtpchk", CHECKS),
-    ("option", "mysql-check", CHECKS),
-    ("option", "pgsql-check", CHECKS),
-    ("option", "redis-check", CHECKS),
-    ("option", "ldap-check", CHECKS),
-    ("option", "external-check", CHECKS),
-    ("bind", "ssl", TLS),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
-    ("server", "ssl", TLS),
-    ("server", "check-ssl", TLS),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "cookie", COOKIES),
-    ("server", "agent-check", "agent checks"),
-    ("server", "observe layer4", "checks by observation"),
-    ("server", "observe layer7", "checks by observation"),
-    ("server", "track", "tracked servers"),
-    ("server", "on-marked-down", "sessions ended by a server's state"),
-    ("server", "on-marked-up", "sessions ended by a server's state"),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
+    ("source", "usesrc", "connections from foreign addresses"),
     ("server", "redir", "redirection to servers"),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),

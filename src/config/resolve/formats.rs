@@ -78,8 +78,14 @@ pub(super) fn formats(cx: &mut Loading<'_>, index: usize) {
             }
         }
     }
+    // Manual 5.2 "sni-auto": the Host of the request, where there is one.
+    let http = cx.proxies[index].proxy.mode == crate::model::proxy::Mode::Http;
+    let sni = |tls: &crate::model::tls::ServerTls| {
+        let auto = http && tls.ssl && tls.sni_auto;
+        tls.sni.clone().or_else(|| auto.then(|| "req.hdr(host),field(1,:)".to_owned()))
+    };
     let snis: Vec<_> =
-        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), s.server.tls.sni.clone())).collect();
+        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), sni(&s.server.tls))).collect();
     let mut made = Vec::new();
     for (at, (origin, sni)) in snis.into_iter().enumerate() {
         let Some(text) = sni else {

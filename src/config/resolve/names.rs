@@ -22,7 +22,8 @@ pub(super) fn default_backend(cx: &mut Loading<'_>, index: usize) {
     match target {
         None => {
             let text = format!("Proxy '{}': unable to find required default_backend: '{name}'.", draft.proxy.name);
-            say(cx, index, Severity::Alert, text);
+            let origin = draft.proxy.frontend.default_backend_origin.clone().unwrap_or(draft.proxy.origin.clone());
+            cx.diagnostics.say(Severity::Alert, Some(&origin), text);
         }
         Some(target) if target == index => {
             let text = format!("Proxy '{}': loop detected for default_backend: '{name}'.", draft.proxy.name);

@@ -13,8 +13,6 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
     let draft = &mut cx.proxies[index];
     let proxy = draft.proxy.name.clone();
     let mut found = Vec::new();
-    let timeout_check = draft.proxy.timeouts.check;
-    let _ = timeout_check;
     for server in draft.servers.iter_mut() {
         let place = format!("[{}] : 'server {proxy}/{}'", server.server.origin, server.server.name);
         if server.check_enabled {
@@ -27,18 +25,18 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
             }
             server.server.agent = Some(agent);
         }
-        if !server.use_ssl_check {
+        if !server.verify_written {
             server.server.tls.verify = verify_default;
         }
         let tls = &server.server.tls;
-        let uses_tls = tls.ssl || tls.check_ssl;
+        let uses_tls = tls.ssl || tls.check_ssl || draft.proxy.backend.script_uses_tls();
         if uses_tls && tls.verify == crate::model::tls::ServerVerify::Required && tls.ca.is_none() {
             let text = format!(
                 "{place} : verify is enabled by default but no CA file specified. If you're running on a LAN where you're \
                  certain to trust the server's certificate, please set an explicit 'verify none' statement on the 'server' \
                  line, or use 'ssl-server-verify none' in the global section to disable server-side verifications by default."
             );
-            let text = if server.use_ssl_check {
+            let text = if server.verify_written {
                 format!("{place} : verify is enabled but no CA file specified.")
             } else {
                 text
@@ -61,7 +59,7 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
     for server in &cx.proxies[index].servers {
         if let Some(resolvers) = &server.server.resolvers
             && !cx.resolvers.iter().any(|r| r.name == *resolvers)
-            && !(resolvers == "default")
+            && resolvers != "default"
         {
             let text = format!(
                 "{}, server '{}': unable to find required resolvers '{resolvers}'",
@@ -72,20 +70,6 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
         }
     }
     for (origin, text) in missing {
-        cx.diagnostics.say(Severity::Alert, Some(&origin), text);
-    }
-    // A bind line with `ssl` needs a certificate.
-    let mut certificates = Vec::new();
-    for bind in &cx.proxies[index].proxy.frontend.binds {
-        if bind.ssl && bind.tls.sources.is_empty() {
-            let text = format!(
-                "Proxy '{proxy}': no SSL certificate specified for bind '{}' at [{}] (use 'crt').",
-                bind.text, bind.origin
-            );
-            certificates.push((bind.origin.clone(), text));
-        }
-    }
-    for (origin, text) in certificates {
         cx.diagnostics.say(Severity::Alert, Some(&origin), text);
     }
 }

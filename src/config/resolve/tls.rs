@@ -6,13 +6,11 @@ use crate::{
     model::{
         certificates::{
             bind::{BindContext, BindError, BindWarning, Surroundings},
-            certificate::Beside,
             server::{self, ServerError},
-            store::Store,
         },
         credentials::{Credentials, Shared},
         proxy::Mode,
-        tls::{ServerVerify, TlsGlobal},
+        tls::{ServerTls, ServerVerify, TlsGlobal},
     },
     proto::tls::{session_cache::SessionCache, tickets::TicketKeys},
 };
@@ -28,13 +26,16 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
         .proxies
         .iter()
         .filter(active)
-        .any(|p| p.servers.iter().any(|s| s.server.tls.ssl || s.server.tls.check_ssl));
+        .any(|p| {
+            let scripted = p.proxy.backend.script_uses_tls();
+            p.servers.iter().any(|s| scripted || s.server.tls.ssl || s.server.tls.check_ssl)
+        });
     if !listens && !connects {
         return None;
     }
     let global = cx.global.tls.clone();
     let credentials = Credentials {
-        store: Shared(Store::new(Beside { files: global.load_extra_files, del_ext: global.load_extra_del_ext })),
+        store: Shared(cx.store()),
         tickets: Shared(TicketKeys::random(global.lifetime_s)),
         sessions: Shared(SessionCache::new(global.cachesize, global.lifetime_s)),
     };
@@ -50,7 +51,7 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
 fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &Credentials) {
     let draft = &mut cx.proxies[index];
     let (name, section, http) = (draft.proxy.name.clone(), draft.section, draft.proxy.mode == Mode::Http);
-    for bind in draft.proxy.frontend.binds.iter_mut().filter(|b| b.ssl && !b.tls.sources.is_empty()) {
+    for bind in draft.proxy.frontend.binds.iter_mut().filter(|b| b.ssl) {
         let line = format!("bind '{}' at [{}]", bind.text, bind.origin);
         let around = Surroundings {
             global,
@@ -91,15 +92,20 @@ fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &C
 fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &Credentials) {
     let draft = &mut cx.proxies[index];
     let proxy = draft.proxy.name.clone();
+    let scripted = draft.proxy.backend.script_uses_tls();
     for server in draft.servers.iter_mut().map(|s| &mut s.server) {
         let lacks_ca = server.tls.verify == ServerVerify::Required && server.tls.ca.is_none();
         for check in [false, true] {
-            let wanted = if check { server.tls.check_ssl || server.tls.ssl } else { server.tls.ssl };
+            let wanted = server.tls.ssl || (check && (server.tls.check_ssl || scripted));
             // What lacks its CA was told with the server's other words.
             if !wanted || lacks_ca {
                 continue;
             }
             let place = format!("[{}] : 'server {proxy}/{}' : ", server.origin, server.name);
+            if leave_out_h2(&mut server.tls) {
+                let text = format!("{place}'h2' is left out of the ALPN offer: HTTP/2 is not available yet.");
+                cx.diagnostics.say(Severity::Notice, Some(&server.origin), text);
+            }
             match server::settings(&server.tls, check, global, &credentials.store) {
                 Ok((settings, warning)) => {
                     let slot = if check { &mut server.tls_check } else { &mut server.tls_traffic };
@@ -120,4 +126,14 @@ fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: 
             }
         }
     }
+}
+
+/// Takes `h2` off a server's offer; whether it was there.
+fn leave_out_h2(tls: &mut ServerTls) -> bool {
+    let before = tls.alpn.len() + tls.check_alpn.as_ref().map_or(0, Vec::len);
+    tls.alpn.retain(|p| HTTP2 || p != "h2");
+    if let Some(list) = &mut tls.check_alpn {
+        list.retain(|p| HTTP2 || p != "h2");
+    }
+    tls.alpn.len() + tls.check_alpn.as_ref().map_or(0, Vec::len) < before
 }

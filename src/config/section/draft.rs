@@ -148,12 +148,11 @@ pub struct ServerDraft {
     pub agent_enabled: bool,
     pub agent: crate::model::server::AgentSettings,
     pub agent_inter_written: bool,
-    /// `weight` and others may come after what depends on them.
-    pub use_ssl_check: bool,
+    /// `verify` was written: the global default does not apply.
+    pub verify_written: bool,
     /// Expanded by `server-template`.
     pub template: bool,
     pub id_written: bool,
-    pub disabled_by_address: bool,
 }
 
 impl ServerDraft {
@@ -165,10 +164,9 @@ impl ServerDraft {
             agent_enabled: false,
             agent: crate::model::server::AgentSettings::default(),
             agent_inter_written: false,
-            use_ssl_check: false,
+            verify_written: false,
             template: false,
             id_written: false,
-            disabled_by_address: false,
         }
     }
 }

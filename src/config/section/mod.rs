@@ -22,6 +22,8 @@ use super::{
 };
 use crate::language::pattern::Registry;
 use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
+use crate::model::certificates::{certificate::Beside, store::Store};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// Everything that is known while lines are read. Handlers write here.
@@ -39,6 +41,8 @@ pub struct Loading<'a> {
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
     pub patterns: Arc<Registry>,
+    /// Certificates and trust files read so far; see [`Loading::store`].
+    store: OnceCell<Arc<Store>>,
     /// Rule lines of a defaults section are compiled again for a proxy that inherits; what they say was said already.
     pub replaying: bool,
     /// `default-server` of the `peers` section that is being read.
@@ -107,6 +111,7 @@ impl<'a> Loading<'a> {
             resolvers: Vec::new(),
             http_errors: Vec::new(),
             patterns: Arc::default(),
+            store: OnceCell::new(),
             replaying: false,
             peers_default_server: None,
             section: Section::None,
@@ -198,6 +203,13 @@ impl<'a> Loading<'a> {
         self.diagnostics.at(Severity::Notice, args.line, args.word(index), text);
     }
 
+    /// The store of certificates and trust files, made when the first of them is named.
+    pub fn store(&self) -> Arc<Store> {
+        let tls = &self.global.tls;
+        let beside = Beside { files: tls.load_extra_files, del_ext: tls.load_extra_del_ext };
+        self.store.get_or_init(|| Store::new(beside)).clone()
+    }
+
     /// The proxy or defaults section that is being read.
     ///
     /// Only called from handlers of proxy keywords, which run in these sections only.
@@ -221,7 +233,7 @@ impl<'a> Loading<'a> {
 
     /// Refuses by name what is read but not served by the data plane yet.
     pub fn refuse_unserved(&mut self, args: &Args<'_>, index: usize, kind: &str, name: &str) {
-        if self.options.refuse_unserved && unserved::reason(kind, name).is_some() {
+        if self.options.refuse_unserved && unserved::reason_of(kind, name, args.get(index + 1)).is_some() {
             self.diagnostics.alert(args.line, args.word(index), absent::text(name));
         }
     }

@@ -5,8 +5,8 @@ use super::super::filter::{Filter, compression};
 use super::super::connect::{self, Link};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
-use super::super::worker::Worker;
-use super::super::{log, relay, rules};
+use super::super::worker::{Seen, Worker};
+use super::super::{cookie, log, persist, registry, relay, rules};
 use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request, response};
@@ -17,6 +17,7 @@ use crate::model::backend::RetryOn;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::{ConnectionMode, Timeouts};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ProcessCounter, ServerCounter};
+use crate::model::stick_table::data::What;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::{Asked, Framing};
@@ -44,11 +45,13 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     ex.facts.first_request = s.requests == 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    let next = match exchange(s, &mut ex, first).await {
+    let place = registry::enter(s, &ex);
+    let next = match registry::watched(place, exchange(s, &mut ex, first)).await {
         Ok(next) => next,
         Err(failure) => reply::failure(s, &mut ex, failure).await,
     };
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
     next
@@ -61,6 +64,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     if options.http_ignore_probes {
         return;
     }
+    s.tracked.borrow().count(What::Request, 1);
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
     if timed_out {
@@ -106,7 +110,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     if let Some(next) = rules::frontend(s, ex, &mut body).await? {
         return Ok(next);
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else {
+    let Some(proxy) = rules::choose_backend(s, ex).await else {
         ex.request_ns = 0;
         return Err(Failure::NoServer);
     };
@@ -125,6 +129,7 @@ fn count_request(w: &Worker, s: &Session) {
     w.counts().frontend(s.proxy).request(w.rt.now().mono);
     w.counts().frontend(s.proxy).add(FrontendCounter::H1req, 1);
     w.counts().process().add(ProcessCounter::CumReq, 1);
+    s.tracked.borrow().count(What::Request, 1);
 }
 
 /// What log and rules want to know of the request as it came.
@@ -401,21 +406,24 @@ async fn converse(
             }
         }
     }
-    match link.transport.send(chain, timeouts.server).await {
-        Ok(_) => {}
+    let sent_whole = match link.transport.send(chain, timeouts.server).await {
+        Ok(_) => true,
         Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
         // The server may have answered before it closed: the response tells.
-        Err(SendError::Broken(_)) => {}
-    }
+        Err(SendError::Broken(_)) => false,
+    };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
     if ended {
         let deadline = Cell::new(server_deadline(rt.now().mono));
-        return download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
     }
     // The server's clock starts when it has the whole request.
     let deadline = Cell::new(Millis::NEVER);
     let upload_done = Cell::new(false);
+    // All of it has left: a body that was read to its end may still wait in a full socket.
+    let delivered = Cell::new(false);
     sent_bytes.set(0);
     let server_gone = Cell::new(false);
     let result = {
@@ -429,6 +437,7 @@ async fn converse(
             {
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
+                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
                 if let Err(error) = result {
                     if let Some(done) = done.take() {
                         // The answer is out; only the connection is spoilt.
@@ -457,7 +466,7 @@ async fn converse(
     };
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let complete = body.is_complete();
-    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && !server_gone.get(), ..done })
+    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
 }
 
 fn upload_failure(error: ForwardError) -> Failure {
@@ -547,11 +556,12 @@ async fn download(
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).response(status);
-    rules::observe(w, link.proxy, link.server, status < 500 || status == 501 || status == 505);
+    rules::observe(w, link.proxy, link.server, Seen::Status(status));
     log::capture_response(s, ex);
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }
+    persist::answered(w, link.proxy, s, ex).await;
     compression::judge(s, ex, link.proxy, message.framing);
     rules::response(s, ex, link.proxy).await?;
     let mode = server_mode(s, settings.options.connection_mode);
@@ -731,6 +741,7 @@ async fn start_tunnel(
     rest: Piece,
     timeouts: &StreamTimeouts,
 ) -> Result<Done, Failure> {
+    persist::answered(&s.w, link.proxy, s, ex).await;
     rules::response(s, ex, link.proxy).await?;
     let mut wire = Block::take();
     encode::head(&ex.response, &mut wire);
@@ -789,7 +800,9 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     }
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);
+    cookie::letters(s, ex);
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

@@ -9,7 +9,12 @@ pub mod response;
 pub mod tcp;
 pub mod termination;
 
+use super::registry::Place;
+use super::cookie;
 use super::session::Session;
+use super::tables::memo::Memo;
+use super::tables::registry::TableId;
+use super::tables::slots::Slots;
 use super::worker::Worker;
 use crate::base::clock::Now;
 use crate::engine::Piece;
@@ -19,9 +24,11 @@ use crate::language::vars::Vars;
 use crate::model::compression::CompressionAlgorithm;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
+use crate::model::stick_table::data::What;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::{Head, Version};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -65,6 +72,21 @@ pub struct Exchange {
     pub compression: Option<CompressionAlgorithm>,
     /// The reply of a response rule.
     pub replacement: Option<Box<Reply>>,
+    /// Entries of stick tables that this stream tracks.
+    pub tracked: RefCell<Slots>,
+    /// What the running rule has asked of stick tables.
+    pub memo: Memo,
+    /// What persistence by cookie has found and done.
+    pub cookie: cookie::State,
+    /// Keys of `stick` rules to be stored when the server has answered.
+    pub stores: Vec<(TableId, Vec<u8>)>,
+    /// `force-persist` and `ignore-persist` of this stream.
+    pub force_persist: bool,
+    pub ignore_persist: bool,
+    /// Rules of the session run: what they track is the session's.
+    pub before_stream: bool,
+    /// What others may know of the stream.
+    pub place: Rc<Place>,
 }
 
 impl Exchange {
@@ -92,6 +114,14 @@ impl Exchange {
             tarpitted: false,
             compression: None,
             replacement: None,
+            tracked: RefCell::default(),
+            memo: Memo::default(),
+            cookie: cookie::State::default(),
+            stores: Vec::new(),
+            force_persist: false,
+            ignore_persist: false,
+            before_stream: false,
+            place: Rc::default(),
         }
     }
 
@@ -110,6 +140,9 @@ impl Exchange {
         fresh.response_captures.clear();
         fresh.id = w.next_stream_id();
         fresh.request_us = start.wall_us;
+        if s.requests <= 1 {
+            fresh.timers.handshake = s.facts.borrow().handshake_ms;
+        }
         self.facts = fresh;
         self.request.clear();
         self.response.clear();
@@ -135,6 +168,12 @@ impl Exchange {
         self.tarpitted = false;
         self.compression = None;
         self.replacement = None;
+        self.tracked.get_mut().release();
+        self.memo.settle();
+        self.stores.clear();
+        self.cookie = cookie::State::default();
+        (self.force_persist, self.ignore_persist) = (false, false);
+        self.before_stream = false;
     }
 
     /// The stream goes to backend `proxy`.
@@ -144,6 +183,7 @@ impl Exchange {
         }
         self.leave_backend(w);
         self.backend = Some(proxy);
+        self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
         self.facts.backend = Some(w.names[proxy].backend.clone());
     }
@@ -157,8 +197,29 @@ impl Exchange {
     /// The stream no longer counts for its server.
     pub fn leave_server(&mut self, w: &Worker) {
         if let Some((proxy, server)) = self.server.take() {
+            self.place.server.set(None);
             w.counts().server(proxy, server).session_ended();
         }
+    }
+
+    /// What the end of a request counts for tracked entries (manual 11.1): the outcome and the bytes.
+    pub fn count_tracked(&mut self, s: &Session) {
+        let status = self.facts.status;
+        let outcome = match status {
+            400..500 => Some(What::Error),
+            501 | 505 => None,
+            500..600 => Some(What::Failure),
+            _ => None,
+        };
+        for slots in [&self.tracked, &s.tracked] {
+            let slots = slots.borrow();
+            if let Some(what) = outcome {
+                slots.count(what, 1);
+            }
+            slots.count(What::BytesIn, self.facts.request_bytes_in);
+            slots.count(What::BytesOut, self.facts.response_bytes_in);
+        }
+        self.tracked.get_mut().release();
     }
 
     /// Counts bytes received from the client for this stream.

@@ -80,14 +80,14 @@ async fn raw_page(s: &Session, ex: &mut Exchange, status: u16) -> Next {
     }
     if !wire.is_empty() {
         let _ = s.transport.send(wire.into(), s.settings().timeouts.client).await;
-        linger(s);
+        linger(s).await;
     }
     Next::Close
 }
 
 /// Ends our direction first, so that what the client still sends does not destroy the answer on its way.
-fn linger(s: &Session) {
-    s.transport.shutdown_write();
+async fn linger(s: &Session) {
+    s.transport.shutdown_write().await;
 }
 
 /// The proxy's reply for a status: its error file, or the canned one.
@@ -152,7 +152,7 @@ pub async fn answer(s: &Session, ex: &mut Exchange, body: &mut Body, answer: Ans
     let chunked = answer.chunked && ex.request_version >= Version::Http11;
     if chunked {
         ex.response.append(b"transfer-encoding", b"chunked");
-    } else if !answer.chunked {
+    } else if !answer.chunked && !ex.response.contains(b"content-length") {
         set_length(&mut ex.response, answer.body.len());
     }
     let closes = answer.chunked && !chunked;
@@ -254,7 +254,7 @@ async fn send(
         return Next::Close;
     }
     if !keeps {
-        linger(s);
+        linger(s).await;
         return Next::Close;
     }
     Next::Request(std::mem::take(&mut body.pending))

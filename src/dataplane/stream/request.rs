@@ -1,5 +1,6 @@
 //! Reads a request head from the client, within its time and size.
 
+use super::super::capture;
 use super::super::session::Session;
 use super::Exchange;
 use super::termination::Failure;
@@ -40,7 +41,11 @@ pub async fn read(s: &Session, ex: &mut Exchange, first: Piece) -> Result<Receiv
             ex.input.extend_from_slice(piece.bytes());
             parse_request(&ex.input, &limits, &mut ex.request)
         };
-        match parsed.map_err(Failure::BadRequest)? {
+        let parsed = parsed.map_err(|e| {
+            capture::bad_request(s, ex, piece.bytes(), e.at);
+            Failure::BadRequest(e)
+        })?;
+        match parsed {
             Parsed::Complete(message) => {
                 let earlier = ex.input.len().saturating_sub(piece.bytes().len());
                 piece.advance(message.consumed - earlier.min(message.consumed));

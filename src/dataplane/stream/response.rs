@@ -1,5 +1,6 @@
 //! Reads a response head from the server while the client and the clock are watched.
 
+use super::super::capture;
 use super::super::connect::Link;
 use super::super::session::Session;
 use super::Exchange;
@@ -66,7 +67,11 @@ pub async fn read(
             ex.input.extend_from_slice(piece.bytes());
             parse_response(&ex.input, &limits, asked, &mut ex.response)
         };
-        match parsed.map_err(Failure::BadResponse)? {
+        let parsed = parsed.map_err(|e| {
+            capture::bad_response(s, ex, piece.bytes(), e.at);
+            Failure::BadResponse(e)
+        })?;
+        match parsed {
             Parsed::Complete(message) => {
                 let earlier = ex.input.len().saturating_sub(piece.bytes().len());
                 piece.advance(message.consumed - earlier.min(message.consumed));

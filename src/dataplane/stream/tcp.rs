@@ -1,13 +1,14 @@
 //! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
 
 use super::super::session::Session;
-use super::super::{connect, log, relay, rules};
+use super::super::{connect, log, persist, registry, relay, rules};
 use super::Exchange;
 use super::http::StreamTimeouts;
 use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::engine::Piece;
 use crate::engine::task::before;
+use crate::language::rules::Wait;
 use crate::model::plan::ProxyIndex;
 use crate::model::state::counters::ProcessCounter;
 
@@ -16,13 +17,17 @@ pub async fn run(s: &mut Session, pending: Piece) {
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
     ex.begin(s, s.accepted);
+    // Room for what content rules capture.
+    log::capture_request(s, &mut ex);
     s.requests = 1;
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
-    if let Err(failure) = serve(s, &mut ex, pending).await {
+    let place = registry::enter(s, &ex);
+    if let Err(failure) = registry::watched(place, serve(s, &mut ex, pending)).await {
         ex.failure = Some(failure);
     }
     finish(s, &mut ex);
+    registry::leave(&w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
 }
@@ -34,7 +39,8 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     if !w.plan.proxies[s.proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, s.proxy, pending).await?;
     }
-    let Some(proxy) = rules::choose_backend(s, ex) else { return Err(Failure::NoServer) };
+    ex.input.extend_from_slice(pending.bytes());
+    let Some(proxy) = rules::choose_backend(s, ex).await else { return Err(Failure::NoServer) };
     ex.enter_backend(&w, proxy);
     if proxy != s.proxy && !w.plan.proxies[proxy].rules.tcp_request_content.is_empty() {
         pending = inspect(s, ex, proxy, pending).await?;
@@ -46,6 +52,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     log::early(s, ex);
     let timeouts = StreamTimeouts::of(s, ex, proxy);
     ex.response_started = true;
+    persist::answered(&w, link.proxy, s, ex).await;
     match relay::run(s, ex, &link, pending, Piece::Empty, &timeouts).await {
         None => Ok(()),
         Some(failure) => Err(failure),
@@ -71,7 +78,14 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
                 ex.facts.termination = *b"PR--";
                 return Err(Failure::Rejected);
             }
+            rules::Inspected::Wait(Wait::Table, resume) => {
+                ex.memo.wait().await;
+                start = resume;
+                continue;
+            }
             rules::Inspected::Wait(_, _) if last => break,
+            // With more bytes all rules are evaluated anew: what a capture did not find before, it may find now.
+            rules::Inspected::Wait(Wait::Payload, _) => start = 0,
             rules::Inspected::Wait(_, resume) => start = resume,
         }
         match before(&w.rt, deadline, s.transport.recv()).await {
@@ -107,6 +121,7 @@ fn finish(s: &Session, ex: &mut Exchange) {
         ex.logged = true;
     }
     log::stream(s, ex);
+    ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);
 }

@@ -52,6 +52,8 @@ pub enum Failure {
     Killed,
     /// The server went down with `on-marked-down shutdown-sessions`.
     ServerDown,
+    /// An active server came up with `on-marked-up shutdown-backup-sessions`; this one was on a backup.
+    ServerUp,
     Internal,
     /// A rule refused a TCP session.
     Rejected,
@@ -83,7 +85,7 @@ impl Failure {
             RequestAborted => Answer::RawPage(400),
             BadBody(_) => Answer::Page(400),
             BodyTimeout | BodyAborted => Answer::Page(400),
-            NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown => Answer::Page(503),
+            NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown | ServerUp => Answer::Page(503),
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
             NoResponse | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),
@@ -126,6 +128,7 @@ impl Failure {
             Rewrite => b"PR",
             Killed => b"K-",
             ServerDown => b"DC",
+            ServerUp => b"UC",
             Internal => b"IR",
         }
     }

@@ -53,6 +53,12 @@ pub enum Op {
         fd: Fd,
         group: Group,
     },
+    /// One completion, the data in memory of the pusher: for when a group has no buffer left.
+    RecvInto {
+        fd: Fd,
+        data: *mut u8,
+        len: u32,
+    },
     /// Sends all bytes, or fails; a cancelled one may report fewer.
     Send {
         fd: Fd,

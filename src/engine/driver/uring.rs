@@ -61,6 +61,7 @@ impl Uring {
                 opcode::AcceptMulti::new(types::Fd(fd)).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).build()
             }
             Op::Recv { fd, group } => opcode::RecvMulti::new(types::Fd(fd), group as u16).build(),
+            Op::RecvInto { fd, data, len } => opcode::Recv::new(types::Fd(fd), data, len).build(),
             Op::Send { fd, data, len } => opcode::Send::new(types::Fd(fd), data, len).flags(flags).build(),
             Op::SendNow { fd, data, len } => {
                 let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;

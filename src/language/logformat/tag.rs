@@ -68,6 +68,8 @@ impl Tag {
             Tag::Version => request(cx, style, out, stream.version.as_bytes()),
             Tag::UniqueId => write_text(stream.unique_id.as_deref(), style, out),
             Tag::Origin => text("session", out),
+            // A connection without a stream has no status to lack.
+            Tag::Status if session.error.is_some() => push_int(out, stream.status as i64),
             Tag::Status => push_int(out, if stream.status == 0 { -1 } else { stream.status as i64 }),
             Tag::DateUtc => write_clf(session.accept_us, out),
             Tag::DateLocal => write_local(session.accept_us, offset(cx, session.accept_us), out),

@@ -13,6 +13,7 @@ pub use verdict::{Flow, HttpProtocol, Verdict, Wait};
 use super::acl::{Condition, Truth};
 use super::context::{Context, Side};
 use super::parse::{Error, Parse, Words};
+use super::sample::args::ReferenceKind;
 use super::sample::scope::Points;
 use super::world::Outcome;
 use crate::base::origin::Origin;
@@ -83,6 +84,8 @@ pub struct Rule {
     pub origin: Origin,
     pub text: Box<str>,
     pub condition: Option<Condition>,
+    /// The action looks up tables by key: it may find that an answer is missing after it has changed something.
+    looks_up: bool,
     run: Run,
 }
 
@@ -106,18 +109,35 @@ impl RuleSet {
     /// Runs from rule `start` on.
     pub fn run(&self, cx: &mut Context<'_>, start: usize) -> Verdict {
         for (index, rule) in self.rules.iter().enumerate().skip(start) {
-            match rule.condition.as_ref().map_or(Truth::Yes, |c| c.test(cx)) {
+            cx.world.rewind();
+            let truth = rule.condition.as_ref().map_or(Truth::Yes, |c| c.test(cx));
+            if cx.world.is_waiting() {
+                rule.record(cx, Outcome::Waits);
+                return Verdict::Wait { what: Wait::Table, resume: index };
+            }
+            match truth {
                 Truth::Yes => {}
                 Truth::No => {
+                    cx.world.settle();
                     rule.record(cx, Outcome::Skipped);
                     continue;
                 }
                 Truth::Maybe => {
+                    cx.world.settle();
                     rule.record(cx, Outcome::Waits);
                     return Verdict::Wait { what: Wait::Payload, resume: index };
                 }
             }
-            match (rule.run)(cx) {
+            let flow = match rule.looks_up {
+                true => rule.run_again_later(cx),
+                false => (rule.run)(cx),
+            };
+            if cx.world.is_waiting() {
+                rule.record(cx, Outcome::Waits);
+                return Verdict::Wait { what: Wait::Table, resume: index };
+            }
+            cx.world.settle();
+            match flow {
                 Flow::Next => rule.record(cx, Outcome::Done),
                 Flow::Stop(verdict) => {
                     rule.record(cx, Outcome::Final);
@@ -148,9 +168,12 @@ impl RuleSet {
         let index = w.index();
         let name = w.next().unwrap_or_default();
         let Some(action) = action::find(phase, name) else { return Err(action::unknown(phase, name, index, p)) };
+        let known = p.references.len();
         let run = Self::parse_action(action, phase, name, &mut w, p)?;
+        let tables = p.references.iter().skip(known).filter(|r| r.kind == ReferenceKind::Table).count();
+        let looks_up = tables > 0 && !name.starts_with("track-sc");
         let condition = Self::parse_condition(phase, name, &mut w, p)?;
-        self.rules.push(Rule { origin: p.origin.clone(), text: words.join(" ").into(), condition, run });
+        self.rules.push(Rule { origin: p.origin.clone(), text: words.join(" ").into(), condition, looks_up, run });
         Ok(())
     }
 
@@ -208,6 +231,22 @@ impl RuleSet {
 }
 
 impl Rule {
+    /// Runs the action so that it can be run again: what it did to the messages is undone when it must wait.
+    fn run_again_later(&self, cx: &mut Context<'_>) -> Flow {
+        let heads = [cx.request.as_deref().cloned(), cx.response.as_deref().cloned()];
+        let flow = (self.run)(cx);
+        if cx.world.is_waiting() {
+            let [request, response] = heads;
+            if let (Some(head), Some(before)) = (cx.request.as_deref_mut(), request) {
+                *head = before;
+            }
+            if let (Some(head), Some(before)) = (cx.response.as_deref_mut(), response) {
+                *head = before;
+            }
+        }
+        flow
+    }
+
     fn record(&self, cx: &Context<'_>, outcome: Outcome) {
         if let Some(recorder) = cx.recorder {
             recorder.rule(&self.origin, &self.text, outcome);

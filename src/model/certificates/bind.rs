@@ -12,7 +12,7 @@ use crate::proto::tls::server::{Choice, ServerChooser, ServerOptions, ServerSett
 use crate::proto::tls::session::TlsError;
 use crate::proto::tls::session_cache::SessionCache;
 use crate::proto::tls::tickets::TicketKeys;
-use crate::proto::tls::verify::ClientVerifier;
+use crate::proto::tls::verify::{ClientVerifier, Trust};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ impl BindContext {
         let mut drafts = Vec::new();
         let mut errors = Vec::new();
         for source in &tls.sources {
-            if let Err(error) = read_source(source, tls, around, &mut drafts) {
+            if let Err(error) = read_source(source, tls, around.global, around.store, &mut drafts) {
                 errors.push(BindError::Parse(error));
             }
         }
@@ -243,13 +243,44 @@ fn index(lines: &[Line]) -> Names {
     names
 }
 
+/// Loads all files that a line names into the store, so that errors are told where the line is read.
+pub fn preload(tls: &BindTls, global: &TlsGlobal, store: &Arc<Store>) -> Result<(), Vec<BindError>> {
+    let mut errors = Vec::new();
+    let mut drafts = Vec::new();
+    for source in &tls.sources {
+        errors.extend(read_source(source, tls, global, store, &mut drafts).err().map(BindError::Parse));
+    }
+    if let Some(file) = &tls.tls_ticket_keys {
+        errors.extend(store.ticket_keys(file, global.lifetime_s).err().map(BindError::Parse));
+    }
+    let options = &tls.options;
+    for ca in [&options.ca_verify_file, &options.ca_file].into_iter().flatten() {
+        if let Err(found) = trust(store, ca, options.crl_file.as_deref()) {
+            errors.extend(found);
+            break;
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Trusted certificates with the lists that revoke some.
+fn trust(store: &Store, ca: &Path, crl: Option<&Path>) -> Result<Arc<Trust>, Vec<BindError>> {
+    store.trust(ca, crl).map_err(|(file, why)| {
+        let word = if Some(file.as_path()) == crl { "crl-file" } else { "ca-file" };
+        vec![
+            BindError::Alert(format!("Couldn't open the ca-file '{}' ({why}).", file.display())),
+            BindError::Parse(format!("'{word}' : unable to load {}", file.display())),
+        ]
+    })
+}
+
 fn read_source(
     source: &CertificateSource,
     tls: &BindTls,
-    around: &Surroundings,
+    global: &TlsGlobal,
+    store: &Arc<Store>,
     drafts: &mut Vec<Draft>,
 ) -> Result<(), String> {
-    let global = around.global;
     let base = tls.options.over(&global.bind);
     let (path, default) = match source {
         CertificateSource::Crt(path) => (path, false),
@@ -266,8 +297,8 @@ fn read_source(
             };
             let in_list = |e: String| format!("'crt-list' : {e}");
             for line in crt_list::parse(&text, &file.to_string(), bases).map_err(in_list)? {
-                for file in expand(&line.file, around).map_err(in_list)? {
-                    let loaded = around.store.load(&file, line.key.as_deref(), line.ocsp.as_deref());
+                for file in expand(&line.file, store).map_err(in_list)? {
+                    let loaded = store.load(&file, line.key.as_deref(), line.ocsp.as_deref());
                     drafts.push(Draft {
                         slot: loaded.map_err(|e| in_list(e.0))?,
                         options: line.options.over(&base),
@@ -281,8 +312,8 @@ fn read_source(
     };
     // A bundle that comes first is the default with all its keys; of a directory the first file is.
     let first = drafts.is_empty() && !path.is_dir();
-    for file in expand(path, around)? {
-        let slot = around.store.load(&file, None, None).map_err(|e| e.0)?;
+    for file in expand(path, store)? {
+        let slot = store.load(&file, None, None).map_err(|e| e.0)?;
         drafts.push(Draft { slot, options: base.clone(), filters: Vec::new(), default: default || first });
     }
     Ok(())
@@ -292,7 +323,7 @@ fn read_source(
 const BESIDE: [&str; 4] = ["issuer", "ocsp", "sctl", "key"];
 
 /// The files that `path` stands for: itself, the files of a directory, or those of a bundle.
-fn expand(path: &Path, around: &Surroundings) -> Result<Vec<PathBuf>, String> {
+fn expand(path: &Path, store: &Store) -> Result<Vec<PathBuf>, String> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(|e| {
             format!("unable to scan directory '{}' : {}.", path.display(), super::certificate::reason(&e))
@@ -309,10 +340,7 @@ fn expand(path: &Path, around: &Surroundings) -> Result<Vec<PathBuf>, String> {
         return Ok(files);
     }
     // Names given on the runtime API before need no file.
-    if !path.exists()
-        && around.store.beside().files.bundle
-        && around.store.find(&path.display().to_string()).is_none()
-    {
+    if !path.exists() && store.beside().files.bundle && store.find(&path.display().to_string()).is_none() {
         let bundle: Vec<PathBuf> = ["rsa", "dsa", "ecdsa"]
             .iter()
             .map(|kind| {
@@ -408,13 +436,7 @@ fn client_auth(
             return Err(vec![BindError::Proxy(text)]);
         };
         let crl = set.crl_file.as_deref();
-        let trust = around.store.trust(ca, crl).map_err(|(file, why)| {
-            let word = if Some(file.as_path()) == crl { "crl-file" } else { "ca-file" };
-            vec![
-                BindError::Alert(format!("Couldn't open the ca-file '{}' ({why}).", file.display())),
-                BindError::Parse(format!("'{word}' : unable to load {}", file.display())),
-            ]
-        })?;
+        let trust = trust(around.store, ca, crl)?;
         context.update(&[verify as u8]);
         context.update(&trust.fingerprint());
         context.update(format!("{:?}{:?}", tls.crt_ignore_err, tls.ca_ignore_err).as_bytes());

@@ -5,8 +5,9 @@ use super::store::Store;
 use crate::model::tls::{ServerTls, ServerVerify, TlsGlobal, TlsOptions, TrustedCa};
 use crate::proto::tls::client::ClientSettings;
 use crate::proto::tls::policy::{self, Written};
-use crate::proto::tls::verify::ServerVerifier;
+use crate::proto::tls::verify::{ServerVerifier, Trust};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A message that keeps the server line from working; texts are HAProxy's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,15 +57,7 @@ pub fn settings(
                 TrustedCa::File(path) => path,
                 TrustedCa::System => Path::new("@system-ca"),
             };
-            let crl = tls.crl_file.as_deref();
-            Some(store.trust(path, crl).map_err(|(file, why)| {
-                let word = if Some(file.as_path()) == crl { "crl-file" } else { "ca-file" };
-                let file = file.display();
-                ServerError::File(
-                    format!("Couldn't open the ca-file '{file}' ({why})."),
-                    format!("'{word}' : unable to load {file}."),
-                )
-            })?)
+            Some(load_trust(store, path, tls.crl_file.as_deref())?)
         }
     };
     let verifier = ServerVerifier::new(policy.provider.clone(), trust, tls.verifyhost.clone())
@@ -90,4 +83,31 @@ pub fn settings(
         tickets: !(tls.no_tls_tickets || global.server_no_tls_tickets),
     };
     Ok((settings, warning))
+}
+
+/// Loads the trust files that a line names into the store, so that errors are told where the line is read.
+pub fn preload(tls: &ServerTls, store: &Store) -> Result<(), ServerError> {
+    let crl = tls.crl_file.as_deref();
+    match &tls.ca {
+        Some(TrustedCa::File(path)) => load_trust(store, path, crl).map(drop),
+        Some(TrustedCa::System) => load_trust(store, Path::new("@system-ca"), crl).map(drop),
+        None => match crl {
+            Some(crl) => store.revocations(crl).map(drop).map_err(|why| refused("crl-file", crl, &why)),
+            None => Ok(()),
+        },
+    }
+}
+
+fn load_trust(store: &Store, ca: &Path, crl: Option<&Path>) -> Result<Arc<Trust>, ServerError> {
+    store
+        .trust(ca, crl)
+        .map_err(|(file, why)| refused(if Some(file.as_path()) == crl { "crl-file" } else { "ca-file" }, &file, &why))
+}
+
+fn refused(word: &str, file: &Path, why: &str) -> ServerError {
+    let file = file.display();
+    ServerError::File(
+        format!("Couldn't open the ca-file '{file}' ({why})."),
+        format!("'{word}' : unable to load {file}."),
+    )
 }

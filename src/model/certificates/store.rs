@@ -8,7 +8,7 @@ use super::pem;
 use crate::proto::tls::tickets::{TLS_TICKETS_NO, TicketKeys, TicketKeysError};
 use crate::proto::tls::verify::{Trust, TrustError};
 use arc_swap::ArcSwapOption;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -103,14 +103,7 @@ impl Store {
         }
         let certificates = read_authorities(ca).map_err(|e| (ca.to_owned(), e))?;
         let crls = match crl {
-            Some(path) => {
-                let text = std::fs::read(path).map_err(|e| (path.to_owned(), reason(&e)))?;
-                let pem = pem::read(&text).map_err(|e| (path.to_owned(), e.text().to_owned()))?;
-                if pem.crls.is_empty() && pem.certificates.is_empty() {
-                    return Err((path.to_owned(), "no certificate or crl found".to_owned()));
-                }
-                pem.crls
-            }
+            Some(path) => self.revocations(path).map_err(|why| (path.to_owned(), why))?,
             None => Vec::new(),
         };
         let trust = Trust::new(certificates, crls).map_err(|e| match e {
@@ -123,6 +116,16 @@ impl Store {
         let trust = Arc::new(trust);
         self.lock().trust.insert(key, trust.clone());
         Ok(trust)
+    }
+
+    /// The lists of a `crl-file`.
+    pub fn revocations(&self, path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+        let text = std::fs::read(path).map_err(|e| reason(&e))?;
+        let pem = pem::read(&text).map_err(|e| e.text().to_owned())?;
+        match pem.crls.is_empty() && pem.certificates.is_empty() {
+            true => Err("no certificate or crl found".to_owned()),
+            false => Ok(pem.crls),
+        }
     }
 
     /// The keys of a `tls-ticket-keys` file, shared by all lines that name it. Errs with HAProxy's text.

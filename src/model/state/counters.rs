@@ -97,7 +97,7 @@ counters! {
         gauges: CurrConns, CurrSslConns, PipesUsed, PipesFree, Tasks, RunQueue, NicedTasks, Jobs, Listeners, ActivePeers,
         ConnectedPeers, CurrStreams, IdlePct, MemoryPools, MemoryUsed;
         maxima: MaxConnRate, MaxSessRate, MaxSslRate, SslFrontendMaxKeyRate, SslBackendMaxKeyRate;
-        sums: CumConns, CumReq, CumSslConns, CumStreams, SslCacheLookups, SslCacheMisses, SslFrontendReused,
+        sums: CumConns, CumReq, CumSslConns, CumStreams, SslFrontendReused,
         DroppedLogs, FailedResolutions, TotalBytesOut, TotalSplicedBytesOut, CumRecvLogs, MaxconnReached,
         BlockedTrafficWarnings, PatternsAdded, PatternsFreed, PoolFailed, Loops, Wakeups,
         EngineCompletionsDead, EngineBuffersShort, EngineEnterErrors,

@@ -25,6 +25,8 @@ pub enum CheckStatus {
     L7Status,
     /// Failures seen in traffic (`observe`).
     Analysis,
+    /// An agent answered and said nothing of the server's health.
+    Checked,
     ProcessError,
     ProcessTimeout,
     ProcessOk,
@@ -51,6 +53,7 @@ impl CheckStatus {
             L7OkConditional => "L7OKC",
             L7Status => "L7STS",
             Analysis => "HANA",
+            Checked => "CHECKED",
             ProcessError => "PROCERR",
             ProcessTimeout => "PROCTOUT",
             ProcessOk => "PROCOK",
@@ -65,6 +68,7 @@ impl CheckStatus {
             Initialized => 1,
             Started => 2,
             Analysis => 3,
+            Checked => 4,
             SocketError => 5,
             L4Ok => 6,
             L4Timeout => 7,
@@ -90,6 +94,7 @@ impl CheckStatus {
             Initialized => "Initializing",
             Started => "Checking",
             Analysis => "Health analyze",
+            Checked => "No status change",
             SocketError => "Socket error",
             L4Ok => "Layer4 check passed",
             L4Timeout => "Layer4 timeout",
@@ -113,16 +118,17 @@ impl CheckStatus {
         use CheckStatus::*;
         match self {
             Unknown | Initialized | Started => 0,
+            Checked => 1,
             L4Ok | L6Ok | L7Ok | ProcessOk => 3,
             L7OkConditional => 4,
             _ => 2,
         }
     }
 
-    /// Whether a code from the wire belongs to the result.
+    /// Whether a code belongs to the result: of the protocol, or the exit code of a program. It is told even when it is 0.
     pub fn has_code(self) -> bool {
         use CheckStatus::*;
-        matches!(self, L7Ok | L7OkConditional | L7Status | L7Response | L7Timeout | Analysis)
+        matches!(self, L7Ok | L7OkConditional | L7Status | ProcessOk | ProcessError | ProcessTimeout)
     }
 }
 
@@ -141,14 +147,32 @@ impl CheckReport {
     /// `reason: …, code: …, info: "…", check duration: …ms` of log lines.
     pub fn reason(&self) -> String {
         let mut text = format!("reason: {}", self.status.description());
-        if self.status.has_code() && self.code > 0 {
+        if self.status.has_code() {
             text.push_str(&format!(", code: {}", self.code));
         }
         if !self.info.is_empty() {
-            text.push_str(&format!(", info: \"{}\"", self.info));
+            text.push_str(", info: \"");
+            push_escaped(&self.info, &mut text);
+            text.push('"');
         }
-        text.push_str(&format!(", check duration: {}ms", self.duration.as_millis()));
+        // What traffic showed took no check.
+        if self.status != CheckStatus::Analysis {
+            text.push_str(&format!(", check duration: {}ms", self.duration.as_millis()));
+        }
         text
+    }
+}
+
+/// What would break a log line is written as `<22>`, as HAProxy does.
+fn push_escaped(info: &str, out: &mut String) {
+    for c in info.chars() {
+        match c {
+            ' '..='~' if !matches!(c, '"' | '<' | '>') => out.push(c),
+            _ => {
+                let mut bytes = [0; 4];
+                c.encode_utf8(&mut bytes).bytes().for_each(|b| out.push_str(&format!("<{b:02X}>")));
+            }
+        }
     }
 }
 

@@ -263,7 +263,7 @@ impl Live {
         let mut events = self.change(proxy, server, now, |s, d, why| {
             d.check_running = false;
             let status = std::mem::replace(&mut d.check, report).status;
-            if s.in_maintenance() || (conditional && !d.health.is_up()) {
+            if s.in_maintenance() || (conditional && s.operation() == Operation::Stopped) {
                 return None;
             }
             d.consecutive_errors = 0;
@@ -276,7 +276,7 @@ impl Live {
             }
             let word = |word: &str| format!("is {word}{}.", why(d));
             match (s.operation(), conditional) {
-                (Operation::Running | Operation::Starting, true) => {
+                (Operation::Running | Operation::Starting, true) if d.health.is_up() => {
                     Some(Next::to(Operation::Stopping, word("stopping")))
                 }
                 (Operation::Stopping, false) => Some(Next::to(Operation::Running, word("UP"))),
@@ -378,18 +378,38 @@ impl Live {
                 let how = if up { "succeeded" } else { "failed" };
                 told = Some(format!("{how}, {}, {}.", agent.report.reason(), agent.health.status()));
             }
+            let word = |word: &str| match self.proxies[proxy].log_health_checks {
+                true => format!("is {word}."),
+                false => format!("is {word}, {}.", agent.report.reason()),
+            };
             match turn {
                 Turn::Down if s.operation() != Operation::Stopped => {
-                    Some(Next::to(Operation::Stopped, "is DOWN.".into()))
+                    Some(Next::to(Operation::Stopped, word("DOWN")))
                 }
                 // An agent cannot lift what a check took down.
                 Turn::Up if check_up && s.operation() == Operation::Stopped => {
-                    Some(Next::to(Operation::Running, "is UP.".into()))
+                    Some(Next::to(Operation::Running, word("UP")))
                 }
                 _ => None,
             }
         });
         self.tell_check(proxy, server, "Agent", told, &mut events);
+        events
+    }
+
+    /// An agent said nothing of the server's health, or could not be asked: that changes no state (manual 5.2
+    /// "agent-check").
+    pub fn agent_was_silent(&self, proxy: ProxyIndex, server: ServerIndex, report: CheckReport) -> Vec<Event> {
+        let told = self.with_detail(proxy, server, |d| {
+            let agent = d.agent.as_mut()?;
+            let before = std::mem::replace(&mut agent.report, report).status;
+            let news = agent.report.status != before && agent.report.status != CheckStatus::Checked;
+            // HAProxy counts it as the agent's failure here, and acts on it nowhere.
+            let counted = Health { value: 0, ..agent.health };
+            news.then(|| format!("failed, {}, {}.", agent.report.reason(), counted.status()))
+        });
+        let mut events = Vec::new();
+        self.tell_check(proxy, server, "Agent", told.flatten(), &mut events);
         events
     }
 

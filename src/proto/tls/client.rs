@@ -13,6 +13,7 @@ use std::sync::Arc;
 const NAMES_MAX: usize = 32;
 
 /// What a server line's words come to.
+#[derive(Clone)]
 pub struct ClientSettings {
     pub policy: Policy,
     pub alpn: Vec<Vec<u8>>,
@@ -52,6 +53,13 @@ impl ClientContext {
             false => Resumption::disabled(),
         };
         Ok(Arc::new(ClientContext { config: Arc::new(config) }))
+    }
+
+    /// The same with other protocols to offer, by names between commas.
+    pub fn offering(&self, alpn: &str) -> Arc<ClientContext> {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = alpn.split(',').map(|p| p.as_bytes().to_vec()).collect();
+        Arc::new(ClientContext { config: Arc::new(config) })
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {

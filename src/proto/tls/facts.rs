@@ -28,7 +28,7 @@ pub struct Facts {
     pub session_id: Vec<u8>,
     pub client_random: [u8; 32],
     pub server_random: [u8; 32],
-    /// `ssl_fc_protocol_hello_id`: the highest version of the ClientHello.
+    /// `ssl_fc_protocol_hello_id`: the version field of the ClientHello, which TLS 1.3 leaves at 1.2.
     pub hello_version: u16,
     /// Lists of the ClientHello, if `tune.ssl.capture-buffer-size` asks for them.
     pub captured: Option<Box<Captured>>,
@@ -53,17 +53,22 @@ pub struct Captured {
 
 impl Captured {
     pub fn from_hello(hello: &hello::ClientHello, max: usize) -> Captured {
-        let cut = |list: Option<&[u8]>| list.map_or_else(Vec::new, |l| l[..l.len().min(max)].to_vec());
+        // One buffer for all, as HAProxy has it: what comes late may find no room.
+        let mut left = max;
+        let mut cut = |list: &[u8]| {
+            let list = &list[..list.len().min(left)];
+            left -= list.len();
+            list.to_vec()
+        };
         let mut extensions = Vec::new();
         hello.extension_types(&mut extensions);
-        extensions.truncate(max);
         Captured {
-            ciphers: cut(Some(hello.cipher_suites)),
-            extensions,
-            groups: cut(hello.supported_groups),
-            ec_formats: cut(hello.ec_point_formats),
-            sigalgs: cut(hello.signature_algorithms),
-            versions: cut(hello.supported_versions),
+            ciphers: cut(hello.cipher_suites),
+            extensions: cut(&extensions),
+            groups: cut(hello.supported_groups.unwrap_or_default()),
+            ec_formats: cut(hello.ec_point_formats.unwrap_or_default()),
+            sigalgs: cut(hello.signature_algorithms.unwrap_or_default()),
+            versions: cut(hello.supported_versions.unwrap_or_default()),
         }
     }
 }
@@ -72,9 +77,9 @@ impl Facts {
     pub(super) fn note_hello(&mut self, hello: &hello::ClientHello, capture: usize) {
         self.sni = hello.sni.and_then(|n| std::str::from_utf8(n).ok()).map(Into::into);
         self.client_random.copy_from_slice(&hello.random[..32]);
-        self.hello_version = hello.highest_version();
+        self.hello_version = hello.version;
         // What a failed handshake is logged with; negotiation replaces it.
-        self.version = match self.hello_version {
+        self.version = match hello.highest_version() {
             0x0300 => "SSLv3",
             0x0301 => "TLSv1",
             0x0302 => "TLSv1.1",
@@ -111,12 +116,12 @@ impl Facts {
             self.cipher = cipher_name(suite.suite());
             self.cipher_bits = cipher_bits(suite.suite());
         }
+        self.curve = common.negotiated_key_exchange_group().map_or("", |g| curve_name(g.name()));
+        self.alpn = common.alpn_protocol().map(Into::into);
     }
 
     pub(super) fn note_negotiated(&mut self, common: &rustls::CommonState) {
         self.note_progress(common);
-        self.curve = common.negotiated_key_exchange_group().map_or("", |g| curve_name(g.name()));
-        self.alpn = common.alpn_protocol().map(Into::into);
         self.resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
         self.peer_chain = common.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
         self.verify.presented |= !self.peer_chain.is_empty();

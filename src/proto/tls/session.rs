@@ -153,6 +153,11 @@ impl Session {
         &self.facts
     }
 
+    /// The facts, for good: what the session needs of them it has used once the handshake is over.
+    pub fn take_facts(&mut self) -> Box<Facts> {
+        std::mem::take(&mut self.facts)
+    }
+
     /// Whether data can be sent and received.
     pub fn is_established(&self) -> bool {
         matches!(self.stage, Stage::Traffic(_))
@@ -468,6 +473,13 @@ impl Session {
             _ => None,
         };
         match (&mut self.stage, alert) {
+            // The library's alert is one of TLS 1.3 only; before it, this is a failed handshake (RFC 5246 §7.4.6).
+            (Stage::Server(..), None)
+                if *error == TlsError::NoCertificate && self.facts.version == "TLSv1.2" && out.ends_with(&[2, 116]) =>
+            {
+                out.truncate(out.len() - 1);
+                out.push(40);
+            }
             (Stage::Hello(_), Some(alert)) => out.extend_from_slice(&[ALERT, 3, 3, 0, 2, 2, alert]),
             (Stage::Traffic(traffic), Some(alert)) if !traffic.close_notify_sent => {
                 let _ = traffic.seal(ALERT, &[2, alert], out);

@@ -215,6 +215,10 @@ impl ClientCertVerifier for ClientVerifier {
                     found.ca_err_depth = depth;
                     self.ca_ignore_err.ignores(number)
                 };
+                if ignored && depth == 0 && number == code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY {
+                    // OpenSSL goes on and finds this next; the last error is what is told.
+                    found.result = code::UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+                }
                 if ignored { Ok(ClientCertVerified::assertion()) } else { Err(error) }
             }
         };

@@ -214,6 +214,14 @@ pub fn prompt(call: &mut Call<'_>) -> Answer {
     Answer::Empty
 }
 
+/// Commands about stick tables, where nobody carries them out: there are none.
+pub fn table(call: &mut Call<'_>) -> Answer {
+    match call.argument(0) {
+        "" => Answer::Empty,
+        _ => Answer::error("No such table"),
+    }
+}
+
 pub fn quit(_: &mut Call<'_>) -> Answer {
     Answer::Quit
 }

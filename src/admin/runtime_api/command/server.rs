@@ -206,7 +206,7 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
 }
 
 fn check_port(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
-    if !live(call, (proxy, server)).is_some_and(|s| s.settings.check.is_some()) {
+    if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
     let Some(port) = integer(call.argument(2)) else { return Answer::error("provided port is not an integer") };
@@ -217,7 +217,7 @@ fn check_port(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
 
 fn check_address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     let word = call_word(call, 2);
-    if !live(call, (proxy, server)).is_some_and(|s| s.settings.check.is_some()) {
+    if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
     // 3.4 refuses every address here ("invalid addr"); what the manual promises works with ours.
@@ -310,6 +310,11 @@ pub fn shutdown_sessions(call: &mut Call<'_>) -> Answer {
 /// `add server <b>/<s> <addr>[:<port>] [options]`: begins in maintenance, checks off.
 pub fn add(call: &mut Call<'_>) -> Answer {
     let word = call_word(call, 0);
+    if word == "help" {
+        let mut text = String::from("List of keywords supported for dynamic server:\n");
+        call.process.server_options().iter().for_each(|o| text.push_str(&format!("{o}\n")));
+        return Answer::Text(text.into_bytes());
+    }
     let Some((backend, name)) = word.split_once('/').filter(|(_, name)| !name.is_empty()) else {
         return Answer::error("Require 'backend/server'.");
     };

@@ -79,6 +79,7 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             }
         });
     }
+    crate::config::tls::bind_files(cx, &bind, &place, a)?;
     let draft = cx.draft();
     if let Some(id) = bind.id
         && let Some(other) = draft.proxy.frontend.binds.iter().find(|b| b.id == Some(id))
@@ -139,6 +140,10 @@ pub fn stats_socket(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
         Trouble::Whole(text) => a.fault(at, format!("'stats socket' : '{text}'")),
         Trouble::Option(text) => a.fault(at, format!("'stats socket' : ''{}' : {text}'", a.get(at - 1))),
     })?;
+    if bind.ssl {
+        let at = (3..a.len()).find(|&i| a.get(i) == "ssl").unwrap_or(3);
+        return Err(a.fault(at, format!("'stats socket' : {}", absent::text("ssl"))));
+    }
     Ok(bind)
 }
 

@@ -246,11 +246,11 @@ pub static OPTIONS: &[BindOption] = &[
         Ok(())
     }),
     o("ca-ignore-err", 1, |b, _, a| {
-        b.tls.ca_ignore_err = ignored(&value(a, "missing error IDs list")?);
+        b.tls.ca_ignore_err = ignored(&value(a, "missing error IDs list")?)?;
         Ok(())
     }),
     o("crt-ignore-err", 1, |b, _, a| {
-        b.tls.crt_ignore_err = ignored(&value(a, "missing error IDs list")?);
+        b.tls.crt_ignore_err = ignored(&value(a, "missing error IDs list")?)?;
         Ok(())
     }),
     o("ciphers", 1, |b, _, a| {
@@ -348,11 +348,8 @@ pub fn protocols(word: &str) -> Result<Vec<String>, String> {
     Ok(word.split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect())
 }
 
-fn ignored(word: &str) -> IgnoreErrors {
-    if word.split(',').any(|w| w == "all") {
-        return IgnoreErrors::All;
-    }
-    IgnoreErrors::These(word.split(',').filter_map(|w| w.parse().ok()).collect())
+fn ignored(list: &str) -> Result<IgnoreErrors, String> {
+    IgnoreErrors::parse(list).map_err(|word| format!("error constant '{word}' unknown in error IDs list '{list}'"))
 }
 
 /// The version after `ssl-min-ver` or `ssl-max-ver`.

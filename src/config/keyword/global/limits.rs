@@ -104,10 +104,10 @@ pub static ROWS: &[GlobalRow] = &[
         }
         Ok(())
     }),
-    g("noepoll", |cx, a| other_poller(cx, a)),
-    g("nopoll", |cx, a| other_poller(cx, a)),
-    g("nokqueue", |cx, a| other_poller(cx, a)),
-    g("noevports", |cx, a| other_poller(cx, a)),
+    g("noepoll", other_poller),
+    g("nopoll", other_poller),
+    g("nokqueue", other_poller),
+    g("noevports", other_poller),
 ];
 
 fn other_poller(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {

@@ -85,6 +85,7 @@ pub static ROWS: &[Row] = &[
         a.at_most(1)?;
         let name = required(a, "'default_backend' expects a backend name.")?;
         cx.draft().proxy.frontend.default_backend_name = Some(name.to_owned());
+        cx.draft().proxy.frontend.default_backend_origin = Some(a.line.origin.clone());
         Ok(())
     }),
     row("monitor-uri", Frontend, |cx, a| {
@@ -99,7 +100,7 @@ pub static ROWS: &[Row] = &[
     row("server-template", Nothing, server::server),
     row("source", Backend, |cx, a| {
         let missing = "'source' expects <addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>.";
-        let (found, words) = source::read(a, cx.environment, missing).map_err(|(at, text)| a.fault(at, text))?;
+        let (found, words) = source::read(cx, a, missing).map_err(|(at, text)| a.fault(at, text))?;
         if !a.get(words).is_empty() {
             return Err(a.fault(words, "'source' only supports optional keywords 'interface' and 'usesrc'."));
         }

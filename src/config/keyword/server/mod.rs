@@ -1,6 +1,7 @@
 //! `server`, `default-server` and `server-template` lines (manual 4.2, 5.2). What the options set accumulates in a
 //! [`ServerDraft`], so that `default-server` affects the servers below it.
 
+pub mod dynamic;
 mod options;
 mod tls;
 
@@ -173,12 +174,13 @@ fn read_server(cx: &mut Loading<'_>, a: &Args<'_>, name: &str, at: usize) -> Res
     draft.server.port = found.port;
     draft.server.port_map = found.port_map;
     options(cx, &mut draft, a, at + 1, &place, true)?;
-    finish(cx, a, &draft, &place)?;
+    finish(a, &draft, &place)?;
+    crate::config::tls::server_files(cx, &draft.server, &place, a)?;
     Ok(draft)
 }
 
 /// What can be wrong with a line as a whole.
-fn finish(cx: &mut Loading<'_>, a: &Args<'_>, s: &ServerDraft, place: &str) -> Result<(), Fault> {
+fn finish(a: &Args<'_>, s: &ServerDraft, place: &str) -> Result<(), Fault> {
     let origin = &a.line.origin;
     if s.server.track.is_some() && s.check_enabled {
         let at = (0..a.len()).find(|&i| a.get(i) == "track").unwrap_or(0);
@@ -192,7 +194,6 @@ fn finish(cx: &mut Loading<'_>, a: &Args<'_>, s: &ServerDraft, place: &str) -> R
             format!("[{origin}] : {place}server {name} does not have agent port. Agent check has been disabled.");
         return Err(a.own(at, text));
     }
-    let _ = cx;
     Ok(())
 }
 

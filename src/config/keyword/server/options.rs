@@ -300,7 +300,7 @@ pub static OPTIONS: &[ServerOption] = &[
     o("source", usize::MAX, |s, cx, a| {
         let missing = "'source' expects <addr>[:<port>[-<port>]], and optionally 'usesrc' <addr>, and 'interface' <name> as \
                        argument.";
-        let (source, words) = source::read(a, cx.environment, missing).map_err(|(_, text)| text)?;
+        let (source, words) = source::read(cx, a, missing).map_err(|(_, text)| text)?;
         s.server.source = Some(source);
         Ok(words - 1)
     }),

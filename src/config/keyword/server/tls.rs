@@ -31,7 +31,7 @@ pub static OPTIONS: &[ServerOption] = &[
                 ));
             }
         };
-        s.use_ssl_check = true;
+        s.verify_written = true;
         Ok(1)
     }),
     o("verifyhost", 1, |s, _, a| {

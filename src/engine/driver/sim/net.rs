@@ -66,6 +66,7 @@ struct Live {
 enum LiveKind {
     Accept,
     Recv(Group),
+    RecvInto(*mut u8, usize),
     Send(SendMemory),
     Connect(Address),
     Poll(i16),
@@ -307,6 +308,7 @@ impl Net {
             // SAFETY: as above, the name is live.
             Op::Connect { address, .. } => unsafe { (*address).to_address() }.map(LiveKind::Connect),
             Op::Recv { group, .. } => Some(LiveKind::Recv(group)),
+            Op::RecvInto { data, len, .. } => Some(LiveKind::RecvInto(data, len as usize)),
             Op::Accept { .. } => Some(LiveKind::Accept),
             Op::Poll { events, .. } => Some(LiveKind::Poll(events)),
             Op::Cancel { .. } | Op::Close { .. } | Op::Wake { .. } => None,
@@ -315,6 +317,7 @@ impl Net {
             let fd = match op {
                 Op::Accept { fd } | Op::Recv { fd, .. } | Op::Send { fd, .. } | Op::SendNow { fd, .. } => fd,
                 Op::SendMsg { fd, .. } | Op::Connect { fd, .. } | Op::Poll { fd, .. } => fd,
+                Op::RecvInto { fd, .. } => fd,
                 Op::Cancel { .. } | Op::Close { .. } | Op::Wake { .. } => return,
             };
             let closing = self.hosts[host].pushed.iter().any(|(_, o)| matches!(o, Op::Close { fd: f } if *f == fd));
@@ -337,7 +340,7 @@ impl Net {
     fn submit(&mut self, host: usize, token: Token, op: Op) {
         match op {
             Op::Accept { .. } => self.start_accept(host, token),
-            Op::Recv { .. } => self.start_recv(host, token),
+            Op::Recv { .. } | Op::RecvInto { .. } => self.start_recv(host, token),
             Op::Send { .. } | Op::SendMsg { .. } => self.start_send(host, token),
             Op::SendNow { .. } => {
                 let lost = self.random.chance(self.weather.lost_datagram);

@@ -8,7 +8,10 @@ use crate::language::sample::{Args, Probe, Sample, Type};
 
 pub const ROWS: &[Fetch] = &[
     row("ssl_fc", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx).is_some()))),
-    row("ssl_fc_has_crt", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.peer.is_some()))),
+    row("ssl_fc_has_crt", "", Type::Bool, CLIENT_L5, |_, cx, _| {
+        let tls = fc(cx).filter(|t| t.established)?;
+        Some(Sample::Bool(tls.peer_used && !tls.resumed))
+    }),
     row("ssl_fc_has_sni", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.sni.is_some()))),
     row("ssl_fc_is_resumed", "", Type::Bool, CLIENT_L5, |_, cx, _| {
         Some(Sample::Bool(fc(cx).is_some_and(|t| t.resumed)))
@@ -22,8 +25,8 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_fc_protocol", "", Type::Str, CLIENT_L5, |_, cx, _| text(fc(cx)?.protocol)),
     row("ssl_fc_cipher", "", Type::Str, CLIENT_L5, |_, cx, _| text(fc(cx)?.cipher)),
     row("ssl_fc_curve", "", Type::Str, CLIENT_L5, |_, cx, _| text(fc(cx)?.curve)),
-    row("ssl_fc_use_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.key_bits as i64))),
-    row("ssl_fc_alg_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.key_bits as i64))),
+    row("ssl_fc_use_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| keysize(fc(cx)?)),
+    row("ssl_fc_alg_keysize", "", Type::Sint, CLIENT_L5, |_, cx, _| keysize(fc(cx)?)),
     row("ssl_fc_session_id", "", Type::Bin, CLIENT_L5, |_, cx, _| filled(&fc(cx)?.session_id)),
     row("ssl_fc_client_random", "", Type::Bin, CLIENT_L5, |_, cx, _| {
         fc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))
@@ -59,9 +62,11 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_fc_supported_versions_bin", "[integer]", Type::Bin, CLIENT_L5, |a, cx, _| {
         codes(a, cx, |t| &t.client_versions)
     }),
-    row("ssl_c_used", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.peer.is_some()))),
-    row("ssl_c_verify", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_code as i64))),
-    row("ssl_c_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_code as i64))),
+    row("ssl_c_used", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.peer_used))),
+    row("ssl_c_verify", "", Type::Sint, CLIENT_L5, |_, cx, _| {
+        Some(Sample::Sint(fc(cx).filter(|t| t.established)?.verify_code as i64))
+    }),
+    row("ssl_c_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_crt_code as i64))),
     row("ssl_c_ca_err", "", Type::Sint, CLIENT_L5, |_, cx, _| Some(Sample::Sint(fc(cx)?.verify_ca_code as i64))),
     row("ssl_c_ca_err_depth", "", Type::Sint, CLIENT_L5, |_, cx, _| {
         Some(Sample::Sint(fc(cx)?.verify_ca_depth as i64))
@@ -74,8 +79,8 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_bc_protocol", "", Type::Str, SERVER_L5, |_, cx, _| text(bc(cx)?.protocol)),
     row("ssl_bc_cipher", "", Type::Str, SERVER_L5, |_, cx, _| text(bc(cx)?.cipher)),
     row("ssl_bc_curve", "", Type::Str, SERVER_L5, |_, cx, _| text(bc(cx)?.curve)),
-    row("ssl_bc_use_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.key_bits as i64))),
-    row("ssl_bc_alg_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.key_bits as i64))),
+    row("ssl_bc_use_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| keysize(bc(cx)?)),
+    row("ssl_bc_alg_keysize", "", Type::Sint, SERVER_L5, |_, cx, _| keysize(bc(cx)?)),
     row("ssl_bc_session_id", "", Type::Bin, SERVER_L5, |_, cx, _| filled(&bc(cx)?.session_id)),
     row("ssl_bc_client_random", "", Type::Bin, SERVER_L5, |_, cx, _| {
         bc(cx)?.client_random.as_ref().map(|r| Sample::bin(r))
@@ -99,6 +104,10 @@ fn fc<'c>(cx: &'c Context<'_>) -> Option<&'c Tls> {
 
 fn bc<'c>(cx: &'c Context<'_>) -> Option<&'c Tls> {
     cx.stream.server_tls.as_deref()
+}
+
+fn keysize<'c>(tls: &Tls) -> Option<Sample<'c>> {
+    (tls.key_bits > 0).then(|| Sample::Sint(tls.key_bits.into()))
 }
 
 fn text<'c>(text: &'static str) -> Option<Sample<'c>> {

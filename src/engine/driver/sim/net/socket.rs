@@ -258,17 +258,27 @@ impl Net {
                 }
                 return;
             }
-            let Some(Live { what: LiveKind::Recv(group), .. }) = self.ops.get(&(host, token)) else { return };
-            let group = *group;
-            let mut n = s.rx.len().min(crate::engine::driver::BUFFER_SIZE[group as usize]);
+            let most = match self.ops.get(&(host, token)).map(|l| &l.what) {
+                Some(LiveKind::Recv(group)) => crate::engine::driver::BUFFER_SIZE[*group as usize],
+                Some(LiveKind::RecvInto(_, len)) => *len,
+                _ => return,
+            };
+            let mut n = s.rx.len().min(most);
             if self.random.chance(self.weather.short) {
                 n = self.random.between(1, n as u64) as usize;
             }
-            let buffers = &mut self.hosts[host].buffers[group as usize];
-            let Some(buffer) = buffers.take(&mut self.random) else {
-                return self.end(id, token, -libc::ENOBUFS);
+            let (place, buffer) = match self.ops.get(&(host, token)).map(|l| &l.what) {
+                Some(LiveKind::Recv(group)) => {
+                    let buffers = &mut self.hosts[host].buffers[*group as usize];
+                    let Some(buffer) = buffers.take(&mut self.random) else {
+                        return self.end(id, token, -libc::ENOBUFS);
+                    };
+                    (buffers.fill(buffer, n), Some(buffer))
+                }
+                // SAFETY: the pusher keeps the memory until the final completion, and nobody else reads or writes it.
+                Some(LiveKind::RecvInto(data, _)) => (unsafe { std::slice::from_raw_parts_mut(*data, n) }, None),
+                _ => return,
             };
-            let place = buffers.fill(buffer, n);
             let Some(s) = self.socks.get_mut(&id) else { return };
             let (a, b) = s.rx.as_slices();
             let first = a.len().min(n);
@@ -279,11 +289,11 @@ impl Net {
             if let Some(other) = other {
                 self.schedule(self.nanos + latency, What::Window { of: other });
             }
-            let more = !self.random.chance(self.weather.cut);
+            let more = buffer.is_some() && !self.random.chance(self.weather.cut);
             if !more && let Some(s) = self.socks.get_mut(&id) {
                 s.forget(token);
             }
-            self.post(host, token, n as i32, more, Some(buffer));
+            self.post(host, token, n as i32, more, buffer);
         }
     }
 

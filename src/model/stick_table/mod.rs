@@ -1,5 +1,9 @@
-//! Settings of a stick table (manual 4.2 "stick-table", 11): what the key is and what is stored for it. The entries live
-//! in the data plane.
+//! Stick tables (manual 4.2 "stick-table", 11): the settings of a table here, its keys in `key`, what entries store in
+//! `data`, the entries that one worker is home to in `shard`. All of it is pure; who asks whom is the data plane's.
+
+pub mod data;
+pub mod key;
+pub mod shard;
 
 use crate::base::origin::Origin;
 

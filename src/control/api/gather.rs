@@ -1,0 +1,90 @@
+//! Asking all workers something and waiting for the last answer: a worker that is stuck makes the asker late, and
+//! nothing is made up in its place.
+
+use super::super::supervise::Control;
+use crate::admin::runtime_api::Need;
+use crate::base::clock::Millis;
+use crate::dataplane::registry::Listed;
+use crate::dataplane::worker::Mail;
+use crate::engine::reactor::TaskId;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Questions whose answers are not complete yet.
+#[derive(Default)]
+pub struct Gathering {
+    open: RefCell<Vec<Question>>,
+    next: std::cell::Cell<u64>,
+}
+
+struct Question {
+    number: u64,
+    asker: TaskId,
+    left: usize,
+    news: News,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Worker, stream.
+    pub streams: Vec<(usize, Listed)>,
+}
+
+impl Gathering {
+    fn answer(&self, control: &Control, number: u64, add: impl FnOnce(&mut News)) {
+        let mut open = self.open.borrow_mut();
+        let Some(question) = open.iter_mut().find(|q| q.number == number) else { return };
+        add(&mut question.news);
+        question.left = question.left.saturating_sub(1);
+        if question.left == 0 {
+            control.rt.wake(question.asker);
+        }
+    }
+
+    pub fn pong(&self, control: &Control, number: u64) {
+        self.answer(control, number, |_| {});
+    }
+
+    pub fn streams(&self, control: &Control, worker: usize, number: u64, streams: Vec<Listed>) {
+        self.answer(control, number, |news| news.streams.extend(streams.into_iter().map(|s| (worker, s))));
+    }
+}
+
+/// A question that is no longer asked when its asker has gone.
+struct Asked<'a>(&'a Gathering, u64);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.open.borrow_mut().retain(|q| q.number != self.1);
+    }
+}
+
+/// Asks every worker. `None`: not all had answered at `deadline`.
+pub async fn gather(control: &Rc<Control>, need: Need, deadline: Millis) -> Option<News> {
+    let gathering = &control.gathering;
+    let number = gathering.next.get() + 1;
+    gathering.next.set(number);
+    let left = control.working();
+    let question = Question { number, asker: control.rt.current(), left, news: News::default() };
+    gathering.open.borrow_mut().push(question);
+    let asked = Asked(gathering, number);
+    control.tell_all(|| match need {
+        Need::Counters => Mail::Ping(number),
+        Need::Sessions => Mail::ListStreams(number),
+    });
+    let news = poll_fn(|_| {
+        let mut open = gathering.open.borrow_mut();
+        let Some(question) = open.iter_mut().find(|q| q.number == number) else { return Poll::Ready(None) };
+        if question.left == 0 || control.working() == 0 {
+            return Poll::Ready(Some(std::mem::take(&mut question.news)));
+        }
+        drop(open);
+        if control.rt.reached(deadline) { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await;
+    drop(asked);
+    news
+}

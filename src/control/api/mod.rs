@@ -1,0 +1,260 @@
+//! The runtime API's sockets (management guide 9.3) on the control thread's reactor: an accept loop for each, a task for
+//! each connection. At most `stats maxconn` are served at once, the others wait; a connection that neither asks nor reads
+//! for `stats timeout` ends. Commands run here, between two turns of the loop; what they need from workers is gathered
+//! before (`gather`).
+
+pub mod gather;
+mod process;
+mod table;
+
+use super::inherit;
+use super::supervise::Control;
+use crate::admin::runtime_api::{
+    catalogue,
+    session::{CliSession, SeverityOutput, Then, words_of},
+};
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::driver::Fd;
+use crate::engine::handover;
+use crate::engine::listener::Listener;
+use crate::engine::task::{Either, before, race, sleep, until};
+use crate::engine::{Chain, Conn, Piece};
+use crate::model::bind::{Bind, SeverityOutput as Written};
+use process::Seat;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Pause after an accept that failed for want of descriptors.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// How often a waiting command looks again.
+const WAIT_STEP_MS: u64 = 20;
+/// Bytes of an answer that are given to the kernel at once.
+const PIECE: usize = 16 << 10;
+
+/// What all connections share.
+#[derive(Default)]
+pub struct Desk {
+    open: Cell<u32>,
+    /// Accept loops that wait for a connection to end.
+    full: RefCell<Vec<crate::engine::reactor::TaskId>>,
+}
+
+/// Serves the connections of one socket.
+pub async fn accept(control: Rc<Control>, number: usize, fd: Fd) {
+    let listener = Listener::new(&control.rt, fd);
+    let most = control.shared.plan.global.stats_maxconn.max(1);
+    loop {
+        while control.desk.open.get() >= most {
+            listener.pause();
+            control.desk.full.borrow_mut().push(control.rt.current());
+            wait_for_wake().await;
+        }
+        match listener.accept(false).await {
+            Ok(conn) => {
+                while control.desk.open.get() >= most {
+                    control.desk.full.borrow_mut().push(control.rt.current());
+                    wait_for_wake().await;
+                }
+                let place = Place::take(&control);
+                control.rt.spawn(serve(control.clone(), place, number, conn));
+            }
+            Err(_) => sleep(&control.rt, ACCEPT_PAUSE_MS).await,
+        }
+    }
+}
+
+/// Counts a connection while it lives.
+struct Place(Rc<Control>);
+
+impl Place {
+    fn take(control: &Rc<Control>) -> Place {
+        control.desk.open.set(control.desk.open.get() + 1);
+        Place(control.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let desk = &self.0.desk;
+        desk.open.set(desk.open.get() - 1);
+        for task in desk.full.borrow_mut().drain(..) {
+            self.0.rt.wake(task);
+        }
+    }
+}
+
+async fn wait_for_wake() {
+    let mut first = true;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut first, false) { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await
+}
+
+async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
+    let shared = control.shared.clone();
+    let Some(bind) = shared.plan.global.stats_sockets.get(number) else { return };
+    let mut session = open(bind);
+    let mut seat = Seat::new(&control);
+    let mut out = Vec::new();
+    let mut then = Then::Read;
+    let mut ended = false;
+    loop {
+        then = match then {
+            Then::Read if ended => break,
+            Then::Read => {
+                if !flush(&conn, &mut out, seat.timeout()).await {
+                    return;
+                }
+                match before(&control.rt, seat.deadline(), conn.recv()).await {
+                    Ok(Ok(Some(bytes))) if bind.expose_fd_listeners && *bytes == *inherit::REQUEST => {
+                        hand_over(&control, &conn, seat.deadline()).await;
+                        return;
+                    }
+                    Ok(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),
+                    // A client may end its direction and still wait for its answer; what is no whole line is none.
+                    Ok(Ok(None)) => {
+                        ended = true;
+                        Then::Read
+                    }
+                    Ok(Err(_)) | Err(_) => return,
+                }
+            }
+            Then::Flush => {
+                if !flush(&conn, &mut out, seat.timeout()).await {
+                    return;
+                }
+                session.resume(&mut seat, &mut out)
+            }
+            Then::Gather(need) => {
+                let wanted = gather::gather(&control, need, seat.deadline());
+                // Who hangs up meanwhile is not waited for.
+                match wanted.await {
+                    Some(news) => seat.take(need, news),
+                    None => return,
+                }
+                let then = session.resume(&mut seat, &mut out);
+                seat.forget();
+                then
+            }
+            Then::Delegate(command) => {
+                let words = words_of(&command);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let mut work = table::Work::read(&control, &words, session.state().level);
+                loop {
+                    let step = before(&control.rt, seat.deadline(), work.go_on(&control, &mut out));
+                    let Ok(more) = step.await else { return };
+                    if out.len() >= PIECE && !flush(&conn, &mut out, seat.timeout()).await {
+                        return;
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                session.delegated(&mut seat, &mut out)
+            }
+            Then::Wait { until_ms } => {
+                if !flush(&conn, &mut out, seat.timeout()).await {
+                    return;
+                }
+                let step = Millis(until_ms.min(control.rt.now().mono.plus(WAIT_STEP_MS).0));
+                if ended {
+                    until(&control.rt, step).await;
+                    session.resume(&mut seat, &mut out)
+                } else {
+                    match race(conn.recv(), until(&control.rt, step)).await {
+                        Either::First(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),
+                        Either::First(Ok(None)) => {
+                            ended = true;
+                            Then::Wait { until_ms }
+                        }
+                        Either::First(Err(_)) => return,
+                        Either::Second(()) => session.resume(&mut seat, &mut out),
+                    }
+                }
+            }
+            Then::Close => break,
+        };
+    }
+    if flush(&conn, &mut out, seat.timeout()).await {
+        // What the client still sends must not destroy the answer on its way.
+        conn.shutdown_write();
+        if !ended {
+            let _ = before(&control.rt, seat.deadline(), drain(&conn)).await;
+        }
+    }
+}
+
+/// Gives all listening sockets to a successor.
+async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
+    let exposed = control.launch.exposed.borrow().iter().map(|e| (e.name.clone(), e.fd)).collect::<Vec<_>>();
+    for (bytes, fds) in inherit::answer(&exposed) {
+        let (mut rest, mut fds) = (bytes.as_slice(), fds);
+        while !rest.is_empty() {
+            match handover::send(conn.fd(), rest, &fds) {
+                Ok(n) => {
+                    rest = &rest[n..];
+                    fds.clear();
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
+                    let room = control.rt.poll_fd(conn.fd(), libc::POLLOUT);
+                    if before(&control.rt, deadline, room).await.is_err() {
+                        return;
+                    }
+                    // A soft stop meanwhile: the numbers may stand for something else by now.
+                    if control.launch.exposed.borrow().len() != exposed.len() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Takes what arrives until the client has ended its direction too, within reason.
+async fn drain(conn: &Conn) {
+    let mut left = 4 << 20;
+    while let Ok(Some(bytes)) = conn.recv().await {
+        left -= bytes.len().min(left);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+fn open(bind: &Bind) -> CliSession {
+    let mut session = CliSession::new(bind.level, vec![catalogue::COMMANDS]);
+    session.set_severity(match bind.severity_output {
+        Written::None => SeverityOutput::None,
+        Written::Number => SeverityOutput::Number,
+        Written::String => SeverityOutput::String,
+    });
+    session
+}
+
+/// Sends what there is, piece by piece; false when the client does not take it within the timeout or has gone.
+async fn flush(conn: &Conn, out: &mut Vec<u8>, timeout_ms: u64) -> bool {
+    if out.is_empty() {
+        return true;
+    }
+    let rt = conn.rt();
+    let bytes = std::mem::take(out);
+    for piece in bytes.chunks(PIECE) {
+        let mut chain = Chain::new();
+        chain.push(Piece::Block(Block::copy_of(piece), 0));
+        while !chain.is_empty() {
+            let sending = conn.send(chain);
+            let Ok(done) = before(rt, rt.now().mono.plus(timeout_ms), sending).await else { return false };
+            match done.result {
+                Ok(n) => {
+                    chain = done.chain;
+                    chain.advance(n);
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,171 @@
+//! What answers in the place of a server: the Prometheus exporter and the statistics page. They run on the worker that has
+//! the request and read the board that all share; what an action of the page did goes to the control thread.
+
+use crate::admin::stats::fields::{Selection, objects};
+use crate::admin::stats::html::{self, Outcome, Output};
+use crate::admin::stats::{Process, Scene, action, csv, json, prometheus};
+use crate::dataplane::page::Asked;
+use crate::dataplane::worker::{Acted, Answer, Mail, Seen, Services, Shared, Worker};
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::proto::http::head::{Head, Version};
+use crate::proto::http::message;
+use crate::proto::http::status;
+use crate::proto::http::uri::Uri;
+use crate::services::check::observe;
+
+/// For the workers.
+pub fn services() -> Services {
+    Services { service, stats, observe }
+}
+
+/// What statistics tell of this process.
+pub fn facts(shared: &Shared) -> Process<'_> {
+    let about = &shared.about;
+    Process {
+        pid: shared.pid,
+        node: shared.plan.global.node.as_deref().unwrap_or(&shared.hostname),
+        started: shared.started,
+        boot_ms: about.boot_ms,
+        ulimit_n: about.ulimit_n,
+        maxsock: about.maxsock,
+        warnings: about.warnings,
+        memmax_mb: about.memmax_mb,
+        pool_bytes: 0,
+        engine: &about.engine,
+    }
+}
+
+fn with_scene<T>(w: &Worker, legends: bool, write: impl FnOnce(Scene<'_>) -> T) -> T {
+    let process = facts(&w.shared);
+    write(Scene { plan: &w.plan, board: &w.board, process: &process, now: w.rt.now(), legends })
+}
+
+fn begin(head: &mut Head, code: u16, content_type: &str) {
+    head.start_response(code, status::reason(code).as_bytes(), Version::Http11);
+    head.append(b"cache-control", b"no-cache");
+    head.append(b"content-type", content_type.as_bytes());
+}
+
+/// `http-request use-service`.
+fn service(w: &Worker, name: &str, request: &Head, answer: &mut Answer) -> bool {
+    if name != "prometheus-exporter" {
+        return false;
+    }
+    let query = String::from_utf8_lossy(Uri::split(request.uri()).query()).into_owned();
+    match prometheus::Request::parse(&query) {
+        Ok(wanted) => {
+            begin(&mut answer.head, 200, "text/plain; version=0.0.4");
+            answer.chunked = true;
+            if request.method() != b"HEAD" {
+                with_scene(w, false, |scene| {
+                    let mut writer = prometheus::Writer::new(scene, wanted);
+                    while writer.write_next(&mut answer.body) {}
+                });
+            }
+        }
+        Err(prometheus::BadScope) => {
+            if let Some(page) = message::page(400) {
+                page.fill(&mut answer.head);
+                answer.body.extend_from_slice(page.body.as_bytes());
+            }
+        }
+    }
+    true
+}
+
+/// The statistics page.
+fn stats(w: &Worker, asked: &Asked<'_>, answer: &mut Answer) {
+    let request = html::Request::parse(asked.rest);
+    if let Some((form, complete)) = asked.form {
+        let outcome = if !asked.admin {
+            Outcome::Denied
+        } else if !complete {
+            Outcome::Exceeded
+        } else {
+            act(w, form)
+        };
+        begin(&mut answer.head, 303, "text/plain");
+        answer.head.append(b"content-length", b"0");
+        let mut location = format!("{};st={}", asked.page.uri, outcome.code());
+        for (wanted, word) in
+            [(request.up, ";up"), (request.no_refresh, ";norefresh"), (request.no_maint, ";no-maint")]
+        {
+            if wanted {
+                location.push_str(word);
+            }
+        }
+        answer.head.append(b"location", location.as_bytes());
+        return;
+    }
+    begin(&mut answer.head, 200, request.output.content_type());
+    if request.output == Output::Html {
+        answer.head.append(b"content-security-policy", html::content_security_policy().as_bytes());
+        answer.head.append(b"x-content-type-options", b"nosniff");
+    }
+    if let Some(seconds) = asked.page.refresh_s.filter(|_| !request.no_refresh) {
+        answer.head.append(b"refresh", seconds.to_string().as_bytes());
+    }
+    answer.chunked = true;
+    with_scene(w, asked.page.show_legends, |scene| write(&scene, asked, request, &mut answer.body));
+}
+
+fn write(scene: &Scene<'_>, asked: &Asked<'_>, request: html::Request, out: &mut Vec<u8>) {
+    let own = &scene.plan.proxies[asked.proxy].name;
+    let scope = asked.page.scope.iter().map(|s| if s == "." { own.clone() } else { s.clone() });
+    let selection =
+        Selection { up: request.up, no_maint: request.no_maint, scope: scope.collect(), ..Selection::default() };
+    let shown = |proxy: usize| scene.plan.proxies[proxy].name.contains(&request.scope);
+    match request.output {
+        Output::Html => {
+            let mut page = asked.page.clone();
+            page.scope = selection.scope;
+            let mut writer = html::Writer::new(*scene, &page, request, asked.admin);
+            while writer.write_next(out) {}
+        }
+        Output::Csv => {
+            csv::header(out);
+            for object in objects(scene, &selection).into_iter().filter(|o| shown(o.proxy())) {
+                csv::line(scene, object, out);
+            }
+        }
+        Output::Json => {
+            out.push(b'[');
+            let list = objects(scene, &selection).into_iter().filter(|o| shown(o.proxy()));
+            for (i, object) in list.enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json::object(scene, object, out);
+            }
+            out.extend_from_slice(b"]\n");
+        }
+        Output::JsonSchema => out.extend_from_slice(json::SCHEMA.as_bytes()),
+    }
+}
+
+/// `observe layer4|layer7`.
+fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
+    let live = &w.board.live;
+    let Some(s) = live.server(proxy, server) else { return };
+    let what = match seen {
+        Seen::Connected => observe::Seen::Connected,
+        Seen::ConnectFailed => observe::Seen::ConnectFailed,
+        Seen::Status(status) => observe::Seen::Status(status),
+        Seen::ResponseFailed => observe::Seen::ResponseBroken,
+    };
+    if let Some(observed) = observe::seen(live, proxy, server, s, what, w.rt.now().mono) {
+        let hurry = if observed.hurry { vec![(proxy, server)] } else { Vec::new() };
+        if !hurry.is_empty() || !observed.events.is_empty() {
+            let acted = Acted { events: observed.events, hurry, ..Acted::default() };
+            w.send(w.board.workers(), Mail::Acted(acted));
+        }
+    }
+}
+
+/// Carries out a form; its consequences are the control thread's.
+fn act(w: &Worker, form: &[u8]) -> Outcome {
+    let (outcome, done) = action::perform(form, &w.plan, &w.board.live, w.rt.now().mono);
+    let acted = Acted { events: done.events, shutdown: done.shutdown, checks: done.checks, hurry: Vec::new() };
+    w.send(w.board.workers(), Mail::Acted(acted));
+    outcome
+}

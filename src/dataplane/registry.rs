@@ -1,0 +1,116 @@
+//! The streams of a worker while they run: for `show sess`, and to end them from outside (`shutdown session`, `shutdown
+//! sessions server`, `on-marked-down`). A stream carries its [`Place`] in its exchange, so that keeping it costs no
+//! allocation for each request.
+
+use super::session::Session;
+use super::stream::Exchange;
+use super::stream::termination::Failure;
+use super::worker::Worker;
+use crate::base::clock::Now;
+use crate::base::slab::{Key, Slab};
+use crate::engine::reactor::TaskId;
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// What others may know of a stream, and do to it.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Where it is in [`Registry`]; none while the stream does not run.
+    key: Cell<Option<Key>>,
+    task: Cell<Option<TaskId>>,
+    id: Cell<u64>,
+    frontend: Cell<ProxyIndex>,
+    bind: Cell<usize>,
+    source: Cell<Option<SocketAddr>>,
+    start: Cell<Now>,
+    pub backend: Cell<Option<ProxyIndex>>,
+    pub server: Cell<Option<(ProxyIndex, ServerIndex)>>,
+    killed: Cell<Option<Failure>>,
+}
+
+/// A stream as it is told to other threads.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub id: u64,
+    pub frontend: ProxyIndex,
+    pub bind: usize,
+    pub source: Option<SocketAddr>,
+    pub start: Now,
+    pub backend: Option<ProxyIndex>,
+    pub server: Option<(ProxyIndex, ServerIndex)>,
+}
+
+#[derive(Debug, Default)]
+pub struct Registry(RefCell<Slab<Rc<Place>>>);
+
+impl Registry {
+    pub fn list(&self) -> Vec<Listed> {
+        let places = self.0.borrow();
+        let listed = places.iter().map(|(_, p)| Listed {
+            id: p.id.get(),
+            frontend: p.frontend.get(),
+            bind: p.bind.get(),
+            source: p.source.get(),
+            start: p.start.get(),
+            backend: p.backend.get(),
+            server: p.server.get(),
+        });
+        listed.collect()
+    }
+
+    /// Ends the streams that `which` selects; they notice when they next run.
+    pub fn kill(&self, w: &Worker, failure: Failure, which: impl Fn(&Place) -> bool) {
+        for (_, place) in self.0.borrow().iter().filter(|(_, p)| which(p)) {
+            place.killed.set(Some(failure));
+            if let Some(task) = place.task.get() {
+                w.rt.wake(task);
+            }
+        }
+    }
+
+    pub fn kill_stream(&self, w: &Worker, id: u64) {
+        self.kill(w, Failure::Killed, |p| p.id.get() == id);
+    }
+
+    pub fn kill_on_server(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, failure: Failure) {
+        self.kill(w, failure, |p| p.server.get() == Some((proxy, server)));
+    }
+}
+
+/// Runs a stream's work under the registry's eye: it ends with its failure when it is killed.
+pub async fn watched<T>(place: Rc<Place>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match place.killed.take() {
+        Some(failure) => Poll::Ready(Err(failure)),
+        None => work.as_mut().poll(cx),
+    })
+    .await
+}
+
+/// The stream of `ex` begins.
+pub fn enter(s: &Session, ex: &Exchange) -> Rc<Place> {
+    let place = ex.place.clone();
+    place.id.set(ex.facts.id);
+    place.task.set(Some(s.w.rt.current()));
+    place.frontend.set(s.proxy);
+    place.bind.set(s.bind);
+    place.source.set(s.facts.borrow().src);
+    place.start.set(ex.start);
+    place.backend.set(None);
+    place.server.set(None);
+    place.killed.set(None);
+    place.key.set(Some(s.w.registry.0.borrow_mut().insert(place.clone())));
+    place
+}
+
+/// The stream of `ex` is over.
+pub fn leave(w: &Worker, ex: &Exchange) {
+    if let Some(key) = ex.place.key.take() {
+        w.registry.0.borrow_mut().remove(key);
+    }
+}

@@ -1,0 +1,106 @@
+//! Tables as the runtime API sees them: the control thread asks every home and puts the answers together. It is no home and
+//! holds no copies.
+
+use super::message::{Ask, Letter, Listed, Removal, Reply};
+use super::registry::{Registry, TableId};
+use crate::base::slab::{Key, Slab};
+use crate::engine::Rt;
+use crate::engine::reactor::TaskId;
+use crate::model::stick_table::data::DataType;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// Entries asked of a home at once, so that no home is kept from its streams.
+const PIECE: usize = 256;
+
+pub struct TablesHandle {
+    rt: Rt,
+    pub registry: Arc<Registry>,
+    asks: RefCell<Slab<(TaskId, Option<Reply>)>>,
+    /// Sends a letter to a worker.
+    send: Box<dyn Fn(usize, Letter)>,
+}
+
+/// A listing that goes on piece by piece, home by home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    home: usize,
+    start: u32,
+}
+
+impl TablesHandle {
+    pub fn new(rt: Rt, registry: Arc<Registry>, send: Box<dyn Fn(usize, Letter)>) -> Rc<TablesHandle> {
+        Rc::new(TablesHandle { rt, registry, asks: RefCell::default(), send })
+    }
+
+    /// A letter from a worker to the control thread.
+    pub fn receive(&self, letter: Letter) {
+        if let Letter::Reply { id, reply, .. } = letter
+            && let Some((task, slot)) = self.asks.borrow_mut().get_mut(id)
+        {
+            *slot = Some(reply);
+            self.rt.wake(*task);
+        }
+    }
+
+    async fn ask(&self, home: usize, table: TableId, key: &[u8], ask: Ask) -> Reply {
+        let id = self.asks.borrow_mut().insert((self.rt.current(), None));
+        let asked = Asked(self, id);
+        (self.send)(home, Letter::Ask { id, table, key: key.into(), ask });
+        poll_fn(|_| match asked.0.asks.borrow_mut().get_mut(id).and_then(|(_, reply)| reply.take()) {
+            Some(reply) => Poll::Ready(reply),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    fn home(&self, table: TableId, key: &[u8]) -> usize {
+        self.registry.home(self.registry.hash(table, key))
+    }
+
+    /// The next entries of a table; `None` when there are no more.
+    pub async fn list(&self, table: TableId, cursor: &mut Cursor) -> Option<Vec<Listed>> {
+        if cursor.home >= self.registry.workers() {
+            return None;
+        }
+        let reply = self.ask(cursor.home, table, &[], Ask::List { start: cursor.start, limit: PIECE }).await;
+        let Reply::Listing(list, next) = reply else { return None };
+        match next {
+            Some(start) => cursor.start = start,
+            None => *cursor = Cursor { home: cursor.home + 1, start: 0 },
+        }
+        Some(list)
+    }
+
+    /// The entry of a key.
+    pub async fn show(&self, table: TableId, key: &[u8]) -> Option<Listed> {
+        match self.ask(self.home(table, key), table, key, Ask::Show).await {
+            Reply::Listing(mut list, _) => list.pop(),
+            _ => None,
+        }
+    }
+
+    /// Sets data of an entry, which is made when it is new; false when the table is full.
+    pub async fn set(&self, table: TableId, key: &[u8], values: Vec<(DataType, u32, u64)>) -> bool {
+        matches!(self.ask(self.home(table, key), table, key, Ask::Set(values)).await, Reply::Set(true))
+    }
+
+    pub async fn remove(&self, table: TableId, key: &[u8]) -> Removal {
+        match self.ask(self.home(table, key), table, key, Ask::Remove).await {
+            Reply::Removed(removal) => removal,
+            _ => Removal::NotFound,
+        }
+    }
+}
+
+/// A question whose asker may go away.
+struct Asked<'a>(&'a TablesHandle, Key);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.asks.borrow_mut().remove(self.1);
+    }
+}

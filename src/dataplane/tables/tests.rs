@@ -1,0 +1,251 @@
+//! Tables of several workers on one thread: letters are delivered in any order that pairs of workers allow.
+
+use super::message::{Ask, Letter, Reply};
+use super::registry::Registry;
+use super::{Asking, Place, Reached, Tables};
+use crate::base::clock::Millis;
+use crate::base::origin::Origin;
+use crate::engine::driver::sim::random::Random;
+use crate::engine::driver::sim::{SimNet, Weather};
+use crate::language::world::{Counter, CounterEdit};
+use crate::model::plan::Plan;
+use crate::model::proxy::Proxy;
+use crate::model::stick_table::data::What;
+use crate::model::stick_table::{KeyType, StickTable, StoredData};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Workers, and the letters on their way between each pair.
+struct Office {
+    tables: Vec<Rc<Tables>>,
+    way: Vec<Vec<VecDeque<Letter>>>,
+    random: Random,
+}
+
+fn office(workers: usize, size: u64, seed: u64) -> Office {
+    let store = |name, period_ms| StoredData { name, elements: 1, period_ms };
+    let table = StickTable {
+        origin: Origin::new("t.cfg", 1),
+        name: "t".into(),
+        key: KeyType::String(16),
+        size,
+        nopurge: false,
+        expire_ms: Some(60_000),
+        peers: None,
+        server_key_address: false,
+        write_to: None,
+        recv_only: false,
+        store: vec![
+            store("http_req_cnt", None),
+            store("http_req_rate", Some(10_000)),
+            store("conn_cur", None),
+            store("conn_cnt", None),
+            store("gpc0", None),
+            store("server_id", None),
+            store("server_key", None),
+        ],
+    };
+    let mut proxy = Proxy::new("t", Origin::new("t.cfg", 1), false, true);
+    proxy.backend.stick_table = Some(table);
+    let plan = Plan { proxies: vec![proxy], ..Plan::default() };
+    let registry = Arc::new(Registry::new(&plan, workers, seed));
+    let net = SimNet::new(seed, Weather::fair());
+    let tables = (0..workers).map(|me| Tables::new(net.reactor(), me, registry.clone())).collect();
+    let way = (0..workers).map(|_| (0..workers).map(|_| VecDeque::new()).collect()).collect();
+    Office { tables, way, random: Random::new(seed) }
+}
+
+impl Office {
+    /// One worker's turn: its letters leave.
+    fn turn(&mut self, worker: usize) {
+        for (to, letter) in self.tables[worker].turn() {
+            self.way[worker][to].push_back(letter);
+        }
+    }
+
+    /// Delivers one letter of a pair drawn at random; false when none is under way.
+    fn deliver(&mut self) -> bool {
+        let n = self.tables.len();
+        let pairs: Vec<(usize, usize)> =
+            (0..n * n).map(|i| (i / n, i % n)).filter(|(a, b)| !self.way[*a][*b].is_empty()).collect();
+        if pairs.is_empty() {
+            return false;
+        }
+        let (from, to) = pairs[self.random.between(0, pairs.len() as u64 - 1) as usize];
+        if let Some(letter) = self.way[from][to].pop_front() {
+            self.tables[to].receive(from, letter);
+        }
+        true
+    }
+
+    /// Until nothing moves any more.
+    fn settle(&mut self) {
+        loop {
+            for worker in 0..self.tables.len() {
+                self.turn(worker);
+            }
+            if !self.deliver() {
+                return;
+            }
+        }
+    }
+
+    /// Tracks a key: at once, or after its copy has come.
+    fn track(&mut self, worker: usize, key: &str) -> Place {
+        let t = self.tables[worker].clone();
+        let hash = t.registry.hash(0, key.as_bytes());
+        let mut place = None;
+        if let Reached::At(p) = t.reach(0, key.as_bytes(), hash, true) {
+            place = Some(p);
+        }
+        let place = place.unwrap_or_else(|| {
+            let Asking::Later(id) = t.ask(0, key.as_bytes(), hash, Ask::Lease) else {
+                panic!("its home is elsewhere")
+            };
+            while !t.inner.borrow().asks.get(id).is_some_and(|a| a.reply.is_some()) {
+                for worker in 0..self.tables.len() {
+                    self.turn(worker);
+                }
+                assert!(self.deliver(), "the answer never comes");
+            }
+            t.take_reply(id);
+            match t.reach(0, key.as_bytes(), hash, false) {
+                Reached::At(p) => p,
+                _ => panic!("no copy came"),
+            }
+        });
+        t.change(0, place, What::Trackers, CounterEdit::Add(1));
+        t.change(0, place, What::Connection, CounterEdit::Add(1));
+        place
+    }
+
+    /// What the home says of a key.
+    fn at_home(&self, key: &str, counter: Counter) -> i64 {
+        let hash = self.tables[0].registry.hash(0, key.as_bytes());
+        let home = &self.tables[self.tables[0].registry.home(hash)];
+        match home.ask(0, key.as_bytes(), hash, Ask::Read(counter)) {
+            Asking::Now(Reply::Value(value)) => value.unwrap_or(-1),
+            _ => panic!("the home answers at once"),
+        }
+    }
+}
+
+/// Every event is counted once at the home and, when the news is through, in every copy; nothing stays behind.
+#[test]
+fn sums_are_right_whatever_the_order_of_letters() {
+    for seed in 0..200 {
+        let mut random = Random::new(seed ^ 0xABCD);
+        let workers = random.between(1, 8) as usize;
+        let mut office = office(workers, 1000, seed);
+        let keys = ["a", "b", "c"];
+        let mut held: Vec<(usize, usize, Place)> = Vec::new();
+        let mut events = [0i64; 3];
+        let mut tracked = [0i64; 3];
+        for _ in 0..random.between(10, 200) {
+            match random.between(0, 9) {
+                0..=2 => {
+                    let (worker, key) =
+                        (random.between(0, workers as u64 - 1) as usize, random.between(0, 2) as usize);
+                    let place = office.track(worker, keys[key]);
+                    held.push((worker, key, place));
+                    tracked[key] += 1;
+                }
+                3..=6 if !held.is_empty() => {
+                    let (worker, key, place) = held[random.between(0, held.len() as u64 - 1) as usize];
+                    office.tables[worker].change(0, place, What::Request, CounterEdit::Add(1));
+                    events[key] += 1;
+                }
+                7 if !held.is_empty() => {
+                    let (worker, _, place) = held.swap_remove(random.between(0, held.len() as u64 - 1) as usize);
+                    office.tables[worker].change(0, place, What::ConnectionEnd, CounterEdit::Add(1));
+                    office.tables[worker].change(0, place, What::Trackers, CounterEdit::Add(-1));
+                }
+                8 => office.turn(random.between(0, workers as u64 - 1) as usize),
+                _ => {
+                    office.deliver();
+                }
+            }
+        }
+        office.settle();
+        for (key, name) in keys.iter().enumerate() {
+            let holds = held.iter().filter(|h| h.1 == key).count() as i64;
+            if tracked[key] == 0 {
+                continue;
+            }
+            assert_eq!(office.at_home(name, Counter::HttpReqCnt), events[key], "seed {seed}, requests of {name}");
+            assert_eq!(office.at_home(name, Counter::HttpReqRate), events[key], "seed {seed}, rate of {name}");
+            assert_eq!(office.at_home(name, Counter::ConnCnt), tracked[key], "seed {seed}, connections of {name}");
+            assert_eq!(office.at_home(name, Counter::ConnCur), holds, "seed {seed}, open connections of {name}");
+            assert_eq!(office.at_home(name, Counter::Trackers), holds + 1, "seed {seed}, trackers of {name}");
+            for (worker, _, place) in held.iter().filter(|h| h.1 == key) {
+                let seen = office.tables[*worker].read(0, *place, Counter::HttpReqCnt);
+                assert_eq!(seen, Some(events[key]), "seed {seed}, {name} as worker {worker} sees it");
+            }
+        }
+        // When all is released and the copies have been given back, nobody holds anything.
+        for (worker, _, place) in held.drain(..) {
+            office.tables[worker].change(0, place, What::Trackers, CounterEdit::Add(-1));
+        }
+        office.settle();
+        for t in &office.tables {
+            let inner = &mut *t.inner.borrow_mut();
+            let far = Millis(u64::MAX / 4);
+            let out = &mut inner.out;
+            inner.copies.retire(far, |home, table, entry| out.push((home, Letter::Release { table, entry })));
+            assert!(inner.copies.is_empty(), "seed {seed}: copies stay behind");
+        }
+        office.settle();
+        for t in &office.tables {
+            let inner = t.inner.borrow();
+            assert!(inner.asks.is_empty(), "seed {seed}: questions stay behind");
+            for slot in inner.shards[0].from(0) {
+                assert_eq!((inner.shards[0].holders(slot), inner.shards[0].uses(slot)), (0, 0), "seed {seed}");
+            }
+        }
+    }
+}
+
+/// What a stick rule stores before its response leaves is found by whoever asks afterwards.
+#[test]
+fn a_store_sent_before_a_question_is_seen_by_it() {
+    for seed in 0..50 {
+        let mut office = office(4, 100, seed);
+        let t = office.tables.clone();
+        let hash = t[0].registry.hash(0, b"k");
+        let home = t[0].registry.home(hash);
+        let others: Vec<usize> = (0..4).filter(|w| *w != home).collect();
+        t[others[0]].store(0, b"k", 2, 1 << 32 | 1);
+        office.turn(others[0]);
+        let Asking::Later(id) = t[others[1]].ask(0, b"k", hash, Ask::Stick) else { panic!("the home is elsewhere") };
+        office.turn(others[1]);
+        // The home takes the question from its post first; it answers when the post is empty.
+        while let Some(letter) = office.way[others[1]][home].pop_front() {
+            t[home].receive(others[1], letter);
+        }
+        while let Some(letter) = office.way[others[0]][home].pop_front() {
+            t[home].receive(others[0], letter);
+        }
+        office.settle();
+        assert!(matches!(t[others[1]].take_reply(id), Some(Reply::Server(Some((2, _))))), "seed {seed}");
+    }
+}
+
+/// A full table loses the entry nobody uses; who still holds a copy of it is told.
+#[test]
+fn an_evicted_entry_leaves_no_copy() {
+    let mut office = office(2, 2, 7);
+    let t = office.tables.clone();
+    let registry = &t[0].registry;
+    let mine = (0..).map(|n: u32| n.to_string()).filter(|k| registry.home(registry.hash(0, k.as_bytes())) == 0);
+    let keys: Vec<String> = mine.take(3).collect();
+    let place = office.track(1, &keys[0]);
+    office.settle();
+    t[1].change(0, place, What::Trackers, CounterEdit::Add(-1));
+    office.settle();
+    office.track(0, &keys[1]);
+    office.track(0, &keys[2]);
+    office.settle();
+    assert!(t[1].inner.borrow().copies.is_empty());
+    assert_eq!(t[0].registry.def(0).usage.used(), 2);
+}

@@ -1,0 +1,133 @@
+//! The connection of a check: bytes in, bytes out, with or without TLS. Deadlines are the caller's.
+
+use crate::base::address::Address;
+use crate::base::buf::Block;
+use crate::engine::driver::ConnectOptions;
+use crate::engine::{Conn, Rt};
+use crate::proto::tls::client::ClientContext;
+use crate::proto::tls::session::{RecordSizes, Session, TlsError};
+use std::io;
+use std::sync::Arc;
+
+/// Received bytes of the handshake at most; what a server sends beyond it is no handshake.
+const HANDSHAKE_MAX: usize = 256 * 1024;
+
+pub struct Line {
+    conn: Conn,
+    tls: Option<Box<Session>>,
+    /// Plain bytes that came with the end of the handshake.
+    early: Vec<u8>,
+    linger: bool,
+}
+
+impl Line {
+    pub async fn connect(rt: &Rt, to: &Address, options: &ConnectOptions, linger: bool) -> io::Result<Line> {
+        let conn = Conn::connect(rt, to, options).await?;
+        Ok(Line { conn, tls: None, early: Vec::new(), linger })
+    }
+
+    /// Our end and the server's.
+    pub fn ends(&self) -> Option<(Address, Address)> {
+        Some((self.conn.local().ok()?, self.conn.peer().ok()?))
+    }
+
+    /// Makes TLS of a plain connection.
+    ///
+    /// # Errors
+    /// When the handshake fails, whatever the reason.
+    pub async fn secure(&mut self, context: Arc<ClientContext>, name: Option<&str>) -> Result<(), TlsError> {
+        let mut out = Vec::new();
+        let mut session = Session::client(context, name, RecordSizes::default(), self.now_s(), &mut out)?;
+        let broken = |_: io::Error| TlsError::Library("the connection broke".to_owned());
+        let mut received = 0;
+        loop {
+            if !out.is_empty() {
+                self.send_raw(&out).await.map_err(broken)?;
+                out.clear();
+            }
+            if session.is_established() {
+                self.tls = Some(Box::new(session));
+                return Ok(());
+            }
+            let Some(mut lease) = self.conn.recv().await.map_err(broken)? else { return Err(TlsError::NotReady) };
+            received += lease.len();
+            if received > HANDSHAKE_MAX {
+                return Err(TlsError::TooLong);
+            }
+            let fed = session.feed(self.now_s(), &mut lease, &mut out);
+            match fed {
+                Ok(fed) => {
+                    self.early.extend_from_slice(&fed.carried);
+                    self.early.extend_from_slice(lease.get(fed.plain).unwrap_or_default());
+                }
+                Err(error) => {
+                    // The alert: whether it arrives changes nothing.
+                    let _ = self.send_raw(&out).await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.send_raw(bytes).await,
+            Some(session) => {
+                let mut out = Vec::new();
+                session.encrypt(bytes, &mut out).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+                self.send_raw(&out).await
+            }
+        }
+    }
+
+    async fn send_raw(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.conn.send(Block::copy_of(bytes).into()).await.result.map(|_| ())
+    }
+
+    /// Appends what comes next; false at the end of the stream.
+    pub async fn recv(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        if !self.early.is_empty() {
+            into.append(&mut self.early);
+            return Ok(true);
+        }
+        loop {
+            let Some(mut lease) = self.conn.recv().await? else { return Ok(false) };
+            let now_s = self.now_s();
+            let Some(session) = &mut self.tls else {
+                into.extend_from_slice(&lease);
+                return Ok(true);
+            };
+            let mut out = Vec::new();
+            let fed =
+                session.feed(now_s, &mut lease, &mut out).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            let before = into.len();
+            into.extend_from_slice(&fed.carried);
+            into.extend_from_slice(lease.get(fed.plain.clone()).unwrap_or_default());
+            if fed.send_now {
+                self.send_raw(&out).await?;
+            }
+            if into.len() > before {
+                return Ok(true);
+            }
+            if fed.closed {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn now_s(&self) -> u64 {
+        self.conn.rt().now().wall_us / 1_000_000
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A check is over when its verdict is: a reset spares both ends a TIME_WAIT (manual, "linger").
+        if !self.linger {
+            self.conn.reset_on_close();
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Single situations that seeds have found, arranged so that they happen each time.
+
+use crate::house::{self, Book};
+use crate::origin::Wanted;
+use crate::wire::{self, Reader};
+use ringway::engine::Conn;
+use ringway::engine::driver::ConnectOptions;
+use ringway::engine::driver::sim::Weather;
+use ringway::engine::driver::sim::random::Random;
+use ringway::engine::task::sleep;
+use std::rc::Rc;
+
+const CONFIG: &str = "defaults
+ mode http
+ http-reuse always
+ timeout client 60s
+ timeout server 60s
+ timeout connect 5s
+frontend front
+ bind 192.0.2.1:80
+ default_backend back
+backend back
+ server s1 198.51.100.1:8001
+";
+
+/// The origin answers at once and reads the body later; the rest of the body waits in a full window.
+#[test]
+fn a_connection_with_a_request_still_on_its_way_is_not_used_again() {
+    (6_000..8_000).step_by(100).for_each(early_answer);
+}
+
+fn early_answer(body: u64) {
+    let weather = Weather { window: (700, 700), ..Weather::fair() };
+    let mut random = Random::new(7);
+    let house = house::build(7, weather, 1, CONFIG);
+    let book = Rc::new(Book::default());
+    house::open_origin(&house, 8001, false, false, 0, &book, &mut random);
+    for (wait, len) in [(0, body), (20, 0)] {
+        let (rt, address, book) = (house.clients.clone(), house::at("192.0.2.1", 80), book.clone());
+        house.clients.spawn(async move {
+            sleep(&rt, wait).await;
+            let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+            let wanted = Wanted { id: len + 10, framing: 'l', len: 5, status: 200, shape: 'E' };
+            let mut out = format!("POST {} HTTP/1.1\r\nHost: x\r\nX-Body: {len}\r\n", wanted.path()).into_bytes();
+            out.extend_from_slice(format!("Content-Length: {len}\r\n\r\n").as_bytes());
+            out.extend_from_slice(&wire::body(wanted.id + 1, len as usize));
+            let (_, answer) =
+                ringway::engine::task::join(wire::send(&conn, &out, &mut Random::new(1), false), async {
+                    Reader::new(&conn).head().await
+                })
+                .await;
+            if wait > 0 && !answer.is_ok_and(|a| a.number("x-id") == Some(wanted.id)) {
+                book.wrong("the second request was not answered".into());
+            }
+            sleep(&rt, 200).await;
+        });
+    }
+    house::run_to_end(&house);
+    assert_eq!(book.wrongs(), "", "body of {body}");
+}

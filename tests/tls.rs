@@ -1,0 +1,430 @@
+//! TLS on both sides, from outside: versions, certificates by name and kind, client certificates, resumption over two
+//! workers, servers that are verified, and bytes in every shape. Clients are rustls's, OpenSSL's and curl.
+
+mod common;
+
+use common::directory::Directory;
+use common::origin::{Origin, Step};
+use common::pattern;
+use common::port::Port;
+use common::program::{Program, under_test};
+use common::syslog::Syslog;
+use common::tls::{self, Authority, Settings, field};
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ProtocolVersion};
+use std::io::{Read, Write};
+use std::process::Command;
+
+const HEAD: &str = "global\n nbthread 2\n maxconn 500\ndefaults\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n mode http\n";
+
+const TELL: &str = " http-request return status 200 hdr x-version %[ssl_fc_protocol] hdr x-sni %[ssl_fc_sni] \
+                    hdr x-client %[ssl_c_s_dn(CN)] hdr x-verify %[ssl_c_verify] hdr x-resumed %[ssl_fc_is_resumed] \
+                    hdr x-alpn %[ssl_fc_alpn]\n";
+
+struct Setup {
+    directory: Directory,
+    authority: Authority,
+    port: Port,
+}
+
+impl Setup {
+    /// `server.pem` (ECDSA) and `rsa.pem` are for `localhost`.
+    fn new() -> Setup {
+        let (directory, authority) = (Directory::new(), Authority::new("Test"));
+        authority.write(&directory);
+        directory.write("server.pem", authority.issue(&["localhost"], false, 10).pem);
+        Setup { directory, authority, port: Port::hold() }
+    }
+
+    /// Another port, for another program: the kernel may keep a dead one's sockets for a moment.
+    fn renew(&mut self) {
+        self.port = Port::hold();
+    }
+
+    /// A frontend that tells what it knows; `words` follow `ssl`.
+    fn tell(&self, words: &str) -> Program {
+        self.start(&format!("frontend f\n bind 127.0.0.1:{} ssl {words}\n{TELL}", self.port.number))
+    }
+
+    fn start(&self, sections: &str) -> Program {
+        Program::start(&under_test(), &self.directory, &format!("{HEAD}{sections}"), &[self.port.number])
+    }
+
+    fn ask(&self, settings: Settings, name: &str) -> std::io::Result<String> {
+        tls::ask(&mut tls::connect(&settings.build(), self.port.number, name)?, "/")
+    }
+}
+
+#[test]
+fn both_versions_are_spoken_and_limits_are_kept() {
+    let mut setup = Setup::new();
+    let program = setup.tell("crt server.pem");
+    for (version, shown) in [(&TLS12, "TLSv1.2"), (&TLS13, "TLSv1.3")] {
+        let answer = setup.ask(setup.authority.client().version(version), "localhost").expect("an answer");
+        assert_eq!(field(&answer, "x-version"), Some(shown));
+        assert_eq!(field(&answer, "x-sni"), Some("localhost"));
+    }
+    drop(program);
+    setup.renew();
+    let _program = setup.tell("crt server.pem ssl-min-ver TLSv1.3");
+    setup.ask(setup.authority.client().version(&TLS12), "localhost").expect_err("TLS 1.2 is off");
+    setup.ask(setup.authority.client(), "localhost").expect("TLS 1.3 is on");
+}
+
+#[test]
+fn certificates_are_chosen_by_name_and_by_what_the_client_knows() {
+    let setup = Setup::new();
+    let rsa = setup.authority.issue(&["localhost"], true, 11);
+    let ecdsa = setup.authority.issue(&["localhost"], false, 12);
+    let wild = setup.authority.issue(&["*.wild.example"], false, 13);
+    for (name, issued) in [("a-rsa.pem", &rsa), ("b-ec.pem", &ecdsa), ("c-wild.pem", &wild)] {
+        setup.directory.write(name, &issued.pem);
+    }
+    let _program = setup.tell("crt a-rsa.pem crt b-ec.pem crt c-wild.pem strict-sni");
+    let shown = |settings: Settings, name: &str| {
+        let stream = tls::connect(&settings.build(), setup.port.number, name)?;
+        Ok::<_, std::io::Error>(stream.conn.peer_certificates().expect("a certificate")[0].clone())
+    };
+    let client = || setup.authority.client();
+    assert_eq!(shown(client(), "localhost").expect("13"), ecdsa.der);
+    assert_eq!(shown(client().version(&TLS12), "localhost").expect("12"), ecdsa.der);
+    assert_eq!(shown(client().version(&TLS12).rsa_only(), "localhost").expect("RSA"), rsa.der);
+    assert_eq!(shown(client(), "x.wild.example").expect("wildcard"), wild.der);
+    let refused = shown(client(), "unknown.example").expect_err("strict-sni").to_string();
+    assert!(refused.contains("UnrecognisedName"), "{refused}");
+}
+
+#[test]
+fn alpn_offers_what_is_spoken() {
+    let setup = Setup::new();
+    let program = setup.tell("crt server.pem alpn h2,http/1.1");
+    let answer = setup.ask(setup.authority.client().alpn(&["h2", "http/1.1"]), "localhost").expect("an answer");
+    assert_eq!(field(&answer, "x-alpn"), Some("http/1.1"));
+    assert!(program.messages().contains("'h2' is left out"), "{}", program.messages());
+    // Without a protocol in common the connection goes on without one.
+    let mut stream = tls::connect(&setup.authority.client().alpn(&["other"]).build(), setup.port.number, "localhost");
+    assert_eq!(stream.as_mut().expect("no protocol in common").conn.alpn_protocol(), None);
+}
+
+#[test]
+fn client_certificates_are_required_verified_and_told() {
+    let mut setup = Setup::new();
+    let (good, revoked) = (setup.authority.issue(&["alice"], false, 20), setup.authority.issue(&["eve"], false, 21));
+    let stranger = Authority::new("Other").issue(&["mallory"], false, 22);
+    setup.directory.write("crl.pem", setup.authority.revocations(21));
+    let program = setup.tell("crt server.pem ca-file ca.pem crl-file crl.pem verify required");
+    for version in [&TLS12, &TLS13] {
+        let client = || setup.authority.client().version(version);
+        let answer = setup.ask(client().identity(&good), "localhost").expect("alice");
+        assert_eq!((field(&answer, "x-client"), field(&answer, "x-verify")), (Some("alice"), Some("0")));
+        setup.ask(client(), "localhost").expect_err("no certificate");
+        setup.ask(client().identity(&stranger), "localhost").expect_err("another authority's");
+        setup.ask(client().identity(&revoked), "localhost").expect_err("revoked");
+    }
+    drop(program);
+    setup.renew();
+    let _program = setup.tell(
+        "crt server.pem ca-file ca.pem crl-file crl.pem verify optional crt-ignore-err X509_V_ERR_CERT_REVOKED",
+    );
+    let answer = setup.ask(setup.authority.client(), "localhost").expect("none is fine");
+    assert_eq!(field(&answer, "x-client").unwrap_or_default(), "");
+    let answer = setup.ask(setup.authority.client().identity(&revoked), "localhost").expect("ignored");
+    assert_eq!((field(&answer, "x-client"), field(&answer, "x-verify")), (Some("eve"), Some("23")));
+}
+
+/// Twenty connections after the first, all resumed, whichever worker takes them.
+fn resumes(words: &str, version: &'static rustls::SupportedProtocolVersion) {
+    let setup = Setup::new();
+    let _program = setup.tell(&format!("crt server.pem {words}"));
+    let config = setup.authority.client().version(version).build();
+    for number in 0..=20 {
+        let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
+        let answer = tls::ask(&mut stream, "/").expect("an answer");
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        assert_eq!(resumed, number > 0, "connection {number}");
+        assert_eq!(field(&answer, "x-resumed"), Some(if number > 0 { "1" } else { "0" }));
+    }
+}
+
+#[test]
+fn tls_12_sessions_resume_by_ticket() {
+    resumes("", &TLS12);
+}
+
+#[test]
+fn tls_12_sessions_resume_by_id() {
+    resumes("no-tls-tickets", &TLS12);
+}
+
+#[test]
+fn tls_13_sessions_resume_by_ticket() {
+    resumes("", &TLS13);
+}
+
+#[test]
+fn sessions_resume_after_a_restart_with_shared_keys() {
+    use std::fmt::Write;
+    let mut setup = Setup::new();
+    let keys = (0..3u8).fold(String::new(), |mut all, n| {
+        let _ = writeln!(all, "{}", base64(&[n + 1; 80]));
+        all
+    });
+    setup.directory.write("keys", keys);
+    let config = setup.authority.client().build();
+    for round in 0..2 {
+        setup.renew();
+        let _program = setup.tell("crt server.pem tls-ticket-keys keys");
+        let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
+        tls::ask(&mut stream, "/").expect("an answer");
+        assert_eq!(stream.conn.handshake_kind() == Some(HandshakeKind::Resumed), round > 0);
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[test]
+fn servers_are_verified_and_their_sessions_resume() {
+    let setup = Setup::new();
+    let inner = Port::hold();
+    setup.directory.write("other.pem", Authority::new("Other").pem());
+    let server = |words: &str| format!(" server s 127.0.0.1:{} ssl {words}\n", inner.number);
+    let program = setup.start(&format!(
+        "frontend f\n bind 127.0.0.1:{}\n retries 0\n use_backend %[path,field(2,/)]\n\
+         backend good\n option http-server-close\n http-response set-header x-bc %[ssl_bc_protocol]/%[ssl_bc_is_resumed]/%[ssl_s_s_dn(CN)]\n{}\
+         backend unknown-ca\n retries 0\n{}backend wrong-name\n retries 0\n{}backend unverified\n{}backend old\n{}\
+         frontend inner\n bind 127.0.0.1:{} ssl crt server.pem\n{TELL}",
+        setup.port.number,
+        server("verify required ca-file ca.pem sni str(localhost)"),
+        server("verify required ca-file other.pem sni str(localhost)"),
+        server("verify required ca-file ca.pem sni str(elsewhere)"),
+        server("verify none no-sni-auto"),
+        server("verify none ssl-max-ver TLSv1.2 sni str(localhost)"),
+        inner.number,
+    ));
+    let mut client = common::client::Client::connect(setup.port.number);
+    let mut ask = |path: &str| {
+        client.send(format!("GET /{path}/ HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        String::from_utf8_lossy(&client.response()).into_owned()
+    };
+    let first = ask("good");
+    assert_eq!(field(&first, "x-sni"), Some("localhost"), "{first}");
+    assert_eq!(field(&first, "x-bc"), Some("TLSv1.3/0/localhost"));
+    for _ in 0..4 {
+        assert_eq!(field(&ask("good"), "x-bc"), Some("TLSv1.3/1/localhost"));
+    }
+    assert!(ask("unverified").starts_with("HTTP/1.1 200"));
+    assert_eq!(field(&ask("old"), "x-version"), Some("TLSv1.2"));
+    assert!(ask("unknown-ca").starts_with("HTTP/1.1 503"));
+    assert!(ask("wrong-name").starts_with("HTTP/1.1 503"));
+    drop(program);
+}
+
+#[test]
+fn a_connection_is_kept_for_many_requests() {
+    let setup = Setup::new();
+    let _program = setup.tell("crt server.pem");
+    let mut stream =
+        tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a connection");
+    for _ in 0..50 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("a request");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            let n = stream.read(&mut piece).expect("an answer");
+            answer.extend_from_slice(&piece[..n]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn megabytes_pass_both_ways_in_tcp_mode_and_ends_are_passed_on() {
+    for version in [&TLS12, &TLS13] {
+        let setup = Setup::new();
+        let origin = Origin::start(vec![Step::Echo]);
+        let _program = setup.start(&format!(
+            "listen l\n mode tcp\n bind 127.0.0.1:{} ssl crt server.pem\n server s 127.0.0.1:{}\n",
+            setup.port.number, origin.port
+        ));
+        let config = setup.authority.client().version(version).build();
+        let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
+        let sent = pattern(1 << 20, 7);
+        let mut received = Vec::new();
+        for piece in sent.chunks(100_000) {
+            stream.write_all(piece).expect("sending");
+            let mut back = vec![0; piece.len()];
+            stream.read_exact(&mut back).expect("the echo");
+            received.extend(back);
+        }
+        assert!(received == sent, "bytes changed on their way");
+        // Our close_notify reaches the origin as its end, whose end comes back as close_notify.
+        stream.write_all(b"last").expect("sending");
+        stream.conn.send_close_notify();
+        stream.flush().expect("close_notify");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("an orderly end");
+        assert_eq!(rest, b"last");
+    }
+}
+
+#[test]
+fn megabytes_pass_both_ways_in_http_mode_over_tls_on_both_sides() {
+    let setup = Setup::new();
+    let inner = Port::hold();
+    let data = pattern(1 << 20, 9);
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", data.len()).into_bytes();
+    answer.extend_from_slice(&data);
+    let request =
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", data.len());
+    let origin = Origin::start(vec![Step::Until(data[data.len() - 64..].to_vec()), Step::Send(answer)]);
+    let _program = setup.start(&format!(
+        "listen outer\n bind 127.0.0.1:{} ssl crt server.pem\n server s 127.0.0.1:{} ssl verify required ca-file ca.pem\n\
+         listen inner\n bind 127.0.0.1:{} ssl crt server.pem\n server s 127.0.0.1:{}\n",
+        setup.port.number, inner.number, inner.number, origin.port
+    ));
+    for version in [&TLS12, &TLS13] {
+        let config = setup.authority.client().version(version).build();
+        let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
+        stream.write_all(request.as_bytes()).expect("a head");
+        stream.write_all(&data).expect("a body");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        assert!(answer.ends_with(&data), "the body changed on its way");
+    }
+    for record in origin.records() {
+        assert!(record.bytes.ends_with(&data), "the request's body changed on its way");
+    }
+}
+
+#[test]
+fn the_server_learns_of_the_clients_certificate_by_the_proxy_protocol() {
+    let setup = Setup::new();
+    let origin = Origin::start(vec![Step::Until(b"ping".to_vec()), Step::Send(b"pong".to_vec())]);
+    let _program = setup.start(&format!(
+        "listen l\n mode tcp\n bind 127.0.0.1:{} ssl crt server.pem ca-file ca.pem verify required\n \
+         server s 127.0.0.1:{} send-proxy-v2-ssl-cn\n",
+        setup.port.number, origin.port
+    ));
+    let alice = setup.authority.issue(&["alice"], false, 30);
+    let config = setup.authority.client().identity(&alice).build();
+    let mut stream = tls::connect(&config, setup.port.number, "localhost").expect("a connection");
+    stream.write_all(b"ping").expect("sending");
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).expect("an answer");
+    let bytes = origin.records()[0].bytes.clone();
+    let has = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
+    // PP2_TYPE_SSL with all three flags and a good certificate, version, common name (proxy-protocol.txt 2.2.6).
+    assert!(has(&[7, 0, 0, 0, 0, 0x21, 0, 7]) && has(b"TLSv1.3") && has(b"\x22\x00\x05alice"), "{bytes:?}");
+}
+
+#[test]
+fn failed_handshakes_are_logged() {
+    let setup = Setup::new();
+    let log = Syslog::udp();
+    let _program = setup.start(&format!(
+        "frontend f\n log {} local0\n option httplog\n bind 127.0.0.1:{} ssl crt server.pem\n{TELL}",
+        log.address, setup.port.number
+    ));
+    common::client::Client::connect(setup.port.number).send("GET / HTTP/1.0\r\n\r\n").closed();
+    log.line_with(&["f/1: SSL handshake failure (error:0A00009C:SSL routines::http request)"]);
+    common::client::Client::connect(setup.port.number).half_close().closed();
+    log.line_with(&["f/1: Connection closed during SSL handshake"]);
+    setup.ask(Authority::new("Other").client(), "localhost").expect_err("the client does not trust it");
+    log.line_with(&["f/1: SSL handshake failure", "unknown ca"]);
+    setup.ask(setup.authority.client(), "localhost").expect("an answer");
+    log.line_with(&[" f~ f/<NOSRV> "]);
+}
+
+#[test]
+fn names_are_read_from_a_hello_that_is_not_terminated() {
+    let setup = Setup::new();
+    let inner = Port::hold();
+    let program = setup.start(&format!(
+        "frontend f\n mode tcp\n bind 127.0.0.1:{}\n tcp-request inspect-delay 5s\n\
+         \x20tcp-request content accept if {{ req.ssl_hello_type 1 }}\n use_backend b if {{ req.ssl_sni localhost }}\n\
+         backend b\n mode tcp\n server s 127.0.0.1:{}\nfrontend inner\n bind 127.0.0.1:{} ssl crt server.pem\n{TELL}",
+        setup.port.number, inner.number, inner.number
+    ));
+    let answer = setup.ask(setup.authority.client(), "localhost").expect("an answer");
+    assert_eq!(field(&answer, "x-sni"), Some("localhost"));
+    setup.ask(setup.authority.client(), "other.example").expect_err("no backend for it");
+    drop(program);
+}
+
+#[test]
+fn openssl_and_curl_are_served() {
+    let setup = Setup::new();
+    let _program = setup.tell("crt server.pem");
+    let port = setup.port.number;
+    let ca = setup.directory.join("ca.pem");
+    for version in ["--tlsv1.2", "--tlsv1.3"] {
+        let out = Command::new("curl")
+            .args(["-s", "-i", "--http1.1", version, "--cacert", &ca, &format!("https://localhost:{port}/")])
+            .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+            .output()
+            .expect("curl runs");
+        assert!(out.status.success() && out.stdout.starts_with(b"HTTP/1.1 200"), "{out:?}");
+    }
+    for version in ["-tls1_2", "-tls1_3"] {
+        let out = Command::new("openssl")
+            .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost", version])
+            .args(["-CAfile", &ca, "-verify_return_error", "-brief"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("openssl runs");
+        assert!(out.status.success(), "{out:?}");
+    }
+}
+
+#[test]
+fn unusable_files_are_named_with_their_line() {
+    let setup = Setup::new();
+    setup.directory.write("junk.pem", "junk");
+    let mismatch = format!(
+        "{}{}",
+        setup
+            .authority
+            .issue(&["a"], false, 40)
+            .pem
+            .split_inclusive("-----END CERTIFICATE-----\n")
+            .next()
+            .unwrap_or(""),
+        setup.authority.issue(&["b"], false, 41).pem.split_once("-----END CERTIFICATE-----\n").map_or("", |(_, k)| k)
+    );
+    setup.directory.write("mismatch.pem", mismatch);
+    for (words, text) in [
+        ("crt junk.pem", "unable to load certificate from file 'junk.pem': no start line."),
+        ("crt ca.pem", "No Private Key found in 'ca.pem.key'."),
+        ("crt gone.pem", "unable to stat SSL certificate from file 'gone.pem' : No such file or directory."),
+        ("crt mismatch.pem", "inconsistencies between private key and certificate loaded 'mismatch.pem'."),
+        ("crt server.pem ca-file junk.pem verify required", "'ca-file' : unable to load junk.pem"),
+        (
+            "crt server.pem crt-ignore-err foo",
+            "'crt-ignore-err' : error constant 'foo' unknown in error IDs list 'foo'",
+        ),
+    ] {
+        let config = format!("{HEAD}frontend f\n bind 127.0.0.1:1 ssl {words}\n{TELL}");
+        let file = setup.directory.write("bad.cfg", &config);
+        let out = Command::new(under_test())
+            .args(["-c", "-f", &file])
+            .current_dir(setup.directory.path())
+            .output()
+            .expect("the program runs");
+        let messages = String::from_utf8_lossy(&out.stderr);
+        let line = format!("bad.cfg:10] : 'bind 127.0.0.1:1' in section 'frontend' : {text}");
+        assert!(!out.status.success() && messages.contains(&line), "{words}: {messages}");
+    }
+}
+
+#[test]
+fn sessions_are_of_the_version_asked_for() {
+    let setup = Setup::new();
+    let _program = setup.tell("crt server.pem force-tlsv12");
+    let stream =
+        tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a connection");
+    assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+}
