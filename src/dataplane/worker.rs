@@ -110,8 +110,6 @@ pub struct Shared {
     pub plan: Arc<Plan>,
     pub board: Arc<Board>,
     pub proc_vars: Arc<ProcStore>,
-    /// Connections at once, over all workers.
-    pub maxconn: u64,
     /// Name the program was started by, for syslog tags.
     pub program: String,
     pub hostname: String,
@@ -602,7 +600,8 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
     let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
-    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+    let full = full || most > 0 && w.board.process(ProcessCounter::CurrConns) >= most;
+    full || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
