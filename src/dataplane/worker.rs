@@ -268,6 +268,7 @@ impl Worker {
     pub fn start(self: &Rc<Self>, listeners: Vec<(ProxyIndex, usize, Fd)>) {
         let handle = self.rt.wake_handle();
         self.shared.wakes[self.index].store(handle.0, Ordering::Release);
+        self.counts().process().set(ProcessCounter::IdlePct, 100);
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
@@ -441,6 +442,14 @@ impl Worker {
             }
             Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
+        }
+    }
+
+    /// Lets the other workers publish what they count, for whoever asks next; this one does it now.
+    pub fn publish_all(&self) {
+        self.publish();
+        for other in (0..self.board.workers()).filter(|o| *o != self.index) {
+            self.send(other, Mail::Ping(0));
         }
     }
 
