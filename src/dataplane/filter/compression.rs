@@ -121,7 +121,7 @@ impl Compressor {
             return data;
         };
         let mut out = Block::take();
-        encoder.feed(data.bytes(), self.level, last, &mut out);
+        encoder.feed(&self.w.deflates, data.bytes(), self.level, last, &mut out);
         match self.level {
             // Stored as it is: it counts as passed by (observed).
             0 => self.count(0, 0, bytes_in),
@@ -175,7 +175,7 @@ impl Compressor {
 impl Drop for Compressor {
     fn drop(&mut self) {
         if let Some(encoder) = self.encoder.take() {
-            self.w.deflates.give(encoder.into_state(), &self.w.shared.compression_memory);
+            self.w.deflates.give(encoder.into_method(), &self.w.shared.compression_memory);
         }
     }
 }

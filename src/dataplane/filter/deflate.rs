@@ -1,7 +1,8 @@
-//! Deflate streams that a worker keeps: a state is large (up to 380 kB) and slow to make, so that one is reset and used
-//! again. States write raw deflate; headers and checksums of gzip (RFC 1952) and zlib (RFC 1950) are written here, so that
+//! Bodies in gzip, zlib and raw deflate. Level 1 is [`super::fast`] and needs no state. Above it streams are zlib-rs's: a
+//! state is large (up to 380 kB) and slow to make, so that a worker keeps some and uses them again. Both write raw deflate; headers and checksums of gzip (RFC 1952) and zlib (RFC 1950) are written here, so that
 //! any state serves any format. `tune.zlib.*`, `maxzlibmem` (manual 3.2).
 
+use super::fast::{self, Matcher};
 use crate::base::clock::{Now, thread_cpu_nanos};
 use crate::model::compression::CompressionAlgorithm;
 use std::cell::{Cell, RefCell};
@@ -33,6 +34,7 @@ impl Sizes {
 /// The states of one worker.
 pub struct Deflates {
     sizes: Sizes,
+    matcher: RefCell<Matcher>,
     free: RefCell<Vec<Box<State>>>,
     made: Cell<u64>,
     busy: Cell<Busy>,
@@ -49,7 +51,13 @@ struct Busy {
 /// Time between two readings of the CPU's use at least.
 const BUSY_NANOS: u64 = 250_000_000;
 
-/// One deflate stream.
+/// How one stream is compressed, to its end: what zlib refers back to must be its own output.
+pub enum Method {
+    Fast,
+    Zlib(Box<State>),
+}
+
+/// One deflate stream of zlib-rs.
 pub struct State {
     deflate: Deflate,
     level: u32,
@@ -57,11 +65,25 @@ pub struct State {
 
 impl Deflates {
     pub fn new(sizes: Sizes) -> Deflates {
-        Deflates { sizes, free: RefCell::default(), made: Cell::new(0), busy: Cell::default() }
+        Deflates {
+            sizes,
+            matcher: RefCell::default(),
+            free: RefCell::default(),
+            made: Cell::new(0),
+            busy: Cell::default(),
+        }
     }
 
-    /// A state as new. `None`: memory for another one is not allowed now; `used` are the bytes of the process.
-    pub fn take(&self, used: &AtomicU64) -> Option<Box<State>> {
+    /// What a new stream compresses with. `None`: memory for another state is not allowed now; `used` are the bytes of the
+    /// process.
+    pub fn take(&self, used: &AtomicU64) -> Option<Method> {
+        match self.sizes.level_max {
+            1 => Some(Method::Fast),
+            _ => self.state(used).map(Method::Zlib),
+        }
+    }
+
+    fn state(&self, used: &AtomicU64) -> Option<Box<State>> {
         if let Some(state) = self.free.borrow_mut().pop() {
             return Some(state);
         }
@@ -83,7 +105,8 @@ impl Deflates {
     }
 
     /// Takes a state back.
-    pub fn give(&self, mut state: Box<State>, used: &AtomicU64) {
+    pub fn give(&self, method: Method, used: &AtomicU64) {
+        let Method::Zlib(mut state) = method else { return };
         let kept = if self.sizes.bytes_max.is_some() { KEPT_BOUNDED } else { KEPT };
         let mut free = self.free.borrow_mut();
         if free.len() >= kept {
@@ -146,7 +169,7 @@ impl State {
 /// A body being compressed into one of the formats.
 pub struct Encoder {
     format: Format,
-    state: Box<State>,
+    method: Method,
     checksum: u32,
     length: u32,
     started: bool,
@@ -173,43 +196,50 @@ impl Format {
 }
 
 impl Encoder {
-    pub fn new(format: Format, state: Box<State>) -> Encoder {
+    pub fn new(format: Format, method: Method) -> Encoder {
         let checksum = if format == Format::Zlib { 1 } else { 0 };
-        Encoder { format, state, checksum, length: 0, started: false, ended: false }
+        Encoder { format, method, checksum, length: 0, started: false, ended: false }
     }
 
     /// Compresses `data` at `level`, and lets everything so far leave. An empty body stays empty (observed with HAProxy).
-    pub fn feed(&mut self, data: &[u8], level: u32, last: bool, out: &mut Vec<u8>) {
+    pub fn feed(&mut self, pool: &Deflates, data: &[u8], level: u32, last: bool, out: &mut Vec<u8>) {
         if data.is_empty() || self.ended {
             return;
         }
         self.start(out);
-        self.state.set_level(level);
         match self.format {
             Format::Gzip => self.checksum = crc32(self.checksum, data),
             Format::Zlib => self.checksum = adler32(self.checksum, data),
             Format::Raw => {}
         }
         self.length = self.length.wrapping_add(data.len() as u32);
+        match &mut self.method {
+            Method::Fast if level == 0 => fast::stored(data, last, out),
+            Method::Fast => pool.matcher.borrow_mut().write(data, last, out),
+            Method::Zlib(state) => {
+                state.set_level(level);
+                state.write(data, if last { DeflateFlush::Finish } else { DeflateFlush::SyncFlush }, out);
+            }
+        }
         if last {
-            self.state.write(data, DeflateFlush::Finish, out);
             self.trailer(out);
-        } else {
-            self.state.write(data, DeflateFlush::SyncFlush, out);
         }
     }
 
     /// The rest of the stream.
     pub fn end(&mut self, out: &mut Vec<u8>) {
         if self.started && !self.ended {
-            self.state.write(&[], DeflateFlush::Finish, out);
+            match &mut self.method {
+                Method::Fast => out.extend_from_slice(fast::END),
+                Method::Zlib(state) => state.write(&[], DeflateFlush::Finish, out),
+            }
             self.trailer(out);
         }
     }
 
     /// The state, to be given back.
-    pub fn into_state(self) -> Box<State> {
-        self.state
+    pub fn into_method(self) -> Method {
+        self.method
     }
 
     fn start(&mut self, out: &mut Vec<u8>) {
@@ -264,7 +294,13 @@ mod tests {
 
     #[test]
     fn every_format_and_level_gives_back_what_went_in() {
-        let (pool, used) = (Deflates::new(SIZES), AtomicU64::new(0));
+        for level_max in [1, 9] {
+            every_format_and_level(level_max);
+        }
+    }
+
+    fn every_format_and_level(level_max: u32) {
+        let (pool, used) = (Deflates::new(Sizes { level_max, ..SIZES }), AtomicU64::new(0));
         let body = text(200_000);
         for format in [Format::Gzip, Format::Zlib, Format::Raw] {
             for piece in [1000, 16384, 65536, body.len()] {
@@ -272,14 +308,20 @@ mod tests {
                 let mut out = Vec::new();
                 for (index, data) in body.chunks(piece).enumerate() {
                     // Levels go up and down as the CPU limits want, down to stored blocks.
-                    encoder.feed(data, [1, 0, 2, 9, 6][index % 5], (index + 1) * piece == body.len(), &mut out);
+                    encoder.feed(
+                        &pool,
+                        data,
+                        [1, 0, 2, 9, 6][index % 5],
+                        (index + 1) * piece == body.len(),
+                        &mut out,
+                    );
                 }
                 encoder.end(&mut out);
-                pool.give(encoder.into_state(), &used);
+                pool.give(encoder.into_method(), &used);
                 assert!(inflate(format, &out) == (body.clone(), true), "{format:?} in pieces of {piece}");
             }
         }
-        assert_eq!(pool.made(), 1);
+        assert_eq!(pool.made(), u64::from(level_max > 1));
     }
 
     #[test]
@@ -288,7 +330,7 @@ mod tests {
         let mut encoder = Encoder::new(Format::Gzip, pool.take(&used).expect("a state"));
         let (mut out, mut sent) = (Vec::new(), Vec::new());
         for part in ["first", " second", " third"] {
-            encoder.feed(part.as_bytes(), 1, false, &mut out);
+            encoder.feed(&pool, part.as_bytes(), 1, false, &mut out);
             sent.extend_from_slice(part.as_bytes());
             assert_eq!(inflate(Format::Gzip, &out), (sent.clone(), false));
         }
@@ -299,14 +341,14 @@ mod tests {
         let (pool, used) = (Deflates::new(SIZES), AtomicU64::new(0));
         let mut encoder = Encoder::new(Format::Gzip, pool.take(&used).expect("a state"));
         let mut out = Vec::new();
-        encoder.feed(b"", 1, false, &mut out);
+        encoder.feed(&pool, b"", 1, false, &mut out);
         encoder.end(&mut out);
         assert!(out.is_empty());
     }
 
     #[test]
     fn memory_is_bounded() {
-        let pool = Deflates::new(Sizes { bytes_max: Some(2 * SIZES.bytes()), ..SIZES });
+        let pool = Deflates::new(Sizes { level_max: 6, bytes_max: Some(2 * SIZES.bytes()), ..SIZES });
         let used = AtomicU64::new(0);
         let (a, b) = (pool.take(&used).expect("one"), pool.take(&used).expect("two"));
         assert!(pool.take(&used).is_none());

@@ -2,6 +2,7 @@
 
 pub mod compression;
 pub mod deflate;
+pub mod fast;
 pub mod selection;
 
 use crate::engine::Piece;
