@@ -110,8 +110,6 @@ pub struct Shared {
     pub plan: Arc<Plan>,
     pub board: Arc<Board>,
     pub proc_vars: Arc<ProcStore>,
-    /// Connections at once, over all workers.
-    pub maxconn: u64,
     /// Name the program was started by, for syslog tags.
     pub program: String,
     pub hostname: String,
@@ -270,6 +268,7 @@ impl Worker {
     pub fn start(self: &Rc<Self>, listeners: Vec<(ProxyIndex, usize, Fd)>) {
         let handle = self.rt.wake_handle();
         self.shared.wakes[self.index].store(handle.0, Ordering::Release);
+        self.counts().process().set(ProcessCounter::IdlePct, 100);
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
@@ -452,6 +451,14 @@ impl Worker {
         }
     }
 
+    /// Lets the other workers publish what they count, for whoever asks next; this one does it now.
+    pub fn publish_all(&self) {
+        self.publish();
+        for other in (0..self.board.workers()).filter(|o| *o != self.index) {
+            self.send(other, Mail::Ping(0));
+        }
+    }
+
     /// Puts on the board what this thread's loop has counted.
     fn publish(&self) {
         let activity = self.rt.activity();
@@ -608,7 +615,8 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
     let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
-    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+    let full = full || most > 0 && w.board.process(ProcessCounter::CurrConns) >= most;
+    full || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
