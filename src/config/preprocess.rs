@@ -46,7 +46,8 @@ pub const FACTS: Facts = Facts {
         "TPROXY",
         "ZLIB",
     ],
-    enabled: &["FAST-FORWARD", "GETADDRINFO", "REUSEPORT", "SPLICE"],
+    // io_uring does for every file what the two pollers do where HAProxy runs on Linux.
+    enabled: &["EPOLL", "FAST-FORWARD", "GETADDRINFO", "POLL", "REUSEPORT", "SPLICE"],
     tls_library: "rustls",
     // rustls computes with AWS-LC, which stands in for this version ("provide a pseudo OpenSSL version", manual 2.4).
     openssl_version: "1.1.1",

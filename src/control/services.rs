@@ -36,6 +36,7 @@ pub fn facts(shared: &Shared) -> Process<'_> {
 }
 
 fn with_scene<T>(w: &Worker, legends: bool, write: impl FnOnce(Scene<'_>) -> T) -> T {
+    w.publish_all();
     let process = facts(&w.shared);
     write(Scene { plan: &w.plan, board: &w.board, process: &process, now: w.rt.now(), legends })
 }

@@ -270,7 +270,6 @@ fn start(
         plan: Arc::new(plan),
         board,
         proc_vars: Arc::new(ProcStore::default()),
-        maxconn: maxconn as u64,
         program: program.clone(),
         hostname,
         pid: std::process::id(),

@@ -134,7 +134,7 @@ impl Control {
     }
 
     /// Soft stop (management guide 4): no new connections, the present ones finish.
-    pub fn soft_stop(&self) {
+    pub fn soft_stop(self: &Rc<Self>) {
         if self.stopping.replace(true) {
             return;
         }
@@ -152,6 +152,10 @@ impl Control {
         }
         self.launch.exposed.borrow_mut().clear();
         self.tell_all(|| Mail::SoftStop);
+        if let Some(ms) = self.shared.plan.global.hard_stop_after_ms {
+            let hard = hard_stop(Rc::downgrade(self), self.rt.clone(), ms);
+            self.rt.spawn(hard);
+        }
     }
 }
 
@@ -239,6 +243,14 @@ async fn watch_signals(control: Rc<Control>, signals: Signals) {
                 _ => {}
             }
         }
+    }
+}
+
+/// `hard-stop-after`: sessions that are still there when a soft stop has lasted this long are ended.
+async fn hard_stop(control: std::rc::Weak<Control>, rt: Rt, ms: u64) {
+    sleep(&rt, ms).await;
+    if let Some(control) = control.upgrade() {
+        control.tell_all(|| Mail::Stop);
     }
 }
 

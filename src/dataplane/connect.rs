@@ -223,6 +223,16 @@ impl KeyOf {
     }
 }
 
+/// `option prefer-last-server`: the server of the session's last request, while it has room.
+fn last_server(w: &Worker, proxy: ProxyIndex, s: &Session) -> Option<KeyOf> {
+    if !w.plan.proxies[proxy].options.prefer_last_server {
+        return None;
+    }
+    let (backend, server) = s.last_server.get()?;
+    let usable = w.board.live.server(proxy, server).is_some_and(|l| l.is_usable() && !l.is_full());
+    (backend == proxy && usable).then_some(KeyOf::Server(server))
+}
+
 /// Connects to a server of `proxy`, or takes an idle connection to it.
 pub async fn establish(
     w: &Rc<Worker>,
@@ -234,7 +244,7 @@ pub async fn establish(
     let settings = &w.plan.proxies[proxy];
     let key = super::persist::server(w, proxy, s, ex).await.map(KeyOf::Server);
     let persistent = key.is_some();
-    let mut key = match key {
+    let mut key = match key.or_else(|| last_server(w, proxy, s)) {
         Some(key) => key,
         None => KeyOf::of(w, proxy, s, ex),
     };
@@ -330,7 +340,6 @@ fn redispatches(option: Option<i32>, retry: u32, left: u32) -> bool {
 fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
     let now = w.rt.now();
     ex.queued_ns = now.nanos;
-    let _ = s;
     if ex.server.is_some() {
         ex.leave_server(w);
     }
@@ -338,6 +347,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     cell.session(now.mono);
     cell.add(ServerCounter::Lbtot, 1);
     w.counts().backend(proxy).balanced(now.mono);
+    s.last_server.set(Some((proxy, server)));
     ex.server = Some((proxy, server));
     ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
@@ -412,6 +422,7 @@ async fn open(
         interface: source.and_then(|s| s.interface.clone()),
         keepalive: settings.options.srvtcpka,
         fast_open: server.tfo,
+        delayed_ack: settings.options.tcp_smart_connect == Some(true),
         user_timeout_ms: server.tcp_ut_ms,
         rcvbuf: tune.rcvbuf_server,
         sndbuf: tune.sndbuf_server,
@@ -422,6 +433,9 @@ async fn open(
         Ok(Err(e)) => return Err(connect_failure(&e)),
         Ok(Ok(conn)) => conn,
     };
+    if settings.options.nolinger {
+        conn.reset_on_close();
+    }
     let mut transport = Transport::from(conn);
     let mut header = crate::base::buf::Block::take();
     super::rules::proxy_header(w, s, ex, server, &transport, &mut header);

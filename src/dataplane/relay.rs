@@ -8,6 +8,7 @@ use super::stream::http::StreamTimeouts;
 use super::stream::termination::Failure;
 use super::transport::{SendError, Transport};
 use crate::base::clock::Millis;
+use crate::engine::splice::Pipe;
 use crate::engine::{Piece, Rt};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -26,12 +27,43 @@ struct Relay<'a> {
     from_server: Cell<u64>,
     client_ended: Cell<bool>,
     server_ended: Cell<bool>,
+    splices: Splices,
+}
+
+/// Directions that may go through a pipe (manual 4.2 "option splice-auto" and its kin).
+#[derive(Clone, Copy, Default)]
+struct Splices {
+    up: bool,
+    down: bool,
+    /// `option independent-streams`: what is sent to a side says nothing of its life.
+    independent: bool,
+}
+
+impl Splices {
+    fn of(s: &Session, link: &Link) -> Splices {
+        let (front, back) = (&s.settings().options, &s.w.plan.proxies[link.proxy].options);
+        let allowed = !s.w.plan.global.nosplice && !s.transport.is_tls() && !link.transport.is_tls();
+        let auto = front.splice_auto || back.splice_auto;
+        Splices {
+            up: allowed && (auto || front.splice_request || back.splice_request),
+            down: allowed && (auto || front.splice_response || back.splice_response),
+            independent: front.independent_streams || back.independent_streams,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Direction {
     Up,
     Down,
+}
+
+/// How a transfer through a pipe went.
+enum Spliced {
+    Ended,
+    Unable,
+    Received,
+    Lost,
 }
 
 #[derive(Debug)]
@@ -72,6 +104,7 @@ pub async fn run(
         from_server: Cell::new(0),
         client_ended: Cell::new(false),
         server_ended: Cell::new(false),
+        splices: Splices::of(s, link),
     };
     let failure = relay.both(from_client, from_server, timeouts).await;
     ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.get());
@@ -135,10 +168,21 @@ impl Relay<'_> {
                     from.expect_bulk();
                 }
             }
+            let bulk = n >= crate::engine::driver::BUFFER_SIZE[1] / 2;
             self.moved(direction, n as u64);
             match to.send(std::mem::take(&mut piece).into(), None).await {
                 Ok(_) => self.delivered(direction),
                 Err(SendError::TimedOut | SendError::Broken(_)) => return Err(lost),
+            }
+            let allowed = if direction == Direction::Up { self.splices.up } else { self.splices.down };
+            if bulk && allowed {
+                match self.splice(direction, from, to).await {
+                    Spliced::Ended => break,
+                    // No pipe to be had, or an engine without: on with buffers.
+                    Spliced::Unable => full = 0,
+                    Spliced::Received => return Err(received),
+                    Spliced::Lost => return Err(lost),
+                }
             }
         }
         match direction {
@@ -147,6 +191,33 @@ impl Relay<'_> {
         }
         to.shutdown_write().await;
         Ok(())
+    }
+
+    /// Moves the rest of one direction through a pipe.
+    async fn splice(&self, direction: Direction, from: &Transport, to: &Transport) -> Spliced {
+        from.conn().pause().await;
+        while let Some(lease) = from.conn().take_queued() {
+            self.moved(direction, lease.len() as u64);
+            match to.send(lease.into(), None).await {
+                Ok(_) => self.delivered(direction),
+                Err(_) => return Spliced::Lost,
+            }
+        }
+        if from.conn().has_ended() {
+            return Spliced::Unable;
+        }
+        let Ok(mut pipe) = Pipe::new(self.rt) else { return Spliced::Unable };
+        loop {
+            match pipe.fill(from.conn()).await {
+                None => return Spliced::Unable,
+                Some(Ok(0)) => return Spliced::Ended,
+                Some(Ok(n)) => self.moved(direction, n as u64),
+                Some(Err(_)) => return Spliced::Received,
+            }
+            if pipe.drain(to.conn(), |_| self.delivered(direction)).await.is_err() {
+                return Spliced::Lost;
+            }
+        }
     }
 
     fn moved(&self, direction: Direction, n: u64) {
@@ -164,6 +235,9 @@ impl Relay<'_> {
     }
 
     fn delivered(&self, direction: Direction) {
+        if self.splices.independent {
+            return;
+        }
         let now = self.rt.now().mono;
         match direction {
             Direction::Up => self.server_active.set(now),

@@ -418,10 +418,22 @@ pub async fn choose_backend(s: &Session, ex: &mut Exchange) -> Option<ProxyIndex
     settings.frontend.default_backend.or(settings.has_backend.then_some(s.proxy))
 }
 
+/// `unique-id-format` (manual 4.2): made once for each request, before its rules.
+pub fn unique_id(s: &Session, ex: &mut Exchange) {
+    let w = s.w.clone();
+    let Some(format) = &w.plan.proxies[s.proxy].rules.unique_id else { return };
+    let mut id = w.pool.take();
+    with_context(s, ex, Side::Request, Payload::default(), true, |cx| format.write(cx, &mut id));
+    ex.facts.unique_id = Some(id);
+}
+
 /// The fields that options add before a request leaves.
 pub fn standard_fields(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) {
     let w = &s.w;
     let (front, back) = (&s.settings().options, &w.plan.proxies[proxy].options);
+    if let (Some(name), Some(id)) = (&s.settings().frontend.unique_id_header, &ex.facts.unique_id) {
+        ex.request.append(name.as_bytes(), id);
+    }
     let facts = s.facts.borrow();
     if let Some(option) = merged(&front.forwardfor, &back.forwardfor, facts.src.map(|a| a.ip())) {
         add_address(&mut ex.request, option, facts.src.map(|a| a.ip()));

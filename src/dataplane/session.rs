@@ -9,6 +9,7 @@ use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::address::Address;
 use crate::base::clock::{Millis, Now};
+use crate::engine::driver::sockets;
 use crate::engine::frame::Frame;
 use crate::engine::task::before;
 use crate::engine::{Conn, Piece};
@@ -38,6 +39,8 @@ pub struct Session {
     pub accepted: Now,
     /// The server connection that only this session may use again (`http-reuse never`).
     pub own: Cell<Option<(ProxyIndex, ServerIndex, Idle)>>,
+    /// The server of the last request (`option prefer-last-server`).
+    pub last_server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     /// Requests begun on this connection, with the present one.
     pub requests: u32,
 }
@@ -92,11 +95,20 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
         accepted,
         requests: 0,
         own: Cell::new(None),
+        last_server: Cell::new(None),
         tracked: RefCell::default(),
         w,
         proxy,
         bind,
     };
+    let options = &s.settings().options;
+    if options.nolinger {
+        s.transport.conn().reset_on_close();
+    }
+    if options.tcp_smart_accept == Some(true) {
+        // The acknowledgement of the first bytes waits for the answer that goes with it.
+        let _ = sockets::set(s.transport.conn().fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0i32);
+    }
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
     match s.settings().mode {
         Mode::Http => http(&mut s, pending).await,
@@ -216,7 +228,7 @@ async fn http(s: &mut Session, pending: Piece) {
             Next::Close => return,
             Next::Request(rest) => pending = rest,
         }
-        if s.w.stopping.get() && pending.bytes().is_empty() {
+        if s.w.stopping.get() && pending.bytes().is_empty() && !s.settings().options.idle_close_on_response {
             return;
         }
     }
@@ -235,7 +247,7 @@ async fn wait_for_request(s: &mut Session) -> Option<Piece> {
     let received = match first {
         // Who has just come is served, even by a worker that stops.
         true => before(&s.w.rt, deadline, s.transport.recv()).await.ok(),
-        false => s.w.stoppable(deadline, &s.transport).await,
+        false => s.w.stoppable(deadline, &s.transport, s.settings().options.idle_close_on_response).await,
     };
     match received {
         Some(Ok(Some(piece))) => Some(piece),

@@ -110,8 +110,6 @@ pub struct Shared {
     pub plan: Arc<Plan>,
     pub board: Arc<Board>,
     pub proc_vars: Arc<ProcStore>,
-    /// Connections at once, over all workers.
-    pub maxconn: u64,
     /// Name the program was started by, for syslog tags.
     pub program: String,
     pub hostname: String,
@@ -270,6 +268,7 @@ impl Worker {
     pub fn start(self: &Rc<Self>, listeners: Vec<(ProxyIndex, usize, Fd)>) {
         let handle = self.rt.wake_handle();
         self.shared.wakes[self.index].store(handle.0, Ordering::Release);
+        self.counts().process().set(ProcessCounter::IdlePct, 100);
         let mail = self.rt.spawn(read_post(self.clone()));
         self.rt.set_mail_task(mail);
         self.rt.spawn(idle::janitor(self.clone()));
@@ -367,12 +366,18 @@ impl Worker {
     }
 
     /// Receives, but gives up at `deadline`, or at once when the worker stops: an idle connection ends then.
-    pub async fn stoppable(&self, deadline: Millis, transport: &Transport) -> Option<io::Result<Option<Piece>>> {
+    /// A `patient` one (`option idle-close-on-response`) waits for its next request even then.
+    pub async fn stoppable(
+        &self,
+        deadline: Millis,
+        transport: &Transport,
+        patient: bool,
+    ) -> Option<io::Result<Option<Piece>>> {
         poll_fn(|_| {
             if let Poll::Ready(r) = transport.poll_recv() {
                 return Poll::Ready(Some(r));
             }
-            if self.rt.reached(deadline) || self.stopping.get() { Poll::Ready(None) } else { Poll::Pending }
+            if self.rt.reached(deadline) || self.stopping.get() && !patient { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
@@ -443,6 +448,14 @@ impl Worker {
             }
             Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
+        }
+    }
+
+    /// Lets the other workers publish what they count, for whoever asks next; this one does it now.
+    pub fn publish_all(&self) {
+        self.publish();
+        for other in (0..self.board.workers()).filter(|o| *o != self.index) {
+            self.send(other, Mail::Ping(0));
         }
     }
 
@@ -602,7 +615,8 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
     let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
-    full || w.board.process(ProcessCounter::CurrConns) >= most || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+    let full = full || most > 0 && w.board.process(ProcessCounter::CurrConns) >= most;
+    full || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.

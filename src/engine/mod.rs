@@ -10,6 +10,7 @@ pub mod listener;
 pub mod operation;
 pub mod process;
 pub mod reactor;
+pub mod splice;
 pub mod task;
 
 #[cfg(test)]

@@ -263,7 +263,6 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
         plan: plan.clone(),
         board: board.clone(),
         proc_vars: Arc::new(ProcStore::default()),
-        maxconn: 1000,
         program: "ringway".into(),
         hostname: "house".into(),
         pid: 1,

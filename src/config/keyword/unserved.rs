@@ -7,6 +7,7 @@
 
 const PERSISTENCE: &str = "persistence rules";
 const RESOLVERS: &str = "name resolution while running";
+const KEEPALIVE: &str = "timing of TCP keep-alive";
 const HTTP2: &str = "HTTP/2";
 const CASE: &str = "field names in other cases";
 
@@ -16,6 +17,9 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
+    ("global", "grace", "time between the signal and the stop"),
+    ("global", "close-spread-time", "closing of idle connections over a while"),
+    ("global", "maxpipes", "a bound on pipes"),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
@@ -26,6 +30,14 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "persist", PERSISTENCE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
+    ("proxy", "tcp-response content", "rules on what a server says in TCP mode"),
+    ("proxy", "max-keep-alive-queue", "idle connections given up for a long queue"),
+    ("proxy", "clitcpka-cnt", KEEPALIVE),
+    ("proxy", "clitcpka-idle", KEEPALIVE),
+    ("proxy", "clitcpka-intvl", KEEPALIVE),
+    ("proxy", "srvtcpka-cnt", KEEPALIVE),
+    ("proxy", "srvtcpka-idle", KEEPALIVE),
+    ("proxy", "srvtcpka-intvl", KEEPALIVE),
     ("proxy", "http-send-name-header", "a field that names the server"),
     ("proxy", "hash-balance-factor", "bounded-load hashing"),
     ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
@@ -42,6 +54,9 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("option", "transparent", "servers at the client's destination"),
     ("bind", "proto h2", HTTP2),
     ("bind", "idle-ping", HTTP2),
+    ("bind", "nice", "priorities of tasks"),
+    ("bind", "tcp-ss", "saved SYN packets"),
+    ("server", "pool-low-conn", "idle connections shared between threads"),
     ("server", "proto h2", HTTP2),
     ("server", "check-proto h2", HTTP2),
     ("server", "ws h2", HTTP2),

@@ -78,6 +78,7 @@ fn conditions_as_haproxy_values_them() {
         ("feature(LUA)", false),
         ("enabled(SPLICE)", true),
         ("enabled(splice)", false),
+        ("enabled(POLL) && enabled(EPOLL)", true),
         ("enabled(KQUEUE)", false),
         ("enabled(SERVER-SSL-VERIFY-NONE)", false),
         ("openssl_version_atleast(1.1.0)", true),

@@ -111,20 +111,26 @@ fn word(data: &[u8], at: usize) -> u32 {
     data.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-/// How many bytes from `a` and from `b` are the same.
+#[inline(always)]
+fn long_word(data: &[u8], at: usize) -> u64 {
+    data.get(at..at + 8).map_or(0, |b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+}
+
+/// How many bytes from `a` and from `b`, which is later, are the same. Plain loops: iterators are not always inlined.
 #[inline(always)]
 fn common(data: &[u8], a: usize, b: usize, most: usize) -> usize {
-    let (left, right) = (&data[a..a + most], &data[b..b + most]);
     let mut n = 0;
-    for (x, y) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
-        let (x, y) = (x.try_into().map_or(0, u64::from_le_bytes), y.try_into().map_or(0, u64::from_le_bytes));
-        let differ = x ^ y;
+    while n + 8 <= most {
+        let differ = long_word(data, a + n) ^ long_word(data, b + n);
         if differ != 0 {
             return n + differ.trailing_zeros() as usize / 8;
         }
         n += 8;
     }
-    n + left[n..].iter().zip(&right[n..]).take_while(|(x, y)| x == y).count()
+    while n < most && data.get(a + n) == data.get(b + n) {
+        n += 1;
+    }
+    n
 }
 
 impl Default for Matcher {
@@ -202,15 +208,17 @@ impl Matcher {
 
 #[inline(always)]
 fn literal_run(data: &[u8], bits: &mut Bits<'_>) {
-    let mut three = data.chunks_exact(3);
-    for t in &mut three {
-        let (a, b, c) = (LITERALS[t[0] as usize], LITERALS[t[1] as usize], LITERALS[t[2] as usize]);
+    let mut at = 0;
+    while let Some(&[x, y, z]) = data.get(at..at + 3) {
+        let (a, b, c) = (LITERALS[x as usize], LITERALS[y as usize], LITERALS[z as usize]);
         let two = u32::from(a.1 + b.1);
         bits.put(u64::from(a.0) | u64::from(b.0) << a.1 | u64::from(c.0) << two, two + u32::from(c.1));
+        at += 3;
     }
-    for byte in three.remainder() {
+    while let Some(byte) = data.get(at) {
         let (code, size) = LITERALS[*byte as usize];
         bits.put(code.into(), size.into());
+        at += 1;
     }
 }
 

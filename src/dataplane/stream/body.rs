@@ -30,6 +30,8 @@ pub struct Body {
     /// Data taken early, for rules that look at it; sent before anything else.
     pub gathered: Vec<u8>,
     announced: Option<u64>,
+    /// What went wrong behind data that was read ahead; told by the next read.
+    failed: Option<ReadError>,
 }
 
 /// What a read of a body gave.
@@ -59,12 +61,18 @@ impl Body {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        Body { remaining, pending, gathered: Vec::new(), announced }
+        Body { remaining, pending, gathered: Vec::new(), announced, failed: None }
     }
 
     /// A body of which nothing is left.
     pub fn nothing() -> Body {
-        Body { remaining: Remaining::Nothing, pending: Piece::Empty, gathered: Vec::new(), announced: None }
+        Body {
+            remaining: Remaining::Nothing,
+            pending: Piece::Empty,
+            gathered: Vec::new(),
+            announced: None,
+            failed: None,
+        }
     }
 
     /// A body that nobody will read.
@@ -150,6 +158,9 @@ impl Body {
             self.gathered.clear();
             return Ok(Some(Read::Data(Piece::Block(data, 0))));
         }
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
         match &mut self.remaining {
             Remaining::Nothing => Ok(Some(Read::End)),
             Remaining::Chunked(decoder) if decoder.is_done() => Ok(Some(Read::End)),
@@ -191,6 +202,24 @@ impl Body {
                 Ok(_) => return Err(ReadError::Broken),
             }
         }
+    }
+
+    /// Joins to `data` what else has arrived, up to about `most` bytes, without waiting.
+    pub fn join_ready(&mut self, from: &Transport, data: Piece, most: usize) -> Piece {
+        let mut joined: Option<Block> = None;
+        while !self.is_complete() && joined.as_ref().map_or(data.bytes().len(), |b| b.len()) < most {
+            match self.poll_read(from) {
+                std::task::Poll::Ready(Ok(Read::Data(more))) => {
+                    joined.get_or_insert_with(|| Block::copy_of(data.bytes())).extend_from_slice(more.bytes());
+                }
+                std::task::Poll::Ready(Err(e)) => {
+                    self.failed = Some(e);
+                    break;
+                }
+                std::task::Poll::Ready(Ok(Read::End)) | std::task::Poll::Pending => break,
+            }
+        }
+        joined.map_or(data, |b| Piece::Block(b, 0))
     }
 
     /// The same, ready or not yet, for a caller that watches something else too.

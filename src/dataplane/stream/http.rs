@@ -33,6 +33,10 @@ use std::task::Poll;
 /// A first piece of a body up to this length is copied behind the head, so that both leave as one plain send.
 const COPY_MAX: usize = 4096;
 
+/// What has arrived of a body goes through a filter together, up to this many bytes: the more is seen at once the
+/// better it compresses.
+const JOIN_MAX: usize = 32 * 1024;
+
 /// Serves the request whose first bytes are here.
 pub async fn serve(s: &mut Session, first: Piece) -> Next {
     let w = s.w.clone();
@@ -99,6 +103,16 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
             ex.request_ns = 0;
             Failure::BadRequest(e)
         })?;
+    }
+    rules::unique_id(s, ex);
+    if s.settings().options.http_buffer_request {
+        // The whole body, or as much as a buffer holds, is there before any rule runs.
+        let tune = &w.plan.global.tune;
+        let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+        let timeouts = &s.settings().timeouts;
+        let wait = timeouts.http_request.or(timeouts.client);
+        let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
+        body.gather(&s.transport, most, deadline).await?;
     }
     if let Some(next) = rules::monitor(s, ex, &mut body).await {
         return Ok(next);
@@ -588,10 +602,16 @@ async fn download(
     let mut finished = false;
     match ready {
         Ok(Some(Read::Data(data))) => {
-            moved += data.bytes().len() as u64;
             let data = match &mut filter {
-                Some(filter) => filter.feed(data, body.is_complete()),
-                None => data,
+                Some(filter) => {
+                    let data = body.join_ready(&link.transport, data, JOIN_MAX);
+                    moved += data.bytes().len() as u64;
+                    filter.feed(data, body.is_complete())
+                }
+                None => {
+                    moved += data.bytes().len() as u64;
+                    data
+                }
             };
             if coding == Coding::Identity && data.bytes().len() <= COPY_MAX {
                 first.extend_from_slice(data.bytes());
@@ -634,7 +654,10 @@ async fn download(
                 Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
             };
             let mut chain = Chain::new();
-            if let Read::Data(data) = read {
+            if let Read::Data(mut data) = read {
+                if filter.is_some() {
+                    data = body.join_ready(&link.transport, data, JOIN_MAX);
+                }
                 let n = data.bytes().len() as u64;
                 filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
                 ex.count_response_bytes(w, s.proxy, s.bind, n);

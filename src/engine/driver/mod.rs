@@ -121,6 +121,8 @@ pub struct ConnectOptions {
     pub interface: Option<String>,
     pub keepalive: bool,
     pub fast_open: bool,
+    /// The handshake's last acknowledgement waits for the first data.
+    pub delayed_ack: bool,
     pub user_timeout_ms: Option<u64>,
     pub rcvbuf: Option<usize>,
     pub sndbuf: Option<usize>,

@@ -199,6 +199,18 @@ pub fn write(fd: Fd, bytes: &[u8]) -> bool {
     r == bytes.len() as isize
 }
 
+/// A pipe that does not block, of `size` bytes where that is allowed: read end, write end.
+pub fn pipe(size: usize) -> io::Result<(Fd, Fd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for the two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a system call on numbers; a refusal leaves the pipe as it was.
+    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, size as i32) };
+    Ok((ends[0], ends[1]))
+}
+
 /// splice(2), without blocking.
 pub fn splice(from: Fd, to: Fd, len: usize) -> io::Result<usize> {
     let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
@@ -249,6 +261,9 @@ fn prepare(fd: Fd, family: i32, kind: Socket, options: &ConnectOptions) -> io::R
     }
     if let Some(ms) = options.user_timeout_ms {
         set(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms as u32)?;
+    }
+    if options.delayed_ack {
+        set(fd, libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0i32)?;
     }
     if options.fast_open {
         set(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1i32)?;

@@ -153,7 +153,10 @@ impl AclSet {
         if name.eq_ignore_ascii_case("or") {
             return Err(Error::new(
                 1,
-                format!("acl name '{name}' will never match. 'or' is used to express a disjunctive condition."),
+                format!(
+                    "acl name '{name}' will never match. 'or' is used to express a logical disjunction within a \
+                     condition."
+                ),
             ));
         }
         let line = line::parse(&mut w, Some(name), p)

@@ -4,6 +4,7 @@ use crate::language::context::Context;
 use crate::language::logformat::{LogFormat, Usage};
 use crate::language::parse::{Error, Parse, Words};
 use crate::proto::http::head::{Head, Version};
+use crate::proto::http::status::WITH_PAGE;
 use std::sync::Arc;
 
 /// A reply ready to be sent.
@@ -119,21 +120,54 @@ impl ReplyFormat {
         if own && !has_body {
             reply.body = Body::None;
         }
-        if reply.content_type.is_some() && matches!(reply.body, Body::None | Body::Proxy) {
-            p.warnings.push(format!(
-                "content-type '{}' ignored by the http reply because neither errorfile nor payload defined.",
-                reply.content_type.as_deref().unwrap_or_default()
-            ));
-        }
+        reply.check(p).map_err(|text| w.error_before(text))?;
         Ok(reply)
+    }
+
+    /// What the parts must have in common: a page for the status, a type for the payload.
+    fn check(&self, p: &mut Parse<'_>) -> Result<(), String> {
+        let source = match &self.body {
+            Body::Proxy => Some("default-errorfiles"),
+            Body::Section(_) => Some("errorfiles"),
+            _ => None,
+        };
+        if let Some(source) = source.filter(|_| !WITH_PAGE.contains(&self.status)) {
+            let status = self.status;
+            return Err(format!("status code '{status}' not handled by default with '{source}' argument."));
+        }
+        let is_file = matches!(&self.body, Body::Proxy | Body::Section(_) | Body::Raw(_));
+        match (&self.content_type, &self.body) {
+            (None, Body::Format(_)) => return Err("a content type must be defined with a log-format payload".into()),
+            (None, Body::Text(text)) if !text.is_empty() => {
+                return Err("a content type must be defined when non-empty payload is configured".into());
+            }
+            (Some(kind), body) => {
+                let why = match body {
+                    Body::None => Some("because neither errorfile nor payload defined"),
+                    Body::Text(text) if text.is_empty() => Some("when used with an empty payload"),
+                    _ if is_file => Some("when used with an errorfile"),
+                    _ => None,
+                };
+                p.warnings.extend(why.map(|why| format!("content-type '{kind}' ignored by the http reply {why}.")));
+            }
+            (None, _) => {}
+        }
+        if is_file && !self.headers.is_empty() {
+            p.warnings.push("hdr parameters ignored by the http reply when used with an errorfile.".to_owned());
+        }
+        Ok(())
     }
 
     fn status(w: &mut Words<'_>) -> Result<u16, Error> {
         let index = w.index();
         let word = w.expect("'status' expects <status_code> as argument")?;
-        match word.parse::<u16>() {
+        // As C reads numbers: up to the first character that is no digit.
+        let sign = usize::from(word.starts_with(['-', '+']));
+        let digits = word[sign..].bytes().take_while(u8::is_ascii_digit).count();
+        let number = if digits == 0 { "0" } else { &word[..sign + digits] };
+        match number.parse::<u16>() {
             Ok(n) if (200..=599).contains(&n) => Ok(n),
-            _ => Err(Error::new(index, format!("Unexpected status code '{word}'"))),
+            _ => Err(Error::new(index, format!("Unexpected status code '{number}'"))),
         }
     }
 

@@ -131,6 +131,26 @@ fn bad_rules_have_haproxys_texts() {
             "error detected while parsing an 'http-request deny' condition : failed to open pattern file </nonexist>."
                 .into(),
         ),
+        ("deny deny_status abc", format!("{IN} 'http-request deny' rule : Unexpected status code '0'.")),
+        (
+            "deny deny_status 299",
+            format!(
+                "{IN} 'http-request deny' rule : status code '299' not handled by default with 'default-errorfiles' \
+                 argument."
+            ),
+        ),
+        (
+            "return string a",
+            format!(
+                "{IN} 'http-request return' rule : a content type must be defined when non-empty payload is configured."
+            ),
+        ),
+        (
+            "return lf-string a",
+            format!(
+                "{IN} 'http-request return' rule : a content type must be defined with a log-format payload."
+            ),
+        ),
         ("deny deny_status 999", format!("{IN} 'http-request deny' rule : Unexpected status code '999'.")),
         (
             "return status 200 string",
@@ -166,6 +186,10 @@ fn an_unknown_action_lists_all_and_suggests_the_nearest() {
         "{text}"
     );
     assert!(text.ends_with(", but got 'set-heder'. Did you mean 'set-header' maybe ?"), "{text}");
+    let text = Bench::default().rules(Phase::TcpRequestConnection, &["acept"]).unwrap_err();
+    assert!(text.ends_with("in frontend 'f' (got 'acept'). Did you mean 'accept' maybe ?"), "{text}");
+    let text = Bench::default().rules(Phase::TcpRequestConnection, &["set-vr(txn.a)"]).unwrap_err();
+    assert!(text.ends_with("(got 'set-vr(txn.a)'). Did you mean 'set-var' maybe ?"), "{text}");
     let text = Bench::default().rules(Phase::TcpRequestConnection, &["foo"]).unwrap_err();
     assert!(text.ends_with("'set-tos', 'silent-drop' in frontend 'f' (got 'foo')."), "{text}");
 }

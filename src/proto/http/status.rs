@@ -1,5 +1,9 @@
 //! Reason phrases, as HAProxy 3.4 writes them where it has to invent one.
 
+/// The statuses that `errorfile` and its like can give a page to.
+pub const WITH_PAGE: [u16; 21] =
+    [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504];
+
 /// The phrase for `status`; for an unknown one, of its class.
 pub fn reason(status: u16) -> &'static str {
     match status {

@@ -9,6 +9,7 @@ use crate::config::{
     },
     section::Loading,
 };
+use crate::proto::http::status::WITH_PAGE;
 use std::sync::Arc;
 
 pub static ROWS: &[Row] = &[
@@ -25,17 +26,11 @@ pub static ROWS: &[Row] = &[
     row("errorloc303", Nothing, errorloc),
 ];
 
-/// The statuses that have a page.
-pub const STATUSES: [u16; 18] =
-    [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501];
-/// The rest of them.
-pub const STATUSES_SERVER: [u16; 3] = [502, 503, 504];
-
 /// A status of an `errorfile` or `errorloc` line.
 pub fn status(a: &Args<'_>, at: usize) -> Result<u16, Fault> {
     let number = atol(a.get(at));
     match u16::try_from(number) {
-        Ok(n) if STATUSES.contains(&n) || STATUSES_SERVER.contains(&n) => Ok(n),
+        Ok(n) if WITH_PAGE.contains(&n) => Ok(n),
         _ => Err(a.fault(at, format!("{} : status code '{number}' not handled.", a.get(0)))),
     }
 }

@@ -113,6 +113,9 @@ fn rule(cx: &mut Loading<'_>, a: &Args<'_>, at: usize, phase: Phase) -> Result<(
     if cx.options.refuse_unserved && unserved::reason(phase.words(), action).is_some() {
         return Err(a.fault(at, absent::text(&format!("{} {action}", phase.words()))));
     }
+    if cx.options.refuse_unserved && unserved::reason("proxy", phase.words()).is_some() {
+        return Err(a.fault(0, absent::text(phase.words())));
+    }
     let base = a.word(at);
     expr::line(cx, a, |p, rules| set(rules, phase).parse_rule(phase, &words, base, p))
 }

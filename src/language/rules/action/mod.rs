@@ -110,22 +110,19 @@ pub fn unknown(phase: Phase, word: &str, index: usize, p: &Parse<'_>) -> Error {
     }
     let list = expected.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(", ");
     let words = phase.words();
-    if !phase.is_http() {
-        return Error::new(
-            index,
-            format!(
-                "'{words}' expects {}{list} in {} '{}' (got '{word}').",
-                tcp_head(phase),
-                p.section.word(),
-                p.proxy
-            ),
-        );
-    }
-    let mut text = format!("'{words}' expects {list}, but got '{word}'");
-    match words::nearest(word, expected.iter().map(|w| w.trim_end_matches("(*)"))) {
-        _ if word.is_empty() => text.push_str(" (missing argument)."),
-        Some(near) => text.push_str(&format!(". Did you mean '{near}' maybe ?")),
-        None => text.push('.'),
+    let head = if phase.is_http() { "" } else { tcp_head(phase) };
+    let mut text = match phase.is_http() {
+        true => format!("'{words}' expects {list}, but got '{word}'"),
+        false => {
+            format!("'{words}' expects {head}{list} in {} '{}' (got '{word}')", p.section.word(), p.proxy)
+        }
+    };
+    let candidates = expected.iter().map(|w| w.trim_end_matches("(*)"));
+    let built_in = head.split('\'').skip(1).step_by(2);
+    match words::nearest(stem, candidates.chain(built_in)) {
+        _ if word.is_empty() && phase.is_http() => text.push_str(" (missing argument)."),
+        Some(near) if !word.is_empty() => text.push_str(&format!(". Did you mean '{near}' maybe ?")),
+        _ => text.push('.'),
     }
     Error::new(index, text)
 }
