@@ -87,7 +87,11 @@ impl Memo {
                         Reply::Value(value) => value,
                         // The server's number and its word do not fit into one answer: see `persist`.
                         Reply::Leased(granted) => granted.map(|_| 1),
-                        Reply::Server(_) | Reply::Listing(..) | Reply::Removed(_) | Reply::Cleared(_) | Reply::Set(_) => None,
+                        Reply::Server(_)
+                        | Reply::Listing(..)
+                        | Reply::Removed(_)
+                        | Reply::Cleared(_)
+                        | Reply::Set(_) => None,
                     };
                     *note = Note::Done(value);
                     Recall::Known(value)
