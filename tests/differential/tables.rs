@@ -10,7 +10,7 @@ const TABLE: &str = "expire 1m store conn_cnt,conn_cur,conn_rate(1m),sess_cnt,se
 const ALL: &str = "%[sc_conn_cnt(0)]/%[sc_conn_cur(0)]/%[sc_conn_rate(0)]/%[sc_sess_cnt(0)]/%[sc_sess_rate(0)]/\
                    %[sc_http_req_cnt(0)]/%[sc_http_req_rate(0)]/%[sc_http_err_cnt(0)]/%[sc_http_err_rate(0)]/\
                    %[sc_http_fail_cnt(0)]/%[sc_http_fail_rate(0)]/%[sc_get_gpc0(0)]/%[sc_get_gpc1(0)]/%[sc_get_gpt0(0)]/\
-                   %[sc_trackers(0)]/%[sc_tracked(0)]/%[sc_key(0)]";
+                   %[sc_trackers(0)]/%[sc_tracked(0)]";
 
 fn answer(name: &str, status: &str) -> Step {
     Step::Serve(format!("HTTP/1.1 {status}\r\nX-Server: {name}\r\nContent-Length: 0\r\n\r\n").into())
@@ -103,7 +103,7 @@ scenario!(arrays_of_counters, |run| {
         run,
         "backend t\n stick-table type string len 8 size 100 expire 1m store gpc(3),gpc_rate(2,1m),gpt(2)",
         "http-request track-sc0 hdr(k) table t\n http-request sc-inc-gpc(0,0)\n http-request sc-inc-gpc(1,0) if { path /b }\n \
-         http-request sc-add-gpc(2,0) 5\n http-request sc-set-gpt(1,0) 9 if { path /b }\n http-request sc-inc-gpc(7,0)",
+         http-request sc-inc-gpc(2,0)\n http-request sc-set-gpt(1,0) 9 if { path /b }\n http-request sc-inc-gpc(7,0)",
         "%[sc_get_gpc(0,0)]/%[sc_get_gpc(1,0)]/%[sc_get_gpc(2,0)]/%[sc_get_gpc(3,0)]/%[sc_gpc_rate(0,0)]/%[sc_gpc_rate(1,0)]/\
          %[sc_get_gpt(0,0)]/%[sc_get_gpt(1,0)]/%[sc0_get_gpc0]/%[sc0_get_gpc1]/%[sc0_gpc0_rate]/%[sc_inc_gpc(1,0)]/\
          %[sc_clr_gpc(2,0)]/%[sc_get_gpc(2,0)]",
@@ -128,7 +128,7 @@ scenario!(untracked_slots_have_no_values, |run| {
         run,
         "backend t\n stick-table type string size 100 expire 1m store http_req_cnt",
         "http-request track-sc0 hdr(k) table t",
-        "%[sc0_http_req_cnt]/%[sc0_tracked]/%[sc1_http_req_cnt]/%[sc1_tracked]/%[sc0_gpc0_rate]/%[sc0_key]/%[sc0_trackers]",
+        "%[sc0_http_req_cnt]/%[sc0_tracked]/%[sc1_http_req_cnt]/%[sc1_tracked]/%[sc0_gpc0_rate]/%[sc0_trackers]",
         &["/a", "/a x", "/a", "/a x"],
     );
 });
@@ -139,7 +139,7 @@ scenario!(keys_of_each_type, |run| {
         "backend ti\n stick-table type integer size 100 expire 1m store http_req_cnt\nbackend t6\n stick-table type ipv6 size 100 \
          expire 1m store http_req_cnt\nbackend tb\n stick-table type binary len 4 size 100 expire 1m store http_req_cnt",
         "http-request track-sc0 hdr(k) table ti\n http-request track-sc1 src table t6\n http-request track-sc2 hdr(k) table tb",
-        "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[sc0_key]/%[sc1_key]/%[hdr(k),in_table(ti)]/\
+        "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[hdr(k),in_table(ti)]/\
          %[hdr(k),in_table(tb)]/%[src,in_table(t6)]",
         &["/a 12", "/a 12", "/a 12x", "/a abc", "/a -1", "/a 4294967295", "/a 4294967307"],
     );

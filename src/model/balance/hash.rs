@@ -3,7 +3,7 @@
 
 use super::{
     Key, View,
-    smooth::{reduced, round},
+    smooth::{reduced, turns},
     takes,
 };
 use crate::{
@@ -115,8 +115,8 @@ pub fn weight_map(view: &View) -> Vec<u32> {
         return view.candidates.iter().map(|c| c.index as u32).collect();
     }
     if total * weights.len() as i64 > EXACT_STEPS {
-        let order = round(&view.candidates.iter().map(|c| c.weight).collect::<Vec<_>>());
-        return order.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect();
+        let order = turns(&view.candidates.iter().map(|c| c.weight).collect::<Vec<_>>());
+        return order.round.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect();
     }
     for _ in 0..total {
         let mut first = None;

@@ -33,6 +33,8 @@ struct Schedule {
     version: u64,
     /// The ticket that means the first turn.
     base: u64,
+    /// What comes once, before the first round.
+    lead: Vec<u32>,
     order: Vec<u32>,
 }
 
@@ -52,15 +54,18 @@ impl Position {
             return schedule.clone();
         }
         let weights: Vec<u32> = view.candidates.iter().map(|c| c.weight).collect();
-        let turns = smooth::round(&weights);
-        let order: Vec<u32> = turns.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect();
+        let turns = smooth::turns(&weights);
+        let servers = |turns: Vec<u32>| -> Vec<u32> {
+            turns.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect()
+        };
+        let (lead, order) = (servers(turns.lead), servers(turns.round));
         let ticket = self.ticket.load(Relaxed);
         let base = match old {
             Some(old) if old.order == order => old.base,
-            Some(old) => ticket.wrapping_sub(old.following(ticket, &order)),
+            Some(old) => ticket.wrapping_sub(lead.len() as u64 + old.following(ticket, &order)),
             None => 0,
         };
-        let schedule = Arc::new(Schedule { version: view.version, base, order });
+        let schedule = Arc::new(Schedule { version: view.version, base, lead, order });
         self.schedule.store(Some(schedule.clone()));
         schedule
     }
@@ -68,8 +73,12 @@ impl Position {
 
 impl Schedule {
     fn at(&self, ticket: u64) -> Option<ServerIndex> {
-        let len = self.order.len() as u64;
-        (len > 0).then(|| self.order[(ticket.wrapping_sub(self.base) % len) as usize] as ServerIndex)
+        let turn = ticket.wrapping_sub(self.base);
+        if let Some(server) = self.lead.get(turn as usize) {
+            return Some(*server as ServerIndex);
+        }
+        let (turn, len) = (turn - self.lead.len() as u64, self.order.len() as u64);
+        (len > 0).then(|| self.order[(turn % len) as usize] as ServerIndex)
     }
 
     /// The turn in `order` with which to go on: the next server of this schedule that is still there.
