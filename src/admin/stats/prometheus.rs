@@ -27,6 +27,9 @@ pub struct Request {
     scopes: Vec<Subject>,
     named: bool,
     pub no_maint: bool,
+    /// `histograms`: latency by proxy and server too, which HAProxy does not have: whoever did not ask gets its families
+    /// and types only.
+    pub histograms: bool,
     filter: Vec<String>,
 }
 
@@ -46,6 +49,7 @@ impl Request {
                 "scope" if value.is_empty() => request.named = true,
                 "scope" => request.scopes.push(Subject::named(value).ok_or(BadScope)?),
                 "no-maint" => request.no_maint = true,
+                "histograms" => request.histograms = true,
                 "metrics" | "filter" => request.filter.extend(value.split(',').map(str::to_owned)),
                 _ => {}
             }
@@ -92,7 +96,7 @@ impl<'a> Writer<'a> {
             } else {
                 let (subject, name, kind, help) = LATENCIES[at - FAMILIES.len()];
                 let full = format!("haproxy_{}_{name}", subject.name());
-                if self.request.wants(subject) && self.request.wants_family(&full) {
+                if self.request.histograms && self.request.wants(subject) && self.request.wants_family(&full) {
                     self.histogram(subject, &full, kind, help, out);
                     return true;
                 }

@@ -161,9 +161,8 @@ pub fn request_algorithm(
 fn is_large_enough(framing: Framing, minimum: u64) -> bool {
     match framing {
         Framing::Length(n) => n > 0 && n >= minimum,
-        // Nobody knows how much will come: as HAProxy decides by what has come when the head is looked at, only a
-        // minimum of none is certain.
-        Framing::Chunked => minimum == 0,
+        // Nobody knows how much will come: it may be long (HAProxy judges by the first chunk, which is a known bug).
+        Framing::Chunked => true,
         _ => false,
     }
 }

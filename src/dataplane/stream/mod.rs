@@ -274,7 +274,7 @@ impl Exchange {
         if self.connected_ns > 0 {
             t.connect = ms(self.queued_ns, self.connected_ns);
         }
-        if self.response_ns > 0 && !self.intercepted {
+        if self.response_ns > 0 {
             t.response = ms(self.connected_ns, self.response_ns);
             t.data = ms(self.response_ns, now.nanos);
         }
@@ -291,7 +291,7 @@ impl Exchange {
         let times = Times {
             queue_us: us(self.request_ns, self.queued_ns),
             connect_us: us(self.queued_ns, self.connected_ns),
-            response_us: if self.intercepted { None } else { us(self.connected_ns, self.response_ns) },
+            response_us: us(self.connected_ns, self.response_ns),
             total_us: Some(now.nanos.saturating_sub(start) / 1000),
         };
         let counts = w.counts();

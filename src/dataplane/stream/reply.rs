@@ -218,7 +218,6 @@ async fn send(
         ex.facts.termination[..2].copy_from_slice(&letters);
     }
     ex.intercepted = true;
-    ex.response_ns = s.w.rt.now().nanos;
     rules::after_response(s, ex, ex.backend);
     let drained = drain(body);
     let keeps = ex.keep_client && drained && !closes && !s.w.stopping.get() && !client_must_close(s);
