@@ -73,9 +73,8 @@ impl KeyType {
                         None => return false,
                     },
                 }
-                let some = out.len() > from;
+                // Empty bytes are a key too: zeros (observed).
                 out.resize(from + len, 0);
-                return some;
             }
         }
         let _ = pool;
@@ -199,6 +198,7 @@ mod tests {
         assert_eq!(key(KeyType::String(8), &long).unwrap(), b"verylong");
         assert_eq!(key(KeyType::String(8), &Sample::str(b"")).unwrap(), b"");
         assert_eq!(key(KeyType::Binary(4), &Sample::bin(b"ab")).unwrap(), b"ab\0\0");
+        assert_eq!(key(KeyType::Binary(4), &Sample::bin(b"")).unwrap(), [0; 4]);
         assert_eq!(text(KeyType::Binary(4), b"ab\0\xff"), "616200FF");
         assert_eq!(text(KeyType::Integer, &key(KeyType::Integer, &Sample::Sint(-1)).unwrap()), "4294967295");
     }
