@@ -141,7 +141,7 @@ scenario!(keys_of_each_type, |run| {
         "http-request track-sc0 hdr(k) table ti\n http-request track-sc1 src table t6\n http-request track-sc2 hdr(k) table tb",
         "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[hdr(k),in_table(ti)]/\
          %[hdr(k),in_table(tb)]/%[src,in_table(t6)]",
-        &["/a 12", "/a 12", "/a 12x", "/a abc", "/a -1", "/a 4294967295", "/a 4294967307"],
+        &["/a 12", "/a 12", "/a 12x", "/a abc", "/a -1", "/a 4294967295", "/a 4294967307", "/a", "/a"],
     );
 });
 

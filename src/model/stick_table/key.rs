@@ -44,6 +44,8 @@ impl KeyType {
                 Some(IpAddr::V6(a)) => out.extend_from_slice(&a.octets()),
                 None => return false,
             },
+            // No number in an empty text (observed), though a conversion to one gives 0.
+            KeyType::Integer if sample.bytes().is_some_and(<[u8]>::is_empty) => return false,
             KeyType::Integer => match sample.to_sint() {
                 // The lower half of the number, as HAProxy keeps it.
                 Some(n) => out.extend_from_slice(&(n as u32).to_be_bytes()),
@@ -73,9 +75,8 @@ impl KeyType {
                         None => return false,
                     },
                 }
-                let some = out.len() > from;
+                // Empty bytes are a key too: zeros (observed).
                 out.resize(from + len, 0);
-                return some;
             }
         }
         let _ = pool;
@@ -229,6 +230,8 @@ mod tests {
         assert_eq!(key(KeyType::String(8), &long).unwrap(), b"verylong");
         assert_eq!(key(KeyType::String(8), &Sample::str(b"")).unwrap(), b"");
         assert_eq!(key(KeyType::Binary(4), &Sample::bin(b"ab")).unwrap(), b"ab\0\0");
+        assert_eq!(key(KeyType::Binary(4), &Sample::bin(b"")).unwrap(), [0; 4]);
+        assert_eq!(key(KeyType::Integer, &Sample::str(b"")), None);
         assert_eq!(text(KeyType::Binary(4), b"ab\0\xff"), "616200FF");
         assert_eq!(text(KeyType::Integer, &key(KeyType::Integer, &Sample::Sint(-1)).unwrap()), "4294967295");
     }
