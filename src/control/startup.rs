@@ -19,7 +19,7 @@ use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -152,6 +152,14 @@ fn start(
     hostname: String,
     (mut launch, warnings, began): (supervise::Launch, u64, clock::Now),
 ) -> i32 {
+    if !args.master_sockets.is_empty() {
+        speaker.say(Severity::Alert, "'-S' exists in HAProxy 3.4 and is not supported by ringway yet: there is no master process");
+        return 1;
+    }
+    if args.master_worker || plan.global.master_worker {
+        let text = "master-worker mode is not supported by ringway yet: serving as a single process, without reload by SIGUSR2";
+        speaker.say(Severity::Notice, text);
+    }
     let workers = plan.global.nbthread.max(1);
     let binds: usize =
         plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
@@ -352,14 +360,19 @@ fn serve(
 
 /// Goes into the background. True in the process that serves; false in the one that leaves.
 fn daemonise(plan: &Plan) -> Result<bool, String> {
+    let (mut detached, detaching) = std::io::pipe().map_err(|e| format!("Cannot create a pipe : {e}"))?;
     match process::fork() {
         Err(e) => Err(format!("Cannot fork : {e}")),
         Ok(Forked::Parent(pid)) => {
             write_pidfile(plan, pid as u32)?;
+            drop(detaching);
+            // The caller goes on when the child has left its session: its end of the pipe closes then.
+            let _ = detached.read(&mut [0]);
             Ok(false)
         }
         Ok(Forked::Child) => {
             process::detach();
+            drop(detaching);
             Ok(true)
         }
     }
