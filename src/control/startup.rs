@@ -29,6 +29,7 @@ const MAIL_CAPACITY: usize = 1024;
 
 /// Runs the program; the value is its exit code.
 pub fn main() -> i32 {
+    process::small_pages();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let executable = std::env::args().next().unwrap_or_else(|| "ringway".into());
     let program = Path::new(&executable).file_name().map_or("ringway".into(), |n| n.to_string_lossy().into_owned());
