@@ -462,7 +462,7 @@ fn certificates_are_replaced_while_clients_are_served() {
     let new = setup.authority.issue(&["localhost", "new.example"], false, 77);
     let before = shown(&setup, "localhost").expect("the first certificate");
     let mut old = tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a client");
-    let mut serial = |stream: &mut tls::Stream| {
+    let serial = |stream: &mut tls::Stream| {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("a request");
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
