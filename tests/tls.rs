@@ -428,3 +428,82 @@ fn sessions_are_of_the_version_asked_for() {
         tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a connection");
     assert_eq!(stream.conn.protocol_version(), Some(ProtocolVersion::TLSv1_2));
 }
+
+/// The certificate that a new handshake shows.
+fn shown(setup: &Setup, name: &str) -> std::io::Result<rustls::pki_types::CertificateDer<'static>> {
+    let stream = tls::connect(&setup.authority.client().build(), setup.port.number, name)?;
+    Ok(stream.conn.peer_certificates().expect("a certificate")[0].clone())
+}
+
+#[test]
+fn certificates_are_replaced_while_clients_are_served() {
+    let setup = Setup::new();
+    let (socket, file) = (setup.directory.join("admin.sock"), setup.directory.join("server.pem"));
+    let inner = Port::hold();
+    let _program = Program::start(
+        &under_test(),
+        &setup.directory,
+        &format!(
+            "global\n stats socket {socket} level admin\n{}frontend f\n bind 127.0.0.1:{} ssl crt {file}\n\
+             http-request return status 200 if {{ path /own }}\n default_backend b\nbackend b\n\
+             option http-server-close\n server s 127.0.0.1:{} ssl verify none crt {file}\n\
+             frontend inner\n bind 127.0.0.1:{} ssl crt {file} ca-file ca.pem verify required\n\
+             http-request return status 200 hdr x-serial %[ssl_c_serial,hex]\n",
+            HEAD.trim_start_matches("global\n"),
+            setup.port.number,
+            inner.number,
+            inner.number,
+        ),
+        &[setup.port.number, inner.number],
+    );
+    common::wait_until("the socket is there", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    let ask = |command: &str| common::cli::ask(&socket, command);
+    let put = |name: &str, pem: &str| ask(&format!("set ssl cert {name} <<\n{}\n", pem.trim_end()));
+    let new = setup.authority.issue(&["localhost", "new.example"], false, 77);
+    let before = shown(&setup, "localhost").expect("the first certificate");
+    let mut old = tls::connect(&setup.authority.client().build(), setup.port.number, "localhost").expect("a client");
+    let serial = |stream: &mut tls::Stream| {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("a request");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            let n = stream.read(&mut piece).expect("an answer");
+            assert!(n > 0, "an end");
+            answer.extend_from_slice(&piece[..n]);
+        }
+        field(&String::from_utf8_lossy(&answer), "x-serial").map(str::to_owned)
+    };
+    let first = serial(&mut old);
+    assert_eq!(first.as_deref(), Some("0A"));
+
+    // What cannot be used changes nothing.
+    let bad = put(&file, "foo\n");
+    assert!(bad.starts_with(&format!("unable to load certificate from file '{file}': no start line.\n")), "{bad}");
+    assert!(bad.ends_with(&format!("Can't load the payload\nCan't update {file}!\n\n")), "{bad}");
+    let unknown = put("/unknown.pem", &new.pem);
+    assert!(unknown.starts_with("Can't replace a certificate which is not referenced by the configuration!\n"));
+    assert_eq!(
+        ask(&format!("commit ssl cert {file}")),
+        format!("No ongoing transaction! !\nCan't commit {file}!\n\n")
+    );
+
+    assert_eq!(put(&file, &new.pem), format!("Transaction created for certificate {file}!\n\n"));
+    assert_eq!(ask("show ssl cert"), format!("# transaction\n*{file}\n# filename\n{file}\n\n"));
+    assert_eq!(shown(&setup, "localhost").expect("before the commit"), before);
+    // Two bind lines and a server show it.
+    assert_eq!(ask(&format!("commit ssl cert {file}")), format!("Committing {file}...\nSuccess!\n\n"));
+    assert_eq!(shown(&setup, "new.example").expect("after the commit"), new.der);
+    assert!(ask(&format!("show ssl cert {file}")).contains("Status: Used\nSerial: 4D\n"));
+    // The connection of before goes on; the server is shown the new certificate.
+    assert_eq!(serial(&mut old).as_deref(), Some("4D"));
+    let used = ask(&format!("del ssl cert {file}"));
+    assert_eq!(used, format!("Can't remove the certificate: certificate '{file}' in use, can't be deleted!\n\n"));
+
+    // A server that comes while running speaks TLS.
+    assert!(
+        ask(&format!("add server b/n 127.0.0.1:{} ssl verify none crt {file}", inner.number)).contains("registered")
+    );
+    ask("disable server b/s");
+    ask("enable server b/n");
+    assert_eq!(serial(&mut old).as_deref(), Some("4D"));
+}

@@ -5,7 +5,7 @@ mod formats;
 mod limits;
 mod names;
 mod servers;
-mod tls;
+pub(super) mod tls;
 mod warnings;
 
 pub use limits::limit_backends;

@@ -129,7 +129,7 @@ fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: 
 }
 
 /// Takes `h2` off a server's offer; whether it was there.
-fn leave_out_h2(tls: &mut ServerTls) -> bool {
+pub(in crate::config) fn leave_out_h2(tls: &mut ServerTls) -> bool {
     let before = tls.alpn.len() + tls.check_alpn.as_ref().map_or(0, Vec::len);
     tls.alpn.retain(|p| HTTP2 || p != "h2");
     if let Some(list) = &mut tls.check_alpn {

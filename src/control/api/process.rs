@@ -8,6 +8,7 @@ use crate::admin::runtime_api::{Change, Need, Process, Sessions};
 use crate::admin::stats;
 use crate::base::clock::{Millis, Now};
 use crate::config::keyword::server::dynamic;
+use crate::config::tls::dynamic_server;
 use crate::dataplane::persist::server_of_word;
 use crate::dataplane::registry::Listed;
 use crate::dataplane::stream::termination::Failure;
@@ -207,7 +208,9 @@ impl Process for Seat<'_> {
     fn parse_server(&self, proxy: ProxyIndex, name: &str, words: &[&str]) -> Result<Server, String> {
         let servers = self.board().live.backend(proxy).servers();
         let taken = servers.map(|(_, s)| (s.settings.id, s.settings.name.clone(), s.settings.origin.clone()));
-        dynamic::read(self.plan(), proxy, name, words, taken)
+        let mut server = dynamic::read(self.plan(), proxy, name, words, taken)?;
+        dynamic_server(&mut server, self.plan())?;
+        Ok(server)
     }
 
     fn server_options(&self) -> Vec<&'static str> {

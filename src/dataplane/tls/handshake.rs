@@ -21,6 +21,7 @@ use crate::model::state::counters::{
 use crate::proto::tls::client::{ClientContext, ClientSettings};
 use crate::proto::tls::failure::{CLOSED_DURING_HANDSHAKE, TIMEOUT_DURING_HANDSHAKE};
 use crate::proto::tls::session::{self as proto, RecordSizes, TlsError};
+use rustls::sign::CertifiedKey;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -347,6 +348,8 @@ struct Client {
     settings: Arc<ClientSettings>,
     /// A rule's `alpn` in place of the line's.
     alpn: Option<Box<str>>,
+    /// The certificate that the context shows.
+    identity: Option<Arc<CertifiedKey>>,
     context: Arc<ClientContext>,
 }
 
@@ -354,7 +357,12 @@ impl Clients {
     /// The context of these settings, made when first needed. `alpn` (names between commas) replaces what they offer.
     pub fn context(&self, settings: &Arc<ClientSettings>, alpn: Option<&str>) -> Option<Arc<ClientContext>> {
         let mut clients = self.0.borrow_mut();
-        let known = |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn;
+        let identity = settings.identity();
+        let shows = |c: &Client| match (&c.identity, &identity) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let known = |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn && shows(c);
         if let Some(client) = clients.iter().find(known) {
             return Some(client.context.clone());
         }
@@ -362,9 +370,11 @@ impl Clients {
         if let Some(alpn) = alpn {
             context = context.offering(alpn);
         }
-        // Servers that were removed leave theirs behind until another one comes.
-        clients.retain(|c| Arc::strong_count(&c.settings) > 1);
-        let client = Client { settings: settings.clone(), alpn: alpn.map(Into::into), context: context.clone() };
+        // Servers that were removed leave theirs behind until another one comes; sessions of a replaced certificate go
+        // with it.
+        clients.retain(|c| Arc::strong_count(&c.settings) > 1 && (!Arc::ptr_eq(&c.settings, settings) || shows(c)));
+        let (settings, alpn) = (settings.clone(), alpn.map(Into::into));
+        let client = Client { settings, alpn, identity, context: context.clone() };
         clients.push(client);
         Some(context)
     }

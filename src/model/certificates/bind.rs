@@ -3,7 +3,7 @@
 
 use super::crt_list::{self, Bases};
 use super::names::{LineIndex, Names};
-use super::store::{Slot, Store};
+use super::store::{ListLine, Slot, Store};
 use crate::model::tls::{BindTls, CertificateSource, TlsGlobal, TlsOptions, Verify};
 use crate::proto::tls::hello::ClientHello;
 use crate::proto::tls::moment::Binding;
@@ -145,6 +145,11 @@ impl BindContext {
     /// Whether a line of this context shows the certificate of this name.
     pub fn uses(&self, name: &str) -> bool {
         self.lines.iter().any(|l| &*l.slot.name == name)
+    }
+
+    /// How many lines show it.
+    pub fn lines_of(&self, name: &str) -> usize {
+        self.lines.iter().filter(|l| &*l.slot.name == name).count()
     }
 
     /// Learns the names of certificates that were replaced.
@@ -296,7 +301,10 @@ fn read_source(
                 key: global.key_base.as_deref(),
             };
             let in_list = |e: String| format!("'crt-list' : {e}");
+            let mut listed = Vec::new();
             for line in crt_list::parse(&text, &file.to_string(), bases).map_err(in_list)? {
+                let rest = text.lines().nth(line.number - 1).map_or("", crt_list::after_file).to_owned();
+                listed.push(ListLine { number: line.number, file: line.file.display().to_string(), rest });
                 for file in expand(&line.file, store).map_err(in_list)? {
                     let loaded = store.load(&file, line.key.as_deref(), line.ocsp.as_deref());
                     drafts.push(Draft {
@@ -307,6 +315,7 @@ fn read_source(
                     });
                 }
             }
+            store.list_read(&file.to_string(), listed);
             return Ok(());
         }
     };

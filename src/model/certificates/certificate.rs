@@ -24,6 +24,7 @@ pub struct Certificate {
     pub names: Box<[Box<str>]>,
     /// Of the leaf: part of what sessions are bound to.
     pub digest: Binding,
+    /// Empty for what came by the runtime API alone.
     pub key_file: PathBuf,
     pub has_ocsp: bool,
 }
@@ -98,7 +99,11 @@ impl Certificate {
         if pem.key.is_none() {
             return Err(LoadError(format!("No Private Key found in '{name}'.")));
         }
-        Certificate::assemble(pem, None, name, key_file)
+        let mut certificate = Certificate::assemble(pem, None, name, key_file)?;
+        if old.is_none() {
+            certificate.key_file = PathBuf::new();
+        }
+        Ok(certificate)
     }
 
     fn pem(text: &[u8], name: &str) -> Result<Pem, LoadError> {

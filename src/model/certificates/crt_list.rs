@@ -93,6 +93,13 @@ pub fn line(raw: &str, file: &str, number: usize, bases: Bases) -> Result<Line, 
     Ok(line)
 }
 
+/// What a line says after its file.
+pub fn after_file(raw: &str) -> &str {
+    let raw = raw.trim();
+    let end = raw.find(|c: char| c.is_ascii_whitespace() || c == '[').unwrap_or(raw.len());
+    raw[end..].trim_start()
+}
+
 enum OptionError {
     Unknown,
     NotBuilt,

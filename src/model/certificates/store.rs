@@ -5,10 +5,12 @@
 use super::bind::BindContext;
 use super::certificate::{Beside, Certificate, LoadError, reason};
 use super::pem;
+use crate::proto::tls::client::Identity;
 use crate::proto::tls::tickets::{TLS_TICKETS_NO, TicketKeys, TicketKeysError};
 use crate::proto::tls::verify::{Trust, TrustError};
 use arc_swap::ArcSwapOption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::sign::CertifiedKey;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -33,9 +35,30 @@ struct Inner {
     /// The open transaction: HAProxy has one at a time.
     transaction: Option<(Arc<str>, Certificate)>,
     binds: Vec<Weak<BindContext>>,
+    servers: Vec<Weak<Shown>>,
+    lists: BTreeMap<String, Vec<ListLine>>,
     trust: HashMap<(PathBuf, Option<PathBuf>), Arc<Trust>>,
     ticket_keys: HashMap<PathBuf, Arc<TicketKeys>>,
     beside: Beside,
+}
+
+/// The certificate of a server line, which shows what its slot holds. Contexts of the workers learn of another one when
+/// they connect.
+pub struct Shown(Arc<Slot>);
+
+impl Identity for Shown {
+    fn key(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.certificate.load().as_ref().map(|c| c.key.clone())
+    }
+}
+
+/// A line of a `crt-list` as `show ssl crt-list` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListLine {
+    pub number: usize,
+    pub file: String,
+    /// Options in brackets and filters.
+    pub rest: String,
 }
 
 /// Answer of a runtime command: HAProxy's text, and whether it went well.
@@ -87,6 +110,41 @@ impl Store {
     /// The slot of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Slot>> {
         self.lock().slots.get(name).cloned()
+    }
+
+    /// What a server line shows; `counted`: as a user of its own.
+    pub fn shown(&self, slot: Arc<Slot>, counted: bool) -> Arc<Shown> {
+        let shown = Arc::new(Shown(slot));
+        if counted {
+            self.lock().servers.push(Arc::downgrade(&shown));
+        }
+        shown
+    }
+
+    /// Remembers what a `crt-list` says.
+    pub fn list_read(&self, file: &str, lines: Vec<ListLine>) {
+        self.lock().lists.insert(file.to_owned(), lines);
+    }
+
+    /// `show ssl crt-list [-n] [<file>]`.
+    pub fn show_lists(&self, file: Option<&str>, numbers: bool) -> Answer {
+        let inner = self.lock();
+        let Some(file) = file else {
+            return Ok(inner.lists.keys().map(|name| format!("{name}\n")).collect());
+        };
+        let lines = inner.lists.get(file).ok_or_else(|| "didn't find the specified filename\n".to_owned())?;
+        let mut text = format!("# {file}\n");
+        for line in lines {
+            text.push_str(&line.file);
+            if numbers {
+                text.push_str(&format!(":{}", line.number));
+            }
+            if !line.rest.is_empty() {
+                text.push_str(&format!(" {}", line.rest));
+            }
+            text.push('\n');
+        }
+        Ok(text)
     }
 
     /// Tells the store of a context that must learn of replaced certificates.
@@ -162,8 +220,9 @@ impl Store {
             let why = "Can't replace a certificate which is not referenced by the configuration!";
             return Err(format!("{why}\nCan't update {name}!\n"));
         };
-        let old = slot.certificate.load();
-        match Certificate::from_text(payload, name, old.as_deref()) {
+        let loaded = slot.certificate.load();
+        let old = inner.transaction.as_ref().map(|(_, certificate)| certificate).or(loaded.as_deref());
+        match Certificate::from_text(payload, name, old) {
             Ok(certificate) => {
                 let word = if inner.transaction.is_some() { "updated" } else { "created" };
                 inner.transaction = Some((slot.name.clone(), certificate));
@@ -190,10 +249,13 @@ impl Store {
             slot.certificate.store(Some(Arc::new(certificate)));
         }
         inner.binds.retain(|b| b.strong_count() > 0);
+        inner.servers.retain(|s| s.strong_count() > 0);
         let users: Vec<_> = inner.binds.iter().filter_map(Weak::upgrade).filter(|b| b.uses(name)).collect();
+        let servers = inner.servers.iter().filter_map(Weak::upgrade).filter(|s| &*s.0.name == name).count();
         drop(inner);
         users.iter().for_each(|b| b.rebuild());
-        Ok(format!("Committing {name}{}\nSuccess!\n", ".".repeat(users.len())))
+        let instances = users.iter().map(|b| b.lines_of(name)).sum::<usize>() + servers;
+        Ok(format!("Committing {name}{}\nSuccess!\n", ".".repeat(instances)))
     }
 
     /// `abort ssl cert <name>`.
@@ -223,13 +285,17 @@ impl Store {
     /// `del ssl cert <name>`.
     pub fn delete(&self, name: &str) -> Answer {
         let mut inner = self.lock();
-        let why = if !inner.slots.contains_key(name) {
-            format!("certificate '{name}' doesn't exist!")
-        } else if inner.binds.iter().filter_map(Weak::upgrade).any(|b| b.uses(name)) {
-            format!("certificate '{name}' in use, can't be deleted!")
+        let why = if inner.transaction.as_ref().is_some_and(|(open, _)| &**open == name) {
+            format!("ongoing transaction for the certificate '{name}'")
         } else {
-            inner.slots.remove(name);
-            return Ok(format!("Certificate '{name}' deleted!\n"));
+            match inner.slots.get(name) {
+                None => format!("certificate '{name}' doesn't exist!"),
+                Some(slot) if used(slot) => format!("certificate '{name}' in use, can't be deleted!"),
+                Some(_) => {
+                    inner.slots.remove(name);
+                    return Ok(format!("Certificate '{name}' deleted!\n"));
+                }
+            }
         };
         Err(format!("Can't remove the certificate: {why}\n"))
     }
@@ -253,12 +319,12 @@ impl Store {
         if let Some(name) = name.strip_prefix('*') {
             let (_, certificate) =
                 inner.transaction.as_ref().filter(|(open, _)| &**open == name).ok_or_else(missing)?;
-            return Ok(format!("Filename: *{name}\n{}", describe(name, Some(certificate), "Unused")));
+            return Ok(format!("Filename: *{name}\n{}", describe(name, Some(certificate), "Uncommitted")));
         }
+        let name = name.strip_prefix('\\').unwrap_or(name);
         let slot = inner.slots.get(name).ok_or_else(missing)?;
-        let used = inner.binds.iter().filter_map(Weak::upgrade).any(|b| b.uses(name));
         let certificate = slot.certificate.load();
-        let status = match (&*certificate, used) {
+        let status = match (&*certificate, used(slot)) {
             (None, _) => "Empty",
             (_, true) => "Used",
             (_, false) => "Unused",
@@ -272,14 +338,24 @@ impl Store {
     }
 }
 
+/// Whether a line of the configuration holds it, beside the store.
+fn used(slot: &Arc<Slot>) -> bool {
+    Arc::strong_count(slot) > 1
+}
+
 fn describe(name: &str, certificate: Option<&Certificate>, status: &str) -> String {
     let Some(certificate) = certificate else {
         return format!("Option: ocsp-update off\nOption: jwt off\nStatus: {status}\nOCSP Response Key: \n");
     };
+    let mut files = String::new();
+    if !certificate.key_file.as_os_str().is_empty() {
+        let key = certificate.key_file.display();
+        files = format!(
+            "Crt filename: {name}\nKey filename: {key}\nOCSP filename: {name}.ocsp\nSCTL filename: {name}.sctl\n"
+        );
+    }
     format!(
-        "Crt filename: {name}\nKey filename: {}\nOCSP filename: {name}.ocsp\nSCTL filename: {name}.sctl\n\
-         Option: ocsp-update off\nOption: jwt off\nStatus: {status}\n{}OCSP Response Key: \n",
-        certificate.key_file.display(),
+        "{files}Option: ocsp-update off\nOption: jwt off\nStatus: {status}\n{}OCSP Response Key: \n",
         certificate.show()
     )
 }

@@ -12,6 +12,18 @@ use std::sync::Arc;
 /// Server names whose sessions are kept; one is usual, `sni` expressions may make more.
 const NAMES_MAX: usize = 32;
 
+/// The certificate that is shown to a server, if it asks for one; it may be replaced while running.
+pub trait Identity: Send + Sync {
+    /// The one in force; `None`: none is shown.
+    fn key(&self) -> Option<Arc<CertifiedKey>>;
+}
+
+impl Identity for Arc<CertifiedKey> {
+    fn key(&self) -> Option<Arc<CertifiedKey>> {
+        Some(self.clone())
+    }
+}
+
 /// What a server line's words come to.
 #[derive(Clone)]
 pub struct ClientSettings {
@@ -19,7 +31,7 @@ pub struct ClientSettings {
     pub alpn: Vec<Vec<u8>>,
     pub verifier: Arc<ServerVerifier>,
     /// `crt`.
-    pub certificate: Option<Arc<CertifiedKey>>,
+    pub certificate: Option<Arc<dyn Identity>>,
     /// False after `no-ssl-reuse`.
     pub reuse: bool,
     /// False after `no-tls-tickets`.
@@ -31,6 +43,13 @@ pub struct ClientContext {
     config: Arc<ClientConfig>,
 }
 
+impl ClientSettings {
+    /// The certificate in force. A context shows the one it was built with, and must be built anew for another.
+    pub fn identity(&self) -> Option<Arc<CertifiedKey>> {
+        self.certificate.as_ref()?.key()
+    }
+}
+
 impl ClientContext {
     /// One for each worker. Errs if the library refuses the combination, with its words.
     pub fn new(settings: &ClientSettings) -> Result<Arc<ClientContext>, String> {
@@ -40,8 +59,8 @@ impl ClientContext {
             .map_err(|e| e.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(settings.verifier.clone());
-        let mut config = match &settings.certificate {
-            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone()))),
+        let mut config = match settings.identity() {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = settings.alpn.clone();

@@ -1,5 +1,6 @@
 //! What the commands do, by what they are about.
 
+pub mod certificate;
 pub mod frontend;
 pub mod pattern;
 pub mod process;

@@ -155,7 +155,7 @@ impl Setup {
             policy,
             alpn: vec![alpn.as_bytes().to_vec()],
             verifier,
-            certificate: self.client_certificate.clone(),
+            certificate: self.client_certificate.clone().map(|key| Arc::new(key) as _),
             reuse: true,
             tickets: true,
         })
