@@ -93,7 +93,7 @@ fn a_stalling_server_cannot_hide_its_stall() {
         while matches!(socket.read(&mut buffer), Ok(1..)) {
             requests += 1;
             if requests == 20 {
-                drop(stall.recv_timeout(Duration::from_millis(300)));
+                let _ = stall.recv_timeout(Duration::from_millis(300));
             }
             socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
         }

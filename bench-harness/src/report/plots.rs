@@ -57,27 +57,27 @@ pub fn ratios(lines: &[&Line]) -> Result<Option<String>, String> {
             .margin(12)
             .x_label_area_size(32)
             .y_label_area_size(300)
-            .build_cartesian_2d(0.0..highest, 0..count)?;
-        let names = |row: &i32| bars.get((count - 1 - row) as usize).map_or(String::new(), |bar| bar.0.clone());
+            .build_cartesian_2d(0.0..highest, 0.0..f64::from(count))?;
         // Labels are drawn by hand beside their bars; the axis would put them between.
         chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("ratio").draw()?;
         for row in 0..count {
-            let (_, rival, spread) = &bars[(count - 1 - row) as usize];
+            let (name, rival, spread) = &bars[(count - 1 - row) as usize];
+            let (low, high) = (f64::from(row), f64::from(row + 1));
             let colour = COLOURS[rival % COLOURS.len()];
             let mut bar =
-                Rectangle::new([(0.0, row), (spread.median.min(highest), row + 1)], colour.mix(0.75).filled());
+                Rectangle::new([(0.0, low), (spread.median.min(highest), high)], colour.mix(0.75).filled());
             bar.set_margin(5, 5, 0, 0);
             chart.draw_series(std::iter::once(bar))?;
-            let (_, top) = chart.backend_coord(&(0.0, row + 1));
-            let (left, bottom) = chart.backend_coord(&(spread.min.min(highest), row));
-            let (right, _) = chart.backend_coord(&(spread.max.min(highest), row));
+            let (_, top) = chart.backend_coord(&(0.0, high));
+            let (left, bottom) = chart.backend_coord(&(spread.min.min(highest), low));
+            let (right, _) = chart.backend_coord(&(spread.max.min(highest), low));
             let middle = i32::midpoint(top, bottom);
             root.draw(&PathElement::new([(left, middle), (right, middle)], BLACK.stroke_width(1)))?;
             let style = ("sans-serif", 13).into_text_style(root);
-            root.draw(&Text::new(names(&row), (14, middle - 7), style.clone()))?;
+            root.draw(&Text::new(name.clone(), (14, middle - 7), style.clone()))?;
             root.draw(&Text::new(format!("{:.2}", spread.median), (right + 6, middle - 7), style))?;
         }
-        chart.draw_series(LineSeries::new([(1.0, 0), (1.0, count)], BLACK.mix(0.6)))?;
+        chart.draw_series(LineSeries::new([(1.0, 0.0), (1.0, f64::from(count))], BLACK.mix(0.6)))?;
         Ok(())
     })?;
     Ok(Some(text))
@@ -171,13 +171,17 @@ pub fn history(lines: &[Line]) -> Result<Option<String>, String> {
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(48)
-            .build_cartesian_2d(0..runs.len() - 1, 0.0..highest * 1.1)?;
-        let commit = |at: &usize| runs.get(*at).map_or(String::new(), |(_, commit)| (*commit).to_owned());
+            .build_cartesian_2d(0.0..(runs.len() - 1) as f64, 0.0..highest * 1.1)?;
+        // Only whole steps of the axis are runs.
+        let commit = |at: &f64| match runs.get(at.round() as usize) {
+            Some((_, commit)) if (at - at.round()).abs() < 1e-6 => (*commit).to_owned(),
+            _ => String::new(),
+        };
         chart.configure_mesh().x_labels(runs.len().min(8)).x_label_formatter(&commit).draw()?;
         for (index, (scenario, points)) in series.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3))?
+                .draw_series(LineSeries::new(points.iter().map(|&(run, cost)| (run as f64, cost)), colour.stroke_width(2)).point_size(3))?
                 .label(*scenario)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
         }
