@@ -48,6 +48,7 @@ struct Used(Rc<Worker>, ProxyIndex, ServerIndex);
 impl Drop for Used {
     fn drop(&mut self) {
         self.0.counts().server(self.1, self.2).connection_unused();
+        self.0.backends[self.1].idle.in_service(self.2, false);
     }
 }
 
@@ -55,6 +56,7 @@ impl Link {
     fn new(w: &Rc<Worker>, proxy: ProxyIndex, assigned: Assigned, transport: Transport, requests: u32) -> Link {
         let server = assigned.server;
         w.counts().server(proxy, server).connection_used(w.rt.now().mono);
+        w.backends[proxy].idle.in_service(server, true);
         Link { transport, proxy, server, requests, _used: Used(w.clone(), proxy, server), slot: assigned.slot }
     }
 

@@ -20,10 +20,21 @@ pub struct Idle {
     pub safe: bool,
 }
 
+/// One server's connections on this worker.
+#[derive(Default)]
+struct Kept {
+    list: Vec<Idle>,
+    /// Connections in the service of a stream, and most of them at once in this second and the one before: as many as
+    /// that may be needed again, more would only idle.
+    used: u32,
+    peak: u32,
+    before: u32,
+}
+
 /// The idle connections of all servers of one backend.
 #[derive(Default)]
 pub struct IdlePool {
-    servers: RefCell<Vec<Vec<Idle>>>,
+    servers: RefCell<Vec<Kept>>,
     kept: Cell<usize>,
 }
 
@@ -34,6 +45,17 @@ impl IdlePool {
 
     pub fn is_empty(&self) -> bool {
         self.kept.get() == 0
+    }
+
+    /// A connection to `server` went into service, or left it.
+    pub fn in_service(&self, server: ServerIndex, begins: bool) {
+        let mut servers = self.servers.borrow_mut();
+        if servers.len() <= server {
+            servers.resize_with(server + 1, Kept::default);
+        }
+        let kept = &mut servers[server];
+        kept.used = if begins { kept.used + 1 } else { kept.used.saturating_sub(1) };
+        kept.peak = kept.peak.max(kept.used);
     }
 
     /// The connection that was used last, if it still lives. `only_safe`: for a first request under `safe`. One that a
@@ -47,7 +69,7 @@ impl IdlePool {
         sni: Option<&str>,
     ) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
-        let list = servers.get_mut(server)?;
+        let list = &mut servers.get_mut(server)?.list;
         // Those that have been shared before come first: the server is known to keep them.
         let fits = |i: &Idle| i.transport.sni() == sni;
         loop {
@@ -64,14 +86,17 @@ impl IdlePool {
         }
     }
 
-    /// Keeps a connection for the next request; one above the server's `pool-max-conn` is closed.
+    /// Keeps a connection, still in service, for the next request. One above the server's `pool-max-conn`, or above what
+    /// was needed at once lately, is closed.
     pub fn put(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: Idle, max: Option<u32>) {
         let mut servers = self.servers.borrow_mut();
         if servers.len() <= server {
-            servers.resize_with(server + 1, Vec::new);
+            servers.resize_with(server + 1, Kept::default);
         }
-        let list = &mut servers[server];
-        if max.is_some_and(|max| list.len() as u32 >= max) {
+        let kept = &mut servers[server];
+        let busy = kept.list.len() as u32 + kept.used.saturating_sub(1);
+        let list = &mut kept.list;
+        if busy >= kept.peak.max(kept.before) || max.is_some_and(|max| list.len() as u32 >= max) {
             return;
         }
         idle.transport.conn().watch(w.janitor.get());
@@ -86,9 +111,21 @@ impl IdlePool {
     }
 
     /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
-    fn sweep(&self, w: &Worker, proxy: ProxyIndex, now: Millis, delay_ms: impl Fn(ServerIndex) -> u64) {
+    /// `second`: another second of the measure of need is over.
+    fn sweep(
+        &self,
+        w: &Worker,
+        proxy: ProxyIndex,
+        now: Millis,
+        second: bool,
+        delay_ms: impl Fn(ServerIndex) -> u64,
+    ) {
         let mut closed = Vec::new();
-        for (server, list) in self.servers.borrow_mut().iter_mut().enumerate() {
+        for (server, kept) in self.servers.borrow_mut().iter_mut().enumerate() {
+            if second {
+                (kept.before, kept.peak) = (kept.peak, kept.used);
+            }
+            let list = &mut kept.list;
             let mut index = 0;
             while index < list.len() {
                 let idle = &list[index];
@@ -108,7 +145,7 @@ impl IdlePool {
     /// Drops all connections to one server.
     pub fn drop_server(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
         let dropped: Vec<Idle> = match self.servers.borrow_mut().get_mut(server) {
-            Some(list) => std::mem::take(list),
+            Some(kept) => std::mem::take(&mut kept.list),
             None => return,
         };
         self.kept.set(self.kept.get() - dropped.len());
@@ -134,6 +171,7 @@ pub async fn janitor(w: Rc<Worker>) {
     let mut next = w.rt.now().mono;
     loop {
         let now = w.rt.now().mono;
+        let due = now >= next;
         let mut left = 0;
         for (proxy, backend) in w.backends.iter().enumerate() {
             if backend.idle.is_empty() {
@@ -141,10 +179,9 @@ pub async fn janitor(w: Rc<Worker>) {
             }
             let live = w.board.live.backend(proxy);
             let delay = |s| live.server(s).map_or(0, |s| s.settings.pool_purge_delay_ms);
-            backend.idle.sweep(&w, proxy, now, delay);
+            backend.idle.sweep(&w, proxy, now, due, delay);
             left += backend.idle.len();
         }
-        let due = now >= next;
         if due && left == 0 {
             w.janitor_rests.set(true);
             w.wait_for_wake().await;
