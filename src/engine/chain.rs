@@ -128,13 +128,17 @@ impl Piece {
         }
     }
 
-    /// Forgets the first `n` bytes.
+    /// Forgets the first `n` bytes; without any left the piece is empty and owns nothing.
     pub fn advance(&mut self, n: usize) {
         match self {
             Piece::Empty => {}
             Piece::Block(_, start) | Piece::Shared(_, start) => *start += n,
             Piece::Lease(l) => l.advance(n),
             Piece::Static(s) => *s = &s[n..],
+        }
+        // Nothing left: the buffer goes back now, not when whoever holds the piece looks at it again.
+        if self.bytes().is_empty() {
+            *self = Piece::Empty;
         }
     }
 }
