@@ -26,6 +26,8 @@ macro_rules! scenario {
 mod balance;
 #[path = "differential/compression.rs"]
 mod compression;
+#[path = "differential/cookies.rs"]
+mod cookies;
 #[path = "differential/errors.rs"]
 mod errors;
 #[path = "differential/framing.rs"]
@@ -40,8 +42,6 @@ mod logs;
 mod proxy_protocol;
 #[path = "differential/retries.rs"]
 mod retries;
-#[path = "differential/cookies.rs"]
-mod cookies;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tcp.rs"]

@@ -36,7 +36,8 @@ fn ask(port: u16) -> Option<String> {
 #[test]
 fn quickstart_balances_between_its_own_origins() {
     // The sample with a port of the kernel's choice and names of its own, so that a running one is not disturbed.
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/quickstart.cfg")).expect("the sample");
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/quickstart.cfg")).expect("the sample");
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     let unique = format!("ringway-test-{}-", std::process::id());
     let text = text.replace("127.0.0.1:8080", &format!("127.0.0.1:{port}")).replace("ringway-quickstart-", &unique);
@@ -64,7 +65,9 @@ fn quickstart_balances_between_its_own_origins() {
     }
     let _ = child.wait();
     let _ = std::fs::remove_file(&file);
-    let from = |who: &str| answers.iter().filter(|a| a.contains(&format!("/hello from the {who} origin, for 127.0.0.1"))).count();
+    let from = |who: &str| {
+        answers.iter().filter(|a| a.contains(&format!("/hello from the {who} origin, for 127.0.0.1"))).count()
+    };
     assert_eq!((from("first"), from("second")), (2, 2), "{answers:#?}");
     assert_eq!(log.matches("\"GET /hello HTTP/1.1\"").count(), 4, "{log}");
 }

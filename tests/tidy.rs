@@ -75,7 +75,8 @@ fn floors_use_only_the_floors_below_them() {
 #[test]
 fn unsafe_code_lives_in_the_engine() {
     let found = offences(|file, line| {
-        !file.starts_with("engine/") && (line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl"))
+        !file.starts_with("engine/")
+            && (line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl"))
     });
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -83,7 +84,9 @@ fn unsafe_code_lives_in_the_engine() {
 #[test]
 fn clocks_are_read_in_one_place() {
     let found = offences(|file, line| {
-        file != "base/clock.rs" && !is_test(file) && (line.contains("Instant::now") || line.contains("SystemTime::now"))
+        file != "base/clock.rs"
+            && !is_test(file)
+            && (line.contains("Instant::now") || line.contains("SystemTime::now"))
     });
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -97,6 +100,7 @@ fn nothing_is_left_to_be_done() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let bare: Vec<String> = house().into_iter().filter(|(_, t)| !t.trim_start().starts_with("//!")).map(|(f, _)| f).collect();
+    let bare: Vec<String> =
+        house().into_iter().filter(|(_, t)| !t.trim_start().starts_with("//!")).map(|(f, _)| f).collect();
     assert!(bare.is_empty(), "no header: {}", bare.join(" "));
 }

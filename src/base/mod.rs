@@ -1,14 +1,14 @@
 //! Small tools that every floor may use. Nothing here knows of sockets, HTTP or configuration keywords.
 
 pub mod address;
-pub mod buf;
 pub mod append;
+pub mod buf;
 pub mod clock;
 pub mod counter;
 pub mod hash;
 pub mod histogram;
 pub mod mailbox;
 pub mod origin;
+pub mod rate;
 pub mod slab;
 pub mod wheel;
-pub mod rate;

@@ -18,6 +18,7 @@ use crate::engine::process::{self, Forked, Signals};
 use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
+use crate::services::check;
 use std::cell::RefCell;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
@@ -54,10 +55,10 @@ pub fn main() -> i32 {
     if args.files.is_empty() {
         return usage(&kernel, &program);
     }
-    run(args, &executable, program, &kernel)
+    run(args, &executable, program)
 }
 
-fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
+fn run(args: Args, executable: &str, program: String) -> i32 {
     let began = clock::now();
     let mut environment = Environment::of_process();
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -71,8 +72,8 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
         master_worker: args.master_worker,
         maxconn: args.maxconn.map(|n| n.min(u32::MAX as u64) as u32),
     };
-    let outcome = load::load(&args.files, &options, &mut environment);
-    let _ = kernel;
+    let mut outcome = load::load(&args.files, &options, &mut environment);
+    check_scripts(&mut outcome);
     let quiet = args.quiet || outcome.plan.as_ref().is_some_and(|p| p.global.quiet);
     let warnings = outcome.diagnostics.messages().iter().filter(|m| m.severity == Severity::Warning).count() as u64;
     let zero_warning = args.zero_warning || outcome.plan.as_ref().is_some_and(|p| p.global.zero_warning);
@@ -108,6 +109,22 @@ fn run(args: Args, executable: &str, program: String, kernel: &str) -> i32 {
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
     start(plan, args, speaker, program, hostname, (launch, warnings, began))
+}
+
+/// Tells what is wrong with the scripts of health checks, which the load keeps as text.
+fn check_scripts(outcome: &mut load::Outcome) {
+    let faults = outcome.plan.as_ref().map(check::faults).unwrap_or_default();
+    let mut files: Vec<_> = faults.iter().filter_map(|f| Some(f.origin.as_ref()?.file.clone())).collect();
+    files.dedup();
+    for fault in faults {
+        let place = fault.origin.as_ref().map_or(String::new(), |o| format!("parsing [{o}] : "));
+        let text = format!("config : {place}{}", fault.text);
+        outcome.diagnostics.say(Severity::Alert, fault.origin.as_ref(), text);
+    }
+    for file in files {
+        let text = format!("config : Error(s) found in configuration file : {file}");
+        outcome.diagnostics.say(Severity::Alert, None, text);
+    }
 }
 
 /// Writes messages of the start, with the two notices before the first.
@@ -154,7 +171,10 @@ fn start(
     (mut launch, warnings, began): (supervise::Launch, u64, clock::Now),
 ) -> i32 {
     if !args.master_sockets.is_empty() {
-        speaker.say(Severity::Alert, "'-S' exists in HAProxy 3.4 and is not supported by ringway yet: there is no master process");
+        speaker.say(
+            Severity::Alert,
+            "'-S' exists in HAProxy 3.4 and is not supported by ringway yet: there is no master process",
+        );
         return 1;
     }
     if args.master_worker || plan.global.master_worker {

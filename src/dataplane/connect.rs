@@ -171,7 +171,8 @@ pub async fn assign(
             // A slot may have been freed between our look and our taking a place.
             continue;
         }
-        let woken = before(&w.rt, deadline, woken_or_gone(client, settings.options.abortonclose != Some(false))).await;
+        let woken =
+            before(&w.rt, deadline, woken_or_gone(client, settings.options.abortonclose != Some(false))).await;
         match woken {
             Err(_) => {
                 ex.queued_ns = w.rt.now().nanos;
@@ -367,18 +368,13 @@ fn server_name(
     live.settings.tls_traffic.as_ref()?;
     let expr = w.plan.proxies[proxy].rules.server_sni.get(server)?.as_ref()?;
     let mut name = Vec::new();
-    let known = super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| expr.write(cx, &mut name));
+    let known =
+        super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| expr.write(cx, &mut name));
     if known { String::from_utf8(name).ok().filter(|n| !n.is_empty()) } else { None }
 }
 
 /// An idle connection that this request may use (manual 4.2 "http-reuse").
-fn reusable(
-    w: &Rc<Worker>,
-    s: &Session,
-    proxy: ProxyIndex,
-    server: ServerIndex,
-    sni: Option<&str>,
-) -> Option<Idle> {
+fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex, sni: Option<&str>) -> Option<Idle> {
     if let Some((p, i, idle)) = s.own.take()
         && (p, i) == (proxy, server)
         && idle.transport.sni() == sni
@@ -420,7 +416,7 @@ async fn open(
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
     let options = ConnectOptions {
-        source: super::rules::source_address(source, s),
+        source: source.map(|s| s.address),
         interface: source.and_then(|s| s.interface.clone()),
         keepalive: settings.options.srvtcpka,
         fast_open: server.tfo,
@@ -440,7 +436,7 @@ async fn open(
     }
     let mut transport = Transport::from(conn);
     let mut header = crate::base::buf::Block::take();
-    super::rules::proxy_header(w, s, ex, server, &transport, &mut header);
+    super::rules::proxy_header(s, ex, server, &mut header);
     if !header.is_empty() {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;

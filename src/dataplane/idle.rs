@@ -112,14 +112,7 @@ impl IdlePool {
 
     /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
     /// `second`: another second of the measure of need is over.
-    fn sweep(
-        &self,
-        w: &Worker,
-        proxy: ProxyIndex,
-        now: Millis,
-        second: bool,
-        delay_ms: impl Fn(ServerIndex) -> u64,
-    ) {
+    fn sweep(&self, w: &Worker, proxy: ProxyIndex, now: Millis, second: bool, delay_ms: impl Fn(ServerIndex) -> u64) {
         let mut closed = Vec::new();
         for (server, kept) in self.servers.borrow_mut().iter_mut().enumerate() {
             if second {
@@ -190,6 +183,6 @@ pub async fn janitor(w: Rc<Worker>) {
         if due {
             next = w.rt.now().mono.plus(SWEEP_MS);
         }
-        super::worker::race_wake(&w, until(&w.rt, next)).await;
+        super::worker::race_wake(until(&w.rt, next)).await;
     }
 }

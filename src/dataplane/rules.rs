@@ -7,8 +7,8 @@ use super::stream::body::Body;
 use super::stream::termination::Failure;
 use super::stream::{Exchange, Next, reply};
 use super::transport::Transport;
-use super::world::{StreamWorld, Tracking};
 use super::worker::{Answer, Seen, Worker};
+use super::world::{StreamWorld, Tracking};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::sockets;
@@ -20,13 +20,12 @@ use crate::language::rules::{RuleSet, Verdict, Wait};
 use crate::model::backend::Balance;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
-use crate::model::server::{Observe, Server, Source};
+use crate::model::server::{Observe, Server};
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
 use crate::proto::tls::x509;
-use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::net::IpAddr;
 
 /// Runs `f` with the context of this stream.
 pub fn with_context<T>(
@@ -49,7 +48,9 @@ pub fn with_context<T>(
     let http = s.settings().mode == Mode::Http;
     // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
     let payload = match (side, payload.bytes.is_empty()) {
-        (Side::Request, true) if !http && !ex.input.is_empty() => Payload { bytes: &ex.input, complete: true, size: ex.input.len() as u64 },
+        (Side::Request, true) if !http && !ex.input.is_empty() => {
+            Payload { bytes: &ex.input, complete: true, size: ex.input.len() as u64 }
+        }
         _ => payload,
     };
     let (request_payload, response_payload) = match side {
@@ -200,7 +201,12 @@ pub(super) enum Phase {
 }
 
 /// Runs a rule set of a request; waits where a rule must.
-pub(super) async fn run_request(s: &Session, ex: &mut Exchange, set: &RuleSet, body: &mut Body) -> Result<Phase, Failure> {
+pub(super) async fn run_request(
+    s: &Session,
+    ex: &mut Exchange,
+    set: &RuleSet,
+    body: &mut Body,
+) -> Result<Phase, Failure> {
     if set.is_empty() {
         return Ok(Phase::Continue);
     }
@@ -584,7 +590,14 @@ pub enum Inspected {
 }
 
 /// Runs `tcp-request content` rules on the first bytes of a TCP session.
-pub fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes: &[u8], last: bool, start: usize) -> Inspected {
+pub fn inspect(
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    bytes: &[u8],
+    last: bool,
+    start: usize,
+) -> Inspected {
     let rules = &s.w.plan.proxies[proxy].rules;
     let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
     let set = &rules.tcp_request_content;
@@ -636,7 +649,9 @@ pub fn balance_key(
             let key = uri::key(ex.request.uri(), *whole, *len, *depth, *path_only);
             Some(key.to_vec())
         }
-        Balance::UrlParam { name, .. } if http => url_param::key(ex.request.uri(), name.as_bytes()).map(<[u8]>::to_vec),
+        Balance::UrlParam { name, .. } if http => {
+            url_param::key(ex.request.uri(), name.as_bytes()).map(<[u8]>::to_vec)
+        }
         Balance::Hdr { name, use_domain_only } if http => {
             ex.request.first(name.as_bytes()).map(|v| hdr::key(v, *use_domain_only).to_vec())
         }
@@ -654,23 +669,9 @@ pub fn balance_key(
     bytes.map_or(KeyOf::None, KeyOf::Bytes)
 }
 
-/// The address to connect from.
-pub fn source_address(source: Option<&Source>, s: &Session) -> Option<SocketAddr> {
-    let _ = s;
-    source.map(|s| s.address)
-}
-
 /// The PROXY protocol header that a server wants first, if it wants one.
-pub fn proxy_header(
-    w: &Rc<Worker>,
-    s: &Session,
-    ex: &mut Exchange,
-    server: &Server,
-    transport: &Transport,
-    out: &mut Block,
-) {
+pub fn proxy_header(s: &Session, ex: &Exchange, server: &Server, out: &mut Block) {
     let Some(settings) = &server.send_proxy else { return };
-    let _ = (w, transport);
     let facts = s.facts.borrow();
     let ends = match (facts.src, facts.dst) {
         (Some(source), Some(destination)) => encode::Ends::Ip { source, destination },
@@ -681,7 +682,8 @@ pub fn proxy_header(
         return;
     }
     let tls = facts.tls.as_deref();
-    let certificate = tls.filter(|_| settings.cert_cn).and_then(|t| t.peer.as_deref()).and_then(x509::Certificate::parse);
+    let certificate =
+        tls.filter(|_| settings.cert_cn).and_then(|t| t.peer.as_deref()).and_then(x509::Certificate::parse);
     let cn = certificate.as_ref().and_then(|c| c.common_names().last());
     // Key and signature are our own certificate's, as HAProxy has it.
     let own = tls.and_then(|t| t.own.as_ref()?.cert.first()).and_then(|c| x509::Certificate::parse(c));

@@ -377,7 +377,11 @@ impl Worker {
             if let Poll::Ready(r) = transport.poll_recv() {
                 return Poll::Ready(Some(r));
             }
-            if self.rt.reached(deadline) || self.stopping.get() && !patient { Poll::Ready(None) } else { Poll::Pending }
+            if self.rt.reached(deadline) || self.stopping.get() && !patient {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
         })
         .await
     }
@@ -524,7 +528,7 @@ async fn read_post(w: Rc<Worker>) {
             w.read(from, mail);
         }
         if w.post.borrow_mut().flush() {
-            race_wake(&w, sleep(&w.rt, 1)).await;
+            race_wake(sleep(&w.rt, 1)).await;
         } else {
             w.wait_for_wake().await;
         }
@@ -532,10 +536,9 @@ async fn read_post(w: Rc<Worker>) {
 }
 
 /// Waits for a wake-up or for `other`.
-pub async fn race_wake(w: &Worker, other: impl Future<Output = ()>) {
+pub async fn race_wake(other: impl Future<Output = ()>) {
     let mut other = pin!(other);
     let mut first = true;
-    let _ = w;
     poll_fn(|cx| {
         if other.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -572,7 +575,7 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
             listener.pause();
             w.full.borrow_mut().push(w.rt.current());
             // Another worker's connection may be the one that ends.
-            race_wake(&w, sleep(&w.rt, 20)).await;
+            race_wake(sleep(&w.rt, 20)).await;
         }
         let accepted = {
             let mut next = pin!(listener.accept(keepalive));
@@ -605,7 +608,7 @@ async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound
     // Another worker may have taken the last place meanwhile.
     while is_full(w, proxy, bind) {
         w.full.borrow_mut().push(w.rt.current());
-        race_wake(w, sleep(&w.rt, 20)).await;
+        race_wake(sleep(&w.rt, 20)).await;
     }
     let counted = session::Counted::new(w, proxy, bind);
     w.rt.spawn(session::run(w.clone(), counted, conn, bound));

@@ -555,8 +555,7 @@ impl Reactor {
     pub fn send_last(&self, fd: Fd, block: Block) {
         let len = block.len() as u32;
         let hold = Hold::Chain(block.into());
-        let state =
-            OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
+        let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
         let data = match self.operations.borrow().get(key).map(|op| &op.hold) {
             Some(Hold::Chain(chain)) if len > 0 => chain.pieces()[0].bytes().as_ptr(),

@@ -4,10 +4,10 @@
 pub mod backend;
 pub mod balance;
 pub mod bind;
+pub mod certificates;
 pub mod check;
 pub mod compression;
 pub mod credentials;
-pub mod certificates;
 pub mod frontend;
 pub mod global;
 pub mod http_errors;

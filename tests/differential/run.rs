@@ -394,7 +394,12 @@ fn with_allowed_differences(name: &str, theirs: &str) -> String {
     }
     if !under_test_is_haproxy() {
         for rule in DECISIONS.iter().filter(|rule| rule.scenario == name) {
-            assert!(wanted.contains(rule.theirs), "{name}: haproxy no longer shows {:?}: {}", rule.theirs, rule.reason);
+            assert!(
+                wanted.contains(rule.theirs),
+                "{name}: haproxy no longer shows {:?}: {}",
+                rule.theirs,
+                rule.reason
+            );
             wanted = wanted.replace(rule.theirs, rule.ours);
         }
     }

@@ -64,8 +64,7 @@ pub fn ratios(lines: &[&Line]) -> Result<Option<String>, String> {
             let (name, rival, spread) = &bars[(count - 1 - row) as usize];
             let (low, high) = (f64::from(row), f64::from(row + 1));
             let colour = COLOURS[rival % COLOURS.len()];
-            let mut bar =
-                Rectangle::new([(0.0, low), (spread.median.min(highest), high)], colour.mix(0.75).filled());
+            let mut bar = Rectangle::new([(0.0, low), (spread.median.min(highest), high)], colour.mix(0.75).filled());
             bar.set_margin(5, 5, 0, 0);
             chart.draw_series(std::iter::once(bar))?;
             let (_, top) = chart.backend_coord(&(0.0, high));
@@ -181,7 +180,10 @@ pub fn history(lines: &[Line]) -> Result<Option<String>, String> {
         for (index, (scenario, points)) in series.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
             chart
-                .draw_series(LineSeries::new(points.iter().map(|&(run, cost)| (run as f64, cost)), colour.stroke_width(2)).point_size(3))?
+                .draw_series(
+                    LineSeries::new(points.iter().map(|&(run, cost)| (run as f64, cost)), colour.stroke_width(2))
+                        .point_size(3),
+                )?
                 .label(*scenario)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
         }

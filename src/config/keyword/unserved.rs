@@ -63,6 +63,7 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "idle-ping", HTTP2),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),
+    ("source", "<port>-<port>", "ports of our own choice"),
     ("source", "usesrc", "connections from foreign addresses"),
     ("server", "redir", "redirection to servers"),
     ("server", "pool-conn-name", "idle connections by name"),

@@ -22,14 +22,10 @@ const HTTP2: bool = false;
 pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
     let active = |p: &&crate::config::section::draft::Draft| !p.proxy.disabled;
     let listens = cx.proxies.iter().filter(active).any(|p| p.proxy.frontend.binds.iter().any(|b| b.ssl));
-    let connects = cx
-        .proxies
-        .iter()
-        .filter(active)
-        .any(|p| {
-            let scripted = p.proxy.backend.script_uses_tls();
-            p.servers.iter().any(|s| scripted || s.server.tls.ssl || s.server.tls.check_ssl)
-        });
+    let connects = cx.proxies.iter().filter(active).any(|p| {
+        let scripted = p.proxy.backend.script_uses_tls();
+        p.servers.iter().any(|s| scripted || s.server.tls.ssl || s.server.tls.check_ssl)
+    });
     if !listens && !connects {
         return None;
     }

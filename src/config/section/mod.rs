@@ -21,8 +21,8 @@ use super::{
     load::Options,
 };
 use crate::language::pattern::Registry;
-use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
 use crate::model::certificates::{certificate::Beside, store::Store};
+use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
 use std::cell::OnceCell;
 use std::sync::Arc;
 

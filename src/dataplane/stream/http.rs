@@ -1,8 +1,8 @@
 //! One HTTP request and its response: read the head, run the rules, choose a server, pass the message on, bring the answer
 //! back, tell the log. The order of phases is HAProxy's. The connections on both sides outlive it where they may.
 
-use super::super::filter::{Filter, compression};
 use super::super::connect::{self, Link};
+use super::super::filter::{Filter, compression};
 use super::super::session::Session;
 use super::super::transport::{SendError, Transport};
 use super::super::worker::{Seen, Worker};
@@ -208,14 +208,15 @@ async fn forward(
         ex.connected_ns = w.rt.now().nanos;
         note_link(&w, s, ex, &link);
         let mut wire = Block::take();
-        write_request(&w, s, ex, &link, mode, &mut wire);
+        write_request(&w, ex, &link, mode, &mut wire);
         let upload = Upload { repeatable: repeatable.as_ref(), filter: &mut filter, coding };
         let result = converse(s, ex, &link, &mut body, upload, wire, asked, &timeouts).await;
         let failure = match result {
             Ok(done) => return Ok(conclude(s, ex, link, body, done, &timeouts).await),
             Err(failure) => failure,
         };
-        let again = repeatable.is_some() && !ex.response_started && may_retry(retry_on, failure, ex, &settings.backend);
+        let again =
+            repeatable.is_some() && !ex.response_started && may_retry(retry_on, failure, ex, &settings.backend);
         if !again {
             return Err(failure);
         }
@@ -241,11 +242,7 @@ struct Repeatable {
 }
 
 impl Repeatable {
-    fn of(
-        retry_on: &RetryOn,
-        body: &mut Body,
-        filter: &mut Option<Filter>,
-    ) -> Result<Option<Repeatable>, Failure> {
+    fn of(retry_on: &RetryOn, body: &mut Body, filter: &mut Option<Filter>) -> Result<Option<Repeatable>, Failure> {
         let wanted = retry_on.empty_response
             || retry_on.junk_response
             || retry_on.response_timeout
@@ -316,14 +313,7 @@ fn asked(ex: &Exchange, message: &Message) -> Asked {
     }
 }
 
-fn write_request(
-    w: &Rc<Worker>,
-    s: &Session,
-    ex: &mut Exchange,
-    link: &Link,
-    mode: ConnectionMode,
-    wire: &mut Vec<u8>,
-) {
+fn write_request(w: &Rc<Worker>, ex: &mut Exchange, link: &Link, mode: ConnectionMode, wire: &mut Vec<u8>) {
     let pretend = w.plan.proxies[link.proxy].options.http_pretend_keepalive;
     let then = match mode {
         ConnectionMode::KeepAlive => Persistence::KeepAlive,
@@ -345,7 +335,6 @@ fn write_request(
             append_field(wire, b"connection", token);
         }
     }
-    let _ = s;
 }
 
 /// Adds a field line to an encoded head.
@@ -584,7 +573,8 @@ async fn download(
     if message.framing == Framing::Chunked && old_client {
         ex.response.remove(b"transfer-encoding");
     }
-    let framed = !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
+    let framed =
+        !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
     let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
     let stopping = w.stopping.get();
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
@@ -699,12 +689,7 @@ fn filtered(filter: &mut Option<Filter>, coding: Coding, data: Piece, last: bool
 }
 
 /// The end of a body that may have gone through a filter.
-fn finish_body(
-    filter: &mut Option<Filter>,
-    coding: Coding,
-    body: &Body,
-    chain: &mut Chain,
-) {
+fn finish_body(filter: &mut Option<Filter>, coding: Coding, body: &Body, chain: &mut Chain) {
     if let Some(filter) = filter {
         let tail = filter.end();
         if !tail.bytes().is_empty() {

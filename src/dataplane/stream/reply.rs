@@ -52,7 +52,11 @@ pub async fn failure(s: &Session, ex: &mut Exchange, failure: Failure) -> Next {
             let mut unread = Body::unread();
             if matches!(
                 failure,
-                Failure::NoServer | Failure::QueueTimeout | Failure::QueueRefused | Failure::ConnectFailed | Failure::ConnectTimeout
+                Failure::NoServer
+                    | Failure::QueueTimeout
+                    | Failure::QueueRefused
+                    | Failure::ConnectFailed
+                    | Failure::ConnectTimeout
             ) && ex.request_is_bodyless()
             {
                 unread = Body::nothing();

@@ -85,7 +85,9 @@ impl Failure {
             RequestAborted => Answer::RawPage(400),
             BadBody(_) => Answer::Page(400),
             BodyTimeout | BodyAborted => Answer::Page(400),
-            NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown | ServerUp => Answer::Page(503),
+            NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown | ServerUp => {
+                Answer::Page(503)
+            }
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
             NoResponse | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),

@@ -383,9 +383,7 @@ impl Live {
                 false => format!("is {word}, {}.", agent.report.reason()),
             };
             match turn {
-                Turn::Down if s.operation() != Operation::Stopped => {
-                    Some(Next::to(Operation::Stopped, word("DOWN")))
-                }
+                Turn::Down if s.operation() != Operation::Stopped => Some(Next::to(Operation::Stopped, word("DOWN"))),
                 // An agent cannot lift what a check took down.
                 Turn::Up if check_up && s.operation() == Operation::Stopped => {
                     Some(Next::to(Operation::Running, word("UP")))

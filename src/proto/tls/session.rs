@@ -475,7 +475,9 @@ impl Session {
         match (&mut self.stage, alert) {
             // The library's alert is one of TLS 1.3 only; before it, this is a failed handshake (RFC 5246 §7.4.6).
             (Stage::Server(..), None)
-                if *error == TlsError::NoCertificate && self.facts.version == "TLSv1.2" && out.ends_with(&[2, 116]) =>
+                if *error == TlsError::NoCertificate
+                    && self.facts.version == "TLSv1.2"
+                    && out.ends_with(&[2, 116]) =>
             {
                 out.truncate(out.len() - 1);
                 out.push(40);

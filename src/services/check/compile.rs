@@ -9,6 +9,7 @@ use crate::language::logformat::{LogFormat, Usage};
 use crate::language::parse::{Captures, Parse, SectionKind, SystemFiles};
 use crate::language::pattern::Registry;
 use crate::language::regex::Regex;
+use crate::language::rules::action::VarTarget;
 use crate::language::sample::expr::Expr;
 use crate::language::sample::scope::Points;
 use crate::language::vars::VarName;
@@ -89,15 +90,18 @@ impl Compiler<'_> {
             CheckAction::Connect(connect) => Action::Connect(self.connect(step, connect)?),
             CheckAction::Expect(expect) => Action::Expect(self.expect(step, expect)?),
             CheckAction::SetVar { name, format, value } => {
-                // Conditions (`ifnotempty` …) follow the name.
-                let name = self.variable(step, name)?;
+                let word = if *format { "set-var-fmt" } else { "set-var" };
+                let wrong = |e| self.wrong_variable(step, word, name, e);
+                let target = VarTarget::parse(name).map_err(wrong)?;
                 let value = match format {
                     true => Value::Format(self.format(step, value)?),
-                    false => Value::Expr(self.expr(step, value)?),
+                    false => Value::Expr(self.parse(step, |p| Expr::parse(value, false, p)).map_err(wrong)?.0),
                 };
-                Action::SetVar { name, value }
+                Action::SetVar { target, value }
             }
-            CheckAction::UnsetVar { name } => Action::UnsetVar(self.variable(step, name)?),
+            CheckAction::UnsetVar { name } => {
+                Action::UnsetVar(VarName::parse(name).map_err(|e| self.wrong_variable(step, "unset-var", name, e))?)
+            }
             CheckAction::Send(_) | CheckAction::Comment => {
                 return Err(fault(step, "misplaced check rule".to_owned()));
             }
@@ -259,8 +263,14 @@ impl Compiler<'_> {
         })
     }
 
-    fn variable(&self, step: &model::CheckStep, name: &str) -> Result<VarName, Fault> {
-        VarName::parse(name.split(',').next().unwrap_or_default()).map_err(|e| fault(step, e))
+    /// An action on a variable that is wrong, in HAProxy's words.
+    fn wrong_variable(&self, step: &model::CheckStep, word: &str, name: &str, why: String) -> Fault {
+        let rule = if matches!(self.proxy.backend.check_kind, model::CheckKind::Http(_)) {
+            "http-check"
+        } else {
+            "tcp-check"
+        };
+        fault(step, format!("'{rule} {word}({name})' : '{word}' : {why}."))
     }
 
     fn format(&self, step: &model::CheckStep, text: &str) -> Result<LogFormat, Fault> {

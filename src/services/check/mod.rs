@@ -97,19 +97,30 @@ pub struct CheckHandle {
     watches: RefCell<HashMap<(ProxyIndex, ServerIndex, Kind), Rc<Watch>>>,
 }
 
+/// The script of every proxy that has servers to check, and what did not compile: one fault of a proxy at most.
+fn compile(plan: &Plan) -> (Vec<Option<Rc<Script>>>, Vec<Fault>) {
+    let (mut scripts, mut faults) = (Vec::new(), Vec::new());
+    for proxy in &plan.proxies {
+        let checked = proxy.has_backend && !proxy.disabled;
+        match checked.then(|| Script::compile(proxy, &plan.patterns)).transpose() {
+            Ok(script) => scripts.push(script.flatten().map(Rc::new)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (scripts, faults)
+}
+
+/// What is wrong with the check scripts of a plan, so that the load can tell it.
+pub fn faults(plan: &Plan) -> Vec<Fault> {
+    compile(plan).1
+}
+
 /// Compiles all scripts and starts the checks of all servers.
 ///
 /// # Errors
 /// Scripts that do not compile, all of them.
 pub fn start(cx: Rc<CheckContext>) -> Result<CheckHandle, Vec<Fault>> {
-    let (mut scripts, mut faults) = (Vec::new(), Vec::new());
-    for proxy in &cx.plan.proxies {
-        let checked = proxy.has_backend && !proxy.disabled;
-        match checked.then(|| Script::compile(proxy, &cx.plan.patterns)).transpose() {
-            Ok(script) => scripts.push(script.flatten().map(Rc::new)),
-            Err(fault) => faults.push(fault),
-        }
-    }
+    let (scripts, faults) = compile(&cx.plan);
     if !faults.is_empty() {
         return Err(faults);
     }

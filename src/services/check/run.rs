@@ -108,16 +108,16 @@ impl<'a> Run<'a> {
                 Action::Connect(connect) => self.connect(step, connect).await?,
                 Action::Send(send) => self.send(step, send).await?,
                 Action::Expect(expect) => self.expect(step, expect).await?,
-                Action::SetVar { name, value } => self.evaluate(|cx| match value {
+                Action::SetVar { target, value } => self.evaluate(|cx| match value {
                     Value::Expr(expr) => {
                         if let Some(sample) = expr.eval(cx) {
-                            cx.vars.set(name, &sample);
+                            target.assign(&sample, cx);
                         }
                     }
                     Value::Format(format) => {
                         let mut out = Vec::new();
                         format.write(cx, &mut out);
-                        cx.vars.set(name, &crate::language::sample::Sample::str(&out));
+                        target.assign(&crate::language::sample::Sample::str(&out), cx);
                     }
                 }),
                 Action::UnsetVar(name) => self.evaluate(|cx| cx.vars.unset(name)),

@@ -8,6 +8,7 @@ use crate::base::origin::Origin;
 use crate::language::logformat::LogFormat;
 use crate::language::pattern::Registry;
 use crate::language::regex::Regex;
+use crate::language::rules::action::VarTarget;
 use crate::language::sample::expr::Expr;
 use crate::language::vars::VarName;
 use crate::model::check::CheckKind;
@@ -54,7 +55,7 @@ pub enum Action {
     Connect(Connect),
     Send(Send),
     Expect(Expect),
-    SetVar { name: VarName, value: Value },
+    SetVar { target: VarTarget, value: Value },
     UnsetVar(VarName),
 }
 

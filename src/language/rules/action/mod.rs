@@ -10,7 +10,7 @@ mod track;
 mod uri;
 mod variable;
 
-pub use variable::SetIf;
+pub use variable::{SetIf, VarTarget};
 
 use super::{Flow, Phase};
 use crate::language::context::Context;

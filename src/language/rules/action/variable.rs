@@ -14,8 +14,33 @@ pub const ROWS: &[Action] = &[
     row("capture", REQUEST | RESPONSE | AFTER | CONTENT, capture),
 ];
 
-/// The variable between the parentheses of `set-var(…)`, and the conditions after it (`ifexists`, …).
-fn variable(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<(VarName, Vec<SetIf>), Error> {
+/// What stands between the parentheses of `set-var(…)`: a variable, and the conditions of setting it (manual 4.4 "set-var").
+#[derive(Debug)]
+pub struct VarTarget {
+    pub name: VarName,
+    conditions: Vec<SetIf>,
+}
+
+impl VarTarget {
+    /// Reads `<name>[,<cond>...]`. The error is HAProxy's text.
+    pub fn parse(text: &str) -> Result<VarTarget, String> {
+        let mut parts = text.split(',');
+        let name = VarName::parse(parts.next().unwrap_or_default())?;
+        let condition = |part| SetIf::parse(part).ok_or_else(|| format!("unknown condition \"{part}\""));
+        Ok(VarTarget { name, conditions: parts.map(condition).collect::<Result<_, _>>()? })
+    }
+
+    /// Sets the variable if every condition holds.
+    pub fn assign(&self, sample: &Sample<'_>, cx: &Context<'_>) {
+        if self.conditions.iter().all(|c| c.holds(&self.name, sample, cx)) {
+            // A full scope keeps its old value: HAProxy says nothing either.
+            cx.vars.set(&self.name, sample);
+        }
+    }
+}
+
+/// The target of a rule's action.
+fn target(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<VarTarget, Error> {
     let fail = |text: String| Err(w.error_before(text));
     let forms = "Expects 'set-var(<var-name>)', 'set-var-fmt(<var-name>)' or 'unset-var(<var-name>)'";
     let Some(inner) = at.name[stem.len()..].strip_prefix('(') else {
@@ -24,20 +49,11 @@ fn variable(at: &At<'_>, stem: &str, w: &Words<'_>) -> Result<(VarName, Vec<SetI
     let Some(inner) = inner.strip_suffix(')') else {
         return fail(format!("incomplete argument after action '{}'. {forms}", at.name));
     };
-    let mut parts = inner.split(',');
-    let name = VarName::parse(parts.next().unwrap_or_default()).map_err(|e| w.error_before(e))?;
-    let mut conditions = Vec::new();
-    for part in parts {
-        match SetIf::parse(part) {
-            Some(c) => conditions.push(c),
-            None => return fail(format!("unknown condition \"{part}\"")),
-        }
-    }
-    Ok((name, conditions))
+    VarTarget::parse(inner).map_err(|e| w.error_before(e))
 }
 
 /// Conditions of setting a variable.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetIf {
     Exists,
     NotExists,
@@ -81,37 +97,30 @@ impl SetIf {
     }
 }
 
-fn assign(name: &VarName, conditions: &[SetIf], sample: &Sample<'_>, cx: &Context<'_>) {
-    if conditions.iter().all(|c| c.holds(name, sample, cx)) {
-        // A full scope keeps its old value: HAProxy says nothing either.
-        cx.vars.set(name, sample);
-    }
-}
-
 fn set_var(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
-    let (name, conditions) = variable(at, "set-var", w)?;
+    let target = target(at, "set-var", w)?;
     let expr = expression(at, w, p)?;
     Ok(Box::new(move |cx| {
         if let Some(sample) = expr.eval(cx) {
-            assign(&name, &conditions, &sample, cx);
+            target.assign(&sample, cx);
         }
         Flow::Next
     }))
 }
 
 fn set_var_fmt(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
-    let (name, conditions) = variable(at, "set-var-fmt", w)?;
+    let target = target(at, "set-var-fmt", w)?;
     let value = format(w, "missing format string", p)?;
     Ok(Box::new(move |cx| {
-        with_text(cx, &value, |cx, text| assign(&name, &conditions, &Sample::str(text), cx));
+        with_text(cx, &value, |cx, text| target.assign(&Sample::str(text), cx));
         Flow::Next
     }))
 }
 
 fn unset_var(at: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, Error> {
-    let (name, _) = variable(at, "unset-var", w)?;
+    let target = target(at, "unset-var", w)?;
     Ok(Box::new(move |cx| {
-        cx.vars.unset(&name);
+        cx.vars.unset(&target.name);
         Flow::Next
     }))
 }

@@ -104,7 +104,9 @@ pub const ROWS: &[Fetch] = &[
     row("fc_err_name", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.name.as_bytes()))),
     row("fc_err_str", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.text.as_bytes()))),
     row("res.comp", "", Type::Bool, RESPONSE, |_, cx, _| Some(Sample::Bool(cx.stream.compression.is_some()))),
-    row("res.comp_algo", "", Type::Str, RESPONSE, |_, cx, _| cx.stream.compression.map(|n| Sample::str(n.as_bytes()))),
+    row("res.comp_algo", "", Type::Str, RESPONSE, |_, cx, _| {
+        cx.stream.compression.map(|n| Sample::str(n.as_bytes()))
+    }),
     row("res.cache_hit", "", Type::Bool, RESPONSE_EARLY, |_, cx, _| {
         Some(Sample::Bool(cx.stream.cache_hit.is_some()))
     }),

@@ -35,10 +35,13 @@ fn a_connect_is_enough_by_default() {
 #[test]
 fn variables_live_from_step_to_step() {
     let name = "check.a".to_owned();
-    let set = CheckAction::SetVar { name: name.clone(), format: false, value: "str(zz)".to_owned() };
+    let set = CheckAction::SetVar { name, format: false, value: "str(zz)".to_owned() };
+    let kept = "check.a,ifnotset".to_owned();
+    let kept = CheckAction::SetVar { name: kept, format: false, value: "str(yy)".to_owned() };
     let text = Text::Format("q%[var(check.a)]".to_owned());
     let steps = vec![
         step(set, None),
+        step(kept, None),
         step(CheckAction::Send(CheckSend::Text(text.clone())), None),
         expect(CheckPattern::String(text)),
     ];
