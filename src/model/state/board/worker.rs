@@ -96,6 +96,28 @@ handle!(
     Process {} ProcessCell, ProcessCounter
 );
 
+macro_rules! responses {
+    ($($name:ident $id:ident),+) => {
+        $(impl $name<'_> {
+            /// The final status of a response: `hrsp_*`.
+            #[inline]
+            pub fn response(self, status: u16) {
+                let id = match status / 100 {
+                    1 => $id::Hrsp1xx,
+                    2 => $id::Hrsp2xx,
+                    3 => $id::Hrsp3xx,
+                    4 => $id::Hrsp4xx,
+                    5 => $id::Hrsp5xx,
+                    _ => $id::HrspOther,
+                };
+                self.add(id, 1);
+            }
+        })+
+    };
+}
+
+responses!(Frontend FrontendCounter, Backend BackendCounter, Server ServerCounter);
+
 impl Frontend<'_> {
     /// A connection came in (before `tcp-request connection` rules): `conn_tot`, `conn_rate`.
     #[inline]
@@ -137,23 +159,6 @@ impl Frontend<'_> {
         }
     }
 
-    /// The final status of a response to the client: `hrsp_*`.
-    #[inline]
-    pub fn response(self, status: u16) {
-        use FrontendCounter::*;
-        self.add(
-            match status / 100 {
-                1 => Hrsp1xx,
-                2 => Hrsp2xx,
-                3 => Hrsp3xx,
-                4 => Hrsp4xx,
-                5 => Hrsp5xx,
-                _ => HrspOther,
-            },
-            1,
-        );
-    }
-
     /// How long a request took from its first byte, and the TLS handshake of a connection.
     #[inline]
     pub fn times(self, times: &Times) {
@@ -161,7 +166,7 @@ impl Frontend<'_> {
     }
 
     pub fn tls_handshake(self, us: u64) {
-        self.cell.latency.get_or_init(Box::default).tls_handshake.get_or_init(Box::default).record(us);
+        handshake(&self.cell.latency, us);
     }
 
     /// Sessions, connections or requests a second over all workers: for `rate-limit sessions`.
@@ -234,22 +239,6 @@ impl Backend<'_> {
         self.sub(BackendCounter::Qcur, 1);
     }
 
-    #[inline]
-    pub fn response(self, status: u16) {
-        use BackendCounter::*;
-        self.add(
-            match status / 100 {
-                1 => Hrsp1xx,
-                2 => Hrsp2xx,
-                3 => Hrsp3xx,
-                4 => Hrsp4xx,
-                5 => Hrsp5xx,
-                _ => HrspOther,
-            },
-            1,
-        );
-    }
-
     /// The times of a finished stream: averages, maxima and histograms.
     #[inline]
     pub fn times(self, times: &Times) {
@@ -314,22 +303,6 @@ impl Server<'_> {
     }
 
     #[inline]
-    pub fn response(self, status: u16) {
-        use ServerCounter::*;
-        self.add(
-            match status / 100 {
-                1 => Hrsp1xx,
-                2 => Hrsp2xx,
-                3 => Hrsp3xx,
-                4 => Hrsp4xx,
-                5 => Hrsp5xx,
-                _ => HrspOther,
-            },
-            1,
-        );
-    }
-
-    #[inline]
     pub fn times(self, times: &Times) {
         use ServerCounter::*;
         let maxima = [QtimeMax, CtimeMax, RtimeMax, TtimeMax].map(|id| self.cell.counters.of(id));
@@ -338,7 +311,7 @@ impl Server<'_> {
     }
 
     pub fn tls_handshake(self, us: u64) {
-        self.cell.latency.get_or_init(Box::default).tls_handshake.get_or_init(Box::default).record(us);
+        handshake(&self.cell.latency, us);
     }
 }
 
@@ -354,6 +327,10 @@ impl Process<'_> {
             self.cell.counters.of(maximum).raise(recent as u64);
         }
     }
+}
+
+fn handshake(latency: &OnceLock<Box<Latency>>, us: u64) {
+    latency.get_or_init(Box::default).tls_handshake.get_or_init(Box::default).record(us);
 }
 
 #[inline]
