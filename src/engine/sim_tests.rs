@@ -35,7 +35,16 @@ struct World {
 
 impl World {
     fn new(seed: u64, reactors: usize) -> World {
-        let net = SimNet::new(seed, Weather::of(seed));
+        World::under(Weather::of(seed), seed, reactors)
+    }
+
+    /// A world whose reactors have few buffers.
+    fn starved(seed: u64, reactors: usize) -> World {
+        World::under(Weather { buffers: [(2, 2), (1, 1)], ..Weather::of(seed) }, seed, reactors)
+    }
+
+    fn under(weather: Weather, seed: u64, reactors: usize) -> World {
+        let net = SimNet::new(seed, weather);
         let rts: Vec<Rt> = (0..reactors).map(|_| net.reactor()).collect();
         let address = Address::Ip("192.0.2.1:80".parse().unwrap());
         World { net, rts, address, listeners: Vec::new() }
@@ -393,11 +402,7 @@ fn a_watched_connection_stays_watched_whatever_ends_its_receive() {
 #[test]
 fn readers_without_buffers_get_theirs_even_after_others_have_gone() {
     for_seeds(300, |seed| {
-        let mut weather = Weather::of(seed);
-        weather.buffers = [(2, 2), (1, 1)];
-        let mut world = World::new(seed, 2);
-        world.net = SimNet::new(seed, weather);
-        world.rts = (0..2).map(|_| world.net.reactor()).collect();
+        let mut world = World::starved(seed, 2);
         let listener = world.listen(1);
         let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
         let mut random = Random::new(seed + 5);
@@ -449,11 +454,7 @@ fn readers_without_buffers_get_theirs_even_after_others_have_gone() {
 #[test]
 fn a_reader_receives_while_others_keep_all_buffers() {
     for_seeds(200, |seed| {
-        let mut weather = Weather::of(seed);
-        weather.buffers = [(2, 2), (1, 1)];
-        let mut world = World::new(seed, 2);
-        world.net = SimNet::new(seed, weather);
-        world.rts = (0..2).map(|_| world.net.reactor()).collect();
+        let mut world = World::starved(seed, 2);
         let listener = world.listen(1);
         let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
         near.spawn({
