@@ -142,7 +142,7 @@ fn table_of(w: &Worker, proxy: ProxyIndex, name: Option<&str>) -> Option<TableId
 
 fn key(w: &Worker, table: TableId, sample: &Sample<'_>) -> Option<Vec<u8>> {
     let mut key = Vec::new();
-    w.tables.registry.def(table).key.encode(sample, &w.pool, &mut key).then_some(key)
+    w.tables.registry.def(table).key.encode(sample, &mut key).then_some(key)
 }
 
 /// The server of this backend that an entry means: by name, which another backend's server may share, else by number.

@@ -57,7 +57,7 @@ impl StreamWorld<'_> {
             }
             Entry::Key { table, key } => {
                 let table = registry.of(table)?;
-                registry.def(table).key.encode(key, &self.w.pool, out).then_some(table)
+                registry.def(table).key.encode(key, out).then_some(table)
             }
         }
     }
@@ -280,7 +280,7 @@ impl World for StreamWorld<'_> {
         let registry = &self.w.shared.tables;
         let Some(table) = registry.of(table) else { return Answer::Now(()) };
         let mut bytes = self.w.pool.buf();
-        if !registry.def(table).key.encode(key, &self.w.pool, &mut bytes) {
+        if !registry.def(table).key.encode(key, &mut bytes) {
             return Answer::Now(());
         }
         let hash = registry.hash(table, &bytes);

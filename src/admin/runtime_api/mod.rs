@@ -28,8 +28,7 @@ pub trait Process {
     fn now(&self) -> Now;
 
     /// Whether what a command needs from the workers is at hand; where not, the session asks its owner to gather it.
-    fn gathered(&self, need: Need) -> bool {
-        let _ = need;
+    fn gathered(&self, _need: Need) -> bool {
         true
     }
 

@@ -4,7 +4,6 @@
 use super::KeyType;
 use crate::base::hash::xxh64;
 use crate::language::sample::Sample;
-use crate::language::scratch::Pool;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl KeyType {
@@ -29,7 +28,7 @@ impl KeyType {
     }
 
     /// Appends the key that a sample makes; false when it makes none.
-    pub fn encode(self, sample: &Sample<'_>, pool: &Pool, out: &mut Vec<u8>) -> bool {
+    pub fn encode(self, sample: &Sample<'_>, out: &mut Vec<u8>) -> bool {
         match self {
             KeyType::Ip => match sample.to_ip() {
                 Some(IpAddr::V4(a)) => out.extend_from_slice(&a.octets()),
@@ -79,7 +78,6 @@ impl KeyType {
                 out.resize(from + len, 0);
             }
         }
-        let _ = pool;
         true
     }
 
@@ -183,7 +181,7 @@ mod tests {
 
     fn key(kind: KeyType, sample: &Sample<'_>) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        kind.encode(sample, &Pool::new(), &mut out).then_some(out)
+        kind.encode(sample, &mut out).then_some(out)
     }
 
     fn text(kind: KeyType, key: &[u8]) -> String {
