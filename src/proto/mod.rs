@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod h1;
+pub mod h2;
 pub mod http;
 pub mod proxy_protocol;
 pub mod syslog;

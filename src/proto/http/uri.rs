@@ -116,7 +116,7 @@ fn is_host_byte(b: u8) -> bool {
 
 /// Whether this may be a host with or without port: brackets only around all of a host. HAProxy 3.4 is looser about
 /// quotes, braces and angles.
-fn is_host(bytes: &[u8]) -> bool {
+pub(crate) fn is_host(bytes: &[u8]) -> bool {
     if !bytes.iter().all(|&b| is_host_byte(b)) {
         return false;
     }
@@ -196,7 +196,7 @@ fn check_connect(head: &mut Head, unsafe_violations: bool) -> Result<(), Fault> 
     Ok(())
 }
 
-fn is_digits(bytes: &[u8]) -> bool {
+pub(crate) fn is_digits(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
 }
 

@@ -1,0 +1,44 @@
+//! Two connections against each other, in pieces of any size and with windows that fill.
+
+use super::*;
+
+#[test]
+fn a_request_with_body_and_trailers_goes_there_and_back() {
+    let (mut client, mut to_server) = client();
+    let (mut server, mut to_client) = server();
+    let stream = client.open().unwrap();
+    let mut head = Head::request(b"POST", b"/", Version::Http11);
+    head.append(b"host", b"a");
+    head.append(b"content-length", b"5");
+    client.send_head(stream, &head, false, &mut to_server);
+    assert!(client.send_data_header(stream, 5, false, &mut to_server));
+    to_server.extend_from_slice(b"hello");
+    let mut trailers = Head::new();
+    trailers.append(b"x-sum", b"1");
+    client.send_trailers(stream, &trailers, &mut to_server);
+    let told = feed(&mut server, &to_server, &mut to_client);
+    assert_eq!(
+        told,
+        [
+            Told::Head { stream: 1, text: "POST http://a/|host: a|content-length: 5".into(), end: false },
+            Told::Data { stream: 1, bytes: b"hello".to_vec(), end: false },
+            Told::Head { stream: 1, text: " |x-sum: 1".into(), end: true },
+        ]
+    );
+    server.send_head(stream, &Head::response(103, b"", Version::Http11), false, &mut to_client);
+    server.send_head(stream, &Head::response(200, b"", Version::Http11), false, &mut to_client);
+    assert!(server.send_data_header(stream, 2, true, &mut to_client));
+    to_client.extend_from_slice(b"ok");
+    to_server.clear();
+    let told = feed(&mut client, &to_client, &mut to_server);
+    assert_eq!(
+        told,
+        [
+            Told::Head { stream: 1, text: "103".into(), end: false },
+            Told::Head { stream: 1, text: "200".into(), end: false },
+            Told::Data { stream: 1, bytes: b"ok".to_vec(), end: true },
+        ]
+    );
+    assert_eq!((client.open_streams(), server.open_streams()), (0, 0));
+    assert_eq!((client.glitches(), server.glitches()), (0, 0));
+}
