@@ -1,8 +1,9 @@
 //! Writes HTTP/1 heads, chunks and trailers at the end of a buffer (RFC 9112 §3–§7). What is written comes from checked
 //! heads; here only the layout is known.
 
-use crate::proto::http::head::{Head, Kind};
+use crate::proto::http::head::{Head, Kind, Version};
 use crate::proto::http::push_decimal;
+use crate::proto::http::uri::Uri;
 
 /// Appends start line, fields and the empty line.
 pub fn head(head: &Head, out: &mut Vec<u8>) {
@@ -11,12 +12,12 @@ pub fn head(head: &Head, out: &mut Vec<u8>) {
         Kind::Request => {
             out.extend_from_slice(head.method());
             out.push(b' ');
-            out.extend_from_slice(head.uri());
+            out.extend_from_slice(target(head));
             out.push(b' ');
-            out.extend_from_slice(head.version().as_str().as_bytes());
+            out.extend_from_slice(version(head));
         }
         Kind::Response => {
-            out.extend_from_slice(head.version().as_str().as_bytes());
+            out.extend_from_slice(version(head));
             out.push(b' ');
             push_status(out, head.status());
             out.push(b' ');
@@ -26,6 +27,32 @@ pub fn head(head: &Head, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
     fields(head, out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// A message that came by a later protocol goes on as HTTP/1.1.
+fn version(head: &Head) -> &'static [u8] {
+    head.version().min(Version::Http11).as_str().as_bytes()
+}
+
+/// HTTP/2 names scheme and authority of every request; HTTP/1 has them in Host (RFC 9112 §3.2.1).
+fn target(head: &Head) -> &[u8] {
+    match head.version() {
+        Version::Http10 | Version::Http11 => head.uri(),
+        _ if head.method() == b"CONNECT" => head.uri(),
+        _ => match Uri::split(head.uri()).path_and_query {
+            b"" if head.method() == b"OPTIONS" => b"*",
+            b"" => b"/",
+            path => path,
+        },
+    }
+}
+
+/// Adds a field line to an encoded head.
+pub fn append_field(wire: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    wire.truncate(wire.len() - 2);
+    for part in [name, b": ", value, b"\r\n\r\n"] {
+        wire.extend_from_slice(part);
+    }
 }
 
 /// Appends the field lines alone.

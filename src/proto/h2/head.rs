@@ -259,15 +259,13 @@ impl HeadReader {
         let start = self.text.len();
         let (method, authority, scheme, path) =
             (self.range(METHOD), self.pseudo_start(AUTHORITY, authority.len()), self.range(SCHEME), self.range(PATH));
-        if asterisk {
-            self.head.start_request(&self.text[method], b"*", Version::Http2);
-        } else {
-            self.text.extend_from_within(scheme);
-            self.text.extend_from_slice(b"://");
-            self.text.extend_from_within(authority.clone());
+        self.text.extend_from_within(scheme);
+        self.text.extend_from_slice(b"://");
+        self.text.extend_from_within(authority.clone());
+        if !asterisk {
             self.text.extend_from_within(path);
-            self.head.start_request(&self.text[method], &self.text[start..], Version::Http2);
         }
+        self.head.start_request(&self.text[method], &self.text[start..], Version::Http2);
         self.head.append(b"host", &self.text[authority]);
         self.has_host = true;
         Ok(())

@@ -53,7 +53,7 @@ fn targets_become_uris_as_in_haproxy() {
         (("GET", "https", "[::1]:80", "/"), "GET https://[::1]:80/|host: [::1]:80"),
         (("GET", "ftp", "a", "/"), "GET ftp://a/|host: a"),
         (("get", "https", "A", "/\u{e9}"), "get https://A/\u{e9}|host: A"),
-        (("OPTIONS", "https", "a", "*"), "OPTIONS *|host: a"),
+        (("OPTIONS", "https", "a", "*"), "OPTIONS https://a|host: a"),
         (("GET", "https", "-", "/p"), "GET /p"),
         (("CONNECT", "-", "a:80", "-"), "CONNECT a:80|host: a:80"),
     ] {
@@ -233,8 +233,8 @@ fn targets_of_every_form_go_out() {
         ("GET", "http://b:81/x", "a", "GET http://a/x|host: a"),
         ("GET", "https://b/x", "", "GET https://b/x|host: b"),
         ("GET", "https://b?x", "", "-"),
-        ("OPTIONS", "*", "a", "OPTIONS *|host: a"),
-        ("OPTIONS", "http://a", "a", "OPTIONS *|host: a"),
+        ("OPTIONS", "*", "a", "OPTIONS http://a|host: a"),
+        ("OPTIONS", "http://a", "a", "OPTIONS http://a|host: a"),
         ("GET", "/", "", "GET /"),
         ("CONNECT", "a:1", "a", "CONNECT a:1|host: a:1"),
     ] {
