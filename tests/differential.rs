@@ -34,6 +34,8 @@ mod errors;
 mod framing;
 #[path = "differential/headers.rs"]
 mod headers;
+#[path = "differential/http2.rs"]
+mod http2;
 #[path = "differential/keepalive.rs"]
 mod keepalive;
 #[path = "differential/logs.rs"]

@@ -13,6 +13,12 @@ impl Key {
     pub const NONE: Key = Key { index: u32::MAX, generation: 0 };
 }
 
+impl Default for Key {
+    fn default() -> Key {
+        Key::NONE
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,

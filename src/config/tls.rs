@@ -4,7 +4,6 @@
 use super::{
     diagnostic::Severity,
     keyword::args::{Args, Fault},
-    resolve::tls::leave_out_h2,
     section::Loading,
 };
 use crate::model::{
@@ -62,7 +61,6 @@ pub fn dynamic_server(server: &mut Server, plan: &Plan) -> Result<(), String> {
     if !(server.tls.ssl || server.tls.check_ssl) {
         return Ok(());
     }
-    leave_out_h2(&mut server.tls);
     let global = &plan.global.tls;
     let store = match &plan.credentials {
         Some(credentials) => credentials.store.0.clone(),

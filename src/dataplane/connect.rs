@@ -2,6 +2,8 @@
 //! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
 
 use super::idle::Idle;
+use super::key::{KeyOf, last_server};
+use super::mux::{Stream, backend};
 use super::queue::{Place, Slot};
 use super::session::Session;
 use super::stream::Exchange;
@@ -14,9 +16,12 @@ use crate::engine::driver::ConnectOptions;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Chain, Conn, Piece};
 use crate::language::context::{Payload, Side};
-use crate::model::backend::{Balance, HttpReuse};
+use crate::model::backend::HttpReuse;
 use crate::model::balance::{Choice, Key};
+use crate::model::bind::Proto;
 use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::proxy::Mode;
+use crate::model::server::Server;
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::server::ServerLive;
 use std::io;
@@ -78,8 +83,8 @@ impl Link {
         let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0 };
         if never {
             // It stays with the client's connection, which alone may use it again.
-            idle.transport.conn().watch(w.janitor.get());
-            s.own.set(Some((proxy, server, idle)));
+            idle.transport.watch(w.janitor.get());
+            s.own.set(Some(Box::new((proxy, server, idle))));
             return;
         }
         w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
@@ -194,7 +199,7 @@ fn forced(server: Option<&ServerLive>, index: ServerIndex, may: bool) -> Choice 
 
 /// Waits for any wake-up; true when it was the client's leaving.
 async fn woken_or_gone(client: &Transport, abort: bool) -> bool {
-    client.conn().watch(client.rt().current());
+    client.watch(client.rt().current());
     let mut first = true;
     std::future::poll_fn(|_| {
         if abort && client.end_seen() {
@@ -203,37 +208,6 @@ async fn woken_or_gone(client: &Transport, abort: bool) -> bool {
         if std::mem::replace(&mut first, false) { std::task::Poll::Pending } else { std::task::Poll::Ready(false) }
     })
     .await
-}
-
-/// What the algorithm hashes, or who is meant already.
-pub enum KeyOf {
-    None,
-    Bytes(Vec<u8>),
-    Address(std::net::IpAddr),
-    /// Persistence or `use-server` named it.
-    Server(ServerIndex),
-}
-
-impl KeyOf {
-    /// What the backend's algorithm wants to know of a stream.
-    pub fn of(w: &Worker, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> KeyOf {
-        match &w.plan.proxies[proxy].backend.balance {
-            Balance::Roundrobin | Balance::StaticRr | Balance::Leastconn | Balance::First => KeyOf::None,
-            Balance::Random(_) | Balance::Default | Balance::Sticky => KeyOf::None,
-            Balance::Source => s.facts.borrow().src.map_or(KeyOf::None, |a| KeyOf::Address(a.ip())),
-            other => super::rules::balance_key(w, proxy, other, s, ex),
-        }
-    }
-}
-
-/// `option prefer-last-server`: the server of the session's last request, while it has room.
-fn last_server(w: &Worker, proxy: ProxyIndex, s: &Session) -> Option<KeyOf> {
-    if !w.plan.proxies[proxy].options.prefer_last_server {
-        return None;
-    }
-    let (backend, server) = s.last_server.get()?;
-    let usable = w.board.live.server(proxy, server).is_some_and(|l| l.is_usable() && !l.is_full());
-    (backend == proxy && usable).then_some(KeyOf::Server(server))
 }
 
 /// Connects to a server of `proxy`, or takes an idle connection to it.
@@ -266,6 +240,12 @@ pub async fn establish(
         let server = assigned.server;
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
         let sni = server_name(w, s, ex, proxy, server, live);
+        if let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref()) {
+            ex.facts.server_tls = stream.tls_facts();
+            w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
+            w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
+            return Ok(Link::new(w, proxy, assigned, Transport::from(stream), carried));
+        }
         if let Some(idle) = reusable(w, s, proxy, server, sni.as_deref()) {
             ex.facts.server_tls = idle.transport.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
@@ -373,23 +353,40 @@ fn server_name(
     if known { String::from_utf8(name).ok().filter(|n| !n.is_empty()) } else { None }
 }
 
-/// An idle connection that this request may use (manual 4.2 "http-reuse").
+/// Whether this request may use a connection that others have used (manual 4.2 "http-reuse"): `Some(true)` if only one
+/// whose server is known to keep it.
+fn may_share(w: &Worker, s: &Session, proxy: ProxyIndex) -> Option<bool> {
+    let first = s.requests <= 1;
+    match w.plan.proxies[proxy].backend.http_reuse {
+        HttpReuse::Never => None,
+        HttpReuse::Always => Some(false),
+        HttpReuse::Safe if first => None,
+        HttpReuse::Aggressive | HttpReuse::Safe => Some(first),
+    }
+}
+
+/// A stream on a connection that carries others (HTTP/2).
+fn shared(
+    w: &Rc<Worker>,
+    s: &Session,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+    sni: Option<&str>,
+) -> Option<(Stream, u32)> {
+    may_share(w, s, proxy)?;
+    w.backends[proxy].connections.take(w, proxy, server, sni)
+}
+
+/// An idle connection that this request may use.
 fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex, sni: Option<&str>) -> Option<Idle> {
-    if let Some((p, i, idle)) = s.own.take()
+    if let Some((p, i, idle)) = s.own.take().map(|own| *own)
         && (p, i) == (proxy, server)
         && idle.transport.sni() == sni
         && idle.transport.is_quiet()
     {
         return Some(idle);
     }
-    let only_safe = match w.plan.proxies[proxy].backend.http_reuse {
-        HttpReuse::Never => return None,
-        HttpReuse::Always => false,
-        HttpReuse::Aggressive | HttpReuse::Safe => s.requests <= 1,
-    };
-    if w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Safe && only_safe {
-        return None;
-    }
+    let only_safe = may_share(w, s, proxy)?;
     w.backends[proxy].idle.take(w, proxy, server, only_safe, sni)
 }
 
@@ -436,21 +433,37 @@ async fn open(
     }
     let mut transport = Transport::from(conn);
     let mut header = crate::base::buf::Block::take();
-    super::rules::proxy_header(s, ex, server, &mut header);
+    super::proxy_protocol::header(s, ex, server, &mut header);
     if !header.is_empty() {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
     }
     match &server.tls_traffic {
         Some(settings) => {
-            let layer = super::tls::connect(w, ex, (proxy, index), transport.conn(), settings, sni, deadline).await?;
+            let conn = transport.conn().ok_or(Failure::Internal)?;
+            let layer = super::tls::connect(w, ex, (proxy, index), conn, settings, sni, deadline).await?;
             transport.set_tls(layer);
         }
         // Never in the clear to a server that is to be spoken to over TLS.
         None if server.tls.ssl => return Err(Failure::Internal),
         None => {}
     }
+    let http = settings.mode == Mode::Http;
+    if http && speaks_h2(server, &transport) {
+        return match backend::begin(w, proxy, index, transport) {
+            Some(stream) => Ok(Transport::from(stream)),
+            None => Err(Failure::ConnectFailed),
+        };
+    }
     Ok(transport)
+}
+
+/// By `proto`, or by what the server chose of our ALPN offer.
+fn speaks_h2(server: &Server, transport: &Transport) -> bool {
+    match server.proto {
+        Some(proto) => proto == Proto::H2,
+        None => transport.tls_facts().and_then(|t| t.alpn.clone()).is_some_and(|p| &*p == b"h2"),
+    }
 }
 
 fn connect_failure(e: &io::Error) -> Failure {

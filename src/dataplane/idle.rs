@@ -99,7 +99,7 @@ impl IdlePool {
         if busy >= kept.peak.max(kept.before) || max.is_some_and(|max| list.len() as u32 >= max) {
             return;
         }
-        idle.transport.conn().watch(w.janitor.get());
+        idle.transport.watch(w.janitor.get());
         let cell = w.counts().server(proxy, server);
         cell.add(ServerCounter::SrvIcur, 1);
         cell.add(if idle.safe { ServerCounter::SafeConnCur } else { ServerCounter::IdleConnCur }, 1);

@@ -42,7 +42,8 @@ struct Splices {
 impl Splices {
     fn of(s: &Session, link: &Link) -> Splices {
         let (front, back) = (&s.settings().options, &s.w.plan.proxies[link.proxy].options);
-        let allowed = !s.w.plan.global.nosplice && !s.transport.is_tls() && !link.transport.is_tls();
+        let plain = s.transport.plain().is_some() && link.transport.plain().is_some();
+        let allowed = plain && !s.w.plan.global.nosplice;
         let auto = front.splice_auto || back.splice_auto;
         Splices {
             up: allowed && (auto || front.splice_request || back.splice_request),
@@ -195,26 +196,27 @@ impl Relay<'_> {
 
     /// Moves the rest of one direction through a pipe.
     async fn splice(&self, direction: Direction, from: &Transport, to: &Transport) -> Spliced {
-        from.conn().pause().await;
-        while let Some(lease) = from.conn().take_queued() {
+        let (Some(source), Some(sink)) = (from.plain(), to.plain()) else { return Spliced::Unable };
+        source.pause().await;
+        while let Some(lease) = source.take_queued() {
             self.moved(direction, lease.len() as u64);
             match to.send(lease.into(), None).await {
                 Ok(_) => self.delivered(direction),
                 Err(_) => return Spliced::Lost,
             }
         }
-        if from.conn().has_ended() {
+        if source.has_ended() {
             return Spliced::Unable;
         }
         let Ok(mut pipe) = Pipe::new(self.rt) else { return Spliced::Unable };
         loop {
-            match pipe.fill(from.conn()).await {
+            match pipe.fill(source).await {
                 None => return Spliced::Unable,
                 Some(Ok(0)) => return Spliced::Ended,
                 Some(Ok(n)) => self.moved(direction, n as u64),
                 Some(Err(_)) => return Spliced::Received,
             }
-            if pipe.drain(to.conn(), |_| self.delivered(direction)).await.is_err() {
+            if pipe.drain(sink, |_| self.delivered(direction)).await.is_err() {
                 return Spliced::Lost;
             }
         }

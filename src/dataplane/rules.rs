@@ -6,25 +6,20 @@ use super::session::Session;
 use super::stream::body::Body;
 use super::stream::termination::Failure;
 use super::stream::{Exchange, Next, reply};
-use super::transport::Transport;
 use super::worker::{Answer, Seen, Worker};
 use super::world::{StreamWorld, Tracking};
-use crate::base::buf::Block;
 use crate::base::clock::Millis;
-use crate::engine::driver::sockets;
 use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::language::context::{Context, Payload, Side};
 use crate::language::rules::switching::{Choice, Target};
 use crate::language::rules::{RuleSet, Verdict, Wait};
-use crate::model::backend::Balance;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{ForwardFor, Mode};
-use crate::model::server::{Observe, Server};
+use crate::model::server::Observe;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
-use crate::proto::http::head::Head;
-use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
-use crate::proto::tls::x509;
+use crate::proto::http::head::{Head, Version};
+use crate::proto::http::uri::Uri;
 use std::net::IpAddr;
 
 /// Runs `f` with the context of this stream.
@@ -38,7 +33,7 @@ pub fn with_context<T>(
 ) -> T {
     let w = &*s.w;
     let tracking = Tracking {
-        session: &s.tracked,
+        session: s.tracked(),
         stream: (!ex.before_stream).then_some(&ex.tracked),
         memo: &ex.memo,
         has_request: s.settings().mode == Mode::Http,
@@ -144,50 +139,10 @@ async fn connection_rules(s: &mut Session, set: &RuleSet, denied: FrontendCounte
         }
         Verdict::SilentDrop => {
             w.counts().frontend(s.proxy).add(denied, 1);
-            silently_drop(&s.transport);
+            s.transport.drop_silently();
             false
         }
         _ => true,
-    }
-}
-
-/// The client is not told that its connection is gone (manual 4.4 "silent-drop"): the socket is put into repair mode,
-/// in which closing sends nothing. Without the right to do so a reset is sent.
-fn silently_drop(transport: &Transport) {
-    const TCP_REPAIR: i32 = 19;
-    transport.mute();
-    let fd = transport.conn().fd();
-    if sockets::set(fd, libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
-        transport.conn().reset_on_close();
-    }
-}
-
-/// What a PROXY protocol header changes.
-pub fn apply_proxy_header(s: &Session, header: &proxy_protocol::Header<'_>) {
-    let mut facts = s.facts.borrow_mut();
-    match header.addresses {
-        Addresses::Own => {}
-        Addresses::Ip { source, destination, .. } => {
-            facts.src = Some(source);
-            facts.dst = Some(destination);
-            facts.fc_src = facts.src;
-            facts.fc_dst = facts.dst;
-        }
-        Addresses::Unix { .. } => {
-            facts.src = None;
-            facts.dst = None;
-            facts.fc_src = None;
-            facts.fc_dst = None;
-        }
-    }
-    let tlvs: Vec<(u8, Vec<u8>)> = header.tlvs.into_iter().map(|t| (t.kind, t.value.to_vec())).collect();
-    if !tlvs.is_empty() {
-        let find = |kind: u8| tlvs.iter().find(|t| t.0 == kind).map(|t| t.1.clone());
-        facts.proxy_protocol = Some(Box::new(crate::language::facts::ProxyProtocol {
-            authority: find(proxy_protocol::tlv::AUTHORITY),
-            unique_id: find(proxy_protocol::tlv::UNIQUE_ID),
-            tlvs,
-        }));
     }
 }
 
@@ -278,7 +233,7 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::SilentDrop => {
             denied(s, ex);
-            silently_drop(&s.transport);
+            s.transport.drop_silently();
             reply::silence(ex, *b"PR")
         }
         Verdict::UseService(name) => return service(s, ex, body, &name).await,
@@ -309,7 +264,7 @@ async fn tarpit(s: &Session, ex: &Exchange) {
     let ms = ex.facts.timeouts.tarpit.or(timeouts.tarpit).or(timeouts.connect).unwrap_or(0);
     let deadline = s.w.rt.now().mono.plus(ms);
     while !s.transport.end_seen() && !s.w.rt.reached(deadline) {
-        s.transport.conn().watch(s.w.rt.current());
+        s.transport.watch(s.w.rt.current());
         let _ = before(&s.w.rt, deadline, s.w.wait_for_wake()).await;
     }
 }
@@ -325,11 +280,17 @@ async fn service(s: &Session, ex: &mut Exchange, body: &mut Body, name: &str) ->
     Ok(Phase::Over(reply::answer(s, ex, body, answer, *b"LR").await))
 }
 
+/// Whether a request is for this path and query.
+fn is_at(request: &Head, path: &[u8]) -> bool {
+    let uri = request.uri();
+    uri == path || request.version() >= Version::Http2 && Uri::split(uri).path_and_query == path
+}
+
 /// `monitor-uri` and `monitor fail`.
 pub async fn monitor(s: &Session, ex: &mut Exchange, body: &mut Body) -> Option<Next> {
     let settings = s.settings();
     let uri = settings.frontend.monitor_uri.as_ref()?;
-    if ex.request.uri() != uri.as_bytes() {
+    if !is_at(&ex.request, uri.as_bytes()) {
         return None;
     }
     let failed = !settings.rules.monitor_fail.conditions.is_empty() && {
@@ -544,7 +505,7 @@ async fn response_set(s: &Session, ex: &mut Exchange, set: &RuleSet) -> Result<(
                 return Err(Failure::ResponseReplaced);
             }
             Verdict::SilentDrop => {
-                silently_drop(&s.transport);
+                s.transport.drop_silently();
                 return Err(Failure::Killed);
             }
             _ => {
@@ -606,7 +567,7 @@ pub fn inspect(
         Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
         Verdict::SilentDrop => {
             denied(s, ex);
-            silently_drop(&s.transport);
+            s.transport.drop_silently();
             Inspected::Reject
         }
         _ => {
@@ -629,89 +590,6 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
             Inspected::Reject
         }
     }
-}
-
-// ---- what connecting asks for ----
-
-/// The bytes that a hash algorithm looks at (manual 4.2 "balance").
-pub fn balance_key(
-    w: &Worker,
-    proxy: ProxyIndex,
-    balance: &Balance,
-    s: &Session,
-    ex: &mut Exchange,
-) -> super::connect::KeyOf {
-    use super::connect::KeyOf;
-    use crate::model::balance::{hdr, uri, url_param};
-    let http = s.settings().mode == Mode::Http;
-    let bytes = match balance {
-        Balance::Uri { whole, len, depth, path_only } if http => {
-            let key = uri::key(ex.request.uri(), *whole, *len, *depth, *path_only);
-            Some(key.to_vec())
-        }
-        Balance::UrlParam { name, .. } if http => {
-            url_param::key(ex.request.uri(), name.as_bytes()).map(<[u8]>::to_vec)
-        }
-        Balance::Hdr { name, use_domain_only } if http => {
-            ex.request.first(name.as_bytes()).map(|v| hdr::key(v, *use_domain_only).to_vec())
-        }
-        Balance::Hash(_) => {
-            let rules = &w.plan.proxies[proxy].rules;
-            rules.balance_hash.as_ref().and_then(|expr| {
-                with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
-                    let mut out = Vec::new();
-                    expr.write(cx, &mut out).then_some(out)
-                })
-            })
-        }
-        _ => None,
-    };
-    bytes.map_or(KeyOf::None, KeyOf::Bytes)
-}
-
-/// The PROXY protocol header that a server wants first, if it wants one.
-pub fn proxy_header(s: &Session, ex: &Exchange, server: &Server, out: &mut Block) {
-    let Some(settings) = &server.send_proxy else { return };
-    let facts = s.facts.borrow();
-    let ends = match (facts.src, facts.dst) {
-        (Some(source), Some(destination)) => encode::Ends::Ip { source, destination },
-        _ => encode::Ends::Local,
-    };
-    if !settings.v2 {
-        encode::v1(&ends, out);
-        return;
-    }
-    let tls = facts.tls.as_deref();
-    let certificate =
-        tls.filter(|_| settings.cert_cn).and_then(|t| t.peer.as_deref()).and_then(x509::Certificate::parse);
-    let cn = certificate.as_ref().and_then(|c| c.common_names().last());
-    // Key and signature are our own certificate's, as HAProxy has it.
-    let own = tls.and_then(|t| t.own.as_ref()?.cert.first()).and_then(|c| x509::Certificate::parse(c));
-    let key = own.as_ref().filter(|_| settings.cert_key).map(x509::Certificate::key_description);
-    let signature = own.as_ref().filter(|_| settings.cert_sig).map(x509::Certificate::signature_algorithm);
-    let ssl = settings.ssl.then(|| match tls {
-        None => encode::Ssl::default(),
-        Some(tls) => encode::Ssl {
-            client: tlv::CLIENT_SSL
-                | if tls.peer_used { tlv::CLIENT_CERT_SESS } else { 0 }
-                | if tls.peer_used && !tls.resumed { tlv::CLIENT_CERT_CONN } else { 0 },
-            verify: tls.verify_code,
-            version: Some(tls.protocol.as_bytes()),
-            cn: cn.map(str::as_bytes),
-            cipher: Some(tls.cipher.as_bytes()).filter(|_| settings.ssl_cipher),
-            sig_alg: signature.as_deref().map(str::as_bytes),
-            key_alg: key.as_deref().map(str::as_bytes),
-        },
-    });
-    let options = encode::Options {
-        authority: tls.and_then(|t| t.sni.as_deref()).filter(|_| settings.authority),
-        unique_id: ex.facts.unique_id.as_deref().filter(|_| settings.unique_id),
-        alpn: tls.and_then(|t| t.alpn.as_deref()),
-        ssl,
-        crc32c: settings.crc32c,
-        ..encode::Options::default()
-    };
-    encode::v2(&ends, &options, out);
 }
 
 /// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.

@@ -2,12 +2,16 @@
 //! rules), then its streams one after the other. Small while it idles: what a request needs comes with its first byte.
 
 use super::idle::Idle;
+use super::mux::Stream;
+use super::mux::frontend::{self, Spoken};
+use super::proxy_protocol;
 use super::rules;
 use super::stream::{self, Next};
 use super::tables::slots::Slots;
 use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::clock::{Millis, Now};
 use crate::engine::driver::sockets;
 use crate::engine::frame::Frame;
@@ -18,9 +22,8 @@ use crate::language::vars::Store;
 use crate::model::bind::Bind;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{Mode, Proxy};
-use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::counters::ProcessCounter;
 use crate::model::stick_table::data::What;
-use crate::proto::proxy_protocol;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -32,13 +35,15 @@ pub struct Session {
     pub transport: Transport,
     /// Borrowed while rules run.
     pub facts: RefCell<facts::Session>,
-    /// Entries of stick tables that the connection tracks.
-    pub tracked: RefCell<Slots>,
+    /// Entries of stick tables that the connection tracks; a stream's are its parent's.
+    tracked: RefCell<Slots>,
+    /// The connection that this is a stream of (HTTP/2).
+    parent: Option<Rc<Session>>,
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
     /// The server connection that only this session may use again (`http-reuse never`).
-    pub own: Cell<Option<(ProxyIndex, ServerIndex, Idle)>>,
+    pub own: Cell<Option<Box<(ProxyIndex, ServerIndex, Idle)>>>,
     /// The server of the last request (`option prefer-last-server`).
     pub last_server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     /// Requests begun on this connection, with the present one.
@@ -46,6 +51,28 @@ pub struct Session {
 }
 
 impl Session {
+    /// What one stream of a connection that carries many has for a session: number `n` of them.
+    pub fn of_stream(parent: &Rc<Session>, stream: Stream, n: u32) -> Session {
+        Session {
+            w: parent.w.clone(),
+            proxy: parent.proxy,
+            bind: parent.bind,
+            transport: Transport::from(stream),
+            facts: RefCell::new(parent.facts.borrow().clone()),
+            tracked: RefCell::default(),
+            parent: Some(parent.clone()),
+            vars: parent.vars.clone(),
+            accepted: parent.accepted,
+            own: Cell::new(None),
+            last_server: Cell::new(parent.last_server.get()),
+            requests: n,
+        }
+    }
+
+    pub fn tracked(&self) -> &RefCell<Slots> {
+        self.parent.as_ref().map_or(&self.tracked, |parent| &parent.tracked)
+    }
+
     pub fn settings(&self) -> &Proxy {
         &self.w.plan.proxies[self.proxy]
     }
@@ -88,6 +115,14 @@ impl Drop for Counted {
 pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<SocketAddr>) {
     let Counted(_, proxy, bind) = counted;
     let accepted = w.rt.now();
+    let options = &w.plan.proxies[proxy].options;
+    if options.nolinger {
+        conn.reset_on_close();
+    }
+    if options.tcp_smart_accept == Some(true) {
+        // The acknowledgement of the first bytes waits for the answer that goes with it.
+        let _ = sockets::set(conn.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0i32);
+    }
     let mut s = Session {
         facts: RefCell::new(first_facts(&w, proxy, bind, &conn, bound, accepted)),
         transport: Transport::from(conn),
@@ -97,21 +132,14 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
         own: Cell::new(None),
         last_server: Cell::new(None),
         tracked: RefCell::default(),
+        parent: None,
         w,
         proxy,
         bind,
     };
-    let options = &s.settings().options;
-    if options.nolinger {
-        s.transport.conn().reset_on_close();
-    }
-    if options.tcp_smart_accept == Some(true) {
-        // The acknowledgement of the first bytes waits for the answer that goes with it.
-        let _ = sockets::set(s.transport.conn().fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0i32);
-    }
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
     match s.settings().mode {
-        Mode::Http => http(&mut s, pending).await,
+        Mode::Http => http(s, pending).await,
         _ => {
             Frame::new(stream::tcp::run(&mut s, pending)).await;
         }
@@ -156,66 +184,25 @@ async fn begin(s: &mut Session) -> Option<Piece> {
     }
     let mut pending = Piece::Empty;
     if s.bind().accept_proxy || s.facts.borrow().expect_proxy {
-        pending = read_proxy_header(s).await?;
+        pending = proxy_protocol::receive(s).await?;
     }
     pending = super::tls::accept(s, pending).await?;
     if !rules::tcp_request_session(s).await {
         return None;
     }
-    s.tracked.borrow().count(What::Session, 1);
+    s.tracked().borrow().count(What::Session, 1);
     Some(pending)
 }
 
-/// Takes a PROXY protocol header off the stream (manual 5.1 "accept-proxy"). `None`: there is none in time, or it is
-/// malformed; the connection ends, as HAProxy ends it.
-async fn read_proxy_header(s: &mut Session) -> Option<Piece> {
-    let wait = s.settings().timeouts.client_hs.or(s.settings().timeouts.client);
-    let deadline = wait.map_or(Millis::NEVER, |ms| s.accepted.mono.plus(ms));
-    let mut input: Vec<u8> = Vec::new();
-    loop {
-        let received = before(&s.w.rt, deadline, s.transport.recv()).await;
-        let piece = match received {
-            Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) if input.is_empty() => {
-                return handshake_failed(s, "Connection closed while waiting for PROXY protocol header");
-            }
-            Ok(Ok(None)) => return handshake_failed(s, "Truncated PROXY protocol header received"),
-            Ok(Err(_)) => return handshake_failed(s, "Connection error while waiting for PROXY protocol header"),
-            Err(_) => return handshake_failed(s, "Timeout while waiting for PROXY protocol header"),
-        };
-        input.extend_from_slice(piece.bytes());
-        match proxy_protocol::parse(&input) {
-            Ok(proxy_protocol::Parsed::Partial) => {}
-            Ok(proxy_protocol::Parsed::Complete(header)) => {
-                let consumed = header.consumed;
-                rules::apply_proxy_header(s, &header);
-                let mut rest = piece;
-                // The header ends in this piece: all before it was header.
-                let before_piece = input.len() - rest.bytes().len();
-                rest.advance(consumed - before_piece);
-                return Some(rest);
-            }
-            Err(proxy_protocol::Error::NotProxyProtocol) => {
-                return handshake_failed(s, "Received something which does not look like a PROXY protocol header");
-            }
-            Err(_) => return handshake_failed(s, "Received an invalid PROXY protocol header"),
-        }
+/// Requests one after the other (RFC 9112 §9.3), or many at once where the connection speaks HTTP/2.
+async fn http(mut s: Session, pending: Piece) {
+    let Some((spoken, mut pending)) = opening(&mut s, pending).await else { return };
+    if spoken == Spoken::Http2 {
+        return Frame::new(frontend::serve(s, pending)).await;
     }
-}
-
-/// A connection whose handshake failed is logged as such and counted.
-fn handshake_failed(s: &mut Session, why: &str) -> Option<Piece> {
-    s.w.counts().frontend(s.proxy).add(FrontendCounter::Ereq, 1);
-    super::log::embryonic(s, why);
-    None
-}
-
-/// Requests one after the other (RFC 9112 §9.3).
-async fn http(s: &mut Session, pending: Piece) {
-    let mut pending = pending;
     loop {
         let first = if pending.bytes().is_empty() {
-            match wait_for_request(s).await {
+            match wait_for_request(&mut s).await {
                 Some(piece) => piece,
                 None => return,
             }
@@ -223,13 +210,32 @@ async fn http(s: &mut Session, pending: Piece) {
             std::mem::take(&mut pending)
         };
         s.requests += 1;
-        let next = Frame::new(stream::http::serve(s, first)).await;
+        let next = Frame::new(stream::http::serve(&mut s, first)).await;
         match next {
             Next::Close => return,
             Next::Request(rest) => pending = rest,
         }
         if s.w.stopping.get() && pending.bytes().is_empty() && !s.settings().options.idle_close_on_response {
             return;
+        }
+    }
+}
+
+/// Reads until it is clear what the connection speaks. `None`: it is over.
+async fn opening(s: &mut Session, first: Piece) -> Option<(Spoken, Piece)> {
+    let mut first = first;
+    loop {
+        match frontend::spoken(s, first.bytes()) {
+            Spoken::Unknown => {}
+            spoken => return Some((spoken, first)),
+        }
+        let more = wait_for_request(s).await?;
+        if first.bytes().is_empty() {
+            first = more;
+        } else {
+            let mut joined = Block::copy_of(first.bytes());
+            joined.extend_from_slice(more.bytes());
+            first = Piece::Block(joined, 0);
         }
     }
 }

@@ -1,21 +1,27 @@
 //! A connection to a client or server as streams see it: pieces of plain bytes in, chains of plain bytes out, whatever
-//! lies between (nothing, or TLS).
+//! lies between: nothing, TLS, or one stream among many of an HTTP/2 connection.
 
+use super::mux::Stream;
 use super::tls::Layer;
 use crate::base::clock::Millis;
-use crate::engine::driver::Group;
+use crate::engine::driver::{Group, sockets};
+use crate::engine::reactor::TaskId;
 use crate::engine::task::before;
 use crate::engine::{Chain, Conn, Piece, Rt};
 use crate::language::facts;
+use crate::proto::h1::encode;
+use crate::proto::http::head::Head;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
 /// One side's connection.
-pub struct Transport {
-    conn: Conn,
-    tls: Option<Box<Layer>>,
+pub struct Transport(Under);
+
+enum Under {
+    Connection { conn: Conn, tls: Option<Box<Layer>> },
+    Stream(Stream),
 }
 
 /// Why a send did not complete.
@@ -28,43 +34,81 @@ pub enum SendError {
 
 impl From<Conn> for Transport {
     fn from(conn: Conn) -> Transport {
-        Transport { conn, tls: None }
+        Transport(Under::Connection { conn, tls: None })
+    }
+}
+
+impl From<Stream> for Transport {
+    fn from(stream: Stream) -> Transport {
+        Transport(Under::Stream(stream))
     }
 }
 
 impl Transport {
-    pub fn conn(&self) -> &Conn {
-        &self.conn
+    /// The connection, if it is this transport's alone.
+    pub fn conn(&self) -> Option<&Conn> {
+        match &self.0 {
+            Under::Connection { conn, .. } => Some(conn),
+            Under::Stream(_) => None,
+        }
+    }
+
+    /// The connection, if what is sent on it leaves as it is.
+    pub fn plain(&self) -> Option<&Conn> {
+        match &self.0 {
+            Under::Connection { conn, tls: None } => Some(conn),
+            _ => None,
+        }
+    }
+
+    /// The stream, if others share its connection.
+    pub fn stream(&self) -> Option<&Stream> {
+        match &self.0 {
+            Under::Connection { .. } => None,
+            Under::Stream(stream) => Some(stream),
+        }
+    }
+
+    fn tls(&self) -> Option<&Layer> {
+        match &self.0 {
+            Under::Connection { tls, .. } => tls.as_deref(),
+            Under::Stream(_) => None,
+        }
     }
 
     pub fn rt(&self) -> &Rt {
-        self.conn.rt()
+        match &self.0 {
+            Under::Connection { conn, .. } => conn.rt(),
+            Under::Stream(stream) => stream.rt(),
+        }
     }
 
     /// From now on bytes go through this layer.
     pub fn set_tls(&mut self, layer: Layer) {
-        self.tls = Some(Box::new(layer));
-    }
-
-    pub fn is_tls(&self) -> bool {
-        self.tls.is_some()
+        if let Under::Connection { tls, .. } = &mut self.0 {
+            *tls = Some(Box::new(layer));
+        }
     }
 
     /// What is known of a server's TLS.
     pub fn tls_facts(&self) -> Option<Rc<facts::Tls>> {
-        self.tls.as_ref()?.facts().cloned()
+        match &self.0 {
+            Under::Connection { tls, .. } => tls.as_ref()?.facts().cloned(),
+            Under::Stream(stream) => stream.tls_facts(),
+        }
     }
 
     /// The name that the server was asked for.
     pub fn sni(&self) -> Option<&str> {
-        self.tls.as_ref()?.sni()
+        self.tls()?.sni()
     }
 
     /// The next plain bytes; `None` at the end of the stream.
     pub fn poll_recv(&self) -> Poll<io::Result<Option<Piece>>> {
-        match &self.tls {
-            None => self.conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease))),
-            Some(tls) => tls.poll_recv(&self.conn),
+        match &self.0 {
+            Under::Connection { conn, tls: None } => conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease))),
+            Under::Connection { conn, tls: Some(tls) } => tls.poll_recv(conn),
+            Under::Stream(stream) => stream.poll_recv(),
         }
     }
 
@@ -74,61 +118,104 @@ impl Transport {
 
     /// Whether an end or failure was received, even behind unread bytes.
     pub fn end_seen(&self) -> bool {
-        self.conn.end_seen()
+        match &self.0 {
+            Under::Connection { conn, .. } => conn.end_seen(),
+            Under::Stream(stream) => stream.is_broken(),
+        }
+    }
+
+    /// Wakes `task` on any news from the peer, though nobody reads.
+    pub fn watch(&self, task: TaskId) {
+        match &self.0 {
+            Under::Connection { conn, .. } => conn.watch(task),
+            Under::Stream(stream) => stream.watch(task),
+        }
     }
 
     /// Nothing has arrived that a stream would read, and the connection lives: it may wait for its next stream.
     pub fn is_quiet(&self) -> bool {
-        match &self.tls {
-            None => self.conn.is_quiet(),
-            Some(tls) => tls.is_quiet(&self.conn),
+        match &self.0 {
+            Under::Connection { conn, tls: None } => conn.is_quiet(),
+            Under::Connection { conn, tls: Some(tls) } => tls.is_quiet(conn),
+            // A stream carries one message each way.
+            Under::Stream(_) => false,
         }
     }
 
     /// Larger buffers from now on: a body is coming.
     pub fn expect_bulk(&self) {
-        self.conn.set_group(Group::Large);
+        if let Under::Connection { conn, .. } = &self.0 {
+            conn.set_group(Group::Large);
+        }
+    }
+
+    /// Begins a message. What its protocol writes as bytes goes to the end of `wire`, for the caller to send; a head
+    /// for HTTP/2 is on its way when this returns. `last`: neither body nor trailers follow.
+    pub fn put_head(&self, head: &Head, last: bool, wire: &mut Vec<u8>) {
+        match &self.0 {
+            Under::Connection { .. } => encode::head(head, wire),
+            Under::Stream(stream) => stream.put_head(head, last),
+        }
     }
 
     /// Sends all of `chain`. The timeout starts anew whenever bytes have left.
     ///
     /// # Errors
     /// When nothing moved for `timeout_ms`, or the connection broke.
-    pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
-        match &self.tls {
-            None => send_plain(&self.conn, chain, timeout_ms).await,
-            Some(tls) => tls.send(&self.conn, chain, timeout_ms).await,
+    pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
+        match &self.0 {
+            Under::Connection { conn, tls: None } => send_plain(conn, chain, timeout_ms).await,
+            Under::Connection { conn, tls: Some(tls) } => tls.send(conn, chain, timeout_ms).await,
+            Under::Stream(stream) => stream.send(chain, timeout_ms).await,
         }
     }
 
     /// Ends our direction.
     pub async fn shutdown_write(&self) {
-        if let Some(tls) = &self.tls {
-            tls.send_close_notify(&self.conn, None).await;
+        match &self.0 {
+            Under::Connection { conn, tls } => {
+                if let Some(tls) = tls {
+                    tls.send_close_notify(conn, None).await;
+                }
+                conn.shutdown_write();
+            }
+            Under::Stream(stream) => {
+                stream.end(None);
+                // Without data nothing has to be waited for.
+                let _ = stream.send(Chain::new(), None).await;
+            }
         }
-        self.conn.shutdown_write();
     }
 
-    /// The connection will be closed without a word.
-    pub fn mute(&self) {
-        if let Some(tls) = &self.tls {
-            tls.mute();
+    /// The peer is not told that its connection is gone (manual 4.4 "silent-drop"): the socket is put into repair mode,
+    /// in which closing sends nothing. Without the right to do so a reset is sent.
+    pub fn drop_silently(&self) {
+        const TCP_REPAIR: i32 = 19;
+        match &self.0 {
+            Under::Connection { conn, tls } => {
+                if let Some(tls) = tls {
+                    tls.mute();
+                }
+                if sockets::set(conn.fd(), libc::IPPROTO_TCP, TCP_REPAIR, 1i32).is_err() {
+                    conn.reset_on_close();
+                }
+            }
+            Under::Stream(stream) => stream.drop_connection(),
         }
     }
 }
 
 impl Drop for Transport {
     fn drop(&mut self) {
-        if let Some(tls) = &self.tls {
-            tls.close(&self.conn);
+        if let Under::Connection { conn, tls: Some(tls) } = &self.0 {
+            tls.close(conn);
         }
     }
 }
 
 /// Sends bytes as they are.
-pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
+pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
     let rt = conn.rt();
-    let mut sent = 0;
     while !chain.is_empty() {
         let deadline = timeout_ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         let sending = conn.send(chain);
@@ -145,9 +232,8 @@ pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option
         match done.result {
             Ok(0) if late => return Err(SendError::TimedOut),
             Ok(n) => {
-                sent += n;
                 if n == total {
-                    return Ok(sent);
+                    return Ok(());
                 }
                 chain = done.chain;
                 chain.advance(n);
@@ -156,5 +242,5 @@ pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option
             Err(e) => return Err(SendError::Broken(e)),
         }
     }
-    Ok(sent)
+    Ok(())
 }

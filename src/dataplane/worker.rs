@@ -6,6 +6,7 @@ use super::filter::compression;
 use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
+use super::mux::backend::Connections;
 use super::page;
 use super::queue::Queue;
 use super::registry::{Listed, Registry};
@@ -171,6 +172,8 @@ pub struct Names {
 pub struct BackendState {
     pub balancer: RefCell<Balancer>,
     pub idle: IdlePool,
+    /// Connections that several requests share at a time (HTTP/2).
+    pub connections: Connections,
     pub queue: Queue,
 }
 
@@ -222,6 +225,7 @@ impl Worker {
         let backends = plan.proxies.iter().map(|p| BackendState {
             balancer: RefCell::new(Balancer::new(&p.backend, p.options.allbackups, seed)),
             idle: IdlePool::default(),
+            connections: Connections::default(),
             queue: Queue::default(),
         });
         let names = plan.proxies.iter().map(|p| Names {
@@ -423,6 +427,7 @@ impl Worker {
                 for (server, s) in live.servers() {
                     if s.is_deleted() || s.in_maintenance() {
                         self.backends[proxy].idle.drop_server(self, proxy, server);
+                        self.backends[proxy].connections.drop_server(server);
                     }
                 }
                 self.backends[proxy].queue.wake_all(self);

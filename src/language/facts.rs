@@ -2,6 +2,7 @@
 //! goes on and that fetches and log-format read. Nothing here is computed.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A proxy, server or listener as messages and logs name it.
@@ -37,10 +38,10 @@ pub struct Session {
     pub accept_us: u64,
     /// 1 for HTTP/1, 2 for HTTP/2.
     pub http_major: u8,
-    pub tls: Option<Box<Tls>>,
+    pub tls: Option<Rc<Tls>>,
     pub proxy_protocol: Option<Box<ProxyProtocol>>,
     /// HAProxy's code, name and text of the connection's error; `None`: none.
-    pub error: Option<ConnectionError>,
+    pub error: Option<Box<ConnectionError>>,
     /// `set-nice`, -1024 to 1024.
     pub nice: i32,
     pub mark: Option<u32>,

@@ -136,6 +136,12 @@ pub struct Tune {
     pub h2_fe_max_total_streams: Option<u32>,
     pub h2_header_table_size: u32,
     pub h2_max_frame_size: Option<u32>,
+    /// Bytes of a connection's streams that wait to be read.
+    pub h2_fe_rxbuf: u32,
+    pub h2_be_rxbuf: u32,
+    /// Glitches after which a connection ends; 0: never.
+    pub h2_fe_glitches_threshold: u32,
+    pub h2_be_glitches_threshold: u32,
     pub vars_global_max_size: usize,
     pub vars_proc_max_size: usize,
     pub vars_sess_max_size: usize,
@@ -176,6 +182,10 @@ impl Default for Tune {
             h2_fe_max_total_streams: None,
             h2_header_table_size: 4096,
             h2_max_frame_size: None,
+            h2_fe_rxbuf: 1_638_400,
+            h2_be_rxbuf: 1_638_400,
+            h2_fe_glitches_threshold: 0,
+            h2_be_glitches_threshold: 0,
             vars_global_max_size: 0,
             vars_proc_max_size: 0,
             vars_sess_max_size: 0,

@@ -1,12 +1,13 @@
 //! What the black-box tests share: programs that are started and stopped, scripted origins, raw clients, log sinks.
 //!
-//! Nothing here knows ringway's code: the program under test is a binary that reads a haproxy.cfg. By default it is
+//! Nothing here but the frames of [`h2`] knows ringway's code: the program under test is a binary that reads a haproxy.cfg. By default it is
 //! the one cargo built; `RINGWAY_BIN` names another, `HAPROXY_BIN` the peer of the differential suite.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod cli;
 pub mod client;
 pub mod directory;
+pub mod h2;
 pub mod http;
 pub mod load;
 pub mod mask;

@@ -4,12 +4,14 @@
 use crate::allowed::{ALLOWED, DECISIONS, EITHER};
 use crate::common::client::{Client, End};
 use crate::common::directory::Directory;
+use crate::common::h2::{Answer, H2Client};
 use crate::common::http::without_chunk_boundaries;
 use crate::common::origin::{Origin, Record, Step};
 use crate::common::port::{BlackHole, Port};
 use crate::common::program::{Program, peer, under_test, under_test_is_haproxy};
 use crate::common::syslog::Syslog;
 use crate::common::{mask, show};
+use ringway::proto::http::head::Head;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -180,6 +182,15 @@ impl Run {
         Peer { client, name, transcript: self.transcript.clone() }
     }
 
+    /// Connects to the frontend and speaks HTTP/2.
+    pub fn h2(&mut self) -> H2Peer {
+        let client = H2Client::connect(self.ports["fe"]);
+        self.clients += 1;
+        let name = format!("C{}", self.clients);
+        self.transcript.borrow_mut().names.push((client.port().into(), name.clone()));
+        H2Peer { client, name, transcript: self.transcript.clone() }
+    }
+
     /// Keeps a client connected until the transcript is complete.
     pub fn keep(&mut self, client: Peer) {
         self.kept.push(client);
@@ -330,6 +341,51 @@ impl Deref for Peer {
 
 impl DerefMut for Peer {
     fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// An HTTP/2 client whose answers go into the transcript.
+pub struct H2Peer {
+    client: H2Client,
+    name: String,
+    transcript: Rc<RefCell<Transcript>>,
+}
+
+impl H2Peer {
+    /// A request and its answer.
+    pub fn ask(&mut self, head: &Head, body: &[u8]) {
+        let id = self.client.send(head, body);
+        self.answer(id);
+    }
+
+    /// The same, for the scenario alone.
+    pub fn client_answer(&mut self, head: &Head) -> Answer {
+        self.client.ask(head, b"")
+    }
+
+    /// The answer on a stream. Dates and the like are not sent by the proxies themselves.
+    pub fn answer(&mut self, id: u32) {
+        let answer = self.client.answer(id);
+        self.transcript.borrow_mut().note(&format!("{}.{id} <", self.name), &answer.show());
+    }
+
+    /// Reads until the connection ends, and how it does.
+    pub fn closed(&mut self) {
+        let end = self.client.closed();
+        self.transcript.borrow_mut().note(&self.name, &end);
+    }
+}
+
+impl Deref for H2Peer {
+    type Target = H2Client;
+    fn deref(&self) -> &H2Client {
+        &self.client
+    }
+}
+
+impl DerefMut for H2Peer {
+    fn deref_mut(&mut self) -> &mut H2Client {
         &mut self.client
     }
 }

@@ -5,18 +5,15 @@ use crate::{
     config::{diagnostic::Severity, section::Loading},
     model::{
         certificates::{
-            bind::{BindContext, BindError, BindWarning, Surroundings},
+            bind::{BindContext, BindError, Surroundings},
             server::{self, ServerError},
         },
         credentials::{Credentials, Shared},
         proxy::Mode,
-        tls::{ServerTls, ServerVerify, TlsGlobal},
+        tls::{ServerVerify, TlsGlobal},
     },
     proto::tls::{session_cache::SessionCache, tickets::TicketKeys},
 };
-
-/// Whether HTTP/2 is spoken; until then `h2` is left out of what is offered, with a notice.
-const HTTP2: bool = false;
 
 /// Builds all contexts. `None` where nothing uses TLS.
 pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
@@ -54,7 +51,6 @@ fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &C
             store: &credentials.store,
             line: &line,
             http,
-            h2: HTTP2,
             tickets: &credentials.tickets,
             sessions: &credentials.sessions,
         };
@@ -76,11 +72,7 @@ fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &C
             }
         }
         for warning in warnings {
-            let (severity, text) = match warning {
-                BindWarning::Proxy(text) => (Severity::Warning, text),
-                BindWarning::Notice(text) => (Severity::Notice, text),
-            };
-            cx.diagnostics.say(severity, Some(&bind.origin), format!("Proxy '{name}': {text}"));
+            cx.diagnostics.say(Severity::Warning, Some(&bind.origin), format!("Proxy '{name}': {warning}"));
         }
     }
 }
@@ -98,10 +90,6 @@ fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: 
                 continue;
             }
             let place = format!("[{}] : 'server {proxy}/{}' : ", server.origin, server.name);
-            if leave_out_h2(&mut server.tls) {
-                let text = format!("{place}'h2' is left out of the ALPN offer: HTTP/2 is not available yet.");
-                cx.diagnostics.say(Severity::Notice, Some(&server.origin), text);
-            }
             match server::settings(&server.tls, check, global, &credentials.store) {
                 Ok((settings, warning)) => {
                     let slot = if check { &mut server.tls_check } else { &mut server.tls_traffic };
@@ -122,14 +110,4 @@ fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: 
             }
         }
     }
-}
-
-/// Takes `h2` off a server's offer; whether it was there.
-pub(in crate::config) fn leave_out_h2(tls: &mut ServerTls) -> bool {
-    let before = tls.alpn.len() + tls.check_alpn.as_ref().map_or(0, Vec::len);
-    tls.alpn.retain(|p| HTTP2 || p != "h2");
-    if let Some(list) = &mut tls.check_alpn {
-        list.retain(|p| HTTP2 || p != "h2");
-    }
-    tls.alpn.len() + tls.check_alpn.as_ref().map_or(0, Vec::len) < before
 }

@@ -1,6 +1,8 @@
 //! Message bodies on their way: read by the sender's framing, written by the receiver's. Data is passed on in the
 //! buffers it arrived in; framing bytes are ours, so that both sides always agree about where a message ends.
 
+use super::super::filter::Filter;
+use super::super::mux::Reader;
 use super::super::transport::{SendError, Transport};
 use super::termination::Failure;
 use crate::base::buf::Block;
@@ -13,6 +15,8 @@ use crate::proto::h1::error::{ParseError, Side};
 use crate::proto::h1::framing::Framing;
 use crate::proto::h1::parse::Limits;
 use crate::proto::http::head::Head;
+use std::future::poll_fn;
+use std::task::Poll;
 
 /// Bytes left of a message body, as its sender frames it.
 pub enum Remaining {
@@ -20,6 +24,8 @@ pub enum Remaining {
     Length(u64),
     Chunked(Box<Decoder>),
     UntilClose,
+    /// Its protocol says where it ends: HTTP/2.
+    Stream(Reader),
 }
 
 /// Reads one body.
@@ -30,6 +36,8 @@ pub struct Body {
     /// Data taken early, for rules that look at it; sent before anything else.
     pub gathered: Vec<u8>,
     announced: Option<u64>,
+    /// Those of a stream, once it is complete.
+    trailers: Option<Box<Head>>,
     /// What went wrong behind data that was read ahead; told by the next read.
     failed: Option<ReadError>,
 }
@@ -50,18 +58,21 @@ pub enum ReadError {
 }
 
 impl Body {
-    pub fn new(framing: Framing, side: Side, limits: &Limits, pending: Piece) -> Body {
-        let remaining = match framing {
-            Framing::None | Framing::Length(0) => Remaining::Nothing,
-            Framing::Length(n) => Remaining::Length(n),
-            Framing::Chunked => Remaining::Chunked(Box::new(Decoder::new(side, limits))),
-            Framing::UntilClose | Framing::Tunnel => Remaining::UntilClose,
+    /// The body behind a head that came `from` there; `pending` was received with it.
+    pub fn new(from: &Transport, framing: Framing, side: Side, limits: &Limits, pending: Piece) -> Body {
+        let remaining = match (framing, from.stream()) {
+            (Framing::None, _) => Remaining::Nothing,
+            (_, Some(stream)) => Remaining::Stream(stream.reader()),
+            (Framing::Length(0), _) => Remaining::Nothing,
+            (Framing::Length(n), _) => Remaining::Length(n),
+            (Framing::Chunked, _) => Remaining::Chunked(Box::new(Decoder::new(side, limits))),
+            (Framing::UntilClose | Framing::Tunnel, _) => Remaining::UntilClose,
         };
         let announced = match framing {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        Body { remaining, pending, gathered: Vec::new(), announced, failed: None }
+        Body { remaining, pending, announced, ..Body::nothing() }
     }
 
     /// A body of which nothing is left.
@@ -71,6 +82,7 @@ impl Body {
             pending: Piece::Empty,
             gathered: Vec::new(),
             announced: None,
+            trailers: None,
             failed: None,
         }
     }
@@ -131,6 +143,7 @@ impl Body {
         match &self.remaining {
             Remaining::Nothing => true,
             Remaining::Chunked(decoder) => decoder.is_done(),
+            Remaining::Stream(reader) => reader.is_done(),
             _ => false,
         }
     }
@@ -147,7 +160,7 @@ impl Body {
     pub fn trailers(&self) -> Option<&Head> {
         match &self.remaining {
             Remaining::Chunked(d) if d.is_done() && !d.trailers().is_empty() => Some(d.trailers()),
-            _ => None,
+            _ => self.trailers.as_deref(),
         }
     }
 
@@ -164,6 +177,20 @@ impl Body {
         match &mut self.remaining {
             Remaining::Nothing => Ok(Some(Read::End)),
             Remaining::Chunked(decoder) if decoder.is_done() => Ok(Some(Read::End)),
+            Remaining::Stream(reader) => match reader.take_data() {
+                Some(data) => {
+                    if reader.is_done() {
+                        self.trailers = reader.take_trailers();
+                    }
+                    Ok(Some(Read::Data(data)))
+                }
+                None if reader.is_done() => {
+                    self.trailers = reader.take_trailers().or(self.trailers.take());
+                    Ok(Some(Read::End))
+                }
+                None if reader.is_broken() => Err(ReadError::Broken),
+                None => Ok(None),
+            },
             _ if self.pending.bytes().is_empty() => Ok(None),
             Remaining::UntilClose => Ok(Some(Read::Data(std::mem::take(&mut self.pending)))),
             Remaining::Length(left) => {
@@ -192,16 +219,32 @@ impl Body {
             if let Some(read) = self.ready()? {
                 return Ok(read);
             }
-            match before(from.rt(), deadline, from.recv()).await {
+            match before(from.rt(), deadline, poll_fn(|_| self.poll_more(from))).await {
                 Err(_) => return Err(ReadError::TimedOut),
-                Ok(Ok(Some(piece))) => self.pending = piece,
-                Ok(Ok(None)) if matches!(self.remaining, Remaining::UntilClose) => {
-                    self.remaining = Remaining::Nothing;
-                    return Ok(Read::End);
-                }
-                Ok(_) => return Err(ReadError::Broken),
+                Ok(more) => more?,
             }
         }
+    }
+
+    /// Waits for more of what [`Body::ready`] looks at.
+    fn poll_more(&mut self, from: &Transport) -> Poll<Result<(), ReadError>> {
+        if let Remaining::Stream(reader) = &self.remaining {
+            return match reader.has_news() {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            };
+        }
+        from.poll_recv().map(|received| match received {
+            Ok(Some(piece)) => {
+                self.pending = piece;
+                Ok(())
+            }
+            Ok(None) if matches!(self.remaining, Remaining::UntilClose) => {
+                self.remaining = Remaining::Nothing;
+                Ok(())
+            }
+            _ => Err(ReadError::Broken),
+        })
     }
 
     /// Joins to `data` what else has arrived, up to about `most` bytes, without waiting.
@@ -209,36 +252,31 @@ impl Body {
         let mut joined: Option<Block> = None;
         while !self.is_complete() && joined.as_ref().map_or(data.bytes().len(), |b| b.len()) < most {
             match self.poll_read(from) {
-                std::task::Poll::Ready(Ok(Read::Data(more))) => {
+                Poll::Ready(Ok(Read::Data(more))) => {
                     joined.get_or_insert_with(|| Block::copy_of(data.bytes())).extend_from_slice(more.bytes());
                 }
-                std::task::Poll::Ready(Err(e)) => {
+                Poll::Ready(Err(e)) => {
                     self.failed = Some(e);
                     break;
                 }
-                std::task::Poll::Ready(Ok(Read::End)) | std::task::Poll::Pending => break,
+                Poll::Ready(Ok(Read::End)) | Poll::Pending => break,
             }
         }
         joined.map_or(data, |b| Piece::Block(b, 0))
     }
 
     /// The same, ready or not yet, for a caller that watches something else too.
-    pub fn poll_read(&mut self, from: &Transport) -> std::task::Poll<Result<Read, ReadError>> {
-        use std::task::Poll;
+    pub fn poll_read(&mut self, from: &Transport) -> Poll<Result<Read, ReadError>> {
         loop {
             match self.ready() {
                 Err(e) => return Poll::Ready(Err(e)),
                 Ok(Some(read)) => return Poll::Ready(Ok(read)),
                 Ok(None) => {}
             }
-            match from.poll_recv() {
+            match self.poll_more(from) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Some(piece))) => self.pending = piece,
-                Poll::Ready(Ok(None)) if matches!(self.remaining, Remaining::UntilClose) => {
-                    self.remaining = Remaining::Nothing;
-                    return Poll::Ready(Ok(Read::End));
-                }
-                Poll::Ready(_) => return Poll::Ready(Err(ReadError::Broken)),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(())) => {}
             }
         }
     }
@@ -283,11 +321,20 @@ pub enum Coding {
     /// As it is: the length was announced, or the connection's end is the body's.
     Identity,
     Chunked,
+    /// As it is, in the receiver's own frames: HTTP/2.
+    Frames,
+}
+
+impl Coding {
+    /// How a message that HTTP/1 would write as `self` is written `to` there.
+    pub fn towards(self, to: &Transport) -> Coding {
+        if to.stream().is_some() { Coding::Frames } else { self }
+    }
 }
 
 /// Puts `data` with its framing at the end of a chain that has room for it.
 pub fn frame(coding: Coding, data: Piece, chain: &mut Chain) {
-    if coding == Coding::Identity {
+    if coding != Coding::Chunked {
         chain.push(data);
         return;
     }
@@ -298,8 +345,12 @@ pub fn frame(coding: Coding, data: Piece, chain: &mut Chain) {
     chain.push(Piece::Static(encode::CHUNK_END));
 }
 
-/// The end of a body in its framing.
-pub fn end(coding: Coding, trailers: Option<&Head>, chain: &mut Chain) {
+/// The end of a body in its framing: it leaves with `chain`.
+pub fn end(to: &Transport, coding: Coding, trailers: Option<&Head>, chain: &mut Chain) {
+    if let Some(stream) = to.stream() {
+        stream.end(trailers);
+        return;
+    }
     if coding == Coding::Identity {
         return;
     }
@@ -311,6 +362,28 @@ pub fn end(coding: Coding, trailers: Option<&Head>, chain: &mut Chain) {
             chain.push(Piece::Block(last, 0));
         }
     }
+}
+
+/// Data on its way, through the filter if there is one.
+pub fn filtered(filter: &mut Option<Filter>, coding: Coding, data: Piece, last: bool, chain: &mut Chain) {
+    let data = match filter {
+        Some(filter) => filter.feed(data, last),
+        None => data,
+    };
+    if !data.bytes().is_empty() {
+        frame(coding, data, chain);
+    }
+}
+
+/// The end of a body that may have gone through a filter.
+pub fn finish(to: &Transport, filter: &mut Option<Filter>, coding: Coding, body: &Body, chain: &mut Chain) {
+    if let Some(filter) = filter {
+        let tail = filter.end();
+        if !tail.bytes().is_empty() {
+            frame(coding, tail, chain);
+        }
+    }
+    end(to, coding, body.trailers(), chain);
 }
 
 /// Which side stopped a transfer.

@@ -2,6 +2,8 @@
 //! connections; exchanges come from the worker's pool and keep their memory from one stream to the next.
 
 pub mod body;
+mod download;
+mod forward;
 pub mod http;
 pub mod reply;
 pub mod request;
@@ -211,7 +213,7 @@ impl Exchange {
             500..600 => Some(What::Failure),
             _ => None,
         };
-        for slots in [&self.tracked, &s.tracked] {
+        for slots in [&self.tracked, s.tracked()] {
             let slots = slots.borrow();
             if let Some(what) = outcome {
                 slots.count(what, 1);

@@ -4,7 +4,7 @@
 use super::super::rules;
 use super::super::session::Session;
 use super::super::worker::Answer;
-use super::body::{Body, Read};
+use super::body::{Body, Coding, Read};
 use super::http::StreamTimeouts;
 use super::termination::{self, Failure};
 use super::{Exchange, Next};
@@ -12,7 +12,6 @@ use crate::base::buf::Block;
 use crate::engine::{Chain, Piece};
 use crate::language::rules::reply::{Reply, Source};
 use crate::model::http_errors::ErrorReply;
-use crate::proto::h1::encode;
 use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::{Limits, Parsed, parse_response};
 use crate::proto::h1::persistence::{self, Persistence};
@@ -47,8 +46,8 @@ pub async fn failure(s: &Session, ex: &mut Exchange, failure: Failure) -> Next {
     }
     match failure.answer() {
         termination::Answer::Silence => Next::Close,
-        termination::Answer::RawPage(status) => raw_page(s, ex, status).await,
-        termination::Answer::Page(status) => {
+        termination::Answer::RawPage(status) if s.transport.stream().is_none() => raw_page(s, ex, status).await,
+        termination::Answer::Page(status) | termination::Answer::RawPage(status) => {
             let mut unread = Body::unread();
             if matches!(
                 failure,
@@ -153,8 +152,11 @@ fn message_reason(status: u16) -> &'static [u8] {
 /// The answer of a service.
 pub async fn answer(s: &Session, ex: &mut Exchange, body: &mut Body, answer: Answer, letters: [u8; 2]) -> Next {
     ex.response.clone_from(&answer.head);
+    let framed = s.transport.stream().is_some();
     let chunked = answer.chunked && ex.request_version >= Version::Http11;
-    if chunked {
+    if framed && answer.chunked {
+        // Its end is the stream's.
+    } else if chunked {
         ex.response.append(b"transfer-encoding", b"chunked");
     } else if !answer.chunked && !ex.response.contains(b"content-length") {
         set_length(&mut ex.response, answer.body.len());
@@ -226,23 +228,27 @@ async fn send(
     let drained = drain(body);
     let keeps = ex.keep_client && drained && !closes && !s.w.stopping.get() && !client_must_close(s);
     let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
-    if let Some(token) = persistence::response_token(ex.request_version, ex.response.version(), then) {
+    let framed = s.transport.stream().is_some();
+    if !framed && let Some(token) = persistence::response_token(ex.request_version, ex.response.version(), then) {
         persistence::add_token(&mut ex.response, token);
     }
     ex.facts.status = ex.response.status();
     ex.facts.server_status = 0;
     let mut wire = Block::take();
-    encode::head(&ex.response, &mut wire);
     let mut chain = Chain::new();
     let head_only = ex.request.method() == b"HEAD" || matches!(ex.response.status(), 204 | 304);
-    if head_only {
+    s.transport.put_head(&ex.response, head_only || payload.bytes().is_empty(), &mut wire);
+    if head_only || framed && payload.bytes().is_empty() {
         chain.push(Piece::Block(wire, 0));
+    } else if framed {
+        chain.push(payload);
+        super::body::end(&s.transport, Coding::Frames, None, &mut chain);
     } else if chunked {
         chain.push(Piece::Block(wire, 0));
         if !payload.bytes().is_empty() {
-            super::body::frame(super::body::Coding::Chunked, payload, &mut chain);
+            super::body::frame(Coding::Chunked, payload, &mut chain);
         }
-        super::body::end(super::body::Coding::Chunked, None, &mut chain);
+        super::body::end(&s.transport, Coding::Chunked, None, &mut chain);
     } else if payload.bytes().len() <= 4096 {
         wire.extend_from_slice(payload.bytes());
         chain.push(Piece::Block(wire, 0));
@@ -252,7 +258,7 @@ async fn send(
     }
     ex.response_started = true;
     let timeouts = StreamTimeouts::of(s, ex, ex.backend.unwrap_or(s.proxy));
-    if let Err(failure) = super::http::send_to_client(s, chain, &timeouts).await {
+    if let Err(failure) = super::download::send_to_client(s, chain, &timeouts).await {
         ex.failure.get_or_insert(failure);
         return Next::Close;
     }

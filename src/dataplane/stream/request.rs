@@ -28,6 +28,11 @@ pub struct Received {
 
 /// Reads until the head is complete.
 pub async fn read(s: &Session, ex: &mut Exchange, first: Piece) -> Result<Received, Failure> {
+    if let Some(stream) = s.transport.stream() {
+        // Its head came whole, before the stream began.
+        let message = stream.take_head(&mut ex.request).ok_or(Failure::RequestAborted)?;
+        return Ok(Received { message, rest: Piece::Empty });
+    }
     let limits = limits(s);
     let timeouts = &s.settings().timeouts;
     let timeout = timeouts.http_request.or(timeouts.client);
@@ -52,7 +57,7 @@ pub async fn read(s: &Session, ex: &mut Exchange, first: Piece) -> Result<Receiv
                 return Ok(Received { message, rest: piece });
             }
             Parsed::Http2Preface => {
-                // HTTP/2 is not spoken here yet: to an HTTP/1 server the preface is a request it cannot read.
+                // This connection speaks HTTP/1: there the preface is a request that cannot be read.
                 let fault = crate::proto::h1::error::Fault::Version;
                 return Err(Failure::BadRequest(crate::proto::h1::error::ParseError::client(fault, 0)));
             }

@@ -2,13 +2,14 @@
 
 use super::super::capture;
 use super::super::connect::Link;
+use super::super::mux::Stream;
 use super::super::session::Session;
 use super::Exchange;
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::proto::h1::error::{Fault, ParseError};
-use crate::proto::h1::framing::Asked;
+use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_response};
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -40,6 +41,9 @@ pub async fn read(
     deadline: &Cell<Millis>,
     abort_on_close: bool,
 ) -> Result<Received, Failure> {
+    if let Some(stream) = link.transport.stream() {
+        return from_stream(s, ex, stream, asked, deadline, abort_on_close).await;
+    }
     let limits = limits(s);
     ex.input.clear();
     let mut any = false;
@@ -86,6 +90,37 @@ pub async fn read(
     }
 }
 
+/// The next head of a stream of HTTP/2.
+async fn from_stream(
+    s: &Session,
+    ex: &mut Exchange,
+    stream: &Stream,
+    asked: Asked,
+    deadline: &Cell<Millis>,
+    abort_on_close: bool,
+) -> Result<Received, Failure> {
+    let rt = &s.w.rt;
+    if abort_on_close {
+        s.transport.watch(rt.current());
+    }
+    let mut message = poll_fn(|_| match stream.poll_head(&mut ex.response) {
+        Poll::Ready(Ok(message)) => Poll::Ready(Ok(message)),
+        // What the server has not looked at may go elsewhere (RFC 9113 §8.7).
+        Poll::Ready(Err(_)) if stream.was_refused() => Poll::Ready(Err(Failure::Refused)),
+        Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::NoResponse)),
+        Poll::Pending if abort_on_close && s.transport.end_seen() => Poll::Ready(Err(Failure::AbortedInResponse)),
+        Poll::Pending if rt.reached(deadline.get()) => Poll::Ready(Err(Failure::ResponseTimeout)),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
+    match (asked, ex.response.status()) {
+        (Asked::Connect, 200..300) => message.framing = Framing::Tunnel,
+        (Asked::Head, _) | (_, 204 | 304) => message.framing = Framing::None,
+        _ => {}
+    }
+    Ok(Received { message, rest: Piece::Empty })
+}
+
 enum Waited {
     Data(Piece),
     Ended,
@@ -96,7 +131,7 @@ enum Waited {
 async fn wait(s: &Session, link: &Link, deadline: &Cell<Millis>, abort_on_close: bool) -> Waited {
     let rt = &s.w.rt;
     if abort_on_close {
-        s.transport.conn().watch(rt.current());
+        s.transport.watch(rt.current());
     }
     poll_fn(|_| {
         let received: Poll<io::Result<Option<Piece>>> = link.transport.poll_recv();

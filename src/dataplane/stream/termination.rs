@@ -28,6 +28,8 @@ pub enum Failure {
     /// The same on a connection that was used before: the client may retry, so it is closed in silence.
     NoResponseOnReused,
     BadResponse(ParseError),
+    /// The server gave the request back without looking at it (RFC 9113 §8.7).
+    Refused,
     ResponseTimeout,
     /// The client left while we waited for the response.
     AbortedInResponse,
@@ -89,7 +91,9 @@ impl Failure {
                 Answer::Page(503)
             }
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
-            NoResponse | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => Answer::Page(502),
+            NoResponse | Refused | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => {
+                Answer::Page(502)
+            }
             ResponseTimeout => Answer::Page(504),
             ConnectResource | Rewrite | Internal => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
@@ -112,7 +116,7 @@ impl Failure {
             ConnectTimeout => b"sC",
             AbortedInConnect => b"CC",
             ConnectResource => b"RC",
-            NoResponse | NoResponseOnReused => b"SH",
+            NoResponse | NoResponseOnReused | Refused => b"SH",
             BadResponse(_) | ResponseRewrite | ResponseDenied => b"PH",
             ResponseReplaced => b"LH",
             RetryStatus(_) => b"SH",
@@ -151,7 +155,13 @@ impl Failure {
         use Failure::*;
         matches!(
             self,
-            NoResponse | NoResponseOnReused | BadResponse(_) | ResponseTimeout | ServerAborted | BadResponseBody(_)
+            NoResponse
+                | NoResponseOnReused
+                | Refused
+                | BadResponse(_)
+                | ResponseTimeout
+                | ServerAborted
+                | BadResponseBody(_)
         ) || matches!(self, ServerDataTimeout)
     }
 

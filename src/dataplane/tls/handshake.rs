@@ -185,7 +185,8 @@ pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
     let begun = w.rt.now();
     let deadline = wait.map_or(Millis::NEVER, |ms| s.accepted.mono.plus(ms));
     let layer = Layer::new(proto::Session::server(context.0, sizes(&w)), Counted::new(&w));
-    let made = layer.handshake(&w, s.transport.conn(), pending, deadline).await;
+    let conn = s.transport.conn()?;
+    let made = layer.handshake(&w, conn, pending, deadline).await;
     let now = w.rt.now();
     let session = layer.session.borrow_mut().take_facts();
     match made {
@@ -193,7 +194,7 @@ pub async fn accept(s: &mut Session, pending: Piece) -> Option<Piece> {
             let tls = facts_of(&session, true, None);
             count(&w, s, tls.resumed, now.nanos.saturating_sub(begun.nanos) / 1000);
             let mut facts = s.facts.borrow_mut();
-            facts.tls = Some(Box::new(tls));
+            facts.tls = Some(Rc::new(tls));
             facts.handshake_ms = now.mono.since(s.accepted.mono) as i64;
             drop(facts);
             s.transport.set_tls(layer);
@@ -229,8 +230,8 @@ fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts
         w.counts().listener(s.proxy, s.bind).add(ListenerCounter::SslFailedHandshake, 1);
     }
     let mut facts = s.facts.borrow_mut();
-    facts.error = Some(ConnectionError { code: code as u16, name: "", text });
-    facts.tls = Some(Box::new(facts_of(known, false, why)));
+    facts.error = Some(Box::new(ConnectionError { code: code as u16, name: "", text }));
+    facts.tls = Some(Rc::new(facts_of(known, false, why)));
     drop(facts);
     // A connection that said nothing of use is none under `option dontlognull`.
     if why.is_none() && s.settings().options.dontlognull {

@@ -217,14 +217,12 @@ impl Layer {
         }
     }
 
-    /// Sends all of `chain`; the value counts plain bytes.
-    pub async fn send(&self, conn: &Conn, chain: Chain, timeout_ms: Option<u64>) -> Result<usize, SendError> {
-        let len = chain.byte_len();
+    /// Sends all of `chain`.
+    pub async fn send(&self, conn: &Conn, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
         let out = self.seal(conn, &chain)?;
         // Receive buffers go back before the send waits.
         drop(chain);
-        send_plain(conn, out.into(), timeout_ms).await?;
-        Ok(len)
+        send_plain(conn, out.into(), timeout_ms).await
     }
 
     /// Says that nothing follows.

@@ -117,7 +117,7 @@ impl Default for Bench {
 impl Bench {
     pub fn with_tls() -> Bench {
         let mut bench = Bench::default();
-        bench.session.tls = Some(Box::new(Tls {
+        bench.session.tls = Some(std::rc::Rc::new(Tls {
             protocol: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             sni: Some(b"acme.org"[..].into()),

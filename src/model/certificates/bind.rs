@@ -50,8 +50,6 @@ pub struct Surroundings<'a> {
     pub line: &'a str,
     /// Without an `alpn`, an HTTP frontend offers HTTP.
     pub http: bool,
-    /// Whether HTTP/2 can be spoken; without it `h2` is left out of the offer.
-    pub h2: bool,
     /// Keys of the process, for lines without `tls-ticket-keys`.
     pub tickets: &'a Arc<TicketKeys>,
     pub sessions: &'a Arc<SessionCache>,
@@ -68,15 +66,6 @@ pub enum BindError {
     Proxy(String),
 }
 
-/// What the reader should know though the line works.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BindWarning {
-    /// A warning after `Proxy '<name>': `.
-    Proxy(String),
-    /// A notice after `Proxy '<name>': `.
-    Notice(String),
-}
-
 /// A line before its certificates and options are resolved.
 struct Draft {
     slot: Arc<Slot>,
@@ -90,7 +79,7 @@ impl BindContext {
     pub fn build(
         tls: &BindTls,
         around: &Surroundings,
-        warnings: &mut Vec<BindWarning>,
+        warnings: &mut Vec<String>,
     ) -> Result<Arc<BindContext>, Vec<BindError>> {
         let mut drafts = Vec::new();
         let mut errors = Vec::new();
@@ -107,9 +96,7 @@ impl BindContext {
             first.default = true;
         } else if strict_sni {
             let line = around.line;
-            warnings.push(BindWarning::Proxy(format!(
-                "no SSL certificate specified for {line}, ssl connections will fail (use 'crt')."
-            )));
+            warnings.push(format!("no SSL certificate specified for {line}, ssl connections will fail (use 'crt')."));
         } else {
             return Err(vec![BindError::Proxy(format!(
                 "no SSL certificate specified for {} (use 'crt').",
@@ -371,7 +358,7 @@ fn build_options(
     set: &TlsOptions,
     tls: &BindTls,
     around: &Surroundings,
-    warnings: &mut Vec<BindWarning>,
+    warnings: &mut Vec<String>,
 ) -> Result<Options, Vec<BindError>> {
     let global = around.global;
     let written = Written {
@@ -381,7 +368,7 @@ fn build_options(
         curves: set.curves.as_deref(),
     };
     let policy = policy::resolve(&written).map_err(|e| vec![BindError::Proxy(e.text(around.line))])?;
-    if let Some(warning) = policy.warning(around.line).map(BindWarning::Proxy)
+    if let Some(warning) = policy.warning(around.line)
         && !warnings.contains(&warning)
     {
         warnings.push(warning);
@@ -396,7 +383,7 @@ fn build_options(
     };
     let server = ServerOptions::new(ServerSettings {
         policy: &policy,
-        alpn: offered(set.alpn.as_deref(), around, warnings),
+        alpn: offered(set.alpn.as_deref(), around),
         verifier,
         tickets,
         sessions: Some(around.sessions.clone()),
@@ -407,23 +394,11 @@ fn build_options(
 }
 
 /// The ALPN list to offer.
-fn offered(alpn: Option<&[String]>, around: &Surroundings, warnings: &mut Vec<BindWarning>) -> Vec<Vec<u8>> {
+fn offered(alpn: Option<&[String]>, around: &Surroundings) -> Vec<Vec<u8>> {
     match alpn {
-        Some(list) => {
-            if !around.h2 && list.iter().any(|p| p == "h2") {
-                let notice = BindWarning::Notice(format!(
-                    "'h2' is left out of the ALPN offer of {}: HTTP/2 is not available yet.",
-                    around.line
-                ));
-                if !warnings.contains(&notice) {
-                    warnings.push(notice);
-                }
-            }
-            list.iter().filter(|p| around.h2 || *p != "h2").map(|p| p.as_bytes().to_vec()).collect()
-        }
+        Some(list) => list.iter().map(|p| p.as_bytes().to_vec()).collect(),
         // HAProxy 3.4 manual 5.1, "alpn": HTTP frontends offer h2 and http/1.1 by default.
-        None if around.http && around.h2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        None if around.http => vec![b"http/1.1".to_vec()],
+        None if around.http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         None => Vec::new(),
     }
 }

@@ -77,7 +77,8 @@ pub fn settings(
     };
     let settings = ClientSettings {
         policy,
-        alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
+        // Checks speak HTTP/1.
+        alpn: alpn.iter().filter(|p| !check || *p != "h2").map(|p| p.as_bytes().to_vec()).collect(),
         verifier,
         certificate,
         reuse: !tls.no_ssl_reuse,

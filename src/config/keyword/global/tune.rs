@@ -127,6 +127,22 @@ pub static ROWS: &[GlobalRow] = &[
         cx.global.tune.h2_max_frame_size = Some(between(a, 16384, 16_777_215)?);
         Ok(())
     }),
+    g("tune.h2.fe.rxbuf", |cx, a| {
+        cx.global.tune.h2_fe_rxbuf = buffer(a)?;
+        Ok(())
+    }),
+    g("tune.h2.be.rxbuf", |cx, a| {
+        cx.global.tune.h2_be_rxbuf = buffer(a)?;
+        Ok(())
+    }),
+    g("tune.h2.fe.glitches-threshold", |cx, a| {
+        cx.global.tune.h2_fe_glitches_threshold = lenient(a)?;
+        Ok(())
+    }),
+    g("tune.h2.be.glitches-threshold", |cx, a| {
+        cx.global.tune.h2_be_glitches_threshold = lenient(a)?;
+        Ok(())
+    }),
     g("tune.vars.global-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_global_max_size)),
     g("tune.vars.proc-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_proc_max_size)),
     g("tune.vars.sess-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_sess_max_size)),
@@ -300,6 +316,15 @@ fn once(cx: &mut Loading<'_>, a: &Args<'_>, field: fn(&mut Tune) -> &mut Option<
     let value = bytes(a)?;
     *field(&mut cx.global.tune) = Some(value as usize).filter(|&n| n > 0);
     Ok(())
+}
+
+/// A size in bytes, of at least a window.
+fn buffer(a: &Args<'_>) -> Result<u32, Fault> {
+    a.at_most(1)?;
+    match size(a.get(1)) {
+        Ok(n) => Ok(u32::try_from(n).unwrap_or(u32::MAX).clamp(65_535, i32::MAX as u32)),
+        Err(_) => Err(a.fault(1, format!("'{}' expects a size, with or without a unit.", a.get(0)))),
+    }
 }
 
 fn variables(cx: &mut Loading<'_>, a: &Args<'_>, field: fn(&mut Tune) -> &mut usize) -> Result<(), Fault> {

@@ -100,9 +100,13 @@ pub const ROWS: &[Fetch] = &[
     row("bc_err_str", "", Type::Str, SERVER_L4, |_, cx, _| {
         cx.stream.server_error.map(|e| Sample::str(e.text.as_bytes()))
     }),
-    row("fc_err", "", Type::Sint, CLIENT_L4, |_, cx, _| error_code(cx.session.error)),
-    row("fc_err_name", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.name.as_bytes()))),
-    row("fc_err_str", "", Type::Str, CLIENT_L4, |_, cx, _| cx.session.error.map(|e| Sample::str(e.text.as_bytes()))),
+    row("fc_err", "", Type::Sint, CLIENT_L4, |_, cx, _| error_code(cx.session.error.as_deref().copied())),
+    row("fc_err_name", "", Type::Str, CLIENT_L4, |_, cx, _| {
+        cx.session.error.as_ref().map(|e| Sample::str(e.name.as_bytes()))
+    }),
+    row("fc_err_str", "", Type::Str, CLIENT_L4, |_, cx, _| {
+        cx.session.error.as_ref().map(|e| Sample::str(e.text.as_bytes()))
+    }),
     row("res.comp", "", Type::Bool, RESPONSE, |_, cx, _| Some(Sample::Bool(cx.stream.compression.is_some()))),
     row("res.comp_algo", "", Type::Str, RESPONSE, |_, cx, _| {
         cx.stream.compression.map(|n| Sample::str(n.as_bytes()))

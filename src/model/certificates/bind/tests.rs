@@ -69,14 +69,13 @@ impl World {
         }
     }
 
-    fn build(&self, tls: &BindTls) -> Result<(Arc<BindContext>, Vec<BindWarning>), Vec<BindError>> {
+    fn build(&self, tls: &BindTls) -> Result<(Arc<BindContext>, Vec<String>), Vec<BindError>> {
         let mut warnings = Vec::new();
         let around = Surroundings {
             global: &self.global,
             store: &self.store,
             line: "bind ':443' at [f:1]",
             http: true,
-            h2: false,
             tickets: &self.tickets,
             sessions: &self.sessions,
         };
@@ -253,9 +252,6 @@ fn bad_settings_have_haproxys_errors() {
             BindError::Parse("'ca-file' : unable to load /none".into()),
         ]
     );
-    let h2 = TlsOptions { alpn: Some(vec!["h2".into(), "http/1.1".into()]), ..TlsOptions::default() };
-    let (_, warnings) = world.build(&BindTls { options: h2, ..line(&[&a]) }).map_err(|e| format!("{e:?}")).unwrap();
-    assert!(matches!(&warnings[..], [BindWarning::Notice(_)]));
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! HTTP/2 connections to servers: each carries the streams of many clients at once, as far as `http-reuse`, `max-reuse`
+//! and the limits of both sides allow.
+
+use super::super::transport::Transport;
+use super::super::worker::Worker;
+use super::{Mux, Side, Stream};
+use crate::base::clock::Millis;
+use crate::engine::Piece;
+use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::counters::BackendCounter;
+use crate::proto::h2::{Config, ErrorCode, Event, Role, StreamId};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The connections of one worker to the servers of one backend.
+#[derive(Default)]
+pub struct Connections(RefCell<Vec<Shared>>);
+
+struct Shared {
+    server: ServerIndex,
+    /// The name that the server was asked for over TLS.
+    sni: Option<Box<str>>,
+    mux: Rc<Mux>,
+}
+
+impl Connections {
+    /// A stream on a connection to `server` that has room for one, and how many it has carried.
+    pub fn take(
+        &self,
+        w: &Worker,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        sni: Option<&str>,
+    ) -> Option<(Stream, u32)> {
+        let most = w.board.live.server(proxy, server)?.settings.max_reuse;
+        let connections = self.0.borrow();
+        let fits = |c: &&Shared| {
+            let worn = most.is_some_and(|most| c.mux.begun.get() > most);
+            c.server == server && c.sni.as_deref() == sni && !worn && !c.mux.closing.get() && !c.mux.ended.get()
+        };
+        connections.iter().filter(fits).find_map(|c| {
+            let carried = c.mux.begun.get();
+            Some((c.mux.request()?, carried))
+        })
+    }
+
+    /// Idle connections to `server` end.
+    pub fn drop_server(&self, server: ServerIndex) {
+        for c in self.0.borrow().iter().filter(|c| c.server == server) {
+            c.mux.wake();
+        }
+    }
+}
+
+impl Mux {
+    /// A new stream to the server, if it takes another one.
+    fn request(self: &Rc<Mux>) -> Option<Stream> {
+        let id = self.codec.borrow_mut().open()?;
+        Some(self.enter(id))
+    }
+}
+
+/// A server's connection.
+struct Server {
+    w: Rc<Worker>,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+}
+
+impl Side for Server {
+    fn begin(&self, mux: &Rc<Mux>, stream: StreamId, _: bool) {
+        // An answer to nobody: its stream has been given up.
+        let mut out = mux.out.borrow_mut();
+        mux.codec.borrow_mut().reset(stream, ErrorCode::CANCEL, &mut out);
+    }
+
+    fn deadline(&self, mux: &Mux) -> Millis {
+        let delay = self.w.board.live.server(self.proxy, self.server).map_or(0, |s| s.settings.pool_purge_delay_ms);
+        mux.idle_since.get().plus(delay)
+    }
+
+    fn retires(&self, mux: &Mux) -> bool {
+        let Some(live) = self.w.board.live.server(self.proxy, self.server) else { return true };
+        let worn = live.settings.max_reuse.is_some_and(|most| mux.begun.get() > most);
+        worn || live.is_deleted() || live.in_maintenance() || mux.closing.get()
+    }
+
+    fn send_timeout(&self) -> Option<u64> {
+        self.w.plan.proxies[self.proxy].timeouts.server
+    }
+
+    fn note(&self, event: &Event) {
+        let counter = match event {
+            Event::Head { .. } => BackendCounter::H2HeadersRcvd,
+            Event::Data { .. } => BackendCounter::H2DataRcvd,
+            Event::Settings => BackendCounter::H2SettingsRcvd,
+            Event::Reset { .. } => BackendCounter::H2RstStreamRcvd,
+            Event::GoAway { .. } => BackendCounter::H2GoawayRcvd,
+            Event::Refused { .. } => BackendCounter::H2DetectedStrmProtocolErrors,
+            _ => return,
+        };
+        self.w.counts().backend(self.proxy).add(counter, 1);
+    }
+}
+
+/// Speaks HTTP/2 on a connection that was just made: its first stream.
+pub fn begin(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex, transport: Transport) -> Option<Stream> {
+    let tune = &w.plan.global.tune;
+    let config = Config {
+        role: Role::Client,
+        max_concurrent_streams: tune.h2_be_max_concurrent_streams.unwrap_or(tune.h2_max_concurrent_streams),
+        initial_window_size: tune.h2_be_initial_window_size.unwrap_or(tune.h2_initial_window_size),
+        connection_window: tune.h2_be_rxbuf,
+        header_table_size: tune.h2_header_table_size,
+        max_frame_size: tune.h2_max_frame_size.unwrap_or(16_384),
+        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
+        head_fields: tune.http_maxhdr.saturating_sub(1),
+        extended_connect: false,
+        scheme: if transport.tls_facts().is_some() { "https" } else { "http" },
+    };
+    let mux = Mux::new(w, config, transport.tls_facts());
+    let stream = mux.request()?;
+    let shared = Shared { server, sni: transport.sni().map(Into::into), mux: mux.clone() };
+    w.backends[proxy].connections.0.borrow_mut().push(shared);
+    let side = Server { w: w.clone(), proxy, server };
+    let counts = w.counts().backend(proxy);
+    counts.add(BackendCounter::H2OpenConnections, 1);
+    counts.add(BackendCounter::H2TotalConnections, 1);
+    let driven = mux.clone();
+    let driver = w.rt.spawn(async move {
+        driven.drive(&transport, Piece::Empty, &side).await;
+        side.w.backends[proxy].connections.0.borrow_mut().retain(|c| !Rc::ptr_eq(&c.mux, &driven));
+        side.w.counts().backend(proxy).sub(BackendCounter::H2OpenConnections, 1);
+    });
+    mux.driver.set(driver);
+    Some(stream)
+}

@@ -1,0 +1,350 @@
+//! Connections that carry many streams at once (HTTP/2, RFC 9113). One task drives a connection: it reads, hands what
+//! came to its streams and sends what they have made. Each stream is a task of its own that holds a [`Stream`] as its
+//! transport. What streams put is gathered and leaves in one send a turn. [`frontend`] has the connections of clients,
+//! [`backend`] those to servers.
+
+pub mod backend;
+pub mod frontend;
+mod stream;
+
+pub use stream::{Reader, Stream};
+
+use super::transport::Transport;
+use super::worker::Worker;
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::Piece;
+use crate::engine::reactor::TaskId;
+use crate::engine::task::yield_now;
+use crate::language::facts;
+use crate::proto::h2::{Config, Connection, ErrorCode, Event, StreamId};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use stream::State;
+
+/// Bytes that wait to be sent; a stream that has more waits until they have left.
+const OUT_MAX: usize = 64 * 1024;
+/// Nothing is read while so much waits: answers to a peer that does not read do not pile up.
+const OUT_FULL: usize = 2 * OUT_MAX;
+/// Streams that are opened before other tasks have their turn.
+const OPENED_PER_TURN: usize = 32;
+/// Streams' memory that is kept for the next ones.
+const SPARE: usize = 16;
+
+/// One connection and its streams.
+pub struct Mux {
+    w: Rc<Worker>,
+    codec: RefCell<Connection>,
+    out: RefCell<Block>,
+    /// In the order of their ids.
+    streams: RefCell<Vec<Rc<State>>>,
+    spare: RefCell<Vec<Rc<State>>>,
+    /// Tasks that wait for room to send, first come first.
+    waiting: RefCell<VecDeque<TaskId>>,
+    /// Who drives the connection.
+    driver: Cell<TaskId>,
+    /// Nothing passes any more.
+    ended: Cell<bool>,
+    /// The peer is told nothing more (`silent-drop`).
+    silent: Cell<bool>,
+    /// No further stream is to begin: either side has said so.
+    closing: Cell<bool>,
+    /// Streams that have begun.
+    begun: Cell<u32>,
+    /// When the last stream ended.
+    idle_since: Cell<Millis>,
+    /// What is known of a server's TLS.
+    tls: Option<Rc<facts::Tls>>,
+}
+
+/// Why a connection is read no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The peer has closed, or the connection broke.
+    Closed,
+    /// The peer broke the protocol, and is being told.
+    Fault,
+    /// Its time is over.
+    Idle,
+}
+
+/// What depends on the side a connection is on.
+trait Side {
+    /// A head has come on a stream that is not known yet.
+    fn begin(&self, mux: &Rc<Mux>, stream: StreamId, ended: bool);
+    /// When the connection closes if nothing happens. Called while no stream is open.
+    fn deadline(&self, mux: &Mux) -> Millis;
+    /// The connection is to end once its streams have.
+    fn retires(&self, mux: &Mux) -> bool;
+    /// Milliseconds in which a send has to move something.
+    fn send_timeout(&self) -> Option<u64>;
+    /// An event was read; for counters.
+    fn note(&self, event: &Event);
+}
+
+impl Mux {
+    fn new(w: &Rc<Worker>, config: Config, tls: Option<Rc<facts::Tls>>) -> Rc<Mux> {
+        let mut out = Block::take();
+        let codec = Connection::new(config, &mut out);
+        Rc::new(Mux {
+            w: w.clone(),
+            codec: RefCell::new(codec),
+            out: RefCell::new(out),
+            streams: RefCell::default(),
+            spare: RefCell::default(),
+            waiting: RefCell::default(),
+            driver: Cell::new(w.rt.current()),
+            ended: Cell::new(false),
+            silent: Cell::new(false),
+            closing: Cell::new(false),
+            begun: Cell::new(0),
+            idle_since: Cell::new(w.rt.now().mono),
+            tls,
+        })
+    }
+
+    /// Open streams.
+    fn open(&self) -> usize {
+        self.streams.borrow().len()
+    }
+
+    fn wake(&self) {
+        self.w.rt.wake(self.driver.get());
+    }
+
+    fn state(&self, id: StreamId) -> Option<Rc<State>> {
+        let streams = self.streams.borrow();
+        streams.binary_search_by_key(&id, |s| s.id.get()).ok().map(|i| streams[i].clone())
+    }
+
+    /// The place of a new stream; ids only grow.
+    fn enter(self: &Rc<Mux>, id: StreamId) -> Stream {
+        let spare = self.spare.borrow_mut().pop();
+        let state = spare.unwrap_or_default();
+        state.begin(id, self.w.rt.current());
+        self.streams.borrow_mut().push(state.clone());
+        self.begun.set(self.begun.get() + 1);
+        Stream::new(self.clone(), state)
+    }
+
+    /// A stream is over for those who held it.
+    fn leave(&self, state: &Rc<State>) {
+        let mut streams = self.streams.borrow_mut();
+        if let Ok(i) = streams.binary_search_by_key(&state.id.get(), |s| s.id.get()) {
+            let state = streams.remove(i);
+            state.clear();
+            let mut spare = self.spare.borrow_mut();
+            // A reader of its body may still hold it.
+            if spare.len() < SPARE && Rc::strong_count(&state) <= 2 {
+                spare.push(state);
+            }
+        }
+        if streams.is_empty() {
+            self.idle_since.set(self.w.rt.now().mono);
+        }
+        drop(streams);
+        self.wake();
+    }
+
+    /// Drives the connection until it is over. `first`: what has been received already.
+    async fn drive<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) {
+        self.driver.set(self.w.rt.current());
+        {
+            let mut reading = pin!(self.read(transport, first, side));
+            let mut writing = pin!(self.write(transport, side));
+            poll_fn(|cx| {
+                let end = reading.as_mut().poll(cx);
+                if writing.as_mut().poll(cx).is_ready() || self.silent.get() {
+                    return Poll::Ready(());
+                }
+                end.map(|_| ())
+            })
+            .await;
+        }
+        self.ended.set(true);
+        self.for_each_stream(|state| state.fail(&self.w.rt));
+        self.release_waiting();
+        let last = std::mem::replace(&mut *self.out.borrow_mut(), Block::from(Vec::new()));
+        if !last.is_empty() && !self.silent.get() {
+            let _ = transport.send(last.into(), side.send_timeout()).await;
+        }
+        if self.silent.get() {
+            transport.drop_silently();
+        }
+        // The streams notice and end; the connection counts until then.
+        while self.open() > 0 {
+            self.w.wait_for_wake().await;
+        }
+    }
+
+    fn for_each_stream(&self, f: impl Fn(&State)) {
+        for state in self.streams.borrow().iter() {
+            f(state);
+        }
+    }
+
+    /// Reads until the connection is over.
+    async fn read<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) -> End {
+        let mut piece = first;
+        let mut said_goodbye = false;
+        loop {
+            let opened = match self.take_in(&piece, side) {
+                Ok(opened) => opened,
+                Err(End::Fault) => return End::Fault,
+                Err(other) => return other,
+            };
+            if opened >= OPENED_PER_TURN {
+                yield_now(&self.w.rt).await;
+            }
+            drop(std::mem::take(&mut piece));
+            let received = poll_fn(|_| {
+                if self.out.borrow().len() < OUT_FULL
+                    && let Poll::Ready(received) = transport.poll_recv()
+                {
+                    return Poll::Ready(Some(received));
+                }
+                if !said_goodbye && side.retires(self) {
+                    said_goodbye = true;
+                    self.retire();
+                }
+                if self.open() > 0 {
+                    return Poll::Pending;
+                }
+                if said_goodbye || self.w.rt.reached(side.deadline(self)) {
+                    return Poll::Ready(None);
+                }
+                Poll::Pending
+            })
+            .await;
+            piece = match received {
+                Some(Ok(Some(piece))) => piece,
+                Some(_) => return End::Closed,
+                None => {
+                    if !said_goodbye {
+                        self.retire();
+                    }
+                    return End::Idle;
+                }
+            };
+        }
+    }
+
+    /// Tells the peer that no further stream is taken; those that run are finished.
+    fn retire(&self) {
+        self.closing.set(true);
+        let mut codec = self.codec.borrow_mut();
+        let last = codec.last_stream();
+        codec.go_away(Some(last), ErrorCode::NO_ERROR, &mut self.out.borrow_mut());
+    }
+
+    /// Reads a piece: how many streams it opened.
+    fn take_in<S: Side>(self: &Rc<Mux>, piece: &Piece, side: &S) -> Result<usize, End> {
+        let bytes = piece.bytes();
+        let mut at = 0;
+        let mut opened = 0;
+        while at < bytes.len() {
+            let received = self.codec.borrow_mut().receive(&bytes[at..], &mut self.out.borrow_mut());
+            let Ok((used, event)) = received else { return Err(End::Fault) };
+            side.note(&event);
+            match event {
+                Event::NeedMore => break,
+                Event::Head { stream, end } => match self.state(stream) {
+                    Some(state) => self.deliver_head(&state, end),
+                    None => {
+                        opened += 1;
+                        side.begin(self, stream, end);
+                    }
+                },
+                Event::Data { stream, range, end } => {
+                    let data = &bytes[at + range.start..at + range.end];
+                    match self.state(stream) {
+                        Some(state) => state.deliver(&self.w.rt, data, end),
+                        None => self.released(stream, data.len()),
+                    }
+                }
+                Event::Trailers { stream } => {
+                    if let Some(state) = self.state(stream) {
+                        let mut trailers = Box::default();
+                        self.codec.borrow_mut().swap_head(&mut trailers);
+                        state.deliver_trailers(&self.w.rt, trailers);
+                    }
+                }
+                Event::Reset { stream, code } | Event::Refused { stream, code } => {
+                    if let Some(state) = self.state(stream) {
+                        state.reset(&self.w.rt, code);
+                    }
+                }
+                Event::Opened(0) => {
+                    self.release_waiting();
+                }
+                Event::Opened(stream) => {
+                    if let Some(state) = self.state(stream) {
+                        state.wake(&self.w.rt);
+                    }
+                }
+                Event::GoAway { last, .. } => {
+                    self.closing.set(true);
+                    // Streams beyond it were not looked at: they may be tried elsewhere.
+                    self.for_each_stream(|state| {
+                        if state.id.get() > last {
+                            state.reset(&self.w.rt, ErrorCode::REFUSED_STREAM);
+                        }
+                    });
+                }
+                Event::Settings | Event::Pong => self.release_waiting(),
+            }
+            at += used;
+        }
+        Ok(opened)
+    }
+
+    fn deliver_head(&self, state: &State, end: bool) {
+        let mut head = self.w.heads.take();
+        self.codec.borrow_mut().swap_head(&mut head);
+        if !state.deliver_head(&self.w.rt, head, end) {
+            let mut codec = self.codec.borrow_mut();
+            codec.reset(state.id.get(), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out.borrow_mut());
+            state.fail(&self.w.rt);
+        }
+    }
+
+    /// `n` bytes of a stream's data are out of our memory.
+    fn released(&self, stream: StreamId, n: usize) {
+        let mut out = self.out.borrow_mut();
+        let before = out.len();
+        self.codec.borrow_mut().release(stream, n, &mut out);
+        if out.len() > before {
+            self.wake();
+        }
+    }
+
+    /// Whoever waits for room looks again.
+    fn release_waiting(&self) {
+        for task in self.waiting.borrow_mut().drain(..) {
+            self.w.rt.wake(task);
+        }
+    }
+
+    /// Sends what has gathered, whenever something has; comes back when that fails.
+    async fn write<S: Side>(&self, transport: &Transport, side: &S) {
+        loop {
+            let block = poll_fn(|_| {
+                let mut out = self.out.borrow_mut();
+                match out.is_empty() {
+                    true => Poll::Pending,
+                    false => Poll::Ready(std::mem::replace(&mut *out, Block::take())),
+                }
+            })
+            .await;
+            self.codec.borrow_mut().drained();
+            self.release_waiting();
+            if transport.send(block.into(), side.send_timeout()).await.is_err() {
+                return;
+            }
+        }
+    }
+}

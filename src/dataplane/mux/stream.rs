@@ -1,0 +1,361 @@
+//! One stream of a connection that carries many, as the task that serves it sees it: a head, data and trailers in, the same
+//! out, each under the stream's and the connection's windows.
+
+use super::super::transport::SendError;
+use super::{Mux, OUT_MAX};
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::reactor::{Rt, TaskId};
+use crate::engine::{Chain, Piece};
+use crate::language::facts;
+use crate::proto::h1::framing::Framing;
+use crate::proto::h1::parse::Message;
+use crate::proto::h1::persistence::Tokens;
+use crate::proto::h2::{ErrorCode, StreamId};
+use crate::proto::http::head::Head;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Heads of one message that wait for their reader: interim responses and the final one.
+const HEADS_MAX: usize = 8;
+/// Data is gathered in blocks of about this size.
+const BLOCK: usize = 16 * 1024;
+
+/// What a stream has received, and how far it has come.
+#[derive(Default)]
+pub(super) struct State {
+    pub id: Cell<StreamId>,
+    /// Received heads; true when the message ended with it.
+    heads: RefCell<VecDeque<(Head, bool)>>,
+    input: RefCell<VecDeque<Piece>>,
+    trailers: RefCell<Option<Box<Head>>>,
+    /// The peer's message is complete.
+    ended: Cell<bool>,
+    /// The peer reset it, or its connection is gone.
+    broken: Cell<Option<ErrorCode>>,
+    /// Who is to be woken by news.
+    task: Cell<TaskId>,
+    /// Our message is complete.
+    sent_end: Cell<bool>,
+    /// Our message ends behind what is sent next.
+    ending: RefCell<Option<Ending>>,
+}
+
+enum Ending {
+    Data,
+    Trailers(Box<Head>),
+}
+
+impl State {
+    pub fn begin(&self, id: StreamId, task: TaskId) {
+        self.id.set(id);
+        self.task.set(task);
+    }
+
+    /// As new, but for its memory.
+    pub fn clear(&self) {
+        self.heads.borrow_mut().clear();
+        self.input.borrow_mut().clear();
+        self.trailers.take();
+        self.ended.set(false);
+        self.broken.set(None);
+        self.sent_end.set(false);
+        self.ending.take();
+    }
+
+    pub fn wake(&self, rt: &Rt) {
+        rt.wake(self.task.get());
+    }
+
+    /// False when more heads wait than one message has.
+    pub fn deliver_head(&self, rt: &Rt, head: Head, end: bool) -> bool {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() >= HEADS_MAX {
+            return false;
+        }
+        heads.push_back((head, end));
+        self.wake(rt);
+        true
+    }
+
+    pub fn deliver(&self, rt: &Rt, data: &[u8], end: bool) {
+        if !data.is_empty() {
+            let mut input = self.input.borrow_mut();
+            match input.back_mut() {
+                Some(Piece::Block(block, _)) if block.len() + data.len() <= BLOCK => block.extend_from_slice(data),
+                _ => input.push_back(Piece::Block(Block::copy_of(data), 0)),
+            }
+        }
+        if end {
+            self.ended.set(true);
+        }
+        self.wake(rt);
+    }
+
+    pub fn deliver_trailers(&self, rt: &Rt, trailers: Box<Head>) {
+        *self.trailers.borrow_mut() = Some(trailers);
+        self.ended.set(true);
+        self.wake(rt);
+    }
+
+    pub fn reset(&self, rt: &Rt, code: ErrorCode) {
+        self.broken.set(Some(code));
+        self.wake(rt);
+    }
+
+    /// The connection is gone.
+    pub fn fail(&self, rt: &Rt) {
+        if self.broken.get().is_none() {
+            self.reset(rt, ErrorCode::CANCEL);
+        }
+    }
+}
+
+/// A stream in the service of one exchange. Dropping it before both messages are complete resets it.
+pub struct Stream(Reader);
+
+/// The receiving half, for the body of a message.
+#[derive(Clone)]
+pub struct Reader {
+    mux: Rc<Mux>,
+    state: Rc<State>,
+}
+
+impl Reader {
+    /// Data that has arrived. `None`: nothing yet, or all of it was taken.
+    pub fn take_data(&self) -> Option<Piece> {
+        let piece = self.state.input.borrow_mut().pop_front()?;
+        self.mux.released(self.state.id.get(), piece.bytes().len());
+        Some(piece)
+    }
+
+    /// The peer's message is complete, and all of its data was taken.
+    pub fn is_done(&self) -> bool {
+        self.state.ended.get() && self.state.input.borrow().is_empty()
+    }
+
+    pub fn take_trailers(&self) -> Option<Box<Head>> {
+        self.state.trailers.take()
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.state.broken.get().is_some()
+    }
+
+    /// Whether there is something to be taken, or nothing will come any more. If not, the running task is woken then.
+    pub fn has_news(&self) -> bool {
+        self.state.task.set(self.mux.w.rt.current());
+        self.state.ended.get() || self.is_broken() || !self.state.input.borrow().is_empty()
+    }
+}
+
+impl Stream {
+    pub(super) fn new(mux: Rc<Mux>, state: Rc<State>) -> Stream {
+        Stream(Reader { mux, state })
+    }
+
+    pub fn reader(&self) -> Reader {
+        self.0.clone()
+    }
+
+    pub fn rt(&self) -> &Rt {
+        &self.0.mux.w.rt
+    }
+
+    pub fn tls_facts(&self) -> Option<Rc<facts::Tls>> {
+        self.0.mux.tls.clone()
+    }
+
+    /// Reset by the peer, or without its connection.
+    pub fn is_broken(&self) -> bool {
+        self.0.is_broken()
+    }
+
+    /// The peer has not looked at the request: it may be sent again.
+    pub fn was_refused(&self) -> bool {
+        self.0.state.broken.get() == Some(ErrorCode::REFUSED_STREAM)
+    }
+
+    pub fn watch(&self, task: TaskId) {
+        self.0.state.task.set(task);
+    }
+
+    /// The next head of the peer's message, into `head`.
+    pub fn take_head(&self, head: &mut Head) -> Option<Message> {
+        let (mut received, end) = self.0.state.heads.borrow_mut().pop_front()?;
+        std::mem::swap(head, &mut received);
+        self.0.mux.w.heads.give(received);
+        if end {
+            self.0.state.ended.set(true);
+        }
+        Some(message(head, end))
+    }
+
+    /// The next head as it comes. An error when the stream is reset before.
+    pub fn poll_head(&self, head: &mut Head) -> Poll<io::Result<Message>> {
+        self.0.state.task.set(self.rt().current());
+        match self.take_head(head) {
+            Some(message) => Poll::Ready(Ok(message)),
+            None if self.is_broken() => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The next data; `None` at the end of the peer's message.
+    pub fn poll_recv(&self) -> Poll<io::Result<Option<Piece>>> {
+        if let Some(piece) = self.0.take_data() {
+            return Poll::Ready(Ok(Some(piece)));
+        }
+        if self.0.state.ended.get() {
+            return Poll::Ready(Ok(None));
+        }
+        if self.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        self.0.state.task.set(self.rt().current());
+        Poll::Pending
+    }
+
+    // ---- sending ----
+
+    /// Sends a head; `last` when nothing follows it.
+    pub fn put_head(&self, head: &Head, last: bool) {
+        let Reader { mux, state } = &self.0;
+        if self.is_broken() || mux.ended.get() {
+            return;
+        }
+        mux.codec.borrow_mut().send_head(state.id.get(), head, last, &mut mux.out.borrow_mut());
+        if last {
+            state.sent_end.set(true);
+        }
+        mux.wake();
+    }
+
+    /// Our message ends behind what [`Stream::send`] sends next, with trailers if there are any.
+    pub fn end(&self, trailers: Option<&Head>) {
+        let ending = match trailers {
+            None => Ending::Data,
+            Some(trailers) => Ending::Trailers(Box::new(trailers.clone())),
+        };
+        *self.0.state.ending.borrow_mut() = Some(ending);
+    }
+
+    /// Whether [`Stream::end`] was said and nothing was sent since.
+    pub fn is_ending(&self) -> bool {
+        self.0.state.ending.borrow().is_some()
+    }
+
+    /// Sends all of `chain` as data, and the end if it was said. Waits for room in the windows and behind what others send.
+    pub async fn send(&self, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
+        let Reader { mux, state } = &self.0;
+        let rt = self.rt();
+        let later = |ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
+        let mut deadline = later(timeout_ms);
+        poll_fn(|_| {
+            if self.is_broken() || mux.ended.get() {
+                return Poll::Ready(Err(SendError::Broken(io::ErrorKind::ConnectionReset.into())));
+            }
+            if self.put_data(&mut chain) {
+                deadline = later(timeout_ms);
+                mux.wake();
+            }
+            if chain.is_empty() {
+                self.put_end();
+                return Poll::Ready(Ok(()));
+            }
+            if rt.reached(deadline) {
+                return Poll::Ready(Err(SendError::TimedOut));
+            }
+            state.task.set(rt.current());
+            let mut waiting = mux.waiting.borrow_mut();
+            if !waiting.contains(&rt.current()) {
+                waiting.push_back(rt.current());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Moves what has room; true when something had.
+    fn put_data(&self, chain: &mut Chain) -> bool {
+        let Reader { mux, state } = &self.0;
+        let mut codec = mux.codec.borrow_mut();
+        let mut out = mux.out.borrow_mut();
+        let mut moved = false;
+        while !chain.is_empty() && out.len() < OUT_MAX {
+            let left = chain.byte_len();
+            let n = codec.room(state.id.get()).min(left);
+            if n == 0 {
+                break;
+            }
+            let last = n == left && matches!(&*state.ending.borrow(), Some(Ending::Data));
+            if !codec.send_data_header(state.id.get(), n, last, &mut out) {
+                break;
+            }
+            let mut missing = n;
+            for piece in chain.pieces() {
+                let part = missing.min(piece.bytes().len());
+                out.extend_from_slice(&piece.bytes()[..part]);
+                missing -= part;
+            }
+            chain.advance(n);
+            if last {
+                state.ending.take();
+                state.sent_end.set(true);
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn put_end(&self) {
+        let Reader { mux, state } = &self.0;
+        let Some(ending) = state.ending.take() else { return };
+        if state.sent_end.replace(true) {
+            return;
+        }
+        let mut codec = mux.codec.borrow_mut();
+        let mut out = mux.out.borrow_mut();
+        match ending {
+            Ending::Data => {
+                let _sent = codec.send_data_header(state.id.get(), 0, true, &mut out);
+            }
+            Ending::Trailers(trailers) => codec.send_trailers(state.id.get(), &trailers, &mut out),
+        }
+        mux.wake();
+    }
+
+    /// The whole connection ends without a word.
+    pub fn drop_connection(&self) {
+        self.0.mux.silent.set(true);
+        self.0.mux.wake();
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Reader { mux, state } = &self.0;
+        let (sent, received) = (state.sent_end.get(), state.ended.get());
+        if !(sent && received || self.is_broken() || mux.ended.get()) {
+            // RFC 9113 §8.1: an answer that is complete needs no more of the request.
+            let code = if sent { ErrorCode::NO_ERROR } else { ErrorCode::CANCEL };
+            mux.codec.borrow_mut().reset(state.id.get(), code, &mut mux.out.borrow_mut());
+        }
+        mux.leave(state);
+    }
+}
+
+/// What a received head says of its message.
+fn message(head: &Head, end: bool) -> Message {
+    let length = head.first(b"content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+    let framing = match length {
+        _ if end => Framing::None,
+        Some(n) => Framing::Length(n),
+        None => Framing::Chunked,
+    };
+    Message { consumed: 0, framing, tokens: Tokens::default(), must_close: false, expects_continue: false }
+}

@@ -1,0 +1,259 @@
+//! Brings a response to its client: interim ones, the rules, the head, the body through a filter, or a tunnel's beginning.
+
+use super::super::connect::Link;
+use super::super::filter::compression;
+use super::super::session::Session;
+use super::super::transport::SendError;
+use super::super::worker::Seen;
+use super::super::{log, persist, rules};
+use super::body::{self, Body, Coding, Read, ReadError};
+use super::forward::{retries_left, server_mode};
+use super::http::StreamTimeouts;
+use super::termination::Failure;
+use super::{Exchange, response};
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::{Chain, Piece};
+use crate::model::proxy::ConnectionMode;
+use crate::proto::h1::encode;
+use crate::proto::h1::error::Side;
+use crate::proto::h1::framing::{Asked, Framing};
+use crate::proto::h1::persistence::{self, Persistence};
+use crate::proto::http::head::Version;
+use std::cell::Cell;
+
+/// A first piece of a body up to this length is copied behind the head, so that both leave as one plain send.
+const COPY_MAX: usize = 4096;
+
+/// What has arrived of a body goes through a filter together, up to this many bytes: the more is seen at once the
+/// better it compresses.
+const JOIN_MAX: usize = 32 * 1024;
+
+/// What is left when the response is through.
+pub(super) struct Done {
+    /// Bytes that the server sent beyond its response.
+    pub rest: Piece,
+    pub server_keeps: bool,
+    pub client_keeps: bool,
+    pub tunnel: bool,
+    pub upload_complete: bool,
+}
+
+/// Brings the response to the client.
+pub(super) async fn download(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    asked: Asked,
+    deadline: &Cell<Millis>,
+    timeouts: &StreamTimeouts,
+    upload_done: &Cell<bool>,
+) -> Result<Done, Failure> {
+    let w = &s.w;
+    let settings = &w.plan.proxies[link.proxy];
+    let mut rest = Piece::Empty;
+    let abort = settings.options.abortonclose != Some(false);
+    let message = loop {
+        let received = response::read(s, ex, link, asked, &mut rest, deadline, abort).await?;
+        rest = received.rest;
+        let status = ex.response.status();
+        if !(100..200).contains(&status) || status == 101 {
+            break received.message;
+        }
+        let head = ex.response.counted_len();
+        ex.count_response_bytes(w, s.proxy, s.bind, head);
+        // An interim response passes on its own (RFC 9110 §15.2); an HTTP/1.0 client has no idea of it.
+        if ex.request_version >= Version::Http11 {
+            let mut wire = Block::take();
+            s.transport.put_head(&ex.response, false, &mut wire);
+            send_to_client(s, wire.into(), timeouts).await?;
+        }
+        ex.response.clear();
+    };
+    ex.response_ns = w.rt.now().nanos;
+    let head_bytes = ex.response.counted_len();
+    let status = ex.response.status();
+    ex.facts.server_status = status;
+    ex.facts.response_version = ex.response.version().as_str();
+    if settings.backend.retry_on.statuses.contains(&status) && retries_left(ex, settings) {
+        return Err(Failure::RetryStatus(status));
+    }
+    ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
+    w.counts().server(link.proxy, link.server).response(status);
+    rules::observe(w, link.proxy, link.server, Seen::Status(status));
+    log::capture_response(s, ex);
+    if message.framing == Framing::Tunnel {
+        return start_tunnel(s, ex, link, rest, timeouts).await;
+    }
+    persist::answered(w, link.proxy, s, ex).await;
+    compression::judge(s, ex, link.proxy, message.framing);
+    rules::response(s, ex, link.proxy).await?;
+    let mode = server_mode(s, settings.options.connection_mode);
+    let closes = s.settings().options.connection_mode == ConnectionMode::Close;
+    let old_client = ex.request_version < Version::Http11;
+    let coding = match message.framing {
+        Framing::Chunked if !old_client => Coding::Chunked,
+        _ => Coding::Identity,
+    };
+    if message.framing == Framing::Chunked && old_client {
+        ex.response.remove(b"transfer-encoding");
+    }
+    let framed =
+        !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
+    let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
+    let stopping = w.stopping.get();
+    let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
+    let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);
+    let mut filter = compression::response(s, ex, link.proxy);
+    let coding = if filter.is_some() { Coding::Chunked } else { coding }.towards(&s.transport);
+    ex.facts.status = ex.response.status();
+    let mut chain = Chain::new();
+    let mut moved = 0u64;
+    let ready = body.ready();
+    let mut finished = false;
+    let last = body.is_complete()
+        && !matches!(ready, Ok(Some(Read::Data(_))))
+        && filter.is_none()
+        && body.trailers().is_none();
+    let mut first = Block::take();
+    write_response(s, ex, coding, client_keeps, last, &mut first);
+    match ready {
+        Ok(Some(Read::Data(data))) => {
+            let data = match &mut filter {
+                Some(filter) => {
+                    let data = body.join_ready(&link.transport, data, JOIN_MAX);
+                    moved += data.bytes().len() as u64;
+                    filter.feed(data, body.is_complete())
+                }
+                None => {
+                    moved += data.bytes().len() as u64;
+                    data
+                }
+            };
+            if coding == Coding::Identity && data.bytes().len() <= COPY_MAX {
+                first.extend_from_slice(data.bytes());
+                drop(data);
+                chain.push(Piece::Block(first, 0));
+            } else {
+                chain.push(Piece::Block(first, 0));
+                if !data.bytes().is_empty() {
+                    body::frame(coding, data, &mut chain);
+                }
+            }
+        }
+        Ok(Some(Read::End) | None) => chain.push(Piece::Block(first, 0)),
+        Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
+        Err(_) => return Err(Failure::ServerAborted),
+    }
+    if body.is_complete() {
+        if !last || coding == Coding::Chunked {
+            body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
+        }
+        finished = true;
+    }
+    ex.response_started = true;
+    log::early(s, ex);
+    send_to_client(s, chain, timeouts).await?;
+    if moved > 0 {
+        ex.count_response_bytes(w, s.proxy, s.bind, moved);
+    }
+    if !finished {
+        link.transport.expect_bulk();
+        loop {
+            let now = w.rt.now().mono;
+            // While the request is still being sent, its progress is watched, not ours.
+            let deadline = match (upload_done.get(), timeouts.server) {
+                (_, None) => Millis::NEVER,
+                (_, Some(ms)) => now.plus(ms),
+            };
+            let read = match body.read(&link.transport, deadline).await {
+                Ok(read) => read,
+                Err(ReadError::TimedOut) => return Err(Failure::ServerDataTimeout),
+                Err(ReadError::Broken) => return Err(Failure::ServerAborted),
+                Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
+            };
+            let mut chain = Chain::new();
+            if let Read::Data(mut data) = read {
+                if filter.is_some() {
+                    data = body.join_ready(&link.transport, data, JOIN_MAX);
+                }
+                let n = data.bytes().len() as u64;
+                body::filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
+                ex.count_response_bytes(w, s.proxy, s.bind, n);
+            }
+            let complete = body.is_complete();
+            if complete {
+                body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
+            }
+            if complete || !chain.is_empty() {
+                send_to_client(s, chain, timeouts).await?;
+            }
+            if complete {
+                break;
+            }
+        }
+    }
+    let end = body.counted_end();
+    if end > 0 {
+        ex.count_response_bytes(w, s.proxy, s.bind, end);
+    }
+    Ok(Done {
+        rest: std::mem::take(&mut body.pending),
+        server_keeps,
+        client_keeps,
+        tunnel: false,
+        upload_complete: upload_done.get(),
+    })
+}
+
+/// The response's head as the client gets it. `last`: nothing follows.
+fn write_response(s: &Session, ex: &mut Exchange, coding: Coding, keeps: bool, last: bool, wire: &mut Vec<u8>) {
+    if coding == Coding::Frames {
+        s.transport.put_head(&ex.response, last, wire);
+        return;
+    }
+    if coding == Coding::Chunked && !ex.response.contains(b"transfer-encoding") {
+        // The server's protocol needs no word for it.
+        ex.response.append(b"transfer-encoding", b"chunked");
+    }
+    let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
+    let token = persistence::response_token(ex.request_version, ex.response.version(), then);
+    if let Some(token) = token
+        && ex.response.contains(b"connection")
+    {
+        persistence::add_token(&mut ex.response, token);
+        encode::head(&ex.response, wire);
+        return;
+    }
+    encode::head(&ex.response, wire);
+    if let Some(token) = token {
+        encode::append_field(wire, b"connection", token);
+    }
+}
+
+pub async fn send_to_client(s: &Session, chain: Chain, timeouts: &StreamTimeouts) -> Result<(), Failure> {
+    match s.transport.send(chain, timeouts.client).await {
+        Ok(_) => Ok(()),
+        Err(SendError::TimedOut) => Err(Failure::ClientDataTimeout),
+        Err(SendError::Broken(_)) => Err(Failure::ClientAborted),
+    }
+}
+
+/// The server switched protocols, or a CONNECT succeeded: the head goes out, the bytes follow in `conclude`.
+async fn start_tunnel(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    rest: Piece,
+    timeouts: &StreamTimeouts,
+) -> Result<Done, Failure> {
+    persist::answered(&s.w, link.proxy, s, ex).await;
+    rules::response(s, ex, link.proxy).await?;
+    let mut wire = Block::take();
+    s.transport.put_head(&ex.response, false, &mut wire);
+    ex.facts.status = ex.response.status();
+    ex.response_started = true;
+    log::early(s, ex);
+    send_to_client(s, wire.into(), timeouts).await?;
+    Ok(Done { rest, server_keeps: false, client_keeps: false, tunnel: true, upload_complete: true })
+}

@@ -1,0 +1,380 @@
+//! Passes a request on: to a server, its response back, again with another server where `retry-on` allows it. Both bodies
+//! move at the same time.
+
+use super::super::connect::{self, Link};
+use super::super::filter::{Filter, compression};
+use super::super::log;
+use super::super::session::Session;
+use super::super::transport::{SendError, Transport};
+use super::super::worker::Worker;
+use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
+use super::download::{Done, download};
+use super::http::{StreamTimeouts, conclude};
+use super::termination::Failure;
+use super::{Exchange, Next};
+use crate::base::buf::Block;
+use crate::base::clock::Millis;
+use crate::engine::{Chain, Piece};
+use crate::model::backend::RetryOn;
+use crate::model::plan::ProxyIndex;
+use crate::model::proxy::ConnectionMode;
+use crate::model::state::counters::{BackendCounter, ServerCounter};
+use crate::proto::h1::encode;
+use crate::proto::h1::framing::{Asked, Framing};
+use crate::proto::h1::parse::Message;
+use crate::proto::h1::persistence::{self, Persistence};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Passes the request to a server and its response back, again with another one where `retry-on` allows it.
+pub(super) async fn forward(
+    s: &mut Session,
+    ex: &mut Exchange,
+    mut body: Body,
+    message: Message,
+    proxy: ProxyIndex,
+) -> Result<Next, Failure> {
+    let w = s.w.clone();
+    let settings = &w.plan.proxies[proxy];
+    let options = &settings.options;
+    let retry_on = &settings.backend.retry_on;
+    let mode = server_mode(s, options.connection_mode);
+    let asked = asked(ex, &message);
+    let mut filter = compression::request(s, ex, proxy, message.framing);
+    let coding = match message.framing {
+        Framing::Chunked => Coding::Chunked,
+        _ if filter.is_some() => Coding::Chunked,
+        _ => Coding::Identity,
+    };
+    let timeouts = StreamTimeouts::of(s, ex, proxy);
+    // A body that has fully arrived may be sent twice; one that is on its way may not.
+    let repeatable = Repeatable::of(retry_on, &mut body, &mut filter)?;
+    loop {
+        let link = connect::establish(&w, s, ex, proxy, None).await?;
+        ex.connected_ns = w.rt.now().nanos;
+        note_link(&w, s, ex, &link);
+        let coding = coding.towards(&link.transport);
+        let upload = Upload { mode, repeatable: repeatable.as_ref(), filter: &mut filter, coding };
+        let result = converse(s, ex, &link, &mut body, upload, asked, &timeouts).await;
+        let failure = match result {
+            Ok(done) => return Ok(conclude(s, ex, link, body, done, &timeouts).await),
+            Err(failure) => failure,
+        };
+        let whole = repeatable.is_some() || failure == Failure::Refused && ex.request_is_bodyless();
+        let again = whole && !ex.response_started && may_retry(retry_on, failure, ex, &settings.backend);
+        if !again {
+            return Err(failure);
+        }
+        ex.facts.retries += 1;
+        if let Some((proxy, server)) = ex.server {
+            w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
+        }
+        w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
+        ex.leave_server(&w);
+        ex.response.clear();
+        drop(link);
+    }
+}
+
+/// A whole request body, kept so that it can be sent again.
+struct Repeatable {
+    data: Vec<u8>,
+}
+
+impl Repeatable {
+    fn of(retry_on: &RetryOn, body: &mut Body, filter: &mut Option<Filter>) -> Result<Option<Repeatable>, Failure> {
+        let wanted = retry_on.empty_response
+            || retry_on.junk_response
+            || retry_on.response_timeout
+            || !retry_on.statuses.is_empty();
+        if !wanted {
+            return Ok(None);
+        }
+        let mut data = Vec::new();
+        loop {
+            match body.ready() {
+                Ok(Some(Read::Data(piece))) => data.extend_from_slice(piece.bytes()),
+                Ok(Some(Read::End)) => {
+                    if let Some(mut filter) = filter.take().filter(|_| !data.is_empty()) {
+                        let whole = filter.feed(Piece::Block(Block::copy_of(&data), 0), true);
+                        data.clear();
+                        data.extend_from_slice(whole.bytes());
+                    }
+                    return Ok(Some(Repeatable { data }));
+                }
+                Ok(None) if data.is_empty() => return Ok(None),
+                Ok(None) => {
+                    // Give back what was taken: the body goes on as one piece.
+                    body.give_back(&data);
+                    return Ok(None);
+                }
+                Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
+                Err(_) => return Err(Failure::BodyAborted),
+            }
+        }
+    }
+}
+
+fn may_retry(on: &RetryOn, failure: Failure, ex: &Exchange, backend: &crate::model::backend::Backend) -> bool {
+    let retries = ex.facts.retries_max.unwrap_or(backend.retries);
+    if ex.facts.retries >= retries || ex.facts.l7_retry_disabled {
+        return false;
+    }
+    match failure {
+        Failure::NoResponse | Failure::NoResponseOnReused => on.empty_response,
+        Failure::BadResponse(_) => on.junk_response,
+        Failure::ResponseTimeout => on.response_timeout,
+        Failure::RetryStatus(_) | Failure::Refused => true,
+        _ => false,
+    }
+}
+
+fn note_link(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, link: &Link) {
+    let cell = w.counts().server(link.proxy, link.server);
+    cell.add(ServerCounter::ReqTot, 1);
+    ex.facts.server_reused = link.was_reused();
+    log::note_connections(w, s, ex, link.proxy, link.server);
+}
+
+/// What becomes of the server's connection: `http-server-close` counts on either side, `httpclose` on its own (observed;
+/// manual 4.2).
+pub(super) fn server_mode(s: &Session, backend: ConnectionMode) -> ConnectionMode {
+    match (s.settings().options.connection_mode, backend) {
+        (ConnectionMode::ServerClose, ConnectionMode::KeepAlive) => ConnectionMode::ServerClose,
+        (_, backend) => backend,
+    }
+}
+
+fn asked(ex: &Exchange, message: &Message) -> Asked {
+    match Asked::of_method(ex.request.method()) {
+        Asked::Other if message.tokens.websocket => Asked::WebSocket,
+        Asked::Other if message.tokens.upgrade => Asked::Upgrade,
+        other => other,
+    }
+}
+
+/// The request's head as the server gets it. `last`: nothing follows.
+fn write_request(
+    w: &Rc<Worker>,
+    ex: &mut Exchange,
+    link: &Link,
+    upload: &Upload<'_>,
+    last: bool,
+    wire: &mut Vec<u8>,
+) {
+    link.transport.put_head(&ex.request, last, wire);
+    if upload.coding == Coding::Frames {
+        return;
+    }
+    let pretend = w.plan.proxies[link.proxy].options.http_pretend_keepalive;
+    let then = match upload.mode {
+        ConnectionMode::KeepAlive => Persistence::KeepAlive,
+        _ if pretend => Persistence::KeepAlive,
+        _ => Persistence::Close,
+    };
+    if upload.coding == Coding::Chunked && !ex.request.contains(b"transfer-encoding") {
+        // The client's protocol needs no word for it.
+        encode::append_field(wire, b"transfer-encoding", b"chunked");
+    }
+    if let Some(token) = persistence::request_token(ex.request.version(), then) {
+        if ex.request.contains(b"connection") {
+            // Rare: an upgrade or named fields stand there already, on the same line as ours.
+            wire.clear();
+            let mut head = w.heads.take();
+            head.clone_from(&ex.request);
+            persistence::add_token(&mut head, token);
+            encode::head(&head, wire);
+            w.heads.give(head);
+        } else {
+            encode::append_field(wire, b"connection", token);
+        }
+    }
+}
+
+/// Bytes of another protocol may follow the request: our direction stays open.
+fn is_open(asked: Asked) -> bool {
+    matches!(asked, Asked::Connect | Asked::Upgrade | Asked::WebSocket)
+}
+
+/// How a request leaves.
+struct Upload<'a> {
+    mode: ConnectionMode,
+    repeatable: Option<&'a Repeatable>,
+    filter: &'a mut Option<Filter>,
+    coding: Coding,
+}
+
+/// Sends the request and passes the response on; both bodies move at the same time.
+#[allow(clippy::too_many_arguments)]
+async fn converse(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    body: &mut Body,
+    from: Upload<'_>,
+    asked: Asked,
+    timeouts: &StreamTimeouts,
+) -> Result<Done, Failure> {
+    let rt = &s.w.rt;
+    let to = &link.transport;
+    let sent_bytes = Cell::new(0u64);
+    // What has arrived of the body leaves with the head.
+    let first = match from.repeatable {
+        Some(r) => Piece::Block(Block::copy_of(&r.data), 0),
+        None if body.is_complete() => Piece::Empty,
+        None => match body.ready() {
+            Ok(Some(Read::Data(data))) => {
+                sent_bytes.set(data.bytes().len() as u64);
+                data
+            }
+            Ok(Some(Read::End) | None) => Piece::Empty,
+            Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
+            Err(_) => return Err(Failure::BodyAborted),
+        },
+    };
+    let ended = body.is_complete();
+    let last =
+        ended && first.bytes().is_empty() && from.filter.is_none() && body.trailers().is_none() && !is_open(asked);
+    let mut wire = Block::take();
+    write_request(&s.w, ex, link, &from, last, &mut wire);
+    let Upload { repeatable, filter, coding, .. } = from;
+    let mut chain: Chain = wire.into();
+    let ends = match coding {
+        Coding::Identity => false,
+        Coding::Chunked => ended,
+        Coding::Frames => ended && !last && !is_open(asked),
+    };
+    match repeatable {
+        Some(_) => {
+            if !first.bytes().is_empty() {
+                body::frame(coding, first, &mut chain);
+            }
+            if ends {
+                body::end(to, coding, None, &mut chain);
+            }
+        }
+        None => {
+            if !first.bytes().is_empty() {
+                body::filtered(filter, coding, first, ended, &mut chain);
+            }
+            if ends {
+                body::finish(to, filter, coding, body, &mut chain);
+            }
+        }
+    }
+    let sent_whole = match link.transport.send(chain, timeouts.server).await {
+        Ok(_) => true,
+        Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
+        // The server may have answered before it closed: the response tells.
+        Err(SendError::Broken(_)) => false,
+    };
+    ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
+    let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
+    if ended {
+        let deadline = Cell::new(server_deadline(rt.now().mono));
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
+    }
+    // The server's clock starts when it has the whole request.
+    let deadline = Cell::new(Millis::NEVER);
+    let upload_done = Cell::new(false);
+    // All of it has left: a body that was read to its end may still wait in a full socket.
+    let delivered = Cell::new(false);
+    sent_bytes.set(0);
+    let server_gone = Cell::new(false);
+    let result = {
+        let up = upload(&s.transport, &link.transport, body, filter, coding, timeouts, &sent_bytes, &server_gone);
+        let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done);
+        let (mut up, mut down) = (pin!(up), pin!(down));
+        let mut done: Option<Done> = None;
+        poll_fn(|cx| {
+            if !upload_done.get()
+                && let Poll::Ready(result) = up.as_mut().poll(cx)
+            {
+                upload_done.set(true);
+                deadline.set(server_deadline(rt.now().mono));
+                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
+                if let Err(error) = result {
+                    if let Some(done) = done.take() {
+                        // The answer is out; only the connection is spoilt.
+                        return Poll::Ready(Ok(Done { client_keeps: false, server_keeps: false, ..done }));
+                    }
+                    return Poll::Ready(Err(upload_failure(error)));
+                }
+            }
+            if done.is_none() {
+                match down.as_mut().poll(cx) {
+                    Poll::Ready(Ok(result)) => done = Some(result),
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {}
+                }
+            }
+            // An early answer does not end the request: its body is still taken, so that another may follow.
+            match done.take() {
+                Some(d) if upload_done.get() || d.tunnel || !d.client_keeps => Poll::Ready(Ok(d)),
+                waiting => {
+                    done = waiting;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    };
+    ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
+    let complete = body.is_complete();
+    result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
+}
+
+fn upload_failure(error: ForwardError) -> Failure {
+    match error {
+        ForwardError::Send(_) => Failure::ServerDataTimeout,
+        ForwardError::Read(ReadError::TimedOut) => Failure::BodyTimeout,
+        ForwardError::Read(ReadError::Broken) => Failure::BodyAborted,
+        ForwardError::Read(ReadError::Malformed(e)) => Failure::BadBody(e),
+    }
+}
+
+/// Moves the rest of a request body to the server.
+#[allow(clippy::too_many_arguments)]
+async fn upload(
+    from: &Transport,
+    to: &Transport,
+    body: &mut Body,
+    filter: &mut Option<Filter>,
+    coding: Coding,
+    timeouts: &StreamTimeouts,
+    moved: &Cell<u64>,
+    server_gone: &Cell<bool>,
+) -> Result<(), ForwardError> {
+    let rt = from.rt();
+    from.expect_bulk();
+    while !body.is_complete() {
+        let deadline = timeouts.client.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
+        let read = body.read(from, deadline).await.map_err(ForwardError::Read)?;
+        let mut chain = Chain::new();
+        if let Read::Data(data) = read {
+            moved.set(moved.get() + data.bytes().len() as u64);
+            body::filtered(filter, coding, data, body.is_complete(), &mut chain);
+        }
+        let complete = body.is_complete();
+        if complete {
+            body::finish(to, filter, coding, body, &mut chain);
+        }
+        if (complete || !chain.is_empty()) && !server_gone.get() {
+            match to.send(chain, timeouts.server).await {
+                Ok(_) => {}
+                // The server stopped reading: its response, if any, decides; the rest is taken and dropped.
+                Err(SendError::Broken(_)) => server_gone.set(true),
+                Err(e) => return Err(ForwardError::Send(e)),
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn retries_left(ex: &Exchange, settings: &crate::model::proxy::Proxy) -> bool {
+    ex.facts.retries < ex.facts.retries_max.unwrap_or(settings.backend.retries)
+}
