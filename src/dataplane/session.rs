@@ -139,7 +139,13 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
     };
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
     match s.settings().mode {
-        Mode::Http => http(s, pending).await,
+        Mode::Http => {
+            let Some((spoken, pending)) = opening(&mut s, pending).await else { return };
+            match spoken {
+                Spoken::Http2 => Frame::new(frontend::serve(s, pending)).await,
+                _ => http(&mut s, pending).await,
+            }
+        }
         _ => {
             Frame::new(stream::tcp::run(&mut s, pending)).await;
         }
@@ -194,15 +200,12 @@ async fn begin(s: &mut Session) -> Option<Piece> {
     Some(pending)
 }
 
-/// Requests one after the other (RFC 9112 §9.3), or many at once where the connection speaks HTTP/2.
-async fn http(mut s: Session, pending: Piece) {
-    let Some((spoken, mut pending)) = opening(&mut s, pending).await else { return };
-    if spoken == Spoken::Http2 {
-        return Frame::new(frontend::serve(s, pending)).await;
-    }
+/// Requests one after the other (RFC 9112 §9.3).
+async fn http(s: &mut Session, pending: Piece) {
+    let mut pending = pending;
     loop {
         let first = if pending.bytes().is_empty() {
-            match wait_for_request(&mut s).await {
+            match wait_for_request(s).await {
                 Some(piece) => piece,
                 None => return,
             }
@@ -210,7 +213,7 @@ async fn http(mut s: Session, pending: Piece) {
             std::mem::take(&mut pending)
         };
         s.requests += 1;
-        let next = Frame::new(stream::http::serve(&mut s, first)).await;
+        let next = Frame::new(stream::http::serve(s, first)).await;
         match next {
             Next::Close => return,
             Next::Request(rest) => pending = rest,
