@@ -276,7 +276,7 @@ pub fn embryonic(s: &Session, why: &str) {
         let _ = write!(*line, "unix:{} [", s.bind + 1);
     }
     crate::language::logformat::write_log_date(facts.accept_us, w.shared.utc_offset, &mut line);
-    let bind = facts.bind_name.as_deref().map_or_else(|| (s.bind + 1).to_string(), str::to_owned);
+    let bind = facts.listener.name.as_deref().map_or_else(|| (s.bind + 1).to_string(), str::to_owned);
     let _ = write!(*line, "] {}/{bind}: {why}", settings.name);
     w.log.send(&settings.log.targets, settings.log.tag.as_deref(), LEVEL_INFO, &[], &line);
 }

@@ -66,14 +66,10 @@ fn apply(s: &Session, header: &proxy_protocol::Header<'_>) {
         Addresses::Ip { source, destination, .. } => {
             facts.src = Some(source);
             facts.dst = Some(destination);
-            facts.fc_src = facts.src;
-            facts.fc_dst = facts.dst;
         }
         Addresses::Unix { .. } => {
             facts.src = None;
             facts.dst = None;
-            facts.fc_src = None;
-            facts.fc_dst = None;
         }
     }
     let tlvs: Vec<(u8, Vec<u8>)> = header.tlvs.into_iter().map(|t| (t.kind, t.value.to_vec())).collect();

@@ -167,20 +167,8 @@ fn first_facts(
     let src = ip(conn.peer());
     // Only a wildcard bind leaves the destination open: then it costs a system call.
     let dst = bound.or_else(|| ip(conn.local()));
-    let names = &w.names[proxy];
-    facts::Session {
-        src,
-        dst,
-        fc_src: src,
-        fc_dst: dst,
-        frontend: names.frontend.clone(),
-        default_backend: names.default_backend.clone(),
-        bind_name: names.binds[bind].clone(),
-        bind_id: bind as u32 + 1,
-        accept_us: accepted.wall_us,
-        http_major: 1,
-        ..facts::Session::default()
-    }
+    let listener = w.names[proxy].listeners[bind].clone();
+    facts::Session { src, dst, accept_us: accepted.wall_us, ..facts::Session::new(listener) }
 }
 
 /// What stands before the first stream. `None`: the connection is over.

@@ -24,11 +24,13 @@ use crate::engine::listener::Listener;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
 use crate::engine::{Conn, Piece, Rt};
-use crate::language::facts::Named;
+use crate::language::facts::{self, Named};
 use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
+use crate::model::bind::Bind;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
+use crate::model::proxy::Proxy;
 use crate::model::state::board::{self, Board, FrontendRate, ProcessRate};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::model::state::event::Event;
@@ -162,10 +164,8 @@ pub struct Answer {
 
 /// Names as language and log show them, made once.
 pub struct Names {
-    pub frontend: Named,
     pub backend: Named,
-    pub default_backend: Option<Arc<str>>,
-    pub binds: Vec<Option<Arc<str>>>,
+    pub listeners: Vec<Rc<facts::Listener>>,
 }
 
 /// One worker's state for one backend.
@@ -217,6 +217,21 @@ pub struct Worker {
     pub registry: Registry,
 }
 
+fn listeners(plan: &Plan, proxy: &Proxy) -> Vec<Rc<facts::Listener>> {
+    let frontend = Named::new(proxy.name.as_str(), proxy.id);
+    let default_backend: Option<Arc<str>> =
+        proxy.frontend.default_backend.map(|b| Arc::from(plan.proxies[b].name.as_str()));
+    let listener = |(index, bind): (usize, &Bind)| {
+        Rc::new(facts::Listener {
+            frontend: frontend.clone(),
+            default_backend: default_backend.clone(),
+            name: bind.name.as_deref().map(Arc::from),
+            id: index as u32 + 1,
+        })
+    };
+    proxy.frontend.binds.iter().enumerate().map(listener).collect()
+}
+
 impl Worker {
     pub fn new(rt: Rt, index: usize, shared: Arc<Shared>, post: Post<Mail>) -> Rc<Worker> {
         let plan = shared.plan.clone();
@@ -228,12 +243,10 @@ impl Worker {
             connections: Connections::default(),
             queue: Queue::default(),
         });
-        let names = plan.proxies.iter().map(|p| Names {
-            frontend: Named::new(p.name.as_str(), p.id),
-            backend: Named::new(p.name.as_str(), p.id),
-            default_backend: p.frontend.default_backend.map(|b| Arc::from(plan.proxies[b].name.as_str())),
-            binds: p.frontend.binds.iter().map(|b| b.name.as_deref().map(Arc::from)).collect(),
-        });
+        let names = plan
+            .proxies
+            .iter()
+            .map(|p| Names { backend: Named::new(p.name.as_str(), p.id), listeners: listeners(&plan, p) });
         Rc::new(Worker {
             index,
             backends: backends.collect(),

@@ -18,22 +18,27 @@ impl Named {
     }
 }
 
-/// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
+/// A bind line as its connections name it; they share it.
 #[derive(Clone, Debug, Default)]
+pub struct Listener {
+    pub frontend: Named,
+    pub default_backend: Option<Arc<str>>,
+    pub name: Option<Arc<str>>,
+    pub id: u32,
+}
+
+/// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
+#[derive(Clone, Debug)]
 pub struct Session {
     /// Source and destination as rules see them: after the PROXY protocol, `set-src` and `set-dst`. `None` on UNIX
     /// sockets.
     pub src: Option<SocketAddr>,
     pub dst: Option<SocketAddr>,
-    /// The same before `set-src` and `set-dst` (`fc_src`, `fc_dst`).
-    pub fc_src: Option<SocketAddr>,
-    pub fc_dst: Option<SocketAddr>,
+    /// The same before `set-src` and `set-dst`, if they ran: see [`Session::fc_src`].
+    pub before: Option<Box<(Option<SocketAddr>, Option<SocketAddr>)>>,
     pub dst_is_local: bool,
     pub src_is_local: bool,
-    pub frontend: Named,
-    pub default_backend: Option<Arc<str>>,
-    pub bind_name: Option<Arc<str>>,
-    pub bind_id: u32,
+    pub listener: Rc<Listener>,
     /// Microseconds since 1970 at accept.
     pub accept_us: u64,
     /// 1 for HTTP/1, 2 for HTTP/2.
@@ -53,6 +58,68 @@ pub struct Session {
     pub transport: Option<Box<Transport>>,
     /// What `tcp-request connection expect-proxy layer4` asked for.
     pub expect_proxy: bool,
+}
+
+impl Session {
+    /// A connection to `listener` of which nothing more is known.
+    pub fn new(listener: Rc<Listener>) -> Session {
+        Session {
+            src: None,
+            dst: None,
+            before: None,
+            dst_is_local: false,
+            src_is_local: false,
+            listener,
+            accept_us: 0,
+            http_major: 1,
+            tls: None,
+            proxy_protocol: None,
+            error: None,
+            nice: 0,
+            mark: None,
+            tos: None,
+            handshake_ms: 0,
+            glitches: 0,
+            streams_open: 0,
+            streams_limit: 0,
+            transport: None,
+            expect_proxy: false,
+        }
+    }
+
+    /// `set-src` and its kin; `fc_src` stays what it is.
+    pub fn set_src(&mut self, src: Option<SocketAddr>) {
+        self.keep_addresses();
+        self.src = src;
+    }
+
+    /// `set-dst` and its kin.
+    pub fn set_dst(&mut self, dst: Option<SocketAddr>) {
+        self.keep_addresses();
+        self.dst = dst;
+    }
+
+    fn keep_addresses(&mut self) {
+        if self.before.is_none() {
+            self.before = Some(Box::new((self.src, self.dst)));
+        }
+    }
+
+    /// The source that the connection or its PROXY header has (`fc_src`).
+    pub fn fc_src(&self) -> Option<SocketAddr> {
+        self.before.as_ref().map_or(self.src, |b| b.0)
+    }
+
+    /// The destination of the same (`fc_dst`).
+    pub fn fc_dst(&self) -> Option<SocketAddr> {
+        self.before.as_ref().map_or(self.dst, |b| b.1)
+    }
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session::new(Rc::default())
+    }
 }
 
 /// HAProxy's numbered connection errors (`fc_err`, `fc_err_name`, `fc_err_str`).

@@ -116,18 +116,18 @@ impl Tag {
             }
             Tag::ServerQueue => push_int(out, stream.server_queue as i64),
             Tag::BackendQueue => push_int(out, stream.backend_queue as i64),
-            Tag::Backend => text(stream.backend.as_ref().map_or(&session.frontend.name, |b| &b.name), out),
+            Tag::Backend => text(stream.backend.as_ref().map_or(&session.listener.frontend.name, |b| &b.name), out),
             Tag::Server => match (&stream.service, &stream.server) {
                 (Some(service), _) => text(service, out),
                 (None, Some(server)) => text(&server.name, out),
                 (None, None) => text("<NOSRV>", out),
             },
-            Tag::Frontend => text(&session.frontend.name, out),
+            Tag::Frontend => text(&session.listener.frontend.name, out),
             Tag::FrontendTransport => {
                 if style.quote {
                     out.push(b'"');
                 }
-                out.extend_from_slice(session.frontend.name.as_bytes());
+                out.extend_from_slice(session.listener.frontend.name.as_bytes());
                 if session.tls.is_some() {
                     out.push(b'~');
                 }
@@ -136,9 +136,9 @@ impl Tag {
                 }
             }
             Tag::ClientIp => address(session.src, style, cx, out),
-            Tag::ClientPort => port(session.src, style, session.bind_id, out),
+            Tag::ClientPort => port(session.src, style, session.listener.id, out),
             Tag::FrontendIp => address(session.dst, style, cx, out),
-            Tag::FrontendPort => port(session.dst, style, session.bind_id, out),
+            Tag::FrontendPort => port(session.dst, style, session.listener.id, out),
             Tag::BackendIp => other_address(stream.server_src, style, out),
             Tag::BackendPort => other_port(stream.server_src, style, out),
             Tag::ServerIp => other_address(stream.server_dst, style, out),
@@ -184,7 +184,7 @@ fn offset(cx: &Context<'_>, wall_us: u64) -> i32 {
 fn address(address: Option<SocketAddr>, style: Style, cx: &Context<'_>, out: &mut Vec<u8>) {
     match address {
         Some(a) => write_ip(a.ip(), style, out),
-        None if cx.session.fc_src.is_none() => write_text(Some(b"unix"), style, out),
+        None if cx.session.fc_src().is_none() => write_text(Some(b"unix"), style, out),
         None => write_absent(style, out),
     }
 }

@@ -9,7 +9,7 @@ mod rules;
 use super::acl::AclSet;
 use super::auth::Userlists;
 use super::context::{Context, Payload, Side};
-use super::facts::{Named, Session, Stream, Tls};
+use super::facts::{Listener, Named, Session, Stream, Tls};
 use super::logformat::{LogFormat, Usage};
 use super::parse::{Captures, Files, Parse, SectionKind};
 use super::pattern::Registry;
@@ -21,6 +21,7 @@ use super::world::World;
 use crate::base::clock::{Millis, Now};
 use crate::base::origin::Origin;
 use crate::proto::http::head::{Head, Version};
+use std::rc::Rc;
 
 /// Answers nothing, and always the same number for randomness.
 pub struct Nobody;
@@ -82,12 +83,8 @@ impl Default for Bench {
         let session = Session {
             src: Some(([127, 0, 0, 1], 54321).into()),
             dst: Some(([127, 0, 0, 1], 8080).into()),
-            fc_src: Some(([127, 0, 0, 1], 54321).into()),
-            fc_dst: Some(([127, 0, 0, 1], 8080).into()),
-            frontend: Named::new("f", 2),
             accept_us: 1_795_345_438_727_000,
-            http_major: 1,
-            ..Session::default()
+            ..Session::new(Rc::new(Listener { frontend: Named::new("f", 2), ..Listener::default() }))
         };
         Bench {
             acls: AclSet::new(),
@@ -117,7 +114,7 @@ impl Default for Bench {
 impl Bench {
     pub fn with_tls() -> Bench {
         let mut bench = Bench::default();
-        bench.session.tls = Some(std::rc::Rc::new(Tls {
+        bench.session.tls = Some(Rc::new(Tls {
             protocol: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             sni: Some(b"acme.org"[..].into()),

@@ -16,10 +16,10 @@ const MARKING: u8 = ALL_REQUEST | TCP_RESPONSE | RESPONSE;
 const STREAM: u8 = CONTENT | REQUEST;
 
 pub const ROWS: &[Action] = &[
-    row("set-src", ALL_REQUEST, |at, w, p| address(at, w, p, |s, ip| s.src = Some(with_ip(s.src, ip)))),
-    row("set-dst", ALL_REQUEST, |at, w, p| address(at, w, p, |s, ip| s.dst = Some(with_ip(s.dst, ip)))),
-    row("set-src-port", ALL_REQUEST, |at, w, p| number(at, w, p, |s, _, n| set_port(&mut s.src, n))),
-    row("set-dst-port", ALL_REQUEST, |at, w, p| number(at, w, p, |s, _, n| set_port(&mut s.dst, n))),
+    row("set-src", ALL_REQUEST, |at, w, p| address(at, w, p, |s, ip| s.set_src(Some(with_ip(s.src, ip))))),
+    row("set-dst", ALL_REQUEST, |at, w, p| address(at, w, p, |s, ip| s.set_dst(Some(with_ip(s.dst, ip))))),
+    row("set-src-port", ALL_REQUEST, |at, w, p| number(at, w, p, |s, _, n| s.set_src(with_port(s.src, n)))),
+    row("set-dst-port", ALL_REQUEST, |at, w, p| number(at, w, p, |s, _, n| s.set_dst(with_port(s.dst, n)))),
     row("set-fc-mark", MARKING, |at, w, p| number_or_expr(at, w, p, |s, _, n| s.mark = Some(n as u32))),
     row("set-mark", MARKING, |at, w, p| number_or_expr(at, w, p, |s, _, n| s.mark = Some(n as u32))),
     row("set-fc-tos", MARKING, |at, w, p| number_or_expr(at, w, p, |s, _, n| s.tos = Some(n as u8))),
@@ -68,9 +68,9 @@ fn with_ip(old: Option<SocketAddr>, ip: IpAddr) -> SocketAddr {
 }
 
 /// A port needs an address to belong to; without one it is 0.0.0.0.
-fn set_port(address: &mut Option<SocketAddr>, port: i64) {
+fn with_port(address: Option<SocketAddr>, port: i64) -> Option<SocketAddr> {
     let ip = address.map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
-    *address = Some(SocketAddr::new(ip, port as u16));
+    Some(SocketAddr::new(ip, port as u16))
 }
 
 fn address(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>, set: fn(&mut Session, IpAddr)) -> Result<Run, Error> {

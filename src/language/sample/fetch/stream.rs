@@ -31,14 +31,16 @@ pub const ROWS: &[Fetch] = &[
     row("be_name", "", Type::Str, BACKEND, |_, cx, _| Some(Sample::str(cx.stream.backend.as_ref()?.name.as_bytes()))),
     row("srv_id", "", Type::Sint, SERVER, |_, cx, _| Some(Sample::Sint(cx.stream.server.as_ref()?.id as i64))),
     row("srv_name", "", Type::Str, SERVER, |_, cx, _| Some(Sample::str(cx.stream.server.as_ref()?.name.as_bytes()))),
-    row("fe_id", "", Type::Sint, FRONTEND, |_, cx, _| Some(Sample::Sint(cx.session.frontend.id as i64))),
-    row("fe_name", "", Type::Str, FRONTEND, |_, cx, _| Some(Sample::str(cx.session.frontend.name.as_bytes()))),
-    row("fe_defbe", "", Type::Str, FRONTEND, |_, cx, _| {
-        cx.session.default_backend.as_deref().map(|n| Sample::str(n.as_bytes()))
+    row("fe_id", "", Type::Sint, FRONTEND, |_, cx, _| Some(Sample::Sint(cx.session.listener.frontend.id as i64))),
+    row("fe_name", "", Type::Str, FRONTEND, |_, cx, _| {
+        Some(Sample::str(cx.session.listener.frontend.name.as_bytes()))
     }),
-    row("so_id", "", Type::Sint, FRONTEND, |_, cx, _| Some(Sample::Sint(cx.session.bind_id as i64))),
+    row("fe_defbe", "", Type::Str, FRONTEND, |_, cx, _| {
+        cx.session.listener.default_backend.as_deref().map(|n| Sample::str(n.as_bytes()))
+    }),
+    row("so_id", "", Type::Sint, FRONTEND, |_, cx, _| Some(Sample::Sint(cx.session.listener.id as i64))),
     row("so_name", "", Type::Str, FRONTEND, |_, cx, _| {
-        cx.session.bind_name.as_deref().map(|n| Sample::str(n.as_bytes()))
+        cx.session.listener.name.as_deref().map(|n| Sample::str(n.as_bytes()))
     }),
     row("last_rule_file", "", Type::Str, INTERNAL, |_, cx, _| {
         cx.stream.last_rule.as_ref().map(|o| Sample::str(o.file.as_bytes()))
