@@ -118,8 +118,8 @@ impl std::error::Error for ConnectionError {}
 /// Counts what no well-behaved peer does, for `fc_glitches`, `bc_glitches` and the thresholds of `tune.h2.*`.
 ///
 /// As in HAProxy 3.4 (observed) each stream that we reset for its peer's fault, each stream that the peer resets, and
-/// each connection error count one; PING, SETTINGS and PRIORITY count nothing there. Here they, empty DATA and empty
-/// CONTINUATION count once they come in numbers without anything useful in between.
+/// each connection error count one. PING, SETTINGS, PRIORITY, empty DATA, empty CONTINUATION and frames of unknown type
+/// count nothing there; here they do once they come in numbers while neither side gets anything done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Glitches {
     count: u32,
@@ -127,7 +127,7 @@ pub struct Glitches {
     idle: u32,
 }
 
-/// So many frames in a row may move nothing forward: browsers send a handful (SETTINGS, PRIORITY, WINDOW_UPDATE).
+/// So many frames in a row may move nothing forward: browsers begin with a handful, and gRPC measures with PING.
 const IDLE_FRAMES: u32 = 32;
 
 impl Glitches {
@@ -147,7 +147,7 @@ impl Glitches {
         }
     }
 
-    /// A head or a payload came.
+    /// A head or a payload came or went, or all answers have been sent.
     pub fn progress(&mut self) {
         self.idle = 0;
     }

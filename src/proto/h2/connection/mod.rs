@@ -250,9 +250,11 @@ impl Connection {
         self.peer_goes_away
     }
 
-    /// Tells that everything appended to `out` so far has been sent: the count of pending answers begins anew.
+    /// Tells that nothing of what was appended to `out` is waiting to be sent: the count of pending answers begins
+    /// anew. To be called at the end of each turn in which that is so, even if nothing was appended.
     pub fn drained(&mut self) {
         self.answers = 0;
+        self.glitches.progress();
     }
 
     /// The window that a new stream has for what the peer sends: ours holds once it is acknowledged.

@@ -657,10 +657,7 @@ impl Connection {
         if self.is_idle(stream) {
             return Err(ConnectionError::WrongStream.into());
         }
-        let Some(open) = self.streams.get_mut(stream) else {
-            self.glitches.idle_frame();
-            return Ok(None);
-        };
+        let Some(open) = self.streams.get_mut(stream) else { return Ok(None) };
         if increment == 0 {
             return Err(Fault::Stream(stream, ErrorCode::PROTOCOL_ERROR));
         }

@@ -55,6 +55,7 @@ impl Connection {
 
     fn send_block(&mut self, id: StreamId, head: &Head, protocol: Option<&[u8]>, end: bool, out: &mut Vec<u8>) {
         let Some(stream) = self.streams.get_mut(id).filter(|s| s.local == Side::Head) else { return };
+        self.glitches.progress();
         let interim = !head.is_request() && head.status() < 200;
         if !interim {
             stream.local = Side::Body;
@@ -109,6 +110,7 @@ impl Connection {
         let Some(open) = self.streams.get_mut(stream).filter(|s| s.local == Side::Body) else { return false };
         open.send.take(len);
         self.send_window.take(len);
+        self.glitches.progress();
         frame::header(kind::DATA, if end { flag::END_STREAM } else { 0 }, stream, len, out);
         if end {
             self.local_ended(stream);

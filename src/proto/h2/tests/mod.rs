@@ -1,9 +1,12 @@
 //! The codec against itself, against a list of faults, against chance, and against another implementation.
 
+mod conformance;
 mod conversation;
 mod heads;
+mod hostile;
+mod random;
 
-use super::frame;
+use super::frame::{self, FrameHeader, HEADER_LEN};
 use super::hpack::Encoder;
 use super::*;
 use crate::proto::http::head::{Head, Version};
@@ -126,7 +129,23 @@ fn headers(stream: StreamId, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
 
 const GET: &[(&str, &str)] =
     &[(":method", "GET"), (":scheme", "https"), (":authority", "a.example"), (":path", "/p?q")];
+const POST: &[(&str, &str)] =
+    &[(":method", "POST"), (":scheme", "https"), (":authority", "a.example"), (":path", "/p?q")];
 /// END_STREAM and END_HEADERS.
 const WHOLE: u8 = 5;
 /// END_HEADERS.
 const OPEN: u8 = 4;
+
+/// The frames in `bytes`, with their payloads.
+fn frames(bytes: &[u8]) -> Vec<(FrameHeader, Vec<u8>)> {
+    let mut rest = bytes;
+    let mut frames = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<HEADER_LEN>() {
+        let header = FrameHeader::parse(*header);
+        let (payload, next) = after.split_at(header.len as usize);
+        frames.push((header, payload.to_vec()));
+        rest = next;
+    }
+    assert!(rest.is_empty());
+    frames
+}
