@@ -4,6 +4,7 @@ mod conformance;
 mod conversation;
 mod heads;
 mod hostile;
+mod peer;
 mod random;
 
 use super::frame::{self, FrameHeader, HEADER_LEN};
