@@ -4,6 +4,7 @@
 //! goes on being decoded for the table's sake. Where HAProxy 3.4 was seen to repair instead of refusing, so do we:
 //! blanks around values go, `:authority` wins over a Host that differs, of several Host lines the first stays.
 
+use super::empty;
 use super::hpack::{ENTRY_OVERHEAD, Encoder};
 use crate::proto::h1::framing;
 use crate::proto::http::head::{Head, Version};
@@ -115,8 +116,8 @@ impl HeadReader {
 
     pub fn start(&mut self, expect: Expect) {
         self.head.clear();
-        self.text.clear();
-        self.cookie.clear();
+        empty(&mut self.text);
+        empty(&mut self.cookie);
         (self.expect, self.fault, self.pseudo) = (expect, None, [None; 6]);
         (self.in_fields, self.has_host, self.content_length) = (false, false, None);
         (self.bytes, self.fields) = (0, 0);
@@ -158,7 +159,6 @@ impl HeadReader {
         if self.bytes > self.limits.head_bytes {
             return Err(Malformed::TooLarge);
         }
-        let value = trimmed(value);
         if memchr::memchr3(0, b'\r', b'\n', value).is_some() {
             return Err(Malformed::FieldValue);
         }
@@ -175,7 +175,7 @@ impl HeadReader {
         if name.is_empty() || !name.iter().all(|&b| NAME_BYTES[usize::from(b)]) {
             return Err(Malformed::FieldName);
         }
-        self.take_field(name, value)
+        self.take_field(name, trimmed(value))
     }
 
     fn take_pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {

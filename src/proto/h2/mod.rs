@@ -34,3 +34,12 @@ pub const STREAM_ID_MAX: StreamId = (1 << 31) - 1;
 
 /// What a client says first (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Empties a buffer that is used now and then, and gives its memory back if much was needed.
+fn empty(buffer: &mut Vec<u8>) {
+    const KEPT: usize = 4096;
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+    buffer.clear();
+}

@@ -1,7 +1,7 @@
 //! A block of field lines while its frames come (RFC 9113 §4.3): HEADERS and CONTINUATION, bounded in bytes and frames.
 
-use super::super::StreamId;
 use super::super::error::ErrorCode;
+use super::super::{StreamId, empty};
 
 /// What becomes of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +39,15 @@ pub const BLOCK_FACTOR: usize = 2;
 /// A block takes at most so many frames, and those that its bytes need.
 pub const BLOCK_FRAMES: u32 = 64;
 
-/// Memory of a block that is kept for the next one.
-const KEPT: usize = 4096;
-
 impl Block {
     pub fn begin(&mut self, stream: StreamId, purpose: Purpose, end_stream: bool) {
         self.bytes.clear();
         (self.stream, self.purpose, self.end_stream, self.frames) = (stream, purpose, end_stream, 0);
     }
 
-    /// The block was decoded: gives its memory back unless it is small.
-    pub fn finish(&mut self, mut bytes: Vec<u8>) {
-        self.stream = 0;
-        bytes.clear();
-        self.bytes = if bytes.capacity() <= KEPT { bytes } else { Vec::new() };
+    /// The block was decoded: keeps the memory of its bytes for the next one.
+    pub fn finish(&mut self, bytes: Vec<u8>) {
+        (self.stream, self.bytes) = (0, bytes);
+        empty(&mut self.bytes);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::empty;
 use super::dynamic_table::DynamicTable;
 use super::static_table::TABLE;
 use super::{DEFAULT_TABLE_SIZE, HpackError, huffman, integer};
@@ -99,7 +100,7 @@ impl Decoder {
         indexed: bool,
         sink: &mut impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(usize, bool), HpackError> {
-        self.scratch.clear();
+        empty(&mut self.scratch);
         let (index, mut used) = integer::decode(block, bits)?;
         let name = match index {
             0 => {

@@ -55,10 +55,14 @@ impl DynamicTable {
         Some((&self.arena[entry.name()], &self.arena[entry.value()]))
     }
 
-    /// The index of the youngest entry that is this field line. `hash` is that of the insertion.
+    /// The index of an entry that is this field line. `hash` is that of the insertion.
     pub fn find(&self, hash: u32, name: &[u8], value: &[u8]) -> Option<usize> {
         let same = |e: &Entry| e.hash == hash && &self.arena[e.name()] == name && &self.arena[e.value()] == value;
-        self.entries.iter().rev().position(same)
+        let (old, young) = self.entries.as_slices();
+        if let Some(at) = young.iter().position(same) {
+            return Some(young.len() - 1 - at);
+        }
+        old.iter().position(same).map(|at| self.entries.len() - 1 - at)
     }
 
     /// Sets the bound; evicts what no longer fits.

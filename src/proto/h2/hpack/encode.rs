@@ -1,8 +1,8 @@
 //! Field lines to blocks (RFC 7541 §6), cheaply: the static table, a small dynamic table for what repeats, Huffman
 //! where it is shorter.
 //!
-//! A field line goes into the table when it is met a second time, so that what is new in every message (identifiers,
-//! dates) does not push out what is not. Secrets never go in: see [`super::static_table::Indexing`].
+//! A field line goes into the table when it is met a second time, so that what is new in every message (identifiers)
+//! does not push out what is not. Secrets never go in: see [`super::static_table::Indexing`].
 
 use std::hash::{BuildHasher, Hasher};
 

@@ -27,8 +27,6 @@ const LENGTHS: [u8; 257] = [
     30,
 ];
 
-const EOS: u16 = 256;
-
 /// Symbols in the order of their codes: by length, then by value.
 const ORDERED: [u16; 257] = {
     let mut ordered = [0; 257];
@@ -117,19 +115,30 @@ const LONG: [Class; LONG_CLASSES] = {
     classes
 };
 
+/// Code and bits of each byte, side by side.
+const ENCODED: [(u32, u32); 256] = {
+    let mut encoded = [(0, 0); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        encoded[byte] = (CODES[byte], LENGTHS[byte] as u32);
+        byte += 1;
+    }
+    encoded
+};
+
 /// Bytes that `text` takes when encoded.
 #[inline]
 pub fn encoded_len(text: &[u8]) -> usize {
-    let bits: usize = text.iter().map(|&b| usize::from(LENGTHS[usize::from(b)])).sum();
-    bits.div_ceil(8)
+    let bits: u32 = text.iter().map(|&b| u32::from(LENGTHS[usize::from(b)])).sum();
+    bits.div_ceil(8) as usize
 }
 
 /// Appends the code of `text`, padded with ones.
 pub fn encode(text: &[u8], out: &mut Vec<u8>) {
     let (mut pending, mut held) = (0u64, 0u32);
     for &byte in text {
-        let bits = u32::from(LENGTHS[usize::from(byte)]);
-        pending = pending << bits | u64::from(CODES[usize::from(byte)]);
+        let (code, bits) = ENCODED[usize::from(byte)];
+        pending = pending << bits | u64::from(code);
         held += bits;
         if held >= 32 {
             held -= 32;
@@ -147,10 +156,35 @@ pub fn encode(text: &[u8], out: &mut Vec<u8>) {
 
 /// Appends the text of `coded`: at most 8/5 of its length.
 pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
-    out.reserve(coded.len() * 8 / 5);
-    // The next bits are the high ones of `window`; `held` of them are real, those after them ones.
+    let start = out.len();
+    out.resize(start + coded.len() * 8 / 5, 0);
+    let len = decode_into(coded, &mut out[start..])?;
+    out.truncate(start + len);
+    Ok(())
+}
+
+/// Bits of the longest code.
+const LONGEST: u32 = 30;
+
+/// Gives the length of the text.
+fn decode_into(coded: &[u8], text: &mut [u8]) -> Result<usize, HpackError> {
+    let mut len = 0;
+    // The next bits are the high ones of `window`; the first `held` of them count.
     let (mut window, mut held) = (0u64, 0u32);
     let mut rest = coded;
+    while let Some(eight) = rest.first_chunk::<8>() {
+        window |= u64::from_be_bytes(*eight) >> held;
+        let whole = (64 - held) / 8;
+        rest = &rest[whole as usize..];
+        held += whole * 8;
+        while held >= LONGEST {
+            let (symbol, bits) = next(window).ok_or(HpackError::Huffman)?;
+            text[len] = symbol;
+            len += 1;
+            window <<= bits;
+            held -= bits;
+        }
+    }
     loop {
         while held <= 56 {
             let Some((&byte, after)) = rest.split_first() else { break };
@@ -158,47 +192,38 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
             held += 8;
             rest = after;
         }
-        // More input than the longest code, or all that there is.
-        let enough = if rest.is_empty() { 0 } else { 32 };
-        while held > enough {
-            let (symbol, bits) = next(window);
-            if bits > held {
-                return end(window, held);
-            }
-            if symbol == EOS {
-                return Err(HpackError::Huffman);
-            }
-            out.push(symbol as u8);
-            window <<= bits;
-            held -= bits;
+        if held == 0 {
+            return Ok(len);
         }
-        if rest.is_empty() && held == 0 {
-            return Ok(());
+        match next(window) {
+            Some((symbol, bits)) if bits <= held => {
+                text[len] = symbol;
+                len += 1;
+                window <<= bits;
+                held -= bits;
+            }
+            // RFC 7541 §5.2: what is left is fewer than 8 bits, all ones, so the beginning of EOS.
+            _ if held < 8 && window >> (64 - held) == (1 << held) - 1 => return Ok(len),
+            _ => return Err(HpackError::Huffman),
         }
     }
 }
 
-/// The symbol at the high end and the bits of its code.
+/// The symbol at the high end and the bits of its code; None for EOS.
 #[inline]
-fn next(window: u64) -> (u16, u32) {
+fn next(window: u64) -> Option<(u8, u32)> {
     let (symbol, bits) = FIRST[(window >> 56) as usize];
     if bits > 0 {
-        return (u16::from(symbol), u32::from(bits));
+        return Some((symbol, u32::from(bits)));
     }
-    let high = window >> 32;
-    for class in &LONG {
-        if high < class.end {
-            let code = (high >> (32 - class.bits)) as u32;
-            return (ORDERED[usize::from(class.at) + (code - class.first) as usize], u32::from(class.bits));
-        }
-    }
-    (EOS, 30)
+    next_long((window >> 32) as u32)
 }
 
-/// RFC 7541 §5.2: what is left is fewer than 8 bits, all ones.
-fn end(window: u64, held: u32) -> Result<(), HpackError> {
-    let ones = held < 8 && (window >> (64 - held)) == (1 << held) - 1;
-    if ones { Ok(()) } else { Err(HpackError::Huffman) }
+fn next_long(high: u32) -> Option<(u8, u32)> {
+    let class = LONG.iter().find(|class| u64::from(high) < class.end)?;
+    let code = high >> (32 - class.bits);
+    let symbol = ORDERED[usize::from(class.at) + (code - class.first) as usize];
+    Some((u8::try_from(symbol).ok()?, u32::from(class.bits)))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub const TABLE: [(&[u8], &[u8], Indexing); 61] = [
     (b"content-range", b"", Without),
     (b"content-type", b"", Repeating),
     (b"cookie", b"", Without),
-    (b"date", b"", Without),
+    (b"date", b"", Repeating),
     (b"etag", b"", Without),
     (b"expect", b"", Repeating),
     (b"expires", b"", Without),
@@ -101,12 +101,19 @@ pub fn find(name: &[u8], value: &[u8]) -> Option<Found> {
         }
         slot = (slot + 1) % SLOTS.len();
     };
-    let indexing = TABLE[first - 1].2;
-    let same_name = TABLE[first - 1..].iter().take_while(|entry| entry.0 == name);
-    for (after, entry) in same_name.enumerate() {
-        if entry.1 == value && !value.is_empty() {
-            return Some(Found { index: first + after, with_value: true, indexing });
+    // Entries of one name stand together; only those with values can match.
+    let (_, mut known, indexing) = TABLE[first - 1];
+    let mut index = first;
+    while !known.is_empty() {
+        if known == value {
+            return Some(Found { index, with_value: true, indexing });
         }
+        index += 1;
+        known = if TABLE[index - 1].0.len() == name.len() && TABLE[index - 1].0 == name {
+            TABLE[index - 1].1
+        } else {
+            b""
+        };
     }
     Some(Found { index: first, with_value: false, indexing })
 }

@@ -77,6 +77,8 @@ fn targets_become_uris_as_in_haproxy() {
         ("OPTIONS", "https", "a", ""),
         ("GET", "https", "", "/"),
         ("GET", "https", "a b", "/"),
+        ("GET", "https", " a", "/"),
+        ("GET", "https ", "a", "/"),
         ("GET", "https", "u@a", "/"),
         ("GET", "https", "u:p@a", "/"),
         ("GET", "https", "a/b", "/"),
