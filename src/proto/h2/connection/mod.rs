@@ -1,7 +1,8 @@
-//! One HTTP/2 connection as either side sees it: state, and the calls of its owner. Reading is in [`receive`], writing
-//! in [`send`], the streams' states in [`streams`].
+//! One HTTP/2 connection as either side sees it: state, and the calls of its owner. Reading is in [`receive`] with
+//! [`headers`] and [`control`], writing in [`send`], the streams' states in [`streams`].
 
-mod block;
+mod control;
+mod headers;
 mod receive;
 mod send;
 mod streams;
@@ -16,7 +17,7 @@ use super::hpack::{DEFAULT_TABLE_SIZE, Decoder, Encoder};
 use super::settings::{MAX_MAX_FRAME_SIZE, MIN_MAX_FRAME_SIZE, PeerSettings, id};
 use super::{PREFACE, STREAM_ID_MAX, StreamId};
 use crate::proto::http::head::Head;
-use block::Block;
+use headers::Block;
 use receive::Step;
 use streams::Streams;
 
@@ -89,7 +90,8 @@ pub enum Event {
     Refused { stream: StreamId, code: ErrorCode },
     /// More room to send on this stream, or on all of them if 0.
     Opened(StreamId),
-    /// The peer will not look at streams that we opened above `last`; those are safe to try elsewhere.
+    /// The peer will not look at streams that we opened above `last`: they are safe to try elsewhere, and stay open
+    /// until they are reset.
     GoAway { last: StreamId, code: ErrorCode },
     /// The peer's settings came; [`Connection::peer_allows`] may have changed.
     Settings,
@@ -127,6 +129,8 @@ pub struct Connection {
 
     // The peer's and our limits.
     peer: PeerSettings,
+    /// The peer's initial window that holds: that of the last SETTINGS that came whole.
+    send_initial: u32,
     got_settings: bool,
     /// The peer has acknowledged our SETTINGS: they hold.
     acknowledged: bool,
@@ -184,6 +188,7 @@ impl Connection {
             decoder: Decoder::default(),
             next_event: None,
             peer: PeerSettings::default(),
+            send_initial: WINDOW_DEFAULT,
             got_settings: false,
             acknowledged: false,
             send_window: SendWindow::new(WINDOW_DEFAULT),

@@ -33,7 +33,7 @@ impl Connection {
             id,
             remote: Side::Head,
             local: Side::Head,
-            send: SendWindow::new(self.peer.initial_window_size),
+            send: SendWindow::new(self.send_initial),
             receive: ReceiveWindow::new(self.stream_window()),
             expected: None,
             head_request: false,

@@ -42,3 +42,24 @@ fn a_request_with_body_and_trailers_goes_there_and_back() {
     assert_eq!((client.open_streams(), server.open_streams()), (0, 0));
     assert_eq!((client.glitches(), server.glitches()), (0, 0));
 }
+
+#[test]
+fn settings_move_the_windows_of_open_streams_once_they_are_whole() {
+    let (mut client, mut out) = client();
+    let settings = raw(4, 0, 0, &[0, 4, 0, 0, 0, 9, 0, 4, 0, 0, 0, 100]);
+    let head = Head::request(b"POST", b"/", Version::Http11);
+    let mut rooms = Vec::new();
+    for piece in [&settings[..0], &settings[..15], &settings[15..]] {
+        feed(&mut client, piece, &mut out);
+        let stream = client.open().unwrap();
+        client.send_head(stream, &head, false, &mut out);
+        rooms.push(client.room(stream));
+    }
+    assert_eq!(rooms, [16384, 16384, 100]);
+    assert_eq!([1, 3, 5].map(|stream| client.room(stream)), [100; 3]);
+    // Below zero: nothing goes until the window is open again.
+    assert!(client.send_data_header(1, 100, false, &mut out));
+    feed(&mut client, &raw(4, 0, 0, &[0, 4, 0, 0, 0, 10]), &mut out);
+    feed(&mut client, &raw(8, 0, 1, &[0, 0, 0, 91]), &mut out);
+    assert_eq!(client.room(1), 1);
+}
