@@ -173,7 +173,7 @@ impl End {
 
     /// Sends what the windows allow.
     fn send(&mut self, sizes: &[usize]) {
-        for n in 0..self.to_send.len() {
+        for (n, size) in sizes.iter().enumerate() {
             let stream = n as StreamId * 2 + 1;
             while self.started[n] && self.to_send[n] > 0 {
                 let room = self.connection.room(stream);
@@ -181,7 +181,7 @@ impl End {
                     break;
                 }
                 let len = room.min(self.to_send[n]);
-                let from = sizes[n] - self.to_send[n];
+                let from = size - self.to_send[n];
                 self.to_send[n] -= len;
                 assert!(self.connection.send_data_header(stream, len, self.to_send[n] == 0, &mut self.wire));
                 self.wire.extend((from..from + len).map(|at| byte(stream, at)));
@@ -237,12 +237,12 @@ impl Exchange {
 
     fn run(&mut self, pieces: &[usize]) {
         let (up, down): (Vec<_>, Vec<_>) = self.sizes.iter().copied().unzip();
-        for n in 0..up.len() {
+        for (n, size) in up.iter().enumerate() {
             let stream = self.client.connection.open().expect("within the limit");
             let mut head = Head::request(b"POST", b"/", Version::Http2);
             head.append(b"host", b"a");
             head.append(b"x-number", stream.to_string().as_bytes());
-            self.client.connection.send_head(stream, &head, up[n] == 0, &mut self.client.wire);
+            self.client.connection.send_head(stream, &head, *size == 0, &mut self.client.wire);
             self.client.started[n] = true;
         }
         let mut quiet = 0;
