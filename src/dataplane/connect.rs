@@ -8,6 +8,7 @@ use super::queue::{Place, Slot};
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
+use super::tls::Offer;
 use super::transport::Transport;
 use super::worker::{Seen, Worker};
 use crate::base::address::Address;
@@ -21,7 +22,7 @@ use crate::model::balance::{Choice, Key};
 use crate::model::bind::Proto;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
-use crate::model::server::Server;
+use crate::model::server::{Server, WebSocketProto};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::server::ServerLive;
 use std::io;
@@ -240,19 +241,24 @@ pub async fn establish(
         let server = assigned.server;
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
         let sni = server_name(w, s, ex, proxy, server, live);
-        if let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref()) {
+        let proto = websocket_proto(&live.settings, ex);
+        if proto != Some(Proto::H1)
+            && let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref())
+        {
             ex.facts.server_tls = stream.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, Transport::from(stream), carried));
         }
-        if let Some(idle) = reusable(w, s, proxy, server, sni.as_deref()) {
+        if proto != Some(Proto::H2)
+            && let Some(idle) = reusable(w, s, proxy, server, sni.as_deref())
+        {
             ex.facts.server_tls = idle.transport.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests));
         }
-        let failure = match open(w, s, ex, proxy, server, live, sni.as_deref()).await {
+        let failure = match open(w, s, ex, (proxy, server), live, sni.as_deref(), proto).await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
@@ -395,10 +401,10 @@ async fn open(
     w: &Rc<Worker>,
     s: &Session,
     ex: &mut Exchange,
-    proxy: ProxyIndex,
-    index: ServerIndex,
+    (proxy, index): (ProxyIndex, ServerIndex),
     live: &ServerLive,
     sni: Option<&str>,
+    proto: Option<Proto>,
 ) -> Result<Transport, Failure> {
     let settings = &w.plan.proxies[proxy];
     let server = &live.settings;
@@ -441,7 +447,9 @@ async fn open(
     match &server.tls_traffic {
         Some(settings) => {
             let conn = transport.conn().ok_or(Failure::Internal)?;
-            let layer = super::tls::connect(w, ex, (proxy, index), conn, settings, sni, deadline).await?;
+            let alpn = proto.map(|p| if p == Proto::H2 { "h2" } else { "http/1.1" });
+            let offer = Offer { sni, alpn };
+            let layer = super::tls::connect(w, ex, (proxy, index), conn, settings, offer, deadline).await?;
             transport.set_tls(layer);
         }
         // Never in the clear to a server that is to be spoken to over TLS.
@@ -449,7 +457,7 @@ async fn open(
         None => {}
     }
     let http = settings.mode == Mode::Http;
-    if http && speaks_h2(server, &transport) {
+    if http && speaks_h2(proto.or(server.proto), &transport) {
         return match backend::begin(w, proxy, index, transport) {
             Some(stream) => Ok(Transport::from(stream)),
             None => Err(Failure::ConnectFailed),
@@ -458,9 +466,23 @@ async fn open(
     Ok(transport)
 }
 
+/// The protocol that a WebSocket goes by, where it is not the server's usual one (manual 5.2 "ws").
+fn websocket_proto(server: &Server, ex: &Exchange) -> Option<Proto> {
+    let upgrade = ex.request.first(b"upgrade")?;
+    if !upgrade.eq_ignore_ascii_case(b"websocket") {
+        return None;
+    }
+    let offers = |p: &str| server.tls.alpn.iter().any(|a| a == p);
+    match server.ws {
+        WebSocketProto::H1 => Some(Proto::H1),
+        WebSocketProto::H2 => Some(Proto::H2),
+        WebSocketProto::Auto => (offers("h2") && offers("http/1.1")).then_some(Proto::H1),
+    }
+}
+
 /// By `proto`, or by what the server chose of our ALPN offer.
-fn speaks_h2(server: &Server, transport: &Transport) -> bool {
-    match server.proto {
+fn speaks_h2(proto: Option<Proto>, transport: &Transport) -> bool {
+    match proto {
         Some(proto) => proto == Proto::H2,
         None => transport.tls_facts().and_then(|t| t.alpn.clone()).is_some_and(|p| &*p == b"h2"),
     }

@@ -56,6 +56,8 @@ pub struct Global {
     pub strict_limits: bool,
     pub busy_polling: bool,
     pub nosplice: bool,
+    /// WebSocket over HTTP/2 is not offered to clients.
+    pub h2_workaround_bogus_websocket_clients: bool,
     pub noreuseport: bool,
     pub nogetaddrinfo: bool,
     pub quick_exit: bool,
@@ -243,6 +245,7 @@ impl Default for Global {
             strict_limits: true,
             busy_polling: false,
             nosplice: false,
+            h2_workaround_bogus_websocket_clients: false,
             noreuseport: false,
             nogetaddrinfo: false,
             quick_exit: false,

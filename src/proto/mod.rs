@@ -7,3 +7,4 @@ pub mod http;
 pub mod proxy_protocol;
 pub mod syslog;
 pub mod tls;
+pub mod websocket;

@@ -114,6 +114,17 @@ impl<S: Read + Write> H2Client<S> {
         id
     }
 
+    /// Asks for another protocol (RFC 8441), once the other side has said that it takes that.
+    pub fn begin_upgrade(&mut self, head: &Head, protocol: &[u8]) -> StreamId {
+        self.flush();
+        while !self.codec.extended_connect_allowed() && self.step() {}
+        let id = self.codec.open().expect("room for a stream");
+        self.answers.insert(id, Answer::default());
+        self.codec.send_extended_connect(id, head, protocol, &mut self.out);
+        self.flush();
+        id
+    }
+
     /// Sends data under the windows.
     pub fn data(&mut self, id: StreamId, data: &[u8], end: bool) {
         let mut left = data;

@@ -70,7 +70,6 @@ pub static GLOBAL: &[&str] = &[
     "dns-accept-family",
     "force-cfg-parser-pause",
     "h1-case-adjust-file",
-    "h2-workaround-bogus-websocket-clients",
     "harden.reject-privileged-ports.quic",
     "harden.reject-privileged-ports.tcp",
     "httpclient.resolvers.disabled",

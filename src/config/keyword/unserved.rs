@@ -57,7 +57,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("bind", "tcp-ss", "saved SYN packets"),
     ("server", "pool-low-conn", "idle connections shared between threads"),
     ("server", "check-proto h2", HTTP2),
-    ("server", "ws h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "init-state", "the state of a server at start"),
     ("server", "resolvers", RESOLVERS),

@@ -116,7 +116,7 @@ pub async fn serve(s: Session, first: Piece) {
         max_frame_size: tune.h2_max_frame_size.unwrap_or(16_384),
         head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
         head_fields: tune.http_maxhdr.saturating_sub(1),
-        extended_connect: true,
+        extended_connect: !w.plan.global.h2_workaround_bogus_websocket_clients,
         scheme: "https",
     };
     s.facts.borrow_mut().http_major = 2;

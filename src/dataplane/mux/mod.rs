@@ -32,6 +32,8 @@ const OUT_MAX: usize = 64 * 1024;
 const OUT_FULL: usize = 2 * OUT_MAX;
 /// Streams that are opened before other tasks have their turn.
 const OPENED_PER_TURN: usize = 32;
+/// A peer that was told of the end is waited for so long.
+const PARTING_MS: u64 = 1000;
 /// Streams' memory that is kept for the next ones.
 const SPARE: usize = 16;
 
@@ -51,8 +53,11 @@ pub struct Mux {
     ended: Cell<bool>,
     /// The peer is told nothing more (`silent-drop`).
     silent: Cell<bool>,
+    /// The peer's settings have come.
+    introduced: Cell<bool>,
     /// No further stream is to begin: either side has said so.
     closing: Cell<bool>,
+    parting: Cell<Parting>,
     /// Streams that have begun.
     begun: Cell<u32>,
     /// When the last stream ended.
@@ -70,6 +75,15 @@ enum End {
     Fault,
     /// Its time is over.
     Idle,
+}
+
+/// How far a connection has parted from its peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Not,
+    /// It was told that the end is near; at this moment it must have heard.
+    Told(Millis),
+    Heard,
 }
 
 /// What depends on the side a connection is on.
@@ -100,7 +114,9 @@ impl Mux {
             driver: Cell::new(w.rt.current()),
             ended: Cell::new(false),
             silent: Cell::new(false),
+            introduced: Cell::new(false),
             closing: Cell::new(false),
+            parting: Cell::new(Parting::Not),
             begun: Cell::new(0),
             idle_since: Cell::new(w.rt.now().mono),
             tls,
@@ -190,12 +206,10 @@ impl Mux {
     /// Reads until the connection is over.
     async fn read<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) -> End {
         let mut piece = first;
-        let mut said_goodbye = false;
         loop {
             let opened = match self.take_in(&piece, side) {
                 Ok(opened) => opened,
-                Err(End::Fault) => return End::Fault,
-                Err(other) => return other,
+                Err(end) => return end,
             };
             if opened >= OPENED_PER_TURN {
                 yield_now(&self.w.rt).await;
@@ -207,38 +221,57 @@ impl Mux {
                 {
                     return Poll::Ready(Some(received));
                 }
-                if !said_goodbye && side.retires(self) {
-                    said_goodbye = true;
-                    self.retire();
-                }
-                if self.open() > 0 {
-                    return Poll::Pending;
-                }
-                if said_goodbye || self.w.rt.reached(side.deadline(self)) {
-                    return Poll::Ready(None);
-                }
-                Poll::Pending
+                let over = self.part(side) || self.open() == 0 && self.w.rt.reached(side.deadline(self));
+                if over { Poll::Ready(None) } else { Poll::Pending }
             })
             .await;
             piece = match received {
                 Some(Ok(Some(piece))) => piece,
                 Some(_) => return End::Closed,
                 None => {
-                    if !said_goodbye {
-                        self.retire();
-                    }
+                    self.take_no_more();
                     return End::Idle;
                 }
             };
         }
     }
 
-    /// Tells the peer that no further stream is taken; those that run are finished.
-    fn retire(&self) {
-        self.closing.set(true);
-        let mut codec = self.codec.borrow_mut();
-        let last = codec.last_stream();
-        codec.go_away(Some(last), ErrorCode::NO_ERROR, &mut self.out.borrow_mut());
+    /// Parts from a peer when it is time: first it is told, then, once it has had the time to hear of it, no further
+    /// stream is taken (RFC 9113 §6.8). True when nothing is left to do.
+    fn part<S: Side>(&self, side: &S) -> bool {
+        let rt = &self.w.rt;
+        match self.parting.get() {
+            Parting::Not if side.retires(self) => {
+                self.closing.set(true);
+                let mut codec = self.codec.borrow_mut();
+                let mut out = self.out.borrow_mut();
+                codec.go_away(None, ErrorCode::NO_ERROR, &mut out);
+                codec.ping(&mut out);
+                drop((codec, out));
+                self.parting.set(Parting::Told(rt.now().mono.plus(PARTING_MS)));
+                self.wake();
+                false
+            }
+            Parting::Not => false,
+            Parting::Told(deadline) => {
+                if rt.reached(deadline) {
+                    self.take_no_more();
+                }
+                false
+            }
+            Parting::Heard => self.open() == 0,
+        }
+    }
+
+    /// Streams that begin from now on are not looked at; those that run are finished.
+    fn take_no_more(&self) {
+        if self.parting.replace(Parting::Heard) != Parting::Heard {
+            self.closing.set(true);
+            let mut codec = self.codec.borrow_mut();
+            let last = codec.last_stream();
+            codec.go_away(Some(last), ErrorCode::NO_ERROR, &mut self.out.borrow_mut());
+            self.wake();
+        }
     }
 
     /// Reads a piece: how many streams it opened.
@@ -295,7 +328,13 @@ impl Mux {
                         }
                     });
                 }
-                Event::Settings | Event::Pong => self.release_waiting(),
+                Event::Settings => {
+                    if !self.introduced.replace(true) {
+                        self.for_each_stream(|state| state.wake(&self.w.rt));
+                    }
+                    self.release_waiting();
+                }
+                Event::Pong => self.take_no_more(),
             }
             at += used;
         }
@@ -304,7 +343,14 @@ impl Mux {
 
     fn deliver_head(&self, state: &State, end: bool) {
         let mut head = self.w.heads.take();
+        let protocol = self.codec.borrow().protocol().map(<[u8]>::to_vec);
         self.codec.borrow_mut().swap_head(&mut head);
+        if let Some(protocol) = protocol {
+            // Extended CONNECT is the upgrade of HTTP/1.1 by another name (RFC 8441 §5); rules see it as that.
+            head.set_method(b"GET");
+            head.append(b"connection", b"upgrade");
+            head.append(b"upgrade", &protocol);
+        }
         if !state.deliver_head(&self.w.rt, head, end) {
             let mut codec = self.codec.borrow_mut();
             codec.reset(state.id.get(), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out.borrow_mut());

@@ -222,13 +222,54 @@ impl Stream {
 
     // ---- sending ----
 
+    /// Whether the server takes extended CONNECT (RFC 8441 §3): told by its settings, which come first.
+    pub async fn takes_upgrades(&self) -> bool {
+        let mux = &self.0.mux;
+        poll_fn(|_| {
+            self.watch(self.rt().current());
+            match mux.introduced.get() || self.is_broken() || mux.ended.get() {
+                true => Poll::Ready(mux.codec.borrow().extended_connect_allowed()),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Sends a request that asks for another protocol.
+    pub fn put_upgrade(&self, head: &Head, protocol: &[u8]) {
+        let Reader { mux, state } = &self.0;
+        if self.is_broken() || mux.ended.get() {
+            return;
+        }
+        let mut connect = mux.w.heads.take();
+        connect.clone_from(head);
+        connect.set_method(b"CONNECT");
+        connect.remove(b"sec-websocket-key");
+        mux.codec.borrow_mut().send_extended_connect(state.id.get(), &connect, protocol, &mut mux.out.borrow_mut());
+        mux.w.heads.give(connect);
+        mux.wake();
+    }
+
     /// Sends a head; `last` when nothing follows it.
     pub fn put_head(&self, head: &Head, last: bool) {
         let Reader { mux, state } = &self.0;
         if self.is_broken() || mux.ended.get() {
             return;
         }
+        let mut switched = None;
+        if head.status() == 101 {
+            // HTTP/2 has no 101: an extended CONNECT succeeds with 200 (RFC 8441 §5).
+            let mut ok = mux.w.heads.take();
+            ok.clone_from(head);
+            ok.set_status(200, b"OK");
+            ok.remove(b"sec-websocket-accept");
+            switched = Some(ok);
+        }
+        let head = switched.as_ref().unwrap_or(head);
         mux.codec.borrow_mut().send_head(state.id.get(), head, last, &mut mux.out.borrow_mut());
+        if let Some(ok) = switched {
+            mux.w.heads.give(ok);
+        }
         if last {
             state.sent_end.set(true);
         }
@@ -352,10 +393,14 @@ impl Drop for Stream {
 /// What a received head says of its message.
 fn message(head: &Head, end: bool) -> Message {
     let length = head.first(b"content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+    // HTTP/2 has no such field: it stands for an extended CONNECT.
+    let upgrade = head.is_request() && head.contains(b"upgrade");
     let framing = match length {
-        _ if end => Framing::None,
+        _ if end || upgrade || head.method() == b"CONNECT" => Framing::None,
         Some(n) => Framing::Length(n),
         None => Framing::Chunked,
     };
-    Message { consumed: 0, framing, tokens: Tokens::default(), must_close: false, expects_continue: false }
+    let websocket = upgrade && head.first(b"upgrade").is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
+    let tokens = Tokens { upgrade, websocket, ..Tokens::default() };
+    Message { consumed: 0, framing, tokens, must_close: false, expects_continue: false }
 }

@@ -23,6 +23,8 @@ use crate::proto::h1::encode;
 use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::Message;
 use crate::proto::h1::persistence::{self, Persistence};
+use crate::proto::http::head::{Head, Version};
+use crate::proto::websocket;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -179,6 +181,12 @@ fn write_request(
         // The client's protocol needs no word for it.
         encode::append_field(wire, b"transfer-encoding", b"chunked");
     }
+    if ex.request.version() >= Version::Http2 && is_websocket(&ex.request) {
+        // The client's protocol needs no key.
+        let (high, low) = (w.random(), w.random());
+        let nonce = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        encode::append_field(wire, b"sec-websocket-key", websocket::key(nonce).as_bytes());
+    }
     if let Some(token) = persistence::request_token(ex.request.version(), then) {
         if ex.request.contains(b"connection") {
             // Rare: an upgrade or named fields stand there already, on the same line as ours.
@@ -192,6 +200,10 @@ fn write_request(
             encode::append_field(wire, b"connection", token);
         }
     }
+}
+
+fn is_websocket(head: &Head) -> bool {
+    head.first(b"upgrade").is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Bytes of another protocol may follow the request: our direction stays open.
@@ -239,7 +251,16 @@ async fn converse(
     let last =
         ended && first.bytes().is_empty() && from.filter.is_none() && body.trailers().is_none() && !is_open(asked);
     let mut wire = Block::take();
-    write_request(&s.w, ex, link, &from, last, &mut wire);
+    match (asked, to.stream()) {
+        (Asked::Upgrade | Asked::WebSocket, Some(stream)) => {
+            if !stream.takes_upgrades().await {
+                // Its protocol has no way to ask for another one.
+                return Err(Failure::NoResponse);
+            }
+            stream.put_upgrade(&ex.request, ex.request.first(b"upgrade").unwrap_or_default());
+        }
+        _ => write_request(&s.w, ex, link, &from, last, &mut wire),
+    }
     let Upload { repeatable, filter, coding, .. } = from;
     let mut chain: Chain = wire.into();
     let ends = match coding {

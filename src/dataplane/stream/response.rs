@@ -11,6 +11,8 @@ use crate::engine::Piece;
 use crate::proto::h1::error::{Fault, ParseError};
 use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_response};
+use crate::proto::http::head::Head;
+use crate::proto::websocket;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -115,10 +117,24 @@ async fn from_stream(
     .await?;
     match (asked, ex.response.status()) {
         (Asked::Connect, 200..300) => message.framing = Framing::Tunnel,
+        (Asked::Upgrade | Asked::WebSocket, 200..300) => {
+            message.framing = Framing::Tunnel;
+            switch(&ex.request, &mut ex.response);
+        }
         (Asked::Head, _) | (_, 204 | 304) => message.framing = Framing::None,
         _ => {}
     }
     Ok(Received { message, rest: Piece::Empty })
+}
+
+/// An extended CONNECT has succeeded: the answer as HTTP/1.1 and the rules know it (RFC 8441 §5).
+fn switch(request: &Head, response: &mut Head) {
+    response.set_status(101, b"Switching Protocols");
+    response.append(b"connection", b"upgrade");
+    response.append(b"upgrade", request.first(b"upgrade").unwrap_or_default());
+    if let Some(key) = request.first(b"sec-websocket-key") {
+        response.append(b"sec-websocket-accept", websocket::accept(key).as_bytes());
+    }
 }
 
 enum Waited {

@@ -244,17 +244,25 @@ fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts
     }
 }
 
+/// What a client's side says of its own accord.
+#[derive(Clone, Copy, Default)]
+pub struct Offer<'a> {
+    pub sni: Option<&'a str>,
+    /// Protocols between commas, instead of those of the settings.
+    pub alpn: Option<&'a str>,
+}
+
 /// The client's side of a handshake over a fresh connection: what came of it, and what is known of the peer.
 pub async fn client(
     w: &Rc<Worker>,
     conn: &Conn,
     settings: &Arc<ClientSettings>,
-    sni: Option<&str>,
+    Offer { sni, alpn }: Offer<'_>,
     deadline: Millis,
 ) -> (Result<Layer, HandshakeError>, Box<proto::Facts>) {
     let refused = |e| (Err(HandshakeError::Refused(e)), Box::default());
     let now_s = seconds(w.rt.now());
-    let Some(context) = w.tls_clients.context(settings, None) else { return refused(TlsError::NotReady) };
+    let Some(context) = w.tls_clients.context(settings, alpn) else { return refused(TlsError::NotReady) };
     let mut hello = Vec::new();
     let session = match proto::Session::client(context, sni, sizes(w), now_s, &mut hello) {
         Ok(session) => session,
@@ -292,11 +300,11 @@ pub async fn connect(
     (proxy, server): (ProxyIndex, ServerIndex),
     conn: &Conn,
     settings: &Arc<ClientSettings>,
-    sni: Option<&str>,
+    offer: Offer<'_>,
     deadline: Millis,
 ) -> Result<Layer, Failure> {
     let begun = w.rt.now();
-    let (made, known) = client(w, conn, settings, sni, deadline).await;
+    let (made, known) = client(w, conn, settings, offer, deadline).await;
     let now = w.rt.now();
     let counts = w.counts();
     match made {

@@ -75,6 +75,7 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("nosplice", switch!(nosplice)),
+    g("h2-workaround-bogus-websocket-clients", switch!(h2_workaround_bogus_websocket_clients)),
     g("noreuseport", switch!(noreuseport)),
     g("nbthread", nbthread),
     g("thread-groups", |cx, a| {

@@ -1,0 +1,214 @@
+//! HTTP/2 with clients that other people wrote, between two proxies, and where its own ways matter: many streams at once,
+//! WebSocket, the end of a process.
+
+mod common;
+
+use common::client::Client;
+use common::directory::Directory;
+use common::h2::{H2Client, get, request};
+use common::origin::{Origin, Step};
+use common::port::Port;
+use common::program::{Program, under_test};
+use common::{pattern, show};
+use std::process::Command;
+
+const HEAD: &str = "global\n maxconn 500\ndefaults\n mode http\n timeout connect 5s\n timeout client 8s\n \
+                    timeout server 8s\n";
+
+/// One section on a port of its own.
+fn proxy(directory: &Directory, lines: &str) -> (Program, Port) {
+    let port = Port::hold();
+    let config = format!("{HEAD}listen l\n bind 127.0.0.1:{}\n {lines}\n", port.number);
+    let program = Program::start(&under_test(), directory, &config, &[port.number]);
+    (program, port)
+}
+
+fn serving(body: &[u8]) -> Origin {
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(body);
+    Origin::start(vec![Step::Serve(answer)])
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let done = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
+}
+
+#[test]
+fn curl_speaks_it_with_prior_knowledge() {
+    let directory = Directory::new();
+    let (_program, port) = proxy(&directory, "http-request return status 200 content-type text/plain string hello");
+    let url = format!("http://127.0.0.1:{}/", port.number);
+    let seen = run("curl", &["-s", "-i", "--http2-prior-knowledge", &url]);
+    assert!(seen.contains("HTTP/2 200") && seen.ends_with("hello"), "{seen}");
+}
+
+#[test]
+fn h2load_gets_every_answer_of_many_streams() {
+    let directory = Directory::new();
+    let origin = serving(b"0123456789");
+    let (mut program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let url = format!("http://127.0.0.1:{}/", port.number);
+    let seen = run("h2load", &["-n", "3000", "-c", "6", "-m", "20", &url]);
+    assert!(seen.contains("3000 succeeded, 0 failed, 0 errored, 0 timeout"), "{seen}");
+    program.assert_runs();
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_hold_others_up() {
+    let directory = Directory::new();
+    let large = pattern(2_000_000, 3);
+    let origin = serving(&large);
+    let (_program, port) = proxy(
+        &directory,
+        &format!(
+            "http-request return status 200 content-type a/b string x if {{ path /x }}\n server s 127.0.0.1:{}",
+            origin.port
+        ),
+    );
+    let mut client = H2Client::connect(port.number);
+    let slow = client.send(&get("/large"), b"");
+    for _ in 0..20 {
+        let answer = client.ask(&get("/x"), b"");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"x"[..]), "{}", answer.show());
+    }
+    let answer = client.answer(slow);
+    assert!(answer.body == large, "{} bytes of {}", answer.body.len(), large.len());
+}
+
+#[test]
+fn bodies_pass_both_ways_through_two_proxies() {
+    let directory = Directory::new();
+    let (behind, front) = (Port::hold(), Port::hold());
+    let origin = Origin::start(vec![
+        Step::Request,
+        Step::Send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n".to_vec(),
+        ),
+    ]);
+    let config = format!(
+        "{HEAD}listen front\n bind 127.0.0.1:{}\n server s 127.0.0.1:{} proto h2\nlisten behind\n bind 127.0.0.1:{}\n \
+         http-request set-header x-major %[fc_http_major]\n server s 127.0.0.1:{}\n",
+        front.number, behind.number, behind.number, origin.port
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[front.number, behind.number]);
+    let body = pattern(500_000, 11);
+    let mut client = Client::connect(front.number);
+    client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    let answer = show(&client.until(b"x-sum: 9\r\n\r\n"));
+    assert!(answer.contains("HTTP/1.1 200") && answer.contains("transfer-encoding: chunked"), "{answer}");
+    let seen = &origin.records()[0].bytes;
+    assert!(seen.ends_with(&body), "{} bytes", seen.len());
+    assert!(show(&seen[..300]).contains("x-major: 2"), "{}", show(&seen[..300]));
+}
+
+/// A server that takes a WebSocket handshake and echoes.
+fn echoing() -> Origin {
+    let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    Origin::start(vec![Step::Request, Step::Send(switch.to_vec()), Step::Echo])
+}
+
+#[test]
+fn a_websocket_over_http2_reaches_an_http1_server() {
+    let directory = Directory::new();
+    let origin = echoing();
+    let (_program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let mut client = H2Client::connect(port.number);
+    let mut head = get("http://a.example/chat");
+    head.set_method(b"CONNECT");
+    head.append(b"sec-websocket-version", b"13");
+    let id = client.begin_upgrade(&head, b"websocket");
+    client.data(id, b"one", false);
+    client.data(id, b"two", true);
+    let answer = client.answer(id);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"onetwo"[..]), "{}", answer.show());
+    let seen = show(&origin.records()[0].bytes);
+    for part in ["GET /chat HTTP/1.1", "upgrade: websocket", "connection: upgrade", "sec-websocket-key: "] {
+        assert!(seen.contains(part), "{part} in {seen}");
+    }
+}
+
+#[test]
+fn a_websocket_passes_between_two_proxies_that_speak_http2() {
+    let directory = Directory::new();
+    let (behind, front) = (Port::hold(), Port::hold());
+    let origin = echoing();
+    let config = format!(
+        "{HEAD}listen front\n bind 127.0.0.1:{}\n server s 127.0.0.1:{} proto h2\nlisten behind\n bind 127.0.0.1:{} \
+         proto h2\n server s 127.0.0.1:{}\n",
+        front.number, behind.number, behind.number, origin.port
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[front.number, behind.number]);
+    let mut client = Client::connect(front.number);
+    client.send(
+        "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let head = show(&client.until(b"\r\n\r\n"));
+    assert!(head.contains("101 Switching") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    client.send("hello");
+    assert_eq!(client.until(b"hello"), b"hello");
+    client.half_close();
+    assert!(client.closed().0.is_empty());
+}
+
+#[test]
+fn an_upgrade_that_a_server_cannot_take_is_told_as_a_bad_gateway() {
+    let directory = Directory::new();
+    let behind = Port::hold();
+    // The far proxy is told not to offer it.
+    let peer = Program::start(
+        &under_test(),
+        &directory,
+        &format!(
+            "global\n h2-workaround-bogus-websocket-clients\ndefaults\n mode http\n timeout client 5s\nfrontend f\n bind 127.0.0.1:{} proto h2\n http-request return status 200\n",
+            behind.number
+        ),
+        &[behind.number],
+    );
+    let (_program, port) = proxy(&directory, &format!("server s 127.0.0.1:{} proto h2", behind.number));
+    let mut client = Client::connect(port.number);
+    client.send("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    assert_eq!(client.status(), 502);
+    drop(peer);
+}
+
+#[test]
+fn a_stopping_process_says_goodbye_and_finishes_what_runs() {
+    let directory = Directory::new();
+    let gate = common::origin::Gate::new();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(answer)]);
+    let (mut program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let mut client = H2Client::connect(port.number);
+    let id = client.send(&get("/"), b"");
+    origin.wait_for("the request", |r| r.first().is_some_and(|c| !c.bytes.is_empty()));
+    program.signal(rustix::process::Signal::USR1);
+    while client.ended.is_none() && client.step() {}
+    assert_eq!(client.ended.as_deref().map(|e| e.contains("NO_ERROR")), Some(true), "{:?}", client.ended);
+    gate.open();
+    let answer = client.answer(id);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]), "{}", answer.show());
+    assert_eq!(program.wait(), 0);
+}
+
+#[test]
+fn requests_that_go_to_one_server_share_its_connection() {
+    let directory = Directory::new();
+    let (behind, front) = (Port::hold(), Port::hold());
+    let config = format!(
+        "{HEAD}listen front\n bind 127.0.0.1:{}\n http-reuse always\n server s 127.0.0.1:{} proto h2\nfrontend behind\n \
+         bind 127.0.0.1:{} proto h2\n http-request return status 200 content-type a/b lf-string %cp\n",
+        front.number, behind.number, behind.number
+    );
+    let config = config.replace("global\n", "global\n nbthread 1\n");
+    let _program = Program::start(&under_test(), &directory, &config, &[front.number, behind.number]);
+    let mut ports: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..3 {
+        let mut client = H2Client::connect(front.number);
+        ports.push(client.ask(&request("GET", "/", &[]), b"").body);
+    }
+    assert!(ports.iter().all(|p| p == &ports[0] && !p.is_empty()), "{ports:?}");
+}
