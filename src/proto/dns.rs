@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Bytes of a name on the wire at most (RFC 1035 §2.3.4), and of a label.
 const NAME_MAX: usize = 255;
 const LABEL_MAX: usize = 63;
+/// Pointers in one name: compression needs few, and each costs a step.
+const POINTERS_MAX: usize = 32;
 const HEADER: usize = 12;
 const CLASS_IN: u16 = 1;
 const OPT: u16 = 41;
@@ -184,6 +186,7 @@ impl Reader<'_> {
         // A pointer may only lead to what came before it, so that following them ends.
         let mut bound = self.message.len();
         let mut jumped = false;
+        let mut pointers = 0;
         loop {
             let length = *self.message.get(at).ok_or(Fault::Short)?;
             match length {
@@ -208,7 +211,8 @@ impl Reader<'_> {
                 0xc0..=0xff => {
                     let low = *self.message.get(at + 1).ok_or(Fault::Short)?;
                     let to = usize::from(length & 0x3f) << 8 | usize::from(low);
-                    if to >= bound.min(at) || to < HEADER {
+                    pointers += 1;
+                    if to >= bound.min(at) || to < HEADER || pointers > POINTERS_MAX {
                         return Err(Fault::Name);
                     }
                     if !jumped {
@@ -335,6 +339,18 @@ mod tests {
         let long = [&b"\x3f"[..], &[b'x'; 63]].concat().repeat(5);
         let records = [&long[..], b"\0", &ADDRESS[2..]].concat();
         assert_eq!(answer(&message(0x8180, 1, 0, &records)), Err(Fault::Name));
+        // A staircase of pointers, each to the one before: a few steps are taken, many are not.
+        for (steps, read) in [(30, true), (40, false)] {
+            let base = message(0x8180, 0, 0, b"").len();
+            let mut stairs = b"\0\0\x10\0\x01\0\0\0\0".to_vec();
+            stairs.extend(((2 * steps + 2) as u16).to_be_bytes());
+            let first = base + stairs.len();
+            stairs.extend([0xc0, 0x0c]);
+            (0..steps).for_each(|n| stairs.extend((0xc000 | (first + 2 * n) as u16).to_be_bytes()));
+            let last = (0xc000 | (first + 2 * steps) as u16).to_be_bytes();
+            let records = [&stairs[..], &last, &ADDRESS[2..]].concat();
+            assert_eq!(answer(&message(0x8180, 2, 0, &records)).is_ok(), read, "{steps} steps");
+        }
         // The data of a service ends within its name.
         let short = b"\xc0\x0c\0\x21\0\x01\0\0\0\x05\0\x07\0\x01\0\x02\x1f\x90\x01s\xc0\x0c";
         assert_eq!(answer(&message(0x8180, 1, 0, short)), Err(Fault::Name));
