@@ -1,7 +1,7 @@
 //! From a backend to a connection: choose a server (persistence, balance, queue), take an idle connection or make a new
 //! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
 
-use super::idle::Idle;
+use super::idle::{Idle, Way};
 use super::key::{KeyOf, last_server};
 use super::mux::{Stream, backend};
 use super::queue::{Place, Slot};
@@ -44,6 +44,7 @@ pub struct Link {
     pub server: ServerIndex,
     /// Requests this connection carried before this one.
     pub requests: u32,
+    way: Way,
     _used: Used,
     slot: Option<Slot>,
 }
@@ -59,11 +60,19 @@ impl Drop for Used {
 }
 
 impl Link {
-    fn new(w: &Rc<Worker>, proxy: ProxyIndex, assigned: Assigned, transport: Transport, requests: u32) -> Link {
+    fn new(
+        w: &Rc<Worker>,
+        proxy: ProxyIndex,
+        assigned: Assigned,
+        transport: Transport,
+        requests: u32,
+        way: Way,
+    ) -> Link {
         let server = assigned.server;
         w.counts().server(proxy, server).connection_used(w.rt.now().mono);
         w.backends[proxy].idle.in_service(server, true);
-        Link { transport, proxy, server, requests, _used: Used(w.clone(), proxy, server), slot: assigned.slot }
+        let _used = Used(w.clone(), proxy, server);
+        Link { transport, proxy, server, requests, way, _used, slot: assigned.slot }
     }
 
     pub fn was_reused(&self) -> bool {
@@ -72,16 +81,17 @@ impl Link {
 
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
     pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
-        let Link { transport, proxy, server, requests, _used, slot } = self;
+        let Link { transport, proxy, server, requests, way, _used, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;
         let worn = settings.max_reuse.is_some_and(|max| requests >= max);
         let never = w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Never;
-        if worn || live.is_deleted() || live.in_maintenance() || !transport.is_quiet() {
+        let left = live.is_deleted() || live.in_maintenance() || live.moves() != way.moves;
+        if worn || left || !transport.is_quiet() {
             return;
         }
-        let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0 };
+        let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0, way };
         if never {
             // It stays with the client's connection, which alone may use it again.
             idle.transport.watch(w.janitor.get());
@@ -242,29 +252,30 @@ pub async fn establish(
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
         let sni = server_name(w, s, ex, proxy, server, live);
         let proto = websocket_proto(&live.settings, ex);
+        let way = Way::of(live, s.facts.borrow().dst);
         if proto != Some(Proto::H1)
-            && let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref())
+            && let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref(), way)
         {
             ex.facts.server_tls = stream.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
-            return Ok(Link::new(w, proxy, assigned, Transport::from(stream), carried));
+            return Ok(Link::new(w, proxy, assigned, Transport::from(stream), carried, way));
         }
         if proto != Some(Proto::H2)
-            && let Some(idle) = reusable(w, s, proxy, server, sni.as_deref())
+            && let Some(idle) = reusable(w, s, proxy, server, sni.as_deref(), way)
         {
             ex.facts.server_tls = idle.transport.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
-            return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests));
+            return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests, way));
         }
-        let failure = match open(w, s, ex, (proxy, server), live, sni.as_deref(), proto).await {
+        let failure = match open(w, s, ex, (proxy, server), live, sni.as_deref(), (way, proto)).await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
                 super::rules::observe(w, proxy, server, Seen::Connected);
-                return Ok(Link::new(w, proxy, assigned, transport, 0));
+                return Ok(Link::new(w, proxy, assigned, transport, 0, way));
             }
             Err(failure) => failure,
         };
@@ -378,22 +389,31 @@ fn shared(
     proxy: ProxyIndex,
     server: ServerIndex,
     sni: Option<&str>,
+    way: Way,
 ) -> Option<(Stream, u32)> {
     may_share(w, s, proxy)?;
-    w.backends[proxy].connections.take(w, proxy, server, sni)
+    w.backends[proxy].connections.take(w, (proxy, server), sni, way)
 }
 
 /// An idle connection that this request may use.
-fn reusable(w: &Rc<Worker>, s: &Session, proxy: ProxyIndex, server: ServerIndex, sni: Option<&str>) -> Option<Idle> {
+fn reusable(
+    w: &Rc<Worker>,
+    s: &Session,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+    sni: Option<&str>,
+    way: Way,
+) -> Option<Idle> {
     if let Some((p, i, idle)) = s.own.take().map(|own| *own)
         && (p, i) == (proxy, server)
         && idle.transport.sni() == sni
+        && idle.way == way
         && idle.transport.is_quiet()
     {
         return Some(idle);
     }
     let only_safe = may_share(w, s, proxy)?;
-    w.backends[proxy].idle.take(w, proxy, server, only_safe, sni)
+    w.backends[proxy].idle.take(w, (proxy, server), only_safe, sni, way)
 }
 
 /// Opens a new connection, with the PROXY protocol in front where the server wants it.
@@ -404,17 +424,13 @@ async fn open(
     (proxy, index): (ProxyIndex, ServerIndex),
     live: &ServerLive,
     sni: Option<&str>,
-    proto: Option<Proto>,
+    (way, proto): (Way, Option<Proto>),
 ) -> Result<Transport, Failure> {
     let settings = &w.plan.proxies[proxy];
     let server = &live.settings;
-    let Some(address) = live.address() else { return Err(Failure::ConnectFailed) };
-    let address = match (&*address, server.port_map) {
-        (Address::Ip(a), Some(offset)) => {
-            let port = s.facts.borrow().dst.map_or(0, |d| d.port()) as i32 + offset;
-            Address::Ip(std::net::SocketAddr::new(a.ip(), port as u16))
-        }
-        (other, _) => other.clone(),
+    let address = match way.to {
+        Some(to) => Address::Ip(to),
+        None => live.address().as_deref().ok_or(Failure::ConnectFailed)?.clone(),
     };
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
@@ -458,7 +474,7 @@ async fn open(
     }
     let http = settings.mode == Mode::Http;
     if http && speaks_h2(proto.or(server.proto), &transport) {
-        return match backend::begin(w, proxy, index, transport) {
+        return match backend::begin(w, proxy, index, transport, way) {
             Some(stream) => Ok(Transport::from(stream)),
             None => Err(Failure::ConnectFailed),
         };

@@ -3,11 +3,14 @@
 
 use super::transport::Transport;
 use super::worker::Worker;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::task::until;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::ServerCounter;
+use crate::model::state::server::ServerLive;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// A connection between two requests.
@@ -18,6 +21,38 @@ pub struct Idle {
     pub requests: u32,
     /// It was shared before, so that a first request may use it too (`http-reuse safe`).
     pub safe: bool,
+    pub way: Way,
+}
+
+/// Which way a connection to a server went: who has to go another one does not use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// How often the server had moved.
+    pub moves: u32,
+    /// Where to, if that depends on where the client wanted to go.
+    pub to: Option<SocketAddr>,
+}
+
+impl Way {
+    /// To a server, for a client that connected to `wanted` (or whose rules have set that): a port may be relative to the
+    /// client's, and 0.0.0.0 stands for the client's address, with its port where none is written (manual 4.2 "server").
+    pub fn of(live: &ServerLive, wanted: Option<SocketAddr>) -> Way {
+        let moves = live.moves();
+        let to = match (live.address().as_deref(), live.port_map()) {
+            (Some(Address::Ip(a)), map) if map.is_some() || a.ip().is_unspecified() => {
+                let wanted_port = wanted.map_or(0, |w| w.port());
+                let ip = wanted.map(|w| w.ip()).filter(|_| a.ip().is_unspecified()).unwrap_or(a.ip());
+                let port = match map {
+                    Some(offset) => (i32::from(wanted_port) + offset) as u16,
+                    None if a.port() == 0 => wanted_port,
+                    None => a.port(),
+                };
+                Some(SocketAddr::new(ip, port))
+            }
+            _ => None,
+        };
+        Way { moves, to }
+    }
 }
 
 /// One server's connections on this worker.
@@ -63,15 +98,15 @@ impl IdlePool {
     pub fn take(
         &self,
         w: &Worker,
-        proxy: ProxyIndex,
-        server: ServerIndex,
+        (proxy, server): (ProxyIndex, ServerIndex),
         only_safe: bool,
         sni: Option<&str>,
+        way: Way,
     ) -> Option<Idle> {
         let mut servers = self.servers.borrow_mut();
         let list = &mut servers.get_mut(server)?.list;
         // Those that have been shared before come first: the server is known to keep them.
-        let fits = |i: &Idle| i.transport.sni() == sni;
+        let fits = |i: &Idle| i.transport.sni() == sni && i.way == way;
         loop {
             let at = match list.iter().rposition(|i| i.safe && fits(i)) {
                 None if !only_safe => list.iter().rposition(fits)?,

@@ -93,7 +93,7 @@ pub enum InitAddr {
     Ip(IpAddr),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ResolvePrefer {
     Ipv4,
     #[default]
@@ -241,6 +241,17 @@ pub struct SendProxy {
 }
 
 impl Server {
+    /// The host name that the line has in place of an address.
+    pub fn host_name(&self) -> Option<&str> {
+        let name = !self.host.is_empty() && !self.host.contains(['/', '@']) && self.host.parse::<IpAddr>().is_err();
+        name.then_some(self.host.as_str())
+    }
+
+    /// The SRV label that says which servers there are: a name that begins with an underscore (manual 5.3.1).
+    pub fn srv_label(&self) -> Option<&str> {
+        self.host_name().filter(|name| name.starts_with('_'))
+    }
+
     /// A server with HAProxy's defaults and no name.
     pub fn new(origin: Origin) -> Self {
         Server {

@@ -4,8 +4,10 @@ use crate::base::address::Address;
 use crate::config::diagnostic::Severity;
 use crate::config::keyword::address;
 use crate::config::section::Loading;
+use crate::model::persist::ServerState;
 use crate::model::server::{InitAddr, Server};
-use std::net::SocketAddr;
+use crate::model::state::file;
+use std::net::{IpAddr, SocketAddr};
 
 /// Puts what accumulated into the servers, and says what they lack.
 pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
@@ -59,7 +61,6 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
     for server in &cx.proxies[index].servers {
         if let Some(resolvers) = &server.server.resolvers
             && !cx.resolvers.iter().any(|r| r.name == *resolvers)
-            && resolvers != "default"
         {
             let text = format!(
                 "{}, server '{}': unable to find required resolvers '{resolvers}'",
@@ -83,17 +84,25 @@ pub(super) fn servers_addresses(cx: &mut Loading<'_>) {
         }
         let proxy = cx.proxies[index].proxy.name.clone();
         let mut found = Vec::new();
-        for draft in cx.proxies[index].servers.iter_mut() {
-            let server = &mut draft.server;
-            if server.address.is_some() {
+        let mut saved = None;
+        for number in 0..cx.proxies[index].servers.len() {
+            if cx.proxies[index].servers[number].server.address.is_some() {
                 continue;
             }
-            if let Err(fatal) = resolve_server(server, cx.options.ignore_unresolvable) {
+            let saved = saved.get_or_insert_with(|| state_file(cx, index));
+            let ignore = cx.options.ignore_unresolvable;
+            let server = &mut cx.proxies[index].servers[number].server;
+            let last = saved.as_deref().and_then(|text| file::last_address(text, &proxy, &server.name));
+            if let Err(fatal) = resolve_server(server, last, ignore) {
                 let place = format!("[{}] : 'server {proxy}/{}'", server.origin, server.name);
                 let end = if fatal { "." } else { ", disabling server." };
                 let severity = if fatal { Severity::Alert } else { Severity::Notice };
                 failed |= fatal;
-                let text = format!("{place} : could not resolve address '{}'{end}", server.host);
+                let what = match server.srv_label().is_some() && fatal {
+                    true => "no method found to resolve address",
+                    false => "could not resolve address",
+                };
+                let text = format!("{place} : {what} '{}'{end}", server.host);
                 found.push((severity, server.origin.clone(), text));
             }
         }
@@ -106,15 +115,31 @@ pub(super) fn servers_addresses(cx: &mut Loading<'_>) {
     }
 }
 
-/// Tries the methods in order. `Err(true)`: none gave an address and the load fails; `Err(false)`: the server starts
+/// The state file of a proxy, if it loads one that can be read; that it cannot is told when states are brought back.
+fn state_file(cx: &Loading<'_>, index: usize) -> Option<String> {
+    let proxy = &cx.proxies[index].proxy;
+    let name = match proxy.backend.load_server_state {
+        ServerState::Global => cx.global.server_state_file.clone()?,
+        ServerState::Local => proxy.backend.server_state_file_name.as_deref().unwrap_or(&proxy.name).into(),
+        _ => return None,
+    };
+    let base = cx.global.server_state_base.as_deref();
+    std::fs::read_to_string(base.map_or_else(|| name.clone(), |base| base.join(&name))).ok()
+}
+
+/// Tries the methods in order; `last` is what the state file has. `Err(true)`: none gave an address and the load fails; `Err(false)`: the server starts
 /// without one, with a notice.
-pub(super) fn resolve_server(server: &mut Server, ignore: bool) -> Result<(), bool> {
+fn resolve_server(server: &mut Server, last: Option<IpAddr>, ignore: bool) -> Result<(), bool> {
+    // Servers of an SRV label are known when its records are.
+    if server.srv_label().is_some() && (server.resolvers.is_some() || server.init_addr.contains(&InitAddr::None)) {
+        return Ok(());
+    }
     let default = [InitAddr::Last, InitAddr::Libc];
     let methods = if server.init_addr.is_empty() { default.to_vec() } else { server.init_addr.clone() };
     let mut tried = false;
     for method in &methods {
         let ip = match method {
-            InitAddr::Last => None,
+            InitAddr::Last => last,
             InitAddr::Ip(ip) => Some(*ip),
             // Nothing else was tried: starting without an address is what was asked for.
             InitAddr::None => return if tried { Err(false) } else { Ok(()) },

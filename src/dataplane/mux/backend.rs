@@ -1,6 +1,7 @@
 //! HTTP/2 connections to servers: each carries the streams of many clients at once, as far as `http-reuse`, `max-reuse`
 //! and the limits of both sides allow.
 
+use super::super::idle::Way;
 use super::super::transport::Transport;
 use super::super::worker::Worker;
 use super::{Mux, Side, Stream};
@@ -20,6 +21,7 @@ struct Shared {
     server: ServerIndex,
     /// The name that the server was asked for over TLS.
     sni: Option<Box<str>>,
+    way: Way,
     mux: Rc<Mux>,
 }
 
@@ -28,15 +30,16 @@ impl Connections {
     pub fn take(
         &self,
         w: &Worker,
-        proxy: ProxyIndex,
-        server: ServerIndex,
+        (proxy, server): (ProxyIndex, ServerIndex),
         sni: Option<&str>,
+        way: Way,
     ) -> Option<(Stream, u32)> {
         let most = w.board.live.server(proxy, server)?.settings.max_reuse;
         let connections = self.0.borrow();
         let fits = |c: &&Shared| {
             let worn = most.is_some_and(|most| c.mux.begun.get() > most);
-            c.server == server && c.sni.as_deref() == sni && !worn && !c.mux.closing.get() && !c.mux.ended.get()
+            let same = c.server == server && c.sni.as_deref() == sni && c.way == way;
+            same && !worn && !c.mux.closing.get() && !c.mux.ended.get()
         };
         connections.iter().filter(fits).find_map(|c| {
             let carried = c.mux.begun.get();
@@ -65,6 +68,7 @@ struct Server {
     w: Rc<Worker>,
     proxy: ProxyIndex,
     server: ServerIndex,
+    way: Way,
 }
 
 impl Side for Server {
@@ -82,7 +86,8 @@ impl Side for Server {
     fn retires(&self, mux: &Mux) -> bool {
         let Some(live) = self.w.board.live.server(self.proxy, self.server) else { return true };
         let worn = live.settings.max_reuse.is_some_and(|most| mux.begun.get() > most);
-        worn || live.is_deleted() || live.in_maintenance() || mux.closing.get()
+        let left = live.is_deleted() || live.in_maintenance() || live.moves() != self.way.moves;
+        worn || left || mux.closing.get()
     }
 
     fn send_timeout(&self) -> Option<u64> {
@@ -104,7 +109,13 @@ impl Side for Server {
 }
 
 /// Speaks HTTP/2 on a connection that was just made: its first stream.
-pub fn begin(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex, transport: Transport) -> Option<Stream> {
+pub fn begin(
+    w: &Rc<Worker>,
+    proxy: ProxyIndex,
+    server: ServerIndex,
+    transport: Transport,
+    way: Way,
+) -> Option<Stream> {
     let tune = &w.plan.global.tune;
     let config = Config {
         role: Role::Client,
@@ -120,9 +131,9 @@ pub fn begin(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex, transport: 
     };
     let mux = Mux::new(w, config, transport.tls_facts());
     let stream = mux.request()?;
-    let shared = Shared { server, sni: transport.sni().map(Into::into), mux: mux.clone() };
+    let shared = Shared { server, sni: transport.sni().map(Into::into), way, mux: mux.clone() };
     w.backends[proxy].connections.0.borrow_mut().push(shared);
-    let side = Server { w: w.clone(), proxy, server };
+    let side = Server { w: w.clone(), proxy, server, way };
     let counts = w.counts().backend(proxy);
     counts.add(BackendCounter::H2OpenConnections, 1);
     counts.add(BackendCounter::H2TotalConnections, 1);

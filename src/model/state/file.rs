@@ -25,6 +25,10 @@ struct Line<'a> {
     since_s: u64,
     check_health: u32,
     backend_id_forced: bool,
+    /// Its host name, its port and its SRV label; `-` where it has none.
+    name: &'a str,
+    port: u16,
+    label: &'a str,
 }
 
 impl<'a> Line<'a> {
@@ -45,8 +49,21 @@ impl<'a> Line<'a> {
             since_s: number(9)? as u64,
             check_health: number(12)?,
             backend_id_forced: number(15)? == 1,
+            name: words.get(17).copied().unwrap_or("-"),
+            port: words.get(18).and_then(|port| port.parse().ok()).unwrap_or(0),
+            label: words.get(19).copied().unwrap_or("-"),
         })
     }
+}
+
+/// The address that a file tells of a server (`init-addr last`).
+pub fn last_address(text: &str, backend: &str, server: &str) -> Option<IpAddr> {
+    let mut lines = text.lines();
+    if lines.next()?.trim() != "1" {
+        return None;
+    }
+    let line = lines.filter_map(Line::parse).find(|line| (line.backend, line.server) == (backend, server))?;
+    line.address.parse().ok()
 }
 
 /// Applies a file's lines to the servers that are still configured; `wanted` says of which backends. `now`: the start.
@@ -98,22 +115,19 @@ fn apply(line: &Line<'_>, server: &ServerLive, now: Millis) {
         (true, true) => forced | admin::CONFIG_MAINT,
         (false, false) => forced,
     };
+    let lost = server.admin() & admin::RESOLUTION_MAINT;
+    let mask = mask & !admin::RESOLUTION_MAINT | lost;
     server.set_admin(mask);
     // A weight changed in the configuration wins over one set at run time.
     if settings.weight == line.initial_weight {
         server.set_user_weight(line.user_weight);
         server.set_effective_weight(line.user_weight * WEIGHT_SCALE);
     }
-    // Names keep the last address they had (`init-addr last`); written addresses are the configuration's.
-    if settings.host.parse::<IpAddr>().is_err()
-        && let Ok(ip) = line.address.parse::<IpAddr>()
-    {
-        server.set_address(Some(Address::Ip(SocketAddr::new(ip, settings.port))));
-    }
+    names(line, server);
     let mut detail = server.lock();
     detail.last_change = Millis(now.0.saturating_sub(line.since_s * 1000));
     let down = line.operation == Operation::Stopped as u32;
-    if mask & admin::MAINT != 0 {
+    if server.in_maintenance() {
         server.set_operation(Operation::Stopped);
         return;
     }
@@ -129,6 +143,32 @@ fn apply(line: &Line<'_>, server: &ServerLive, now: Millis) {
         (_, 3) => Operation::Stopping,
         _ => Operation::Running,
     });
+}
+
+/// Names given while the process ran: by SRV records, with address and port, or by hand. Addresses of other names were
+/// looked at when the configuration was read.
+fn names(line: &Line<'_>, server: &ServerLive) {
+    let settings = &server.settings;
+    if line.name == "-" || settings.resolvers.is_none() {
+        return;
+    }
+    let by_record = settings.srv_label().is_some_and(|label| label == line.label);
+    let by_hand = settings.host_name().is_some() && settings.srv_label().is_none();
+    let changed = line.admin & admin::NAME_CHANGED != 0;
+    if !(by_record || by_hand && changed) {
+        return;
+    }
+    server.lock().name = Some(line.name.into());
+    server.set_admin(server.admin() | admin::NAME_CHANGED);
+    if !by_record {
+        return;
+    }
+    server.lock().port = line.port;
+    server.set_own_port();
+    if let Ok(ip) = line.address.parse::<IpAddr>() {
+        server.set_address(Some(Address::Ip(SocketAddr::new(ip, line.port))));
+        server.set_admin(server.admin() & !admin::RESOLUTION_MAINT);
+    }
 }
 
 #[cfg(test)]
@@ -168,5 +208,34 @@ mod tests {
         assert!(c.in_maintenance() && c.user_weight() == 10, "its weight was changed in the configuration");
         assert!(live.backend(0).detail().down);
         assert!(load("2\n", &plan, &live, |_| true, Millis(0)).is_err());
+    }
+
+    #[test]
+    fn names_given_by_records_and_by_hand_come_back() {
+        let server = |name: &str, host: &str| Server {
+            name: name.into(),
+            host: host.into(),
+            resolvers: Some("r".into()),
+            ..Server::new(Origin::none())
+        };
+        let mut proxy = Proxy::new("be", Origin::none(), false, true);
+        proxy.backend.servers = vec![server("a", "_s._tcp.x"), server("b", "app.x"), server("c", "_other._tcp.x")];
+        let mut plan = Plan::default();
+        plan.proxies.push(proxy);
+        let live = Live::new(&plan);
+        let text = "1\n# be_id be_name ...\n\
+                    3 be 1 a 10.0.0.1 2 64 1 1 16 8 2 0 6 0 0 0 n0.x 8010 _s._tcp.x 0 0 - - 0\n\
+                    3 be 2 b 10.0.0.2 2 64 1 1 16 8 2 0 6 0 0 0 two.x 80 - 0 0 - - 0\n\
+                    3 be 3 c 10.0.0.3 2 64 1 1 16 8 2 0 6 0 0 0 n2.x 8012 _s._tcp.x 0 0 - - 0\n";
+        assert_eq!(load(text, &plan, &live, |_| true, Millis(20_000)), Ok(vec![]));
+        let [a, b, c] = [0, 1, 2].map(|i| live.server(0, i).unwrap());
+        assert_eq!(a.address().map(|a| a.to_string()), Some("10.0.0.1:8010".into()));
+        assert_eq!((a.admin(), a.detail().name.as_deref()), (admin::NAME_CHANGED, Some("n0.x")));
+        assert!(a.is_usable());
+        assert_eq!((b.detail().name.as_deref(), b.address()), (Some("two.x"), None));
+        assert!(b.in_maintenance() && c.in_maintenance());
+        assert_eq!(c.detail().name, None, "its label is another one now");
+        assert_eq!(last_address(text, "be", "b"), Some("10.0.0.2".parse().unwrap()));
+        assert_eq!((last_address(text, "be", "d"), last_address("2\n", "be", "b")), (None, None));
     }
 }

@@ -21,6 +21,7 @@ use std::sync::{
 };
 
 mod change;
+mod names;
 use change::{Next, ramp, slowstart_share};
 
 #[derive(Debug)]
@@ -469,12 +470,12 @@ impl Live {
                 events
             }
             AdminState::Drain => {
-                let mut events = self.enter(proxy, server, admin::FORCED_DRAIN, now);
+                let mut events = self.enter(proxy, server, admin::FORCED_DRAIN, None, now);
                 events.extend(self.leave(proxy, server, admin::FORCED_MAINT, now));
                 events
             }
             AdminState::Maint => {
-                let mut events = self.enter(proxy, server, admin::FORCED_MAINT, now);
+                let mut events = self.enter(proxy, server, admin::FORCED_MAINT, None, now);
                 // Maintenance and drain exclude each other; maintenance wins in silence.
                 if let Some(s) = self.server(proxy, server)
                     && s.admin() & admin::FORCED_DRAIN != 0
@@ -487,21 +488,6 @@ impl Live {
                 }
                 events
             }
-        }
-    }
-
-    /// A name no longer resolves (`true`) or does again: `RMAINT`.
-    pub fn set_unresolved(
-        &self,
-        proxy: ProxyIndex,
-        server: ServerIndex,
-        unresolved: bool,
-        now: Millis,
-    ) -> Vec<Event> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        match unresolved {
-            true => self.enter(proxy, server, admin::RESOLUTION_MAINT, now),
-            false => self.leave(proxy, server, admin::RESOLUTION_MAINT, now),
         }
     }
 

@@ -37,6 +37,8 @@ pub mod admin {
     pub const INHERITED_DRAIN: u32 = 0x10;
     /// No address: its name does not resolve.
     pub const RESOLUTION_MAINT: u32 = 0x20;
+    /// Its name was given by an SRV record or the runtime API.
+    pub const NAME_CHANGED: u32 = 0x40;
     pub const MAINT: u32 = FORCED_MAINT | INHERITED_MAINT | RESOLUTION_MAINT;
     pub const DRAIN: u32 = FORCED_DRAIN | INHERITED_DRAIN;
 }
@@ -58,6 +60,9 @@ pub struct ServerLive {
     stamp: AtomicU64,
     deleted: AtomicBool,
     address: ArcSwapOption<Address>,
+    moves: AtomicU32,
+    /// The port is the server's own, whatever relation to the client's port the line says.
+    own_port: AtomicBool,
     pub(super) detail: Mutex<Detail>,
 }
 
@@ -82,6 +87,10 @@ pub struct Detail {
     /// Consecutive errors seen by `observe`.
     pub consecutive_errors: u32,
     pub slowstart_since: Option<Millis>,
+    /// The name its address comes from; `None`: it has none, or an SRV record has yet to give it.
+    pub name: Option<Arc<str>>,
+    /// The port it has, or will have when its address is known.
+    pub port: u16,
 }
 
 /// `agent-check`'s side of the state.
@@ -97,6 +106,8 @@ impl ServerLive {
         let s = &*settings;
         let disabled = s.disabled;
         let admin = if disabled { admin::FORCED_MAINT | admin::CONFIG_MAINT } else { 0 };
+        let lost = s.address.is_none() && s.host_name().is_some();
+        let admin = if lost { admin | admin::RESOLUTION_MAINT } else { admin };
         let admin = if dynamic { admin::FORCED_MAINT } else { admin };
         let operation = if admin & admin::MAINT != 0 { Operation::Stopped } else { Operation::Running };
         let (rise, fall) = s.check.as_ref().map_or((2, 3), |c| (c.rise, c.fall));
@@ -118,9 +129,12 @@ impl ServerLive {
             last_change: Millis(0),
             down_ms: 0,
             failed_checks: 0,
-            down_transitions: 0,
+            // Without an address it goes down as it begins.
+            down_transitions: (checked && lost && !disabled && !dynamic) as u64,
             consecutive_errors: 0,
             slowstart_since: None,
+            name: s.host_name().filter(|_| s.srv_label().is_none()).map(Arc::from),
+            port: s.port,
         };
         ServerLive {
             dynamic,
@@ -133,6 +147,8 @@ impl ServerLive {
             stamp: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             address: ArcSwapOption::from(s.address.clone().map(Arc::new)),
+            moves: AtomicU32::new(0),
+            own_port: AtomicBool::new(s.port_map.is_none()),
             detail: Mutex::new(detail),
             settings,
         }
@@ -223,7 +239,26 @@ impl ServerLive {
     }
 
     pub(super) fn set_address(&self, address: Option<Address>) {
+        if let Some(Address::Ip(a)) = &address {
+            self.lock().port = a.port();
+        }
         self.address.store(address.map(Arc::new));
+        self.moves.fetch_add(1, Release);
+    }
+
+    /// How often its address was changed.
+    #[inline]
+    pub fn moves(&self) -> u32 {
+        self.moves.load(Acquire)
+    }
+
+    /// Relation of its port to the port the client connected to.
+    pub fn port_map(&self) -> Option<i32> {
+        if self.own_port.load(Relaxed) { None } else { self.settings.port_map }
+    }
+
+    pub(super) fn set_own_port(&self) {
+        self.own_port.store(true, Relaxed);
     }
 
     /// Gone by `del server`; its index is not given again.

@@ -55,6 +55,9 @@ pub fn srid<'a>(_: &Scene<'a>, _: Object) -> Value<'a> {
 pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
     let Some(s) = live(scene, object) else { return String::new() };
     let mask = s.admin();
+    if mask & admin::RESOLUTION_MAINT != 0 && mask & admin::INHERITED_MAINT == 0 {
+        return "MAINT (resolution)".into();
+    }
     if mask & admin::FORCED_MAINT != 0 {
         return "MAINT".into();
     }
@@ -63,9 +66,6 @@ pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
             Some(name) => format!("MAINT (via {name})"),
             None => "MAINT".into(),
         };
-    }
-    if mask & admin::RESOLUTION_MAINT != 0 {
-        return "MAINT (resolution)".into();
     }
     // A server that tracks another shows the other's progress.
     let followed = scene.board.live.tracked(object.proxy(), index(object));
@@ -240,6 +240,15 @@ fn checked<'a>(
     })
 }
 
+/// [`checked`] for what only says something while checks run: not in maintenance.
+fn watched<'a>(
+    scene: &Scene<'a>,
+    object: Object,
+    value: impl FnOnce(&'a ServerLive, &Detail) -> Value<'a>,
+) -> Value<'a> {
+    checked(scene, object, |s, d| if s.in_maintenance() { Value::None } else { value(s, d) })
+}
+
 pub fn chkfail<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
     checked(scene, object, |_, d| Value::U64(d.failed_checks))
 }
@@ -286,35 +295,35 @@ fn duration<'a>(report: &CheckReport) -> Value<'a> {
 }
 
 pub fn check_status<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| starred(&d.check, d.check_running))
+    watched(scene, object, |_, d| starred(&d.check, d.check_running))
 }
 
 pub fn check_code<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| code(&d.check))
+    watched(scene, object, |_, d| code(&d.check))
 }
 
 pub fn check_duration<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| duration(&d.check))
+    watched(scene, object, |_, d| duration(&d.check))
 }
 
 pub fn check_desc<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| Value::str(d.check.status.description()))
+    watched(scene, object, |_, d| Value::str(d.check.status.description()))
 }
 
 pub fn last_chk<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| Value::str(d.check.info.clone()))
+    watched(scene, object, |_, d| Value::str(d.check.info.clone()))
 }
 
 pub fn check_rise<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| Value::U32(d.health.rise))
+    watched(scene, object, |_, d| Value::U32(d.health.rise))
 }
 
 pub fn check_fall<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| Value::U32(d.health.fall))
+    watched(scene, object, |_, d| Value::U32(d.health.fall))
 }
 
 pub fn check_health<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
-    checked(scene, object, |_, d| Value::U32(d.health.value))
+    watched(scene, object, |_, d| Value::U32(d.health.value))
 }
 
 fn agent<'a>(

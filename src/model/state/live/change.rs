@@ -15,7 +15,15 @@ use crate::{
 use std::sync::PoisonError;
 
 impl Live {
-    pub(super) fn enter(&self, proxy: ProxyIndex, server: ServerIndex, mode: u32, now: Millis) -> Vec<Event> {
+    /// `cause` stands in parentheses where no other server is to be named.
+    pub(super) fn enter(
+        &self,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        mode: u32,
+        cause: Option<&str>,
+        now: Millis,
+    ) -> Vec<Event> {
         let Some(s) = self.server(proxy, server) else { return Vec::new() };
         let mut events = Vec::new();
         let before_mask = s.admin();
@@ -27,7 +35,7 @@ impl Live {
         let (was_maint, was_drain) = (s.in_maintenance(), before_mask & admin::DRAIN != 0);
         s.set_admin(before_mask | mode);
         let name = self.title(proxy, s);
-        let via = self.via(proxy, server);
+        let via = cause.map_or_else(|| self.via(proxy, server), |cause| format!(" ({cause})"));
         if mode & admin::MAINT != 0 && !was_maint {
             let was_up = s.operation() != Operation::Stopped && !was_drain;
             let mut detail = s.lock();
@@ -40,12 +48,14 @@ impl Live {
             detail.check_running = false;
             drop(detail);
             backend.changed();
-            let head = match was_up || was_drain {
-                true => format!("{name} is going DOWN for maintenance{via}."),
-                false => format!("{name} was DOWN and now enters maintenance{via}."),
-            };
-            let level = if was_up { ALERT } else { NOTICE };
-            events.push(Event::new(proxy, Some(server), level, Effect::Down, head).left(backend.usable()));
+            let event = |level, head| Event::new(proxy, Some(server), level, Effect::Down, head);
+            events.push(match (was_up, was_drain) {
+                (false, false) => event(NOTICE, format!("{name} was DOWN and now enters maintenance{via}.")),
+                (up, _) => {
+                    let head = format!("{name} is going DOWN for maintenance{via}.");
+                    event(if up { ALERT } else { NOTICE }, head).left(backend.usable())
+                }
+            });
         } else if mode & admin::DRAIN != 0 && !was_drain && !was_maint {
             s.lock().last_change = now;
             backend.changed();
@@ -57,7 +67,7 @@ impl Live {
         }
         self.settle_backend(proxy, before, now, &mut events);
         let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
-        self.followers(proxy, server, &mut events, |live, p, s| live.enter(p, s, inherited, now));
+        self.followers(proxy, server, &mut events, |live, p, s| live.enter(p, s, inherited, None, now));
         events
     }
 
@@ -76,6 +86,10 @@ impl Live {
         if mode & admin::MAINT != 0 {
             if s.in_maintenance() {
                 backend.changed();
+                if mode == admin::FORCED_MAINT {
+                    let head = format!("{name} is leaving forced maintenance but remains in maintenance.");
+                    events.push(Event::new(proxy, Some(server), NOTICE, Effect::None, head));
+                }
                 return events;
             }
             let mut detail = s.lock();
@@ -85,10 +99,14 @@ impl Live {
                 agent.health = agent.health.just_up();
             }
             self.rise(s, &mut detail, now);
+            let resolved = detail.name.clone().filter(|_| mode == admin::RESOLUTION_MAINT);
             drop(detail);
             backend.changed();
             let state = if s.in_drain() { "UP/DRAIN" } else { "UP/READY" };
-            let head = format!("{name} is {state} (leaving {kind}maintenance).");
+            let head = match resolved {
+                Some(host) => format!("{name} ('{host}') is {state} (resolves again)."),
+                None => format!("{name} is {state} (leaving {kind}maintenance)."),
+            };
             events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
         } else {
             backend.changed();
