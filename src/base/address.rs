@@ -1,7 +1,11 @@
 //! Addresses a socket can be bound or connected to, resolved. The text forms (manual 4.2 "bind", 11.1 of the 3.4
 //! manual "address formats") are read by `config::address`.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// A resolved address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +20,14 @@ pub enum Address {
 }
 
 impl Address {
+    /// The address without its port.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Address::Ip(a) => Some(a.ip()),
+            _ => None,
+        }
+    }
+
     /// The port of an IP address.
     pub fn port(&self) -> Option<u16> {
         match self {

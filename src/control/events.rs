@@ -2,12 +2,14 @@
 //! the backend's targets and to the terminal, and the messages by which workers act on it.
 
 use super::supervise::Control;
+use crate::dataplane::lookup::Question;
 use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::{Acted, Mail};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::event::{EMERG, Effect, Event, Load};
 use crate::services::check::{self, CheckContext, Fault};
+use crate::services::resolvers::{self, ResolverContext};
 use std::rc::Rc;
 
 impl Control {
@@ -60,8 +62,46 @@ impl Control {
         let mut cx = CheckContext::new(self.rt.clone(), plan, board, Box::new(happened), seed);
         cx.proc_vars = shared.proc_vars.clone();
         cx.hostname = shared.hostname.clone();
+        let control = Rc::downgrade(self);
+        cx.on_connect_timeout = Box::new(move |proxy, server| {
+            if let Some(control) = control.upgrade()
+                && let Some(resolvers) = &*control.resolvers.borrow()
+            {
+                resolvers.hurry(proxy, server);
+            }
+        });
         *self.checks.borrow_mut() = Some(check::start(Rc::new(cx))?);
         Ok(())
+    }
+
+    /// Starts to resolve the names of servers; what their answers change goes the way of all other changes.
+    pub fn start_resolvers(self: &Rc<Self>) {
+        let (happened, found) = (Rc::downgrade(self), Rc::downgrade(self));
+        let cx = ResolverContext {
+            rt: self.rt.clone(),
+            plan: self.shared.plan.clone(),
+            board: self.shared.board.clone(),
+            on_events: Box::new(move |events| {
+                if let Some(control) = happened.upgrade() {
+                    control.happened(events);
+                }
+            }),
+            on_found: Box::new(move |(worker, number), ip| {
+                if let Some(control) = found.upgrade() {
+                    control.tell(worker, Mail::Found(number, ip));
+                }
+            }),
+        };
+        *self.resolvers.borrow_mut() = Some(resolvers::start(cx));
+    }
+
+    /// A rule asks for a name.
+    pub fn look_up(&self, worker: usize, question: Question) {
+        let Question { number, section, name, prefer } = question;
+        match &*self.resolvers.borrow() {
+            Some(resolvers) => resolvers.look_up(section, (worker, number), &name, prefer),
+            None => self.tell(worker, Mail::Found(number, None)),
+        }
     }
 
     fn tell_log(&self, event: &Event) {

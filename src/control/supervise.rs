@@ -14,6 +14,7 @@ use crate::engine::{Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
 use crate::services::check::CheckHandle;
+use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -95,6 +96,7 @@ pub struct Control {
     pub desk: Desk,
     pub gathering: Gathering,
     pub checks: RefCell<Option<CheckHandle>>,
+    pub resolvers: RefCell<Option<ResolversHandle>>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
     signal: Cell<Option<i32>>,
@@ -199,6 +201,7 @@ pub fn run(
         desk: Desk::default(),
         gathering: Gathering::default(),
         checks: RefCell::default(),
+        resolvers: RefCell::default(),
         shared,
         post,
         tables,
@@ -215,6 +218,7 @@ pub fn run(
         }
         std::process::exit(1);
     }
+    control.start_resolvers();
     for (number, fd) in &api {
         rt.spawn(api::accept(control.clone(), *number, *fd));
     }
@@ -225,6 +229,7 @@ pub fn run(
         sockets::close(fd);
     }
     control.checks.take();
+    control.resolvers.take();
     rt.shutdown();
     control.done.get().unwrap_or(End::Finished)
 }
@@ -280,6 +285,7 @@ async fn read_post(control: Rc<Control>) {
             }
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
+            Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),
             Some(_) => {}
             None => {
                 // A full mailbox is tried again soon: its worker may be slow to read.

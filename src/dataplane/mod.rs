@@ -9,6 +9,7 @@ pub mod filter;
 pub mod idle;
 pub mod key;
 pub mod log;
+pub mod lookup;
 pub mod mux;
 pub mod page;
 pub mod persist;

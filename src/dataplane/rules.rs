@@ -38,7 +38,7 @@ pub fn with_context<T>(
         memo: &ex.memo,
         has_request: s.settings().mode == Mode::Http,
     };
-    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, tracking };
+    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, lookup: &ex.lookup, tracking };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
     // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
@@ -195,6 +195,10 @@ async fn wait(s: &Session, ex: &Exchange, what: Wait, body: &mut Body) -> Result
         }
         Wait::Table => {
             ex.memo.wait().await;
+            Ok(())
+        }
+        Wait::Name => {
+            ex.lookup.wait().await;
             Ok(())
         }
         Wait::Body { time_ms, at_least } => {

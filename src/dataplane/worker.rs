@@ -6,6 +6,7 @@ use super::filter::compression;
 use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
+use super::lookup::{Lookups, Question};
 use super::mux::backend::Connections;
 use super::page;
 use super::queue::Queue;
@@ -19,6 +20,7 @@ use super::transport::Transport;
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
+use crate::base::slab::Key;
 use crate::engine::driver::{Fd, WakeHandle};
 use crate::engine::listener::Listener;
 use crate::engine::reactor::TaskId;
@@ -38,6 +40,7 @@ use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -78,6 +81,10 @@ pub enum Mail {
     Table(Letter),
     /// Listeners of this frontend pause or resume.
     FrontendPaused(ProxyIndex, bool),
+    /// To the control thread: a rule asks for the address of a name.
+    LookUp(Question),
+    /// From the control thread: the answer to the question of this number.
+    Found(Key, Option<IpAddr>),
     /// Limits were changed: who waits for them looks again.
     LimitsChanged,
 }
@@ -195,6 +202,7 @@ pub struct Worker {
     pub tls_clients: super::tls::Clients,
     pub post: RefCell<Post<Mail>>,
     pub tables: Rc<Tables>,
+    pub lookups: Rc<Lookups>,
     pub janitor: Cell<TaskId>,
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
@@ -266,6 +274,7 @@ impl Worker {
             stopped: Cell::new(false),
             released: Cell::new(false),
             tables: Tables::new(rt.clone(), index, shared.tables.clone()),
+            lookups: Rc::default(),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -468,7 +477,8 @@ impl Worker {
                 self.end_accepting(Accepting::Over, |p| p == proxy);
                 self.close_listeners(|p| p == proxy);
             }
-            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) => {}
+            Mail::Found(number, ip) => self.lookups.found(self, number, ip),
+            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) | Mail::LookUp(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }

@@ -1,5 +1,6 @@
 //! What the language asks about the rest of the process, answered for one stream of one worker.
 
+use super::lookup::Lookup;
 use super::tables::memo::{Memo, Recall};
 use super::tables::message::{Ask, Reply};
 use super::tables::registry::TableId;
@@ -9,21 +10,24 @@ use super::worker::Worker;
 use crate::language::sample::Sample;
 use crate::language::sample::args::Reference;
 use crate::language::world::{
-    Answer, BackendFact, Counter, CounterEdit, Entry, FrontendFact, ProcessFact, ServerFact, World,
+    Answer, BackendFact, Counter, CounterEdit, Entry, FrontendFact, Prefer, ProcessFact, ServerFact, World,
 };
 use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::server::ResolvePrefer;
 use crate::model::state::board::FrontendRate;
 use crate::model::state::counters::{
     BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
 };
 use crate::model::stick_table::data::What;
 use std::cell::RefCell;
+use std::net::IpAddr;
 
 pub struct StreamWorld<'a> {
     pub w: &'a Worker,
     pub frontend: ProxyIndex,
     pub bind: usize,
     pub backend: Option<ProxyIndex>,
+    pub lookup: &'a Lookup,
     pub tracking: Tracking<'a>,
 }
 
@@ -328,6 +332,17 @@ impl World for StreamWorld<'_> {
         let registry = &self.w.shared.tables;
         let usage = &registry.def(registry.of(table)?).usage;
         Some(usage.size.saturating_sub(usage.used()) as i64)
+    }
+
+    fn resolve(&self, resolvers: &Reference, prefer: Prefer, name: &[u8]) -> Answer<Option<IpAddr>> {
+        let (Some((section, _)), Ok(name)) = (resolvers.index.get(), std::str::from_utf8(name)) else {
+            return Answer::Now(None);
+        };
+        let prefer = match prefer {
+            Prefer::Ipv4 => ResolvePrefer::Ipv4,
+            Prefer::Ipv6 => ResolvePrefer::Ipv6,
+        };
+        self.lookup.ask(self.w, *section, name, prefer)
     }
 
     fn random(&self) -> u64 {

@@ -2,7 +2,7 @@
 //! and pauses when the reader lags; the same receive stays armed over all requests of a connection.
 
 use super::chain::{Chain, Lease};
-use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, Token, sockets::Name};
+use super::driver::{Completion, ConnectOptions, Fd, Group, Op, Socket, Token, sockets, sockets::Name};
 use super::operation::{Hold, Operation, Sending, to_result};
 use super::reactor::{Kind, Rt, TaskId, receive_token, token};
 use crate::base::address::Address;
@@ -146,6 +146,19 @@ impl Conn {
                 Err(e)
             }
         }
+    }
+
+    /// A datagram socket that talks to `to` alone, from a port of the kernel's choice: each piece received is one datagram,
+    /// cut at the size of the group's buffers. An empty datagram looks like the end of a stream.
+    ///
+    /// # Errors
+    /// Those of socket(2) and connect(2).
+    pub fn datagram(rt: &Rt, to: &Address, group: Group) -> io::Result<Conn> {
+        let fd = rt.datagram(to)?;
+        let conn = Conn::new(rt.clone(), fd);
+        sockets::connect_now(fd, to)?;
+        conn.set_group(group);
+        Ok(conn)
     }
 
     pub fn rt(&self) -> &Rt {

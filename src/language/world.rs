@@ -5,6 +5,7 @@
 use super::sample::Sample;
 use super::sample::args::Reference;
 use crate::base::origin::Origin;
+use std::net::IpAddr;
 
 /// Numbers about a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,13 @@ pub enum Answer<T> {
     Later,
 }
 
+/// The address family to take where a name has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefer {
+    Ipv4,
+    Ipv6,
+}
+
 /// What the rest of the process says. `None`: there is no such thing, the fetch has no sample.
 pub trait World {
     fn backend(&self, _backend: &Reference, _fact: BackendFact) -> Option<i64> {
@@ -178,6 +186,10 @@ pub trait World {
     }
     fn table_free(&self, _table: &Reference) -> Option<i64> {
         None
+    }
+    /// The address of a host name by a section of resolvers, whose index `resolvers` has.
+    fn resolve(&self, _resolvers: &Reference, _prefer: Prefer, _name: &[u8]) -> Answer<Option<IpAddr>> {
+        Answer::Now(None)
     }
     /// 64 random bits.
     fn random(&self) -> u64;

@@ -82,6 +82,8 @@ pub struct Global {
     pub close_spread_time_ms: Option<u64>,
     pub grace_ms: Option<u64>,
     pub cluster_secret: Option<String>,
+    /// `dns-accept-family`; `None`: `auto`.
+    pub dns_accept_family: Option<super::resolvers::Families>,
     pub stats_calculate_max_counters: bool,
 }
 
@@ -267,6 +269,7 @@ impl Default for Global {
             close_spread_time_ms: None,
             grace_ms: None,
             cluster_secret: None,
+            dns_accept_family: None,
             stats_calculate_max_counters: true,
         }
     }

@@ -1,6 +1,7 @@
 //! `resolvers` sections (manual 5.3.2): name servers and how answers are kept.
 
 use crate::base::{address::Address, origin::Origin};
+use std::net::IpAddr;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolvers {
@@ -23,6 +24,21 @@ pub struct Nameserver {
     pub address: Address,
     /// `tcp@`.
     pub tcp: bool,
+}
+
+/// Address families that may be asked for and used (`dns-accept-family`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Families {
+    pub ipv4: bool,
+    pub ipv6: bool,
+}
+
+impl Families {
+    pub const BOTH: Families = Families { ipv4: true, ipv6: true };
+
+    pub fn has(self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
 }
 
 /// `hold <event> <time>`, milliseconds.

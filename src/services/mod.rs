@@ -1,3 +1,4 @@
 //! What runs beside the traffic: health checks, name resolution, peers, log delivery.
 
 pub mod check;
+pub mod resolvers;

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod client;
 pub mod directory;
+pub mod dns;
 pub mod h2;
 pub mod http;
 pub mod load;

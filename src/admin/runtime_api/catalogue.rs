@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call,
-    command::{certificate, frontend, pattern, process, server, show},
+    command::{certificate, frontend, pattern, process, resolvers, server, show},
 };
 use crate::model::bind::Level;
 
@@ -190,6 +190,12 @@ pub static COMMANDS: &[Command] = &[
         Level::User,
         show::info,
         "show info [desc|json|typed|float]*      : report information about the running process",
+    ),
+    command(
+        &["show", "resolvers"],
+        Level::User,
+        resolvers::show,
+        "show resolvers [id]                     : dumps counters from all resolvers section and associated name servers",
     ),
     command(
         &["show", "schema", "json"],

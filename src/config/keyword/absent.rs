@@ -67,7 +67,6 @@ pub static GLOBAL: &[&str] = &[
     "deviceatlas-log-level",
     "deviceatlas-properties-cookie",
     "deviceatlas-separator",
-    "dns-accept-family",
     "force-cfg-parser-pause",
     "h1-case-adjust-file",
     "harden.reject-privileged-ports.quic",

@@ -6,14 +6,12 @@
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
 const PERSISTENCE: &str = "persistence rules";
-const RESOLVERS: &str = "name resolution while running";
 const KEEPALIVE: &str = "timing of TCP keep-alive";
 const HTTP2: &str = "HTTP/2";
 const CASE: &str = "field names in other cases";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("section", "peers", "the peers protocol"),
-    ("section", "resolvers", RESOLVERS),
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
@@ -59,7 +57,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "check-proto h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "init-state", "the state of a server at start"),
-    ("server", "resolvers", RESOLVERS),
     ("source", "<port>-<port>", "ports of our own choice"),
     ("source", "usesrc", "connections from foreign addresses"),
     ("server", "redir", "redirection to servers"),

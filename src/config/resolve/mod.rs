@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// listens.
 pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     limits::assign_ids(&mut cx);
+    if !cx.resolvers.iter().any(|r| r.name == "default") {
+        cx.resolvers.extend(crate::config::section::resolvers::default_section());
+    }
     for index in 0..cx.proxies.len() {
         proxy(&mut cx, index);
     }

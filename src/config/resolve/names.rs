@@ -264,6 +264,9 @@ pub(super) fn references(cx: &mut Loading<'_>, index: usize) {
                     .map(|i| (cx.proxies.len() + i, 0))
             }),
             ReferenceKind::Server => server_of(cx, &own, name),
+            ReferenceKind::Resolvers => {
+                cx.resolvers.iter().position(|r| r.name == *reference.name).map(|section| (section, 0))
+            }
             ReferenceKind::Userlist => match lists.get(name) {
                 Some(list) => {
                     let _ = reference.userlist.set(list.clone());
@@ -283,8 +286,11 @@ pub(super) fn references(cx: &mut Loading<'_>, index: usize) {
                     ReferenceKind::Table => "table",
                     ReferenceKind::Server => "server",
                     ReferenceKind::Userlist => "userlist",
+                    ReferenceKind::Resolvers => "resolvers",
                 };
-                let text = if reference.place.starts_with("track-sc") {
+                let text = if reference.kind == ReferenceKind::Resolvers {
+                    format!("Proxy '{own}': {}", reference.missing())
+                } else if reference.place.starts_with("track-sc") {
                     format!("Proxy '{own}': unable to find table '{name}' referenced by {}.", reference.place)
                 } else {
                     format!(

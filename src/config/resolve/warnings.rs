@@ -171,7 +171,8 @@ pub(super) fn checks(cx: &mut Loading<'_>, index: usize) {
     }
     let mut found = Vec::new();
     for server in &cx.proxies[index].servers {
-        let no_port = server.server.port == 0 && matches!(server.server.address, Some(Address::Ip(_)) | None);
+        // A name may yet bring one: nothing is said of it (observed).
+        let no_port = server.server.port == 0 && matches!(server.server.address, Some(Address::Ip(_)));
         let unspecified = matches!(server.server.address, Some(Address::Ip(a)) if a.ip().is_unspecified());
         let port_in_script = !cx.proxies[index].proxy.backend.tcp_check.steps.is_empty();
         if server.check_enabled && no_port && server.check.port.is_none() && !unspecified && !port_in_script {

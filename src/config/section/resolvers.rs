@@ -2,10 +2,11 @@
 
 use super::{Loading, Section, forbidden_character, unknown_keyword};
 use crate::{
+    base::{address::Address, origin::Origin},
     config::{
         diagnostic::Severity,
         keyword::{
-            address,
+            absent, address,
             args::{Args, Bare, Fault, TimeFault, atol, time_ms},
             global::process_overflow,
         },
@@ -84,6 +85,10 @@ fn nameserver(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fa
         );
         return Err(a.own(1, text));
     }
+    if !a.get(3).is_empty() {
+        // `server` parameters of name servers over TCP.
+        return Err(a.fault(3, absent::text(a.get(3))));
+    }
     let (address, tcp) = address::nameserver(word, cx.environment)
         .map_err(|text| a.fault(2, format!("'nameserver {name}' : {text}")))?;
     cx.resolvers[index].nameservers.push(Nameserver { origin: a.origin(), name: name.to_owned(), address, tcp });
@@ -98,17 +103,31 @@ fn resolv_conf(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) {
         cx.diagnostics.at(Severity::Warning, a.line, a.word(0), text);
         return;
     };
+    add_servers(&mut cx.resolvers[index], &text, &a.origin());
+}
+
+/// Adds the name servers that the text of a resolv.conf(5) names.
+fn add_servers(resolvers: &mut Resolvers, text: &str, origin: &Origin) {
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some("nameserver"), Some(word)) = (words.next(), words.next()) else { continue };
         let Ok(ip) = word.parse::<std::net::IpAddr>() else { continue };
-        if cx.resolvers[index].nameservers.iter().any(|n| n.name == word) {
+        if resolvers.nameservers.iter().any(|n| n.name == word) {
             continue;
         }
-        let address = crate::base::address::Address::Ip(std::net::SocketAddr::new(ip, DNS_PORT));
-        let server = Nameserver { origin: a.origin(), name: word.to_owned(), address, tcp: false };
-        cx.resolvers[index].nameservers.push(server);
+        let address = Address::Ip(std::net::SocketAddr::new(ip, DNS_PORT));
+        resolvers.nameservers.push(Nameserver { origin: origin.clone(), name: word.to_owned(), address, tcp: false });
     }
+}
+
+/// The section `default`, which is there even when nobody wrote it (manual 5.3.2): the servers of /etc/resolv.conf. Where
+/// those cannot be read there is none, in silence.
+pub fn default_section() -> Option<Resolvers> {
+    let text = std::fs::read_to_string(RESOLV_CONF).ok()?;
+    let mut resolvers = Resolvers::new("default", Origin::none());
+    resolvers.parse_resolv_conf = true;
+    add_servers(&mut resolvers, &text, &Origin::none());
+    (!resolvers.nameservers.is_empty()).then_some(resolvers)
 }
 
 fn delay(a: &Args<'_>, at: usize, what: &str) -> Result<u64, Fault> {

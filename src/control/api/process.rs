@@ -22,6 +22,7 @@ use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::counters::ServerCounter;
 use crate::model::state::event::Event;
+use crate::services::resolvers::Counters;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -161,6 +162,21 @@ impl Process for Seat<'_> {
         let (proxy, server) = server_of_word(word)?;
         let live = self.board().live.server(proxy, server)?;
         if address { live.address().map(|a| a.to_string()) } else { Some(live.settings.name.clone()) }
+    }
+
+    fn resolvers(&self, each: &mut dyn FnMut(&str, &str, &Counters)) {
+        if let Some(resolvers) = &*self.control.resolvers.borrow() {
+            resolvers.counters(each);
+        }
+    }
+
+    fn rename_server(
+        &mut self,
+        server: (ProxyIndex, ServerIndex),
+        name: &str,
+        by: &str,
+    ) -> Option<Result<String, String>> {
+        self.control.resolvers.borrow().as_ref()?.rename(server, name, by)
     }
 
     fn patterns(&self) -> &Registry {

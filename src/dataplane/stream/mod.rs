@@ -12,6 +12,7 @@ pub mod tcp;
 pub mod termination;
 
 use super::cookie;
+use super::lookup::Lookup;
 use super::registry::Place;
 use super::session::Session;
 use super::tables::memo::Memo;
@@ -78,6 +79,8 @@ pub struct Exchange {
     pub tracked: RefCell<Slots>,
     /// What the running rule has asked of stick tables.
     pub memo: Memo,
+    /// The name that the running rule has asked for.
+    pub lookup: Lookup,
     /// What persistence by cookie has found and done.
     pub cookie: cookie::State,
     /// Keys of `stick` rules to be stored when the server has answered.
@@ -118,6 +121,7 @@ impl Exchange {
             replacement: None,
             tracked: RefCell::default(),
             memo: Memo::default(),
+            lookup: Lookup::default(),
             cookie: cookie::State::default(),
             stores: Vec::new(),
             force_persist: false,
@@ -172,6 +176,7 @@ impl Exchange {
         self.replacement = None;
         self.tracked.get_mut().release();
         self.memo.settle();
+        self.lookup.settle();
         self.stores.clear();
         self.cookie = cookie::State::default();
         (self.force_persist, self.ignore_persist) = (false, false);

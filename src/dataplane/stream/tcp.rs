@@ -83,6 +83,11 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
                 start = resume;
                 continue;
             }
+            rules::Inspected::Wait(Wait::Name, resume) => {
+                ex.lookup.wait().await;
+                start = resume;
+                continue;
+            }
             rules::Inspected::Wait(_, _) if last => break,
             // With more bytes all rules are evaluated anew: what a capture did not find before, it may find now.
             rules::Inspected::Wait(Wait::Payload, _) => start = 0,

@@ -54,6 +54,8 @@ pub enum Wait {
     Body { time_ms: u64, at_least: u64 },
     /// An answer from a stick table's home.
     Table,
+    /// The address of a name.
+    Name,
     /// `pause`.
     Pause(u64),
     /// The TLS handshake's end (early data).

@@ -18,6 +18,8 @@ pub enum ReferenceKind {
     Backend,
     Server,
     Userlist,
+    /// A section, named by a rule.
+    Resolvers,
 }
 
 /// A name that is resolved when the whole configuration is known: by `config`, which sets `index`.
@@ -46,6 +48,9 @@ impl Reference {
             ReferenceKind::Backend => ("backend", &self.name),
             ReferenceKind::Server => return self.missing_server(),
             ReferenceKind::Userlist => ("userlist", &self.name),
+            ReferenceKind::Resolvers => {
+                return format!("Can't find resolvers section '{}' for {}.", self.name, self.place);
+            }
         };
         if name.is_empty() {
             return format!("missing {what} name in {} in proxy '{}'.", self.place, self.proxy);
@@ -204,6 +209,7 @@ impl ArgType {
             ArgType::Ref(ReferenceKind::Backend) => "backend",
             ArgType::Ref(ReferenceKind::Server) => "server",
             ArgType::Ref(ReferenceKind::Userlist) => "user list",
+            ArgType::Ref(ReferenceKind::Resolvers) => "resolvers",
         }
     }
 }

@@ -171,7 +171,20 @@ fn bad_rules_have_haproxys_texts() {
             "capture req.hdr(a) len 0",
             format!("{IN} 'http-request capture' rule : length must be > 0."),
         ),
-        ("do-resolve(txn.a,r) src", "'do-resolve(txn.a,r)' exists in HAProxy 3.4 and is not supported by ringway yet".into()),
+        (
+            "do-resolve(txn.a,r,ipv5) src",
+            format!(
+                "{IN} 'http-request do-resolve(txn.a,r,ipv5)' rule : Can't parse 'do-resolve(txn.a,r,ipv5)'. Expects \
+                 'do-resolve(<varname>,<resolvers>[,<options>]) <expr>'. Available options are 'ipv4' and 'ipv6'."
+            ),
+        ),
+        (
+            "do-resolve(txn.a,r) nosuch",
+            format!(
+                "{IN} 'http-request do-resolve(txn.a,r)' rule : Can't parse 'nosuch': unknown fetch method 'nosuch'. \
+                 Expects 'do-resolve(<varname>,<resolvers>[,<options>]) <expr>'. Available options are 'ipv4' and 'ipv6'."
+            ),
+        ),
     ] {
         let ours = Bench::default().rules(Phase::HttpRequest, &[rule]).unwrap_err();
         assert_eq!(ours, text, "{rule}");

@@ -46,6 +46,8 @@ pub struct CheckContext {
     pub board: Arc<Board>,
     /// Called with what follows from each report, in order; never with nothing.
     pub on_events: Box<dyn Fn(Vec<Event>)>,
+    /// Called for a server that could not be connected to in time: it may have moved.
+    pub on_connect_timeout: Box<dyn Fn(ProxyIndex, ServerIndex)>,
     /// `proc` variables of the configuration, for expressions in checks.
     pub proc_vars: Arc<ProcStore>,
     /// The machine's name.
@@ -64,6 +66,7 @@ impl CheckContext {
             plan,
             board,
             on_events,
+            on_connect_timeout: Box::new(|_, _| {}),
             proc_vars: Arc::default(),
             tls: Tls::default(),
             hostname: String::new(),

@@ -12,7 +12,7 @@ use crate::engine::reactor::TaskId;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::server::CheckSettings;
 use crate::model::state::counters::{BackendCounter, ServerCounter};
-use crate::model::state::health::CheckReport;
+use crate::model::state::health::{CheckReport, CheckStatus};
 use crate::model::state::server::{Detail, Operation, ServerLive};
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -97,7 +97,11 @@ async fn check(
         cx.board.live.with_detail(proxy, server, |d| d.check_running = false);
         return;
     }
+    let late = report.status == CheckStatus::L4Timeout;
     cx.tell(conclude(cx, proxy, server, report));
+    if late {
+        (cx.on_connect_timeout)(proxy, server);
+    }
 }
 
 /// Hands a report to the board.

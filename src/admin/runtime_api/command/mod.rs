@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod frontend;
 pub mod pattern;
 pub mod process;
+pub mod resolvers;
 pub mod server;
 pub mod show;
 pub mod table;

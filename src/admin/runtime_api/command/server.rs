@@ -115,7 +115,7 @@ pub fn set(call: &mut Call<'_>) -> Answer {
         "addr" => address(call, place),
         "check-port" => check_port(call, place),
         "check-addr" => check_address(call, place),
-        "fqdn" => fqdn(call),
+        "fqdn" => fqdn(call, place),
         "ssl" => Answer::error("'set server <srv> ssl' cannot be set.  default-server should define ssl settings"),
         "agent-addr" | "agent-port" | "agent-send" => Answer::error("agent checks are not enabled on this server"),
         _ => Answer::error(USAGE),
@@ -163,14 +163,14 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("Invalid addr '{word}'")) };
     let Some(s) = live(call, (proxy, server)) else { return Answer::error("No such server.") };
     let (old_ip, old_port) = match s.address().as_deref() {
-        Some(Address::Ip(a)) => (Some(a.ip()), a.port()),
-        Some(_) => {
+        Some(Address::Ip(a)) => (a.ip(), a.port()),
+        // A server whose name has no address takes none by hand either.
+        Some(_) | None => {
             return Answer::error(
                 "Update for the current server address family is only supported through \
                                          configuration file.",
             );
         }
-        None => (None, s.settings.port),
     };
     let port = match (call.argument(3), call.argument(4)) {
         ("port", "") => return Answer::error("set server <b>/<s> addr requires an address and optionally a port."),
@@ -188,8 +188,8 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
         _ => old_port,
     };
     let mut changes = Vec::new();
-    if old_ip != Some(ip) {
-        changes.push(format!("IP changed from '{}' to '{ip}'", old_ip.map_or("-".into(), |a| a.to_string())));
+    if old_ip != ip {
+        changes.push(format!("IP changed from '{old_ip}' to '{ip}'"));
     }
     if port != old_port {
         changes.push(format!("port changed from '{old_port}' to '{port}'"));
@@ -237,10 +237,15 @@ fn check_address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     changed(call, Change::ChecksChanged(proxy, server))
 }
 
-fn fqdn(call: &Call<'_>) -> Answer {
-    match call.argument(2) {
-        "" => Answer::error("set server <b>/<s> fqdn requires a FQDN."),
-        _ => Answer::error("set server <b>/<s> fqdn failed because no resolution is configured."),
+fn fqdn(call: &mut Call<'_>, place: Place) -> Answer {
+    let name = call_word(call, 2);
+    if name.is_empty() {
+        return Answer::error("set server <b>/<s> fqdn requires a FQDN.");
+    }
+    match call.process.rename_server(place, &name, "stats socket command") {
+        Some(Ok(sentence)) => Answer::info(sentence),
+        Some(Err(text)) => Answer::error(text),
+        None => Answer::error("set server <b>/<s> fqdn failed because no resolution is configured."),
     }
 }
 

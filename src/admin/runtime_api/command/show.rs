@@ -37,6 +37,9 @@ pub fn info(call: &mut Call<'_>) -> Answer {
 
 /// `show stat [<iid|px> <type> <sid>] [desc|json|no-maint|typed|up]*`. Unknown words are passed over, as HAProxy does.
 pub fn stat(call: &mut Call<'_>) -> Answer {
+    if call.argument(0) == "domain" && call.argument(1) == "resolvers" {
+        return super::resolvers::stat(call);
+    }
     let mut selection = Selection { up: has(call, "up"), no_maint: has(call, "no-maint"), ..Selection::default() };
     let (first, kinds, sid) = (call.argument(0), integer(call.argument(1)), integer(call.argument(2)));
     let mut none = false;
@@ -124,8 +127,8 @@ fn state_lines(process: &dyn Process, proxy: ProxyIndex, out: &mut Vec<u8>) {
     for (_, s) in process.board().live.backend(proxy).servers() {
         let d = s.detail();
         let settings = &*s.settings;
-        let (address, port) = split(s.address().as_deref(), settings.port);
-        let fqdn = if settings.resolvers.is_some() || address == "-" { settings.host.as_str() } else { "-" };
+        let (address, port) = split(s.address().as_deref(), d.port);
+        let (fqdn, srv) = (d.name.as_deref().unwrap_or("-"), settings.srv_label().unwrap_or("-"));
         // Bits of the check's state: 2 configured, 4 enabled, 8 paused.
         let check_state = if settings.check.is_none() {
             0
@@ -144,7 +147,7 @@ fn state_lines(process: &dyn Process, proxy: ProxyIndex, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
         let _ = writeln!(
             out,
-            "{} {} {} {} {address} {} {} {} {} {since} {} {} {health} {check_state} {agent_state} {} 0 {fqdn} {port} - {} \
+            "{} {} {} {} {address} {} {} {} {} {since} {} {} {health} {check_state} {agent_state} {} 0 {fqdn} {port} {srv} {} \
              {} {check_address} {agent_address} {}",
             plan.id,
             plan.name,
@@ -191,7 +194,7 @@ pub fn servers_conn(call: &mut Call<'_>) -> Answer {
         let plan = &call.process.plan().proxies[proxy];
         for (server, s) in board.live.backend(proxy).servers() {
             let read = |id| board.server(proxy, server, id);
-            let (address, port) = split(s.address().as_deref(), s.settings.port);
+            let (address, port) = split(s.address().as_deref(), s.detail().port);
             let limit = s.settings.pool_max_conn.map_or("-1".into(), |n| n.to_string());
             let _ = write!(
                 out,

@@ -9,7 +9,7 @@ use crate::{
         },
         section::Loading,
     },
-    model::global::DefaultPath,
+    model::{global::DefaultPath, resolvers::Families},
 };
 use std::path::PathBuf;
 
@@ -55,6 +55,7 @@ pub static ROWS: &[GlobalRow] = &[
         cx.global.cluster_secret = Some(a.get(1).to_owned());
         Ok(())
     }),
+    g("dns-accept-family", dns_accept_family),
     g("default-path", default_path),
     g("log", log::global),
     g("log-tag", |cx, a| {
@@ -272,6 +273,30 @@ fn integer(a: &Args<'_>, missing: &str) -> Result<i64, Fault> {
         "" => Err(a.fault(1, missing)),
         word => Ok(atol(word)),
     }
+}
+
+/// `dns-accept-family { ipv4 | ipv6 | auto }[,...]`.
+fn dns_accept_family(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    a.at_most(1)?;
+    let mut families = Families { ipv4: false, ipv6: false };
+    let mut auto = false;
+    for word in a.get(1).split(',') {
+        match word {
+            "ipv4" => families.ipv4 = true,
+            "ipv6" => families.ipv6 = true,
+            "auto" => auto = true,
+            _ => {
+                // HAProxy shows the first word of the list, whichever is wrong.
+                let shown = a.get(1).split(',').next().unwrap_or_default();
+                let text = format!(
+                    "'dns-accept-family' expects a comma-delimited list of 'ipv4' and 'ipv6' but got '{shown}'."
+                );
+                return Err(a.fault(1, text));
+            }
+        }
+    }
+    cx.global.dns_accept_family = (!auto).then_some(families);
+    Ok(())
 }
 
 fn default_path(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {

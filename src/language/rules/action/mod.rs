@@ -5,6 +5,7 @@ mod flow;
 mod header;
 mod normalize;
 mod patterns;
+mod resolve;
 mod session;
 mod track;
 mod uri;
@@ -78,6 +79,7 @@ const FAMILIES: &[&[Action]] = &[
     session::ROWS,
     track::ROWS,
     patterns::ROWS,
+    resolve::ROWS,
 ];
 
 /// Every row.
