@@ -40,6 +40,12 @@ pub fn now() -> Now {
     Now { mono: Millis(nanos / 1_000_000), nanos, wall_us: wall.as_micros() as u64 }
 }
 
+/// Microseconds on the system's monotonic clock, which all processes share.
+pub fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
 /// CPU time that the calling thread has used, in nanoseconds.
 pub fn thread_cpu_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

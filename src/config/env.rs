@@ -67,11 +67,15 @@ pub struct Own<'a> {
 }
 
 impl Environment {
+    /// The variable by which a master remembers itself over its own re-execution: nobody else's business.
+    pub const MASTER: &str = "RINGWAY_MASTER";
+
     /// A copy of the environment the process was started with.
     pub fn of_process() -> Self {
         use std::os::unix::ffi::OsStrExt;
         let text = |s: &std::ffi::OsStr| text_of(s.as_bytes());
-        Environment { variables: std::env::vars_os().map(|(n, v)| (text(&n), text(&v))).collect() }
+        let variables = std::env::vars_os().map(|(n, v)| (text(&n), text(&v)));
+        Environment { variables: variables.filter(|(n, _)| n != Self::MASTER).collect() }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

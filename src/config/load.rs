@@ -6,10 +6,11 @@ use super::{
     env::{Environment, Own},
     files::{self, Event, Reader, Source},
     preprocess::FACTS,
+    keyword::args::Args,
     resolve,
-    section::Loading,
+    section::{self, Loading},
 };
-use crate::model::plan::Plan;
+use crate::model::{bind::Bind, global::Global, plan::Plan};
 
 /// What the command line and the machine say about a load.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Options {
     pub cpus: usize,
     /// `-W`, `-Ws`.
     pub master_worker: bool,
+    /// The version that the master was started with, when it was another.
+    pub startup_version: Option<String>,
     /// `-n`: the process's limit of connections, over the file's.
     pub maxconn: Option<u32>,
 }
@@ -42,6 +45,7 @@ impl Default for Options {
             refuse_unserved: true,
             cpus: 1,
             master_worker: false,
+            startup_version: None,
             maxconn: None,
         }
     }
@@ -72,11 +76,67 @@ pub fn load(paths: &[String], options: &Options, environment: &mut Environment) 
         local_peer: options.local_peer.as_deref().or(Some(options.hostname.as_str())),
         config_files: paths,
         master_worker: options.master_worker,
+        startup_version: options.startup_version.as_deref(),
         ..Own::default()
     });
     let outcome = load_sources(sources, options, environment, diagnostics);
     environment.forget_formats();
     outcome
+}
+
+/// What the `global` sections say, and nothing else: what a master has to know. Faults are its worker's to tell.
+pub fn globals(paths: &[String], options: &Options, environment: &mut Environment) -> Global {
+    let mut diagnostics = Diagnostics::new(false);
+    environment.define(&Own {
+        config_files: paths,
+        master_worker: true,
+        startup_version: options.startup_version.as_deref(),
+        ..Own::default()
+    });
+    let mut reader = Reader::new(files::load(paths).unwrap_or_default(), FACTS);
+    let mut loading = Loading::new(options, environment, &mut diagnostics);
+    let mut elsewhere = false;
+    while let Some(event) = reader.next_line(loading.environment, loading.diagnostics) {
+        let Event::Line(line) = event else {
+            loading.end_section();
+            elsewhere = false;
+            continue;
+        };
+        let args = Args::new(&line, 0);
+        if section::opens(args.get(0)) {
+            elsewhere = args.get(0) != "global";
+            let name = if args.get(1).is_empty() { args.get(0) } else { args.get(1) };
+            reader.enter_section(name);
+        }
+        if !elsewhere {
+            loading.line(&line);
+        }
+    }
+    let global = std::mem::take(&mut loading.global);
+    environment.forget_formats();
+    global
+}
+
+/// Reads words as `-S` has them, an address and `bind` options joined by commas: a runtime API socket of its own.
+///
+/// # Errors
+/// What is wrong, in HAProxy's words.
+pub fn master_socket(text: &str) -> Result<Bind, String> {
+    let place = "master-socket";
+    let content = format!("global\n stats socket {}\n", text.replace(',', " "));
+    let source = Source { name: place.to_owned(), content: content.into_bytes() };
+    let (mut environment, options) = (Environment::of_process(), Options::default());
+    let outcome = load_sources(vec![source], &options, &mut environment, Diagnostics::new(false));
+    match outcome.plan.and_then(|mut plan| plan.global.stats_sockets.pop()) {
+        Some(bind) => Ok(bind),
+        None => {
+            let messages = outcome.diagnostics.messages();
+            let said = messages.iter().find(|m| m.severity == Severity::Alert).map(|m| m.text.as_str());
+            let said = said.unwrap_or_default();
+            let said = said.split_once("'stats socket' : ").map_or(said, |(_, text)| text);
+            Err(format!("'{}' : {said}", text.replace(',', " ")))
+        }
+    }
 }
 
 /// Loads what is in memory already.

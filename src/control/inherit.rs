@@ -59,14 +59,24 @@ pub fn answer(listeners: &[(String, Fd)]) -> Vec<(Vec<u8>, Vec<Fd>)> {
 pub fn fetch(path: &str) -> Result<Inherited, [String; 2]> {
     let got = "Failed to get the sockets from the old process!".to_owned();
     let failed = |what: &str| [format!("Failed to {what} the old process socket '{path}'"), got.clone()];
-    let mut stream = UnixStream::connect(path).map_err(|_| failed("connect to"))?;
-    let ask = |stream: &mut UnixStream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.write_all(REQUEST)
-    };
-    ask(&mut stream).map_err(|_| failed("write to"))?;
+    let stream = UnixStream::connect(path).map_err(|_| failed("connect to"))?;
+    write(&stream).map_err(|_| failed("write to"))?;
     receive(&stream).map_err(|_| failed("read from"))
+}
+
+/// Asks on a connection to the runtime API of the old process.
+///
+/// # Errors
+/// Those of reading and writing; what is no answer is `InvalidData`.
+pub fn ask(stream: &UnixStream) -> io::Result<Inherited> {
+    write(stream)?;
+    receive(stream)
+}
+
+fn write(mut stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(REQUEST)
 }
 
 fn receive(stream: &UnixStream) -> io::Result<Inherited> {

@@ -6,6 +6,7 @@ pub mod args;
 mod events;
 mod inherit;
 pub mod jail;
+pub mod master;
 pub mod services;
 pub mod sockets;
 pub mod startup;

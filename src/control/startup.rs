@@ -3,6 +3,7 @@
 
 use super::args::{self, Args};
 use super::inherit::{self, Inherited};
+use super::master::{self, Role, channel::Leash};
 use super::{jail, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
@@ -21,7 +22,7 @@ use crate::model::state::board::Board;
 use crate::services::check;
 use std::cell::RefCell;
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -31,6 +32,7 @@ const MAIL_CAPACITY: usize = 1024;
 /// Runs the program; the value is its exit code.
 pub fn main() -> i32 {
     process::small_pages();
+    let directory = std::env::current_dir().ok();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let executable = std::env::args().next().unwrap_or_else(|| "ringway".into());
     let program = Path::new(&executable).file_name().map_or("ringway".into(), |n| n.to_string_lossy().into_owned());
@@ -55,25 +57,56 @@ pub fn main() -> i32 {
     if args.files.is_empty() {
         return usage(&kernel, &program);
     }
-    run(args, &executable, program)
+    if args.check || !args.master_worker {
+        return run(args, &executable, program, None, directory);
+    }
+    begin_master(args, &executable, program, directory)
 }
 
-fn run(args: Args, executable: &str, program: String) -> i32 {
-    let began = clock::now();
-    let mut environment = Environment::of_process();
-    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let options = load::Options {
+/// Becomes a master, and in a child its worker.
+fn begin_master(mut args: Args, executable: &str, program: String, directory: Option<PathBuf>) -> i32 {
+    args.master_worker = true;
+    let call = master::Call {
+        args: args.clone(),
+        arguments: std::env::args().collect(),
+        directory: directory.clone(),
+        file: std::env::current_exe().ok(),
+    };
+    let speaker = Speaker { announced: false, quiet: false, executable: executable.to_owned(), said: String::new() };
+    match master::begin(call, speaker, &options(&args)) {
+        Role::Ended(code) => code,
+        Role::Worker(leash) => run(args, executable, program, Some(leash), directory),
+    }
+}
+
+fn options(args: &Args) -> load::Options {
+    load::Options {
         local_peer: args.local_peer.clone(),
-        hostname: hostname.clone(),
+        hostname: hostname(),
         ignore_unresolvable: args.ignore_unresolved,
         diag: args.diag,
         refuse_unserved: true,
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         master_worker: args.master_worker,
+        startup_version: None,
         maxconn: args.maxconn.map(|n| n.min(u32::MAX as u64) as u32),
-    };
-    let mut outcome = load::load(&args.files, &options, &mut environment);
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, directory: Option<PathBuf>) -> i32 {
+    let began = clock::now();
+    let mut environment = Environment::of_process();
+    let mut outcome = load::load(&args.files, &options(&args), &mut environment);
     check_scripts(&mut outcome);
+    let keyword = outcome.plan.as_ref().is_some_and(|p| p.global.master_worker);
+    if keyword && leash.is_none() && !args.check {
+        drop((outcome, environment));
+        return begin_master(args, executable, program, directory);
+    }
     let quiet = args.quiet || outcome.plan.as_ref().is_some_and(|p| p.global.quiet);
     let warnings = outcome.diagnostics.messages().iter().filter(|m| m.severity == Severity::Warning).count() as u64;
     let zero_warning = args.zero_warning || outcome.plan.as_ref().is_some_and(|p| p.global.zero_warning);
@@ -93,22 +126,29 @@ fn run(args: Args, executable: &str, program: String) -> i32 {
         return code;
     }
     let Some(mut plan) = outcome.plan else { return 1 };
-    if args.daemon {
-        plan.global.daemon = true;
-    }
-    if args.foreground || args.debug {
-        plan.global.daemon = false;
-    }
-    if let Some(file) = &args.pid_file {
-        plan.global.pidfile = Some(file.into());
+    match &leash {
+        // These are the master's matters.
+        Some(leash) => {
+            (plan.global.daemon, plan.global.pidfile) = (false, None);
+            if !leash.first {
+                (args.old_socket, args.finish, args.terminate) = (None, Vec::new(), Vec::new());
+            }
+        }
+        None => {
+            plan.global.daemon = (plan.global.daemon || args.daemon) && !args.foreground && !args.debug;
+            if let Some(file) = &args.pid_file {
+                plan.global.pidfile = Some(file.into());
+            }
+        }
     }
     let launch = supervise::Launch {
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         exposed: RefCell::default(),
+        leash,
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
-    start(plan, args, speaker, program, hostname, (launch, warnings, began))
+    start(plan, args, speaker, program, (launch, warnings, began))
 }
 
 /// Tells what is wrong with the scripts of health checks, which the load keeps as text.
@@ -128,12 +168,12 @@ fn check_scripts(outcome: &mut load::Outcome) {
 }
 
 /// Writes messages of the start, with the two notices before the first.
-struct Speaker {
+pub struct Speaker {
     executable: String,
     announced: bool,
-    quiet: bool,
+    pub quiet: bool,
     /// What was told until now.
-    said: String,
+    pub said: String,
 }
 
 impl Speaker {
@@ -143,7 +183,12 @@ impl Speaker {
         }
     }
 
-    fn say(&mut self, severity: Severity, text: &str) {
+    pub fn say_failed_listeners(&mut self) {
+        let text = format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", self.executable);
+        self.say(Severity::Alert, &text);
+    }
+
+    pub fn say(&mut self, severity: Severity, text: &str) {
         if self.quiet {
             return;
         }
@@ -153,12 +198,13 @@ impl Speaker {
             pid: std::process::id(),
             executable: &self.executable,
             terminal: false,
-            announced: self.announced,
+            // A notice is no reason to tell who speaks.
+            announced: self.announced || severity == Severity::Notice,
         };
         let text = diagnostics.render(&how);
         eprint(&text);
         self.said.push_str(&text);
-        self.announced = true;
+        self.announced |= severity != Severity::Notice;
     }
 }
 
@@ -167,19 +213,12 @@ fn start(
     args: Args,
     mut speaker: Speaker,
     program: String,
-    hostname: String,
     (mut launch, warnings, began): (supervise::Launch, u64, clock::Now),
 ) -> i32 {
-    if !args.master_sockets.is_empty() {
-        speaker.say(
-            Severity::Alert,
-            "'-S' exists in HAProxy 3.4 and is not supported by ringway yet: there is no master process",
-        );
+    if !args.master_sockets.is_empty() && launch.leash.is_none() {
+        let text = "a master CLI socket was defined, but master-worker mode (-W) is not enabled.";
+        speaker.say(Severity::Alert, text);
         return 1;
-    }
-    if args.master_worker || plan.global.master_worker {
-        let text = "master-worker mode is not supported by ringway yet: serving as a single process, without reload by SIGUSR2";
-        speaker.say(Severity::Notice, text);
     }
     let workers = plan.global.nbthread.max(1);
     let binds: usize =
@@ -193,7 +232,17 @@ fn start(
     let (saved, messages) = state_file::read(&plan);
     speaker.say_all(messages);
     let mut inherited = Inherited::default();
-    if let Some(path) = &args.old_socket {
+    if let Some(predecessor) = launch.leash.as_ref().and_then(|l| l.predecessor.as_ref()) {
+        match inherit::ask(predecessor) {
+            Ok(sockets) => inherited = sockets,
+            Err(e) => {
+                let text = format!("the former worker does not pass its sockets on ({e}), they are opened anew");
+                speaker.say(Severity::Warning, &text);
+            }
+        }
+    }
+    // "-x /dev/null" only says that nothing is to be passed on (management guide 3).
+    if let Some(path) = args.old_socket.as_ref().filter(|p| *p != "/dev/null") {
         match inherit::fetch(path) {
             Ok(sockets) => inherited = sockets,
             Err(texts) => {
@@ -211,9 +260,7 @@ fn start(
             for e in &errors {
                 speaker.say(Severity::Alert, e);
             }
-            let text =
-                format!("[{}.main()] Some protocols failed to start their listeners! Exiting.", speaker.executable);
-            speaker.say(Severity::Alert, &text);
+            speaker.say_failed_listeners();
             return 1;
         }
     };
@@ -300,7 +347,7 @@ fn start(
         board,
         proc_vars: Arc::new(ProcStore::default()),
         program: program.clone(),
-        hostname,
+        hostname: hostname(),
         pid: std::process::id(),
         utc_offset: process::utc_offset((now.wall_us / 1_000_000) as i64),
         started: now,

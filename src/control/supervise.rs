@@ -1,7 +1,8 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
-use super::api::{self, Desk, gather::Gathering};
+use super::api::{self, Desk, Door, gather::Gathering};
+use super::master::channel::{Leash, Order};
 use super::sockets::Exposed;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
@@ -10,7 +11,7 @@ use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
 use crate::engine::task::sleep;
-use crate::engine::{Reactor, Rt};
+use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
 use crate::services::check::CheckHandle;
@@ -27,7 +28,7 @@ pub type Api = Vec<(usize, Fd)>;
 const API_BACKLOG: u32 = 1024;
 
 /// What is known from the start and told by the runtime API.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Launch {
     /// Messages of the start, as they were written.
     pub logs: String,
@@ -35,6 +36,8 @@ pub struct Launch {
     pub environment: Vec<String>,
     /// Sockets that a successor may have, while workers accept on them.
     pub exposed: RefCell<Vec<Exposed>>,
+    /// What ties this process to a master, if it has one.
+    pub leash: Option<Leash>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -135,6 +138,23 @@ impl Control {
         self.working.get()
     }
 
+    /// Ends the process, by this signal.
+    fn end(self: &Rc<Self>, signal: i32) {
+        if self.signal.get().is_none() {
+            self.signal.set(Some(signal));
+            self.tell_all(|| Mail::Stop);
+            self.rt.spawn(give_up(self.clone()));
+        }
+    }
+
+    /// All frontends stop taking connections for a while, or go on (management guide 4, SIGTTOU and SIGTTIN).
+    fn pause(&self, paused: bool) {
+        let proxies = self.shared.plan.proxies.iter().enumerate().filter(|(_, p)| p.has_frontend && !p.disabled);
+        for (proxy, _) in proxies {
+            self.tell_all(|| Mail::FrontendPaused(proxy, paused));
+        }
+    }
+
     /// Soft stop (management guide 4): no new connections, the present ones finish.
     pub fn soft_stop(self: &Rc<Self>) {
         if self.stopping.replace(true) {
@@ -219,6 +239,9 @@ pub fn run(
         std::process::exit(1);
     }
     control.start_resolvers();
+    if control.launch.leash.is_some() {
+        rt.spawn(obey(control.clone()));
+    }
     for (number, fd) in &api {
         rt.spawn(api::accept(control.clone(), *number, *fd));
     }
@@ -234,17 +257,34 @@ pub fn run(
     control.done.get().unwrap_or(End::Finished)
 }
 
+/// Tells the master that this worker serves, and does what it asks.
+async fn obey(control: Rc<Control>) {
+    let Some(leash) = &control.launch.leash else { return };
+    leash.ready();
+    loop {
+        let _ = control.rt.poll_fd(leash.fd(), libc::POLLIN).await;
+        match leash.order(api::session) {
+            Some(Order::Serve(session, socket)) => {
+                if let Ok(conn) = Conn::adopt(&control.rt, socket) {
+                    let door = Door { session, exposes: true };
+                    control.rt.spawn(api::serve(control.clone(), door, conn));
+                }
+            }
+            Some(Order::Leave) => return control.end(libc::SIGTERM),
+            None => {}
+        }
+    }
+}
+
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
         while let Some(signal) = signals.next() {
             match signal {
                 libc::SIGUSR1 => control.soft_stop(),
-                libc::SIGTERM | libc::SIGINT if control.signal.get().is_none() => {
-                    control.signal.set(Some(signal));
-                    control.tell_all(|| Mail::Stop);
-                    control.rt.spawn(give_up(control.clone()));
-                }
+                libc::SIGTERM | libc::SIGINT => control.end(signal),
+                libc::SIGTTOU => control.pause(true),
+                libc::SIGTTIN => control.pause(false),
                 _ => {}
             }
         }

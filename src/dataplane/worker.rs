@@ -516,9 +516,18 @@ impl Worker {
         if !paused && !self.stopping.get() {
             let listeners: Vec<_> = self.listening.borrow().iter().filter(|l| l.0 == proxy).copied().collect();
             for (proxy, bind, fd) in listeners {
+                self.rt.listening(fd, Some(self.backlog(proxy, bind)));
                 self.listen(proxy, bind, fd);
             }
         }
+    }
+
+    /// Connections that may wait to be accepted (manual 4.2 "backlog").
+    fn backlog(&self, proxy: ProxyIndex, bind: usize) -> i32 {
+        let frontend = &self.plan.proxies[proxy].frontend;
+        let wanted = frontend.binds[bind].backlog.or(frontend.backlog).or(frontend.maxconn);
+        let wanted = wanted.unwrap_or_else(|| self.board.live.process.hard_maxconn.load(Ordering::Relaxed));
+        wanted.clamp(1, i32::MAX as u32) as i32
     }
 
     fn stop_accepting(&self) {
@@ -593,7 +602,8 @@ enum Accepting {
 async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
     let listener = Listener::new(&w.rt, fd);
     let keepalive = w.plan.proxies[proxy].options.clitcpka;
-    let bound = match listener.local() {
+    let local = listener.local();
+    let bound = match local {
         Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
         _ => None,
     };
@@ -626,8 +636,11 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
     drop(listener);
     let me = w.rt.current();
     w.accepting.borrow_mut().retain(|a| a.1 != me);
-    if state.get() == Accepting::Over {
-        w.rt.close_fd(fd);
+    match state.get() {
+        Accepting::Over => w.rt.close_fd(fd),
+        // Who connects is refused, so that a balancer in front asks another. UNIX sockets could not listen again.
+        Accepting::Paused if matches!(local, Ok(Address::Ip(_))) => w.rt.listening(fd, None),
+        _ => {}
     }
 }
 

@@ -11,6 +11,7 @@ use crate::base::slab::Key;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::task::Poll;
 
 /// Received pieces waiting for their reader before the receive is paused, by group.
@@ -127,6 +128,15 @@ impl Conn {
         };
         let key = rt.conns.borrow_mut().insert(state);
         Conn { rt, key, fd }
+    }
+
+    /// A stream socket that came from elsewhere.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn adopt(rt: &Rt, socket: OwnedFd) -> io::Result<Conn> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(Conn::new(rt.clone(), socket.into_raw_fd()))
     }
 
     /// Connects. Dropping the future gives up and closes the socket.

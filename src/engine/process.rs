@@ -2,8 +2,11 @@
 //! operation of the ring.
 
 use super::driver::Fd;
+use std::ffi::CString;
 use std::io;
 use std::mem::zeroed;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// Signals that are taken from a descriptor instead of by handlers.
 pub struct Signals {
@@ -89,6 +92,33 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// execvp(2): this process becomes another program, found as a shell finds it, with its own environment and `variable`.
+/// Descriptors that are not closed on exec, blocked signals and those that wait stay as they are, so none is lost on the
+/// way. Comes back only on failure.
+pub fn execute(program: &str, arguments: &[String], variable: (&str, &str)) -> io::Error {
+    let text = |bytes: &[u8]| CString::new(bytes).unwrap_or_default();
+    let words: Vec<CString> = arguments.iter().map(|a| text(a.as_bytes())).collect();
+    let kept = std::env::vars_os().filter(|(name, _)| name != variable.0);
+    let kept = kept.map(|(name, value)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+    let added = text(format!("{}={}", variable.0, variable.1).as_bytes());
+    let environment: Vec<CString> = kept.chain([added]).collect();
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (name, arguments, variables) = (text(program.as_bytes()), pointers(&words), pointers(&environment));
+    // SAFETY: all strings are ended by zero bytes and both lists by null pointers, and they live until the call is over.
+    unsafe { libc::execvpe(name.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// A descriptor that this process was started with, by its number. `None`: it is not open, or a standard one.
+///
+/// The caller is told the number by who opened it for us, and asks for it once.
+pub fn inherited(fd: Fd) -> Option<OwnedFd> {
+    // SAFETY: it is open, and it is nobody else's: it was passed for us to own.
+    (fd > 2 && is_open(fd)).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// kill(2).
 ///
 /// # Errors
@@ -126,9 +156,15 @@ pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> Result<(), (&'static s
 
 /// Detaches from the terminal: a session of its own, standard descriptors on /dev/null.
 pub fn detach() {
+    // SAFETY: a system call without arguments.
+    unsafe { libc::setsid() };
+    silence();
+}
+
+/// Puts the standard descriptors on /dev/null.
+pub fn silence() {
     // SAFETY: system calls on numbers and a static path.
     unsafe {
-        libc::setsid();
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         if null >= 0 {
             for fd in 0..3 {

@@ -577,6 +577,11 @@ impl Reactor {
         sockets::write(fd, bytes)
     }
 
+    /// A TCP socket listens with this backlog, or refuses who connects until it is told to listen again.
+    pub fn listening(&self, fd: Fd, backlog: Option<i32>) {
+        self.driver(|d| d.listening(fd, backlog));
+    }
+
     pub fn close_fd(&self, fd: Fd) {
         self.push(token(Kind::Operation, Key::NONE), Op::Close { fd });
     }

@@ -13,6 +13,8 @@ pub struct Global {
     pub maxconn: Option<u32>,
     pub daemon: bool,
     pub master_worker: bool,
+    /// `master-worker no-exit-on-failure`.
+    pub no_exit_on_failure: bool,
     pub pidfile: Option<PathBuf>,
     pub chroot: Option<PathBuf>,
     pub uid: Option<u32>,
@@ -213,6 +215,7 @@ impl Default for Global {
             maxconn: None,
             daemon: false,
             master_worker: false,
+            no_exit_on_failure: false,
             pidfile: None,
             chroot: None,
             uid: None,

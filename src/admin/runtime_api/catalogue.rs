@@ -424,6 +424,109 @@ pub static COMMANDS: &[Command] = &[
     command(&["experimental-mode"], Level::Admin, process::experimental_mode, ""),
 ];
 
+/// What a master does itself (management guide 9.4.1).
+pub static MASTER: &[Command] = &[
+    command(
+        &["@!<pid>"],
+        Level::User,
+        process::prefix,
+        "@!<pid>                                 : send a command to the <pid> process",
+    ),
+    command(
+        &["@<relative", "pid>"],
+        Level::User,
+        process::prefix,
+        "@<relative pid>                         : send a command to the <relative pid> process",
+    ),
+    command(
+        &["@master"],
+        Level::User,
+        process::prefix,
+        "@master                                 : send a command to the master process",
+    ),
+    command(
+        &["echo"],
+        Level::User,
+        process::echo,
+        "echo <text>                             : print text to the output",
+    ),
+    command(
+        &["hard-reload"],
+        Level::Operator,
+        process::hard_reload,
+        "hard-reload                             : achieve a hard-reload (-st) of haproxy",
+    ),
+    command(
+        &["operator"],
+        Level::Operator,
+        process::operator,
+        "operator                                : lower the level of the current CLI session to operator",
+    ),
+    command(
+        &["reload"],
+        Level::Operator,
+        process::reload,
+        "reload                                  : achieve a soft-reload (-sf) of haproxy",
+    ),
+    command(
+        &["show", "cli", "level"],
+        Level::User,
+        show::cli_level,
+        "show cli level                          : display the level of the current CLI session",
+    ),
+    command(
+        &["show", "cli", "sockets"],
+        Level::Operator,
+        show::cli_sockets,
+        "show cli sockets                        : dump list of cli sockets",
+    ),
+    command(
+        &["show", "env"],
+        Level::Operator,
+        show::env,
+        "show env [var]                          : dump environment variables known to the process",
+    ),
+    command(
+        &["show", "proc"],
+        Level::User,
+        process::processes,
+        "show proc                               : show processes status",
+    ),
+    command(
+        &["show", "startup-logs"],
+        Level::User,
+        show::startup_logs,
+        "show startup-logs                       : report logs emitted during HAProxy startup",
+    ),
+    command(
+        &["show", "version"],
+        Level::User,
+        show::version,
+        "show version                            : show version of the current process",
+    ),
+    command(
+        &["user"],
+        Level::User,
+        process::user,
+        "user                                    : lower the level of the current CLI session to user",
+    ),
+    command(
+        &["help"],
+        Level::User,
+        process::help,
+        "help [<command>]                        : list matching or all commands",
+    ),
+    command(
+        &["prompt"],
+        Level::User,
+        process::prompt,
+        "prompt [help | n | i | p | timed ]*     : toggle interactive mode with prompt",
+    ),
+    command(&["quit"], Level::User, process::quit, "quit                                    : disconnect"),
+    command(&["expert-mode"], Level::Admin, process::switch_expert_mode, ""),
+    command(&["experimental-mode"], Level::Admin, process::switch_experimental_mode, ""),
+];
+
 pub const fn command(
     words: &'static [&'static str],
     level: Level,

@@ -55,6 +55,23 @@ pub trait Process {
 
     /// Logs what changed and lets the data plane act on it (queues, `on-marked-down`).
     fn events(&mut self, events: Vec<Event>);
+    /// Seconds since this process started, or that worker of a master.
+    fn uptime_s(&self, _pid: u32) -> u64 {
+        self.now().mono.since(self.facts().started.mono) / 1000
+    }
+    /// The worker that a master's `@` prefix means: `1`, `!1234`; 0 is the master itself. `None`: there is none.
+    fn worker(&self, _prefix: &str) -> Option<u32> {
+        None
+    }
+    /// A master as its prompt names it.
+    fn name(&self) -> String {
+        "master".into()
+    }
+    /// `show proc` of a master.
+    fn processes(&self, _debug: bool) -> String {
+        String::new()
+    }
+
     /// Makes a change that live state alone does not make. The error is the answer's text.
     fn change(&mut self, change: Change) -> Result<(), String>;
 
@@ -147,6 +164,10 @@ pub enum Answer {
     Text(Vec<u8>),
     /// Ask again until it is true or the time is over.
     Wait { until_ms: u64, removable: Option<(String, String)> },
+    /// Success, without even an empty line.
+    Silent,
+    /// The process is to read its configuration again; on a master's socket.
+    Reload { hard: bool },
     /// Work on a stick table, which the session's owner does.
     Table(command::table::Job),
     /// The last answer; the session ends.

@@ -1,6 +1,8 @@
 //! One connection to the runtime API: lines, chains of commands, payloads, the prompt. Bytes in, bytes out. A line is one
 //! command or several joined by `;`; without a prompt the connection ends after its first line. `<<` at a line's end
 //! begins a payload that an empty line ends; `<<word` one that ends at that word.
+//!
+//! On a master's socket (management guide 9.4) `@` sends commands to a worker; what is sent is the owner's to carry.
 
 use super::{
     Answer, Call, Need, Process,
@@ -30,8 +32,22 @@ pub enum Then {
     Gather(Need),
     /// Do this with a stick table, then call [`CliSession::answered`].
     Table(super::command::table::Job),
+    /// Let a worker do this and pass on its answer, then call [`CliSession::forwarded`].
+    Forward(Forward),
+    /// Reload; the answer is the last of this connection.
+    Reload { hard: bool },
     /// Call [`CliSession::resume`] soon, at the latest at this moment of the monotonic clock.
     Wait { until_ms: u64 },
+}
+
+/// What goes to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    pub pid: u32,
+    /// Lines with their ends; none for a dialogue.
+    pub text: String,
+    /// `@@`: the client's further bytes follow until the worker closes.
+    pub stay: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +80,10 @@ pub struct CliSession {
     input: Vec<u8>,
     /// Commands of the present line that are still to be run.
     chain: std::collections::VecDeque<String>,
-    payload: Option<String>,
+    /// What it says, and the word that ended it.
+    payload: Option<(String, String)>,
+    /// On a master's socket: the worker that commands go to; 0 is the master.
+    target: Option<u32>,
     collecting: Option<Payload>,
     waiting: Option<(u64, Option<(String, String)>)>,
     quit: bool,
@@ -95,10 +114,26 @@ impl CliSession {
             input: Vec::new(),
             chain: Default::default(),
             payload: None,
+            target: None,
             collecting: None,
             waiting: None,
             quit: false,
         }
+    }
+
+    /// A session on a master's socket.
+    pub fn of_master(level: Level) -> CliSession {
+        CliSession { target: Some(0), ..CliSession::new(level, vec![catalogue::MASTER]) }
+    }
+
+    /// Begins with modes that were chosen elsewhere.
+    pub fn set_modes(&mut self, set: impl FnOnce(&mut State)) {
+        set(&mut self.state);
+    }
+
+    /// Bytes that came and are not looked at yet.
+    pub fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
     }
 
     pub fn state(&self) -> &State {
@@ -156,13 +191,19 @@ impl CliSession {
         self.after_wait(process, out)
     }
 
+    /// A worker has answered; these bytes came meanwhile.
+    pub fn forwarded(&mut self, bytes: &[u8], process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        self.input.extend_from_slice(bytes);
+        self.after_wait(process, out)
+    }
+
     /// A command that waited has its answer: its line goes on, or ends as others do.
     fn after_wait(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
         if self.chain.is_empty() {
             if !self.state.interactive {
                 return Then::Close;
             }
-            self.write_prompt(out);
+            self.write_prompt(process, out);
         }
         self.run(process, out)
     }
@@ -178,7 +219,22 @@ impl CliSession {
                 }
                 // The payload belongs to the last command of its line.
                 let payload = if self.chain.is_empty() { self.payload.take() } else { None };
-                let answer = self.execute(&command, payload.as_deref(), process);
+                let route = self.route(command, payload.as_ref(), process);
+                let answer = match route {
+                    Route::Here(command) => {
+                        self.execute(&command, payload.as_ref().map(|p| p.0.as_str()), process)
+                    }
+                    Route::There(forward) => return Then::Forward(forward),
+                    Route::Switched => Answer::Silent,
+                    Route::Nowhere(prefix) => {
+                        let text = format!("Can't find the target PID matching the prefix '{prefix}'\n");
+                        out.extend_from_slice(text.as_bytes());
+                        Answer::Silent
+                    }
+                };
+                if let Answer::Reload { hard } = answer {
+                    return Then::Reload { hard };
+                }
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
                 }
@@ -194,7 +250,7 @@ impl CliSession {
                     if !self.state.interactive {
                         return Then::Close;
                     }
-                    self.write_prompt(out);
+                    self.write_prompt(process, out);
                 }
                 if out.len() >= ANSWER_PIECE {
                     return Then::Flush;
@@ -249,7 +305,7 @@ impl CliSession {
                 return;
             }
             if let Some(done) = self.collecting.take() {
-                self.payload = Some(done.text);
+                self.payload = Some((done.text, done.end));
                 self.chain.extend(split_chain(&done.line));
             }
             return;
@@ -263,7 +319,43 @@ impl CliSession {
                 return;
             }
         }
+        // What stays in a worker goes there as it is.
+        if self.target.is_some() && line.trim_start().starts_with("@@") {
+            return self.chain.push_back(line);
+        }
         self.chain.extend(split_chain(&line));
+    }
+
+    /// Where a command goes. Only on a master's socket can that be elsewhere.
+    fn route(&mut self, command: String, payload: Option<&(String, String)>, process: &dyn Process) -> Route {
+        /// What concerns this connection is done here, wherever the others go.
+        const OWN: [&str; 6] = ["prompt", "quit", "operator", "user", "expert-mode", "experimental-mode"];
+        let Some(target) = self.target else { return Route::Here(command) };
+        let line = command.trim();
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let (pid, rest, stay) = match word.strip_prefix('@') {
+            None if word.is_empty() || OWN.contains(&word) => (0, line, false),
+            None => (target, line, false),
+            Some(name) => {
+                let name = name.strip_prefix('@').unwrap_or(name);
+                let Some(pid) = process.worker(name) else { return Route::Nowhere(word.to_owned()) };
+                let stay = word.starts_with("@@") && pid != 0;
+                if rest.trim().is_empty() && !stay {
+                    self.target = Some(pid);
+                    return Route::Switched;
+                }
+                (pid, rest.trim_start(), stay)
+            }
+        };
+        if pid == 0 {
+            return Route::Here(rest.to_owned());
+        }
+        let text = match payload {
+            Some((text, end)) => format!("{rest} <<{end}\n{text}{end}\n"),
+            None if rest.is_empty() => String::new(),
+            None => format!("{rest}\n"),
+        };
+        Route::There(Forward { pid, text, stay })
     }
 
     fn execute(&mut self, command: &str, payload: Option<&str>, process: &mut dyn Process) -> Answer {
@@ -291,6 +383,9 @@ impl CliSession {
     /// Writes an answer and the empty line after it.
     fn finish(&mut self, answer: Answer, out: &mut Vec<u8>) {
         match answer {
+            Answer::Silent | Answer::Reload { .. } => return,
+            // On a master's socket, what only changes the session is not confirmed.
+            Answer::Empty if self.target.is_some() => return,
             Answer::Empty | Answer::Wait { .. } | Answer::Table(_) => {}
             Answer::Quit => {
                 self.quit = true;
@@ -313,11 +408,37 @@ impl CliSession {
         out.push(b'\n');
     }
 
-    fn write_prompt(&self, out: &mut Vec<u8>) {
-        if self.state.prompt {
-            out.extend_from_slice(b"> ");
+    /// `> `, `[0:00:01:07]> `; of a master `master> `, `1234(xe)> `.
+    fn write_prompt(&self, process: &dyn Process, out: &mut Vec<u8>) {
+        if !self.state.prompt {
+            return;
         }
+        let mut prompt = String::new();
+        if self.state.timed {
+            let s = process.uptime_s(self.target.unwrap_or(0));
+            prompt = format!("[{}:{:02}:{:02}:{:02}]", s / 86_400, s % 86_400 / 3600, s % 3600 / 60, s % 60);
+        }
+        if let Some(target) = self.target {
+            let blank = if self.state.timed { " " } else { "" };
+            let name = if target == 0 { process.name() } else { target.to_string() };
+            let flags = [(self.state.experimental, "x"), (self.state.expert, "e")];
+            let flags: String = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
+            let flags = if flags.is_empty() { flags } else { format!("({flags})") };
+            prompt.push_str(&format!("{blank}{name}{flags}"));
+        }
+        out.extend_from_slice(prompt.as_bytes());
+        out.extend_from_slice(b"> ");
     }
+}
+
+/// See [`CliSession::route`].
+enum Route {
+    Here(String),
+    There(Forward),
+    /// Further commands go to another process.
+    Switched,
+    /// There is no process with this prefix.
+    Nowhere(String),
 }
 
 /// Commands between semicolons that no backslash precedes.

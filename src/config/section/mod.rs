@@ -96,6 +96,11 @@ pub static HEADERS: &[Header] = &[
     Header { name: "http-errors", open: http_errors::open },
 ];
 
+/// Whether a line that begins with this word opens a section, be it one that is refused.
+pub fn opens(word: &str) -> bool {
+    HEADERS.iter().any(|h| h.name == word) || absent::section(word).is_some()
+}
+
 impl<'a> Loading<'a> {
     pub fn new(options: &'a Options, environment: &'a mut Environment, diagnostics: &'a mut Diagnostics) -> Self {
         Loading {

@@ -21,7 +21,7 @@ use crate::engine::handover;
 use crate::engine::listener::Listener;
 use crate::engine::task::{Either, before, race, sleep, until};
 use crate::engine::{Chain, Conn, Piece};
-use crate::model::bind::{Bind, SeverityOutput as Written};
+use crate::model::bind::{Bind, Level, SeverityOutput as Written};
 use process::Seat;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -58,7 +58,13 @@ pub async fn accept(control: Rc<Control>, number: usize, fd: Fd) {
                     wait_for_wake().await;
                 }
                 let place = Place::take(&control);
-                control.rt.spawn(serve(control.clone(), place, number, conn));
+                let Some(bind) = control.shared.plan.global.stats_sockets.get(number) else { return };
+                let door = Door { session: open(bind), exposes: bind.expose_fd_listeners };
+                let control = control.clone();
+                control.rt.clone().spawn(async move {
+                    serve(control, door, conn).await;
+                    drop(place);
+                });
             }
             Err(_) => sleep(&control.rt, ACCEPT_PAUSE_MS).await,
         }
@@ -93,10 +99,16 @@ async fn wait_for_wake() {
     .await
 }
 
-async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
-    let shared = control.shared.clone();
-    let Some(bind) = shared.plan.global.stats_sockets.get(number) else { return };
-    let mut session = open(bind);
+/// What a connection may do.
+pub struct Door {
+    pub session: CliSession,
+    /// Listening sockets are given to who asks.
+    pub exposes: bool,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
+    let Door { mut session, exposes } = door;
     let mut seat = Seat::new(&control);
     let mut out = Vec::new();
     let mut then = Then::Read;
@@ -109,9 +121,9 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
                     return;
                 }
                 match before(&control.rt, seat.deadline(), conn.recv()).await {
-                    Ok(Ok(Some(bytes))) if bind.expose_fd_listeners && *bytes == *inherit::REQUEST => {
+                    Ok(Ok(Some(bytes))) if exposes && *bytes == *inherit::REQUEST => {
                         hand_over(&control, &conn, seat.deadline()).await;
-                        return;
+                        Then::Read
                     }
                     Ok(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),
                     // A client may end its direction and still wait for its answer; what is no whole line is none.
@@ -163,7 +175,8 @@ async fn serve(control: Rc<Control>, _place: Place, number: usize, conn: Conn) {
                     }
                 }
             }
-            Then::Close => break,
+            // A worker is no master.
+            Then::Close | Then::Forward(_) | Then::Reload { .. } => break,
         };
     }
     if flush(&conn, &mut out, seat.timeout()).await {
@@ -213,8 +226,13 @@ async fn drain(conn: &Conn) {
     }
 }
 
+/// A session with all commands.
+pub fn session(level: Level) -> CliSession {
+    CliSession::new(level, vec![catalogue::COMMANDS, TABLE_COMMANDS])
+}
+
 fn open(bind: &Bind) -> CliSession {
-    let mut session = CliSession::new(bind.level, vec![catalogue::COMMANDS, TABLE_COMMANDS]);
+    let mut session = session(bind.level);
     session.set_severity(match bind.severity_output {
         Written::None => SeverityOutput::None,
         Written::Number => SeverityOutput::Number,
@@ -224,7 +242,7 @@ fn open(bind: &Bind) -> CliSession {
 }
 
 /// Sends what there is, piece by piece; false when the client does not take it within the timeout or has gone.
-async fn flush(conn: &Conn, out: &mut Vec<u8>, timeout_ms: u64) -> bool {
+pub async fn flush(conn: &Conn, out: &mut Vec<u8>, timeout_ms: u64) -> bool {
     if out.is_empty() {
         return true;
     }

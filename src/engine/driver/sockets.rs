@@ -165,6 +165,12 @@ pub fn shutdown_write(fd: Fd) {
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
 }
 
+/// Takes a listening TCP socket out of its state: it stays bound, and refuses who connects.
+pub fn unlisten(fd: Fd) {
+    // SAFETY: a system call on a descriptor number; no memory is involved.
+    unsafe { libc::shutdown(fd, libc::SHUT_RD) };
+}
+
 pub fn close(fd: Fd) {
     // SAFETY: a system call on a descriptor that the caller owns and gives up.
     unsafe { libc::close(fd) };

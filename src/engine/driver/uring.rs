@@ -186,6 +186,14 @@ impl Driver for Uring {
         sockets::local(fd)
     }
 
+    fn listening(&mut self, fd: Fd, backlog: Option<i32>) {
+        match backlog {
+            // A refusal leaves it as it is.
+            Some(backlog) => drop(sockets::listen(fd, backlog)),
+            None => sockets::unlisten(fd),
+        }
+    }
+
     fn linger_zero(&mut self, fd: Fd) {
         sockets::linger_zero(fd);
     }

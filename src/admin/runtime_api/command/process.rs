@@ -214,6 +214,23 @@ pub fn prompt(call: &mut Call<'_>) -> Answer {
     Answer::Empty
 }
 
+pub fn reload(_: &mut Call<'_>) -> Answer {
+    Answer::Reload { hard: false }
+}
+
+pub fn hard_reload(_: &mut Call<'_>) -> Answer {
+    Answer::Reload { hard: true }
+}
+
+/// Rows of a master's `help` that are no commands by themselves.
+pub fn prefix(_: &mut Call<'_>) -> Answer {
+    Answer::Silent
+}
+
+pub fn processes(call: &mut Call<'_>) -> Answer {
+    Answer::Text(call.process.processes(call.argument(0) == "debug").into_bytes())
+}
+
 pub fn quit(_: &mut Call<'_>) -> Answer {
     Answer::Quit
 }
@@ -236,4 +253,15 @@ pub fn expert_mode(call: &mut Call<'_>) -> Answer {
 pub fn experimental_mode(call: &mut Call<'_>) -> Answer {
     let word = call.argument(0).to_owned();
     switch(&word, "experimental-mode", &mut call.state.experimental)
+}
+
+/// On a master's socket, for the sessions in its workers.
+pub fn switch_expert_mode(call: &mut Call<'_>) -> Answer {
+    call.state.expert = call.argument(0) == "on";
+    Answer::Silent
+}
+
+pub fn switch_experimental_mode(call: &mut Call<'_>) -> Answer {
+    call.state.experimental = call.argument(0) == "on";
+    Answer::Silent
 }

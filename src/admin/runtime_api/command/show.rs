@@ -245,8 +245,9 @@ pub fn cli_level(call: &mut Call<'_>) -> Answer {
 }
 
 pub fn cli_sockets(call: &mut Call<'_>) -> Answer {
-    let mut text = String::from("# socket lvl processes\n");
-    for (address, level) in call.process.cli_sockets() {
+    let sockets = call.process.cli_sockets();
+    let mut text = String::from(if sockets.is_empty() { "" } else { "# socket lvl processes\n" });
+    for (address, level) in sockets {
         text.push_str(&format!("{address} {} all\n", level_name(level)));
     }
     Answer::Text(text.into_bytes())

@@ -129,7 +129,7 @@ fn master_worker(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             let message = format!("config : {text}");
             cx.diagnostics.pointing(crate::config::diagnostic::Severity::Warning, a.line, a.word(0), message);
         }
-        "no-exit-on-failure" => {}
+        "no-exit-on-failure" => cx.global.no_exit_on_failure = true,
         other => {
             let text = format!("'master-worker' only supports 'no-exit-on-failure' option, found '{other}'.");
             return Err(a.fault(1, text));
