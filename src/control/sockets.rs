@@ -13,6 +13,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
 use std::path::Path;
+use std::time::Duration;
+
+/// Pause before a place that is taken is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// The listeners of one worker: proxy, bind line, socket.
 pub type Listeners = Vec<(ProxyIndex, usize, Fd)>;
@@ -20,12 +24,14 @@ pub type Listeners = Vec<(ProxyIndex, usize, Fd)>;
 /// Opens all sockets of a plan for `workers` workers. On failure: HAProxy's lines, one for each socket.
 ///
 /// Sockets of an old process are used again where they are at the right place; `exposed` names all that are open now.
+/// What is taken is tried again, `retries` times in all, for whoever is about to leave it.
 pub fn open_all(
     plan: &Plan,
     workers: usize,
     maxconn: u32,
     inherited: &mut Inherited,
     exposed: &mut Vec<Exposed>,
+    mut retries: u32,
 ) -> Result<Vec<Listeners>, Vec<String>> {
     let mut all: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
@@ -37,7 +43,16 @@ pub fn open_all(
             let backlog = bind.backlog.or(proxy.frontend.backlog).or(proxy.frontend.maxconn).unwrap_or(maxconn);
             for address in &bind.addresses {
                 let name = inherit::name(address, bind);
-                match reopen(address, bind, backlog, workers, inherited.take(&name)) {
+                let mut opened = reopen(address, bind, backlog, workers, inherited.take(&name));
+                while let Err((_, e)) = &opened
+                    && e.kind() == io::ErrorKind::AddrInUse
+                    && retries > 0
+                {
+                    retries -= 1;
+                    std::thread::sleep(RETRY_AFTER);
+                    opened = open(address, bind, backlog, workers);
+                }
+                match opened {
                     Ok(fds) => {
                         let distinct = match address {
                             Address::Ip(_) => fds.len(),

@@ -29,6 +29,9 @@ use std::sync::{Arc, Barrier};
 /// Messages on their way between two threads at most; what is beyond waits with its sender.
 const MAIL_CAPACITY: usize = 1024;
 
+/// How often a process that follows another tries to bind what is taken, as HAProxy does.
+const BIND_RETRIES: u32 = 50;
+
 /// Runs the program; the value is its exit code.
 pub fn main() -> i32 {
     process::small_pages();
@@ -254,7 +257,11 @@ fn start(
         }
     }
     let mut exposed = Vec::new();
-    let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed) {
+    let follows = launch.leash.as_ref().is_some_and(|l| l.predecessor.is_some())
+        || !args.finish.is_empty()
+        || !args.terminate.is_empty();
+    let retries = if follows { BIND_RETRIES } else { 0 };
+    let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed, retries) {
         Ok(listeners) => listeners,
         Err(errors) => {
             for e in &errors {
@@ -300,6 +307,9 @@ fn start(
         return 1;
     }
     process::ignore(libc::SIGPIPE);
+    // Rust's handlers survive such a signal when another process sends it.
+    process::restore(libc::SIGSEGV);
+    process::restore(libc::SIGBUS);
     // An end by TERM or INT is taken in hand too: a ring that dies with its process keeps its sockets listening for a
     // moment, and whoever connects to them then is lost.
     let taken =

@@ -172,6 +172,7 @@ impl Control {
                 eprintln!("[WARNING]  ({pid}) : {text}");
             }
         }
+        self.shared.board.live.process.stopping.store(true, Ordering::Relaxed);
         self.launch.exposed.borrow_mut().clear();
         self.tell_all(|| Mail::SoftStop);
         if let Some(ms) = self.shared.plan.global.hard_stop_after_ms {

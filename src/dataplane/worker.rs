@@ -615,6 +615,10 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
             // Another worker's connection may be the one that ends.
             race_wake(sleep(&w.rt, 20)).await;
         }
+        // Who still waits in the kernel then is for the process that follows.
+        if !on() {
+            break;
+        }
         let accepted = {
             let mut next = pin!(listener.accept(keepalive));
             poll_fn(|cx| match next.as_mut().poll(cx) {

@@ -39,6 +39,7 @@ impl Memory {
         for line in lines {
             memory.take(line);
         }
+        memory.keep_open(false);
         Some(memory)
     }
 

@@ -1,0 +1,265 @@
+//! A master and its workers, as an administrator and systemd see them: start, reload under load, a broken configuration,
+//! the master's runtime API, what systemd is told, and what a worker's death brings about.
+
+mod common;
+
+use common::cli::ask;
+use common::directory::Directory;
+use common::load::Load;
+use common::port::{Port, is_listened_on};
+use common::program::under_test;
+use common::wait_until;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+
+/// A site with a program that goes by the name of haproxy, and its master once it runs.
+struct Site {
+    directory: Directory,
+    port: Port,
+    socket: String,
+    master: Option<Child>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(master) = &mut self.master {
+            // The worker leaves when its master is gone.
+            let _ = master.kill();
+            let _ = master.wait();
+        }
+    }
+}
+
+const ANSWER: &str = "http-request return status 200 hdr x-generation";
+
+impl Site {
+    fn new() -> Site {
+        let directory = Directory::new();
+        std::os::unix::fs::symlink(under_test(), directory.join("haproxy")).expect("a symlink");
+        let socket = directory.join("master.sock");
+        Site { directory, port: Port::hold(), socket, master: None }
+    }
+
+    fn configure(&self, global: &str, rule: &str) {
+        let port = self.port.number;
+        let text = format!(
+            "global\n nbthread 2\n {global}\ndefaults\n mode http\n timeout client 5s\n timeout connect 5s\n timeout \
+             server 5s\nfrontend f\n bind 127.0.0.1:{port}\n {rule}\n"
+        );
+        self.directory.write("c.cfg", text);
+    }
+
+    fn start(&mut self, words: &[&str], environment: &[(&str, &str)]) {
+        let said = std::fs::File::create(self.directory.join("said")).expect("a file");
+        let master = Command::new(self.directory.join("haproxy"))
+            .args(["-f", &self.directory.join("c.cfg"), "-S", &self.socket, "-p", &self.directory.join("pid")])
+            .args(words)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .expect("it starts");
+        self.master = Some(master);
+        wait_until("it serves", || is_listened_on(self.port.number) && self.workers().len() == 1);
+    }
+
+    fn pid(&self) -> u32 {
+        self.master.as_ref().expect("a master").id()
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.directory.join("said")).unwrap_or_default()
+    }
+
+    /// An answer of the master, once it has one: it closes its connections when it executes itself.
+    fn ask(&self, command: &str) -> String {
+        let mut answer = String::new();
+        wait_until("the master answers", || {
+            answer.clear();
+            let Ok(mut stream) = UnixStream::connect(&self.socket) else { return false };
+            let asked = stream.write_all(format!("{command}\n").as_bytes());
+            asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && !answer.is_empty()
+        });
+        answer
+    }
+
+    /// Process ids in a part of `show proc`.
+    fn listed(&self, part: &str) -> Vec<u32> {
+        let text = self.ask("show proc");
+        let lines = text.lines().skip_while(|l| *l != part).skip(1).take_while(|l| !l.starts_with('#'));
+        lines.filter_map(|l| l.split_whitespace().next()?.parse().ok()).collect()
+    }
+
+    fn workers(&self) -> Vec<u32> {
+        self.listed("# workers")
+    }
+
+    fn signal(&self, pid: u32, signal: i32) {
+        let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
+        let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
+    fn generation(&self) -> Option<String> {
+        let mut client = common::client::Client::connect(self.port.number);
+        client.send("GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        let answer = String::from_utf8_lossy(&client.response()).into_owned();
+        answer.lines().find_map(|l| l.strip_prefix("x-generation: ").map(str::to_owned))
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let master = self.master.as_mut().expect("a master");
+        let mut status = None;
+        wait_until("the master ends", || {
+            status = master.try_wait().expect("wait");
+            status.is_some()
+        });
+        status.and_then(|s| s.code().or(s.signal().map(|s| 128 + s)))
+    }
+}
+
+#[test]
+fn reloads_under_load_lose_no_request() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let load = Load::start(site.port.number, 4, false);
+    for generation in 1..=4 {
+        site.configure("", &format!("{ANSWER} {generation}"));
+        if generation % 2 == 0 {
+            assert!(site.ask("reload").starts_with("Success=1\n--\n"), "{}", site.said());
+        } else {
+            site.signal(site.pid(), libc::SIGUSR2);
+        }
+        wait_until("the new configuration serves", || site.generation() == Some(generation.to_string()));
+    }
+    let counts = load.stop();
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+    wait_until("old workers have left", || site.listed("# old workers").is_empty());
+    let pid = std::fs::read_to_string(site.directory.join("pid")).expect("a pid file");
+    assert_eq!(pid, format!("{}\n", site.pid()));
+    let master = site.ask("show proc");
+    assert!(master.contains("master          4 [failed: 0]"), "{master}");
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", site.workers()[0])).expect("a name");
+    assert_eq!(name, "haproxy\n");
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_old_worker_serving() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let worker = site.workers()[0];
+    site.configure("", "http-request retrun");
+    let answer = site.ask("reload");
+    assert!(answer.starts_with("Success=0\n--\n") && answer.contains("retrun"), "{answer}");
+    assert!(site.ask("show startup-logs").contains("retrun"));
+    assert!(site.ask("show proc").contains("master          1 [failed: 1]"));
+    assert_eq!((site.workers(), site.listed("# old workers")), (vec![], vec![worker]));
+    assert_eq!(site.ask("prompt\nquit"), "master[ReloadFailed]> ");
+    assert_eq!(site.generation().as_deref(), Some("0"));
+    site.configure("", &format!("{ANSWER} 2"));
+    assert!(site.ask("reload").starts_with("Success=1\n"));
+    assert_eq!(site.generation().as_deref(), Some("2"));
+    assert_eq!(site.ask("prompt\nquit"), "master> ");
+}
+
+#[test]
+fn commands_go_to_workers_and_come_back() {
+    let mut site = Site::new();
+    let stats = site.directory.join("stats.sock");
+    site.configure(&format!("stats socket {stats} level admin"), &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let pid = site.workers()[0];
+    let names = |text: &str| text.matches(&format!("Pid: {pid}\n")).count();
+    assert_eq!(names(&site.ask(&format!("@1 show info;@!{pid} show info;@1;show info"))), 3);
+    assert_eq!(site.ask("@1 show version;show version"), "3.4.0\n\n3.4.0\n\n");
+    assert_eq!(site.ask("@@1 show version; show cli level"), "3.4.0\n\nadmin\n\n");
+    assert_eq!(site.ask("@7 show info"), "Can't find the target PID matching the prefix '@7'\n");
+    let session = site.ask("prompt\nexpert-mode on\n@1\nshow version\n@\nquit");
+    assert_eq!(session, format!("master> master(e)> {pid}(e)> 3.4.0\n\n{pid}(e)> master(e)> "));
+    assert_eq!(site.ask("user;@1 show cli level;reload"), "user\n\nPermission denied\n\n");
+    assert!(ask(&stats, "show info").contains(&format!("Pid: {pid}\n")));
+    let help = site.ask("help");
+    assert!(help.contains("@!<pid>") && help.contains("hard-reload") && !help.contains("add server"), "{help}");
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    let place = site.directory.join("notify");
+    let notify = UnixDatagram::bind(&place).expect("a socket");
+    notify.set_read_timeout(Some(common::BOUND)).expect("a timeout");
+    let next = || {
+        let mut bytes = [0; 1024];
+        let n = notify.recv(&mut bytes).expect("news");
+        String::from_utf8_lossy(&bytes[..n]).into_owned()
+    };
+    site.start(&["-Ws"], &[("NOTIFY_SOCKET", &place)]);
+    let ready = format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", site.pid());
+    assert_eq!(next(), ready);
+    site.signal(site.pid(), libc::SIGUSR2);
+    let reloading = "RELOADING=1\nSTATUS=Reloading Configuration.\nMONOTONIC_USEC=";
+    assert!(next().starts_with(reloading));
+    assert_eq!(next(), ready);
+    site.configure("", "nonsense");
+    site.signal(site.pid(), libc::SIGHUP);
+    assert!(next().starts_with(reloading));
+    assert_eq!(next(), "READY=1\nSTATUS=Reload failed!\n");
+    site.signal(site.pid(), libc::SIGTERM);
+    assert_eq!((next().as_str(), site.exit_code()), ("STOPPING=1", Some(0)));
+}
+
+#[test]
+fn a_worker_that_dies_takes_its_master_along() {
+    for (signal, code) in [(libc::SIGKILL, 137), (libc::SIGSEGV, 139)] {
+        let mut site = Site::new();
+        site.configure("", &format!("{ANSWER} 0"));
+        site.start(&["-W"], &[]);
+        site.signal(site.workers()[0], signal);
+        assert_eq!(site.exit_code(), Some(code), "{}", site.said());
+        assert!(site.said().contains("exit-on-failure: killing every processes with SIGTERM"), "{}", site.said());
+    }
+}
+
+#[test]
+fn a_master_that_dies_takes_its_worker_along() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let master = site.master.as_mut().expect("a master");
+    master.kill().and_then(|()| master.wait()).expect("it ends");
+    wait_until("nobody listens", || !is_listened_on(site.port.number));
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    for rule in ["nonsense", "bind 127.0.0.1:1 interface no-such-device"] {
+        let site = Site::new();
+        site.configure("", rule);
+        let (config, pid) = (site.directory.join("c.cfg"), site.directory.join("pid"));
+        for mode in [["-W", "-q"], ["-W", "-D"]] {
+            let out = Command::new(under_test()).args(["-f", &config, "-p", &pid]).args(mode).output().expect("it runs");
+            assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stderr));
+            assert_eq!(out.stderr.is_empty(), mode[1] == "-q");
+            assert!(!std::path::Path::new(&pid).exists());
+        }
+    }
+}
+
+#[test]
+fn the_keyword_starts_a_master_too() {
+    let mut site = Site::new();
+    site.configure("master-worker no-exit-on-failure", &format!("{ANSWER} 0"));
+    site.start(&[], &[]);
+    assert_ne!(site.workers()[0], site.pid());
+    site.configure("master-worker no-exit-on-failure", &format!("{ANSWER} 1"));
+    site.signal(site.pid(), libc::SIGUSR2);
+    wait_until("the new configuration serves", || site.generation().as_deref() == Some("1"));
+    site.signal(site.pid(), libc::SIGINT);
+    assert_eq!(site.exit_code(), Some(130));
+}
