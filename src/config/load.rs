@@ -123,7 +123,8 @@ pub fn globals(paths: &[String], options: &Options, environment: &mut Environmen
 /// What is wrong, in HAProxy's words.
 pub fn master_socket(text: &str) -> Result<Bind, String> {
     let place = "master-socket";
-    let content = format!("global\n stats socket {}\n", text.replace(',', " "));
+    let (address, options) = text.split_once(',').unwrap_or((text, ""));
+    let content = format!("global\n stats socket {address} level admin {}\n", options.replace(',', " "));
     let source = Source { name: place.to_owned(), content: content.into_bytes() };
     let (mut environment, options) = (Environment::of_process(), Options::default());
     let outcome = load_sources(vec![source], &options, &mut environment, Diagnostics::new(false));

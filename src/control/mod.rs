@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod args;
+mod carry;
 mod events;
 mod inherit;
 pub mod jail;

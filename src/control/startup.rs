@@ -4,7 +4,7 @@
 use super::args::{self, Args};
 use super::inherit::{self, Inherited};
 use super::master::{self, Role, channel::Leash};
-use super::{jail, services, sockets, state_file, supervise};
+use super::{carry, jail, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
@@ -148,6 +148,7 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         exposed: RefCell::default(),
+        former: RefCell::default(),
         leash,
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
@@ -235,8 +236,9 @@ fn start(
     let (saved, messages) = state_file::read(&plan);
     speaker.say_all(messages);
     let mut inherited = Inherited::default();
-    if let Some(predecessor) = launch.leash.as_ref().and_then(|l| l.predecessor.as_ref()) {
-        match inherit::ask(predecessor) {
+    let former = launch.leash.as_mut().and_then(|l| l.predecessor.take());
+    if let Some(former) = &former {
+        match inherit::ask(former) {
             Ok(sockets) => inherited = sockets,
             Err(e) => {
                 let text = format!("the former worker does not pass its sockets on ({e}), they are opened anew");
@@ -257,9 +259,7 @@ fn start(
         }
     }
     let mut exposed = Vec::new();
-    let follows = launch.leash.as_ref().is_some_and(|l| l.predecessor.is_some())
-        || !args.finish.is_empty()
-        || !args.terminate.is_empty();
+    let follows = former.is_some() || !args.finish.is_empty() || !args.terminate.is_empty();
     let retries = if follows { BIND_RETRIES } else { 0 };
     let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed, retries) {
         Ok(listeners) => listeners,
@@ -336,6 +336,12 @@ fn start(
     }
     speaker.say_all(state_file::apply(&saved, &plan, &board.live, now.mono));
     drop(saved);
+    if let Some(former) = &former
+        && let Err(e) = carry::take_state(former, &plan, &board, now.mono)
+    {
+        speaker.say(Severity::Warning, &format!("the former worker does not tell its state ({e})"));
+    }
+    launch.former = RefCell::new(former);
     let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;
     let tables = Arc::new(Registry::new(&plan, workers, seed));
     let about = About {

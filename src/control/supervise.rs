@@ -2,6 +2,7 @@
 //! worker has nothing left to do.
 
 use super::api::{self, Desk, Door, gather::Gathering};
+use super::carry;
 use super::master::channel::{Leash, Order};
 use super::sockets::Exposed;
 use crate::base::mailbox::Post;
@@ -10,13 +11,14 @@ use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
 use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
 use crate::engine::process::Signals;
-use crate::engine::task::sleep;
+use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
 use crate::services::check::CheckHandle;
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
@@ -38,6 +40,8 @@ pub struct Launch {
     pub exposed: RefCell<Vec<Exposed>>,
     /// What ties this process to a master, if it has one.
     pub leash: Option<Leash>,
+    /// The runtime API of the worker that served before, until its tables are here.
+    pub former: RefCell<Option<UnixStream>>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -261,13 +265,18 @@ pub fn run(
 /// Tells the master that this worker serves, and does what it asks.
 async fn obey(control: Rc<Control>) {
     let Some(leash) = &control.launch.leash else { return };
+    let former = control.launch.former.take().and_then(|stream| Conn::adopt(&control.rt, stream.into()).ok());
+    if let Some(former) = former.filter(|_| !control.shared.tables.is_empty()) {
+        let deadline = control.rt.now().mono.plus(carry::TABLES_MS);
+        let _ = before(&control.rt, deadline, carry::take_tables(&control, &former)).await;
+    }
     leash.ready();
     loop {
         let _ = control.rt.poll_fd(leash.fd(), libc::POLLIN).await;
         match leash.order(api::session) {
             Some(Order::Serve(session, socket)) => {
                 if let Ok(conn) = Conn::adopt(&control.rt, socket) {
-                    let door = Door { session, exposes: true };
+                    let door = Door { session, exposes: true, heir: true };
                     control.rt.spawn(api::serve(control.clone(), door, conn));
                 }
             }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub const STORES_MAX: usize = 8;
 
 /// Which server, as a table's word: `server_key` names it by proxy and place.
-fn word(proxy: ProxyIndex, server: ServerIndex) -> u64 {
+pub fn word(proxy: ProxyIndex, server: ServerIndex) -> u64 {
     (proxy as u64 + 1) << 32 | server as u64
 }
 

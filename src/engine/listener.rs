@@ -83,6 +83,9 @@ impl Listener {
 
     /// The connections that were accepted before the listener stops taking any; `None` after the last. What the kernel
     /// has accepted for us is nobody else's.
+    ///
+    /// The kernel wakes one of those who wait at a socket. Where that was us and the cancel came first, nobody else is
+    /// told of the connection: it is taken here.
     pub async fn last(&self, keepalive: bool) -> Option<Conn> {
         loop {
             let fd = poll_fn(|_| {
@@ -93,7 +96,10 @@ impl Listener {
                 }
                 l.waiter = self.rt.current();
                 if !l.armed {
-                    return Poll::Ready(None);
+                    let told = l.closing;
+                    drop(listeners);
+                    let waiting = if told { self.rt.driver(|d| d.accept_now(self.fd)) } else { None };
+                    return Poll::Ready(waiting.map(Ok));
                 }
                 if !std::mem::replace(&mut l.closing, true) {
                     drop(listeners);

@@ -7,7 +7,7 @@ pub mod gather;
 mod process;
 mod table;
 
-use super::inherit;
+use super::{carry, inherit};
 use super::supervise::Control;
 use crate::admin::runtime_api::{
     catalogue,
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// How often a waiting command looks again.
 const WAIT_STEP_MS: u64 = 20;
 /// Bytes of an answer that are given to the kernel at once.
-const PIECE: usize = 16 << 10;
+pub const PIECE: usize = 16 << 10;
 
 /// What all connections share.
 #[derive(Default)]
@@ -59,7 +59,7 @@ pub async fn accept(control: Rc<Control>, number: usize, fd: Fd) {
                 }
                 let place = Place::take(&control);
                 let Some(bind) = control.shared.plan.global.stats_sockets.get(number) else { return };
-                let door = Door { session: open(bind), exposes: bind.expose_fd_listeners };
+                let door = Door { session: open(bind), exposes: bind.expose_fd_listeners, heir: false };
                 let control = control.clone();
                 control.rt.clone().spawn(async move {
                     serve(control, door, conn).await;
@@ -104,11 +104,13 @@ pub struct Door {
     pub session: CliSession,
     /// Listening sockets are given to who asks.
     pub exposes: bool,
+    /// It comes from our master: secrets are given to who asks.
+    pub heir: bool,
 }
 
 /// Serves one connection to its end.
 pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
-    let Door { mut session, exposes } = door;
+    let Door { mut session, exposes, heir } = door;
     let mut seat = Seat::new(&control);
     let mut out = Vec::new();
     let mut then = Then::Read;
@@ -123,6 +125,18 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 match before(&control.rt, seat.deadline(), conn.recv()).await {
                     Ok(Ok(Some(bytes))) if exposes && *bytes == *inherit::REQUEST => {
                         hand_over(&control, &conn, seat.deadline()).await;
+                        Then::Read
+                    }
+                    Ok(Ok(Some(bytes))) if heir && *bytes == *carry::STATE => {
+                        if !carry::give_state(&control, &conn, seat.timeout()).await {
+                            return;
+                        }
+                        Then::Read
+                    }
+                    Ok(Ok(Some(bytes))) if heir && *bytes == *carry::TABLES => {
+                        if !carry::give_tables(&control, &conn, seat.timeout()).await {
+                            return;
+                        }
                         Then::Read
                     }
                     Ok(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),

@@ -167,6 +167,10 @@ pub trait Driver {
     fn linger_zero(&mut self, fd: Fd);
     /// Options of an accepted connection.
     fn accepted(&mut self, fd: Fd, keepalive: bool);
+    /// A connection that waits at a listening socket which no accept is armed for.
+    fn accept_now(&mut self, _fd: Fd) -> Option<Fd> {
+        None
+    }
     /// A TCP socket listens with this backlog, or not until it is told to again. Where there is no kernel, nothing changes.
     fn listening(&mut self, _fd: Fd, _backlog: Option<i32>) {}
     /// Moves up to `len` bytes between a socket and a pipe without copying; `None` where this driver can't.

@@ -165,6 +165,24 @@ pub fn shutdown_write(fd: Fd) {
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
 }
 
+/// accept(2) of a connection that waits already. The listening socket may be another process's too, so it stays
+/// blocking; should that process be quicker, this one waits for a tick of the kernel's clock.
+pub fn accept_now(fd: Fd) -> Option<Fd> {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: the structure is live and its number is the one passed; the rest are system calls on numbers.
+    unsafe {
+        if libc::poll(&raw mut poll, 1, 0) != 1 || poll.revents & libc::POLLIN == 0 {
+            return None;
+        }
+        let patience = |usec| set(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, libc::timeval { tv_sec: 0, tv_usec: usec });
+        patience(1).ok()?;
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        let accepted = libc::accept4(fd, std::ptr::null_mut(), std::ptr::null_mut(), flags);
+        let _ = patience(0);
+        (accepted >= 0).then_some(accepted)
+    }
+}
+
 /// Takes a listening TCP socket out of its state: it stays bound, and refuses who connects.
 pub fn unlisten(fd: Fd) {
     // SAFETY: a system call on a descriptor number; no memory is involved.

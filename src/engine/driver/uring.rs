@@ -186,6 +186,10 @@ impl Driver for Uring {
         sockets::local(fd)
     }
 
+    fn accept_now(&mut self, fd: Fd) -> Option<Fd> {
+        sockets::accept_now(fd)
+    }
+
     fn listening(&mut self, fd: Fd, backlog: Option<i32>) {
         match backlog {
             // A refusal leaves it as it is.

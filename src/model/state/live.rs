@@ -232,7 +232,7 @@ impl Live {
     }
 
     /// States were set at start, before anyone looked: counts anew which backends are down, in silence.
-    pub(super) fn settled(&self) {
+    pub fn settled(&self) {
         for proxy in &self.proxies {
             let backend = &proxy.backend;
             backend.changed();

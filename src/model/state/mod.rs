@@ -2,6 +2,7 @@
 //! it, the [`live::Live`] state of servers and frontends. Knows no socket and no clock: the time is an argument.
 
 pub mod board;
+pub mod carry;
 pub mod cell;
 pub mod counters;
 pub mod event;

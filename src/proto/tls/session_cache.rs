@@ -49,6 +49,33 @@ impl SessionCache {
         (self.lookups.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
+    /// Places for sessions.
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What is at a place, for the process that follows: id, second of issue, value. Secret.
+    pub fn export(&self, place: usize) -> Option<(Vec<u8>, u64, Vec<u8>)> {
+        let entry = self.slots.get(place)?.load_full()?;
+        Some((entry.id.to_vec(), entry.issued_s, entry.value.to_vec()))
+    }
+
+    /// Takes over what another process kept.
+    pub fn import(&self, id: Vec<u8>, issued_s: u64, value: Vec<u8>) {
+        self.store(Entry { id: id.into(), issued_s, value: value.into() });
+    }
+
+    fn store(&self, entry: Entry) -> bool {
+        let age = |slot: &ArcSwapOption<Entry>| slot.load().as_ref().map_or(0, |e| e.issued_s + 1);
+        match self.set(&entry.id).iter().min_by_key(|slot| age(slot)) {
+            Some(slot) => {
+                slot.store(Some(Arc::new(entry)));
+                true
+            }
+            None => false,
+        }
+    }
+
     fn set(&self, id: &[u8]) -> &[ArcSwapOption<Entry>] {
         let sets = self.slots.len() / WAYS;
         if sets == 0 {
@@ -93,16 +120,7 @@ impl StoresServerSessions for SessionCache {
         let mut value = Vec::with_capacity(Note::LENGTH + state.len());
         note.write(&mut value);
         value.extend_from_slice(&state);
-        let entry = Arc::new(Entry { id: id.into(), issued_s: note.issued_s, value: value.into() });
-        let set = self.set(&entry.id);
-        let age = |slot: &ArcSwapOption<Entry>| slot.load().as_ref().map_or(0, |e| e.issued_s + 1);
-        match set.iter().min_by_key(|slot| age(slot)) {
-            Some(slot) => {
-                slot.store(Some(entry));
-                true
-            }
-            None => false,
-        }
+        self.store(Entry { id: id.into(), issued_s: note.issued_s, value: value.into() })
     }
 
     fn get(&self, id: &[u8]) -> Option<Vec<u8>> {

@@ -31,11 +31,14 @@ struct TicketKey {
     aes: [u8; 32],
     aes_len: usize,
     hmac: hmac::Key,
+    /// As it was given, for the process that follows.
+    bytes: Box<[u8]>,
 }
 
 impl Drop for TicketKey {
     fn drop(&mut self) {
         wipe(&mut self.aes);
+        wipe(&mut self.bytes);
     }
 }
 
@@ -56,7 +59,8 @@ impl TicketKey {
         };
         let mut aes = [0; 32];
         aes[..aes_key.len()].copy_from_slice(aes_key);
-        Some(TicketKey { name, aes, aes_len: aes_key.len(), hmac: hmac::Key::new(hmac::HMAC_SHA256, hmac_key) })
+        let hmac = hmac::Key::new(hmac::HMAC_SHA256, hmac_key);
+        Some(TicketKey { name, aes, aes_len: aes_key.len(), hmac, bytes: bytes.into() })
     }
 
     fn cipher(&self) -> Option<UnboundCipherKey> {
@@ -168,6 +172,19 @@ impl TicketKeys {
         }
     }
 
+    /// The keys, oldest first, for a process that is to open the tickets of this one. Secret.
+    pub fn export(&self) -> Vec<Box<[u8]>> {
+        self.keys.load().iter().map(|k| k.bytes.clone()).collect()
+    }
+
+    /// Takes keys over in the place of its own; false when they are none.
+    pub fn import(&self, keys: &[Vec<u8>]) -> bool {
+        let keys: Option<Vec<TicketKey>> = keys.iter().map(|k| TicketKey::from_bytes(k)).collect();
+        let Some(keys) = keys.filter(|k| k.len() == TLS_TICKETS_NO) else { return false };
+        self.keys.store(Arc::new(keys));
+        true
+    }
+
     fn replace_oldest(&self, key: TicketKey) {
         let old = self.keys.load_full();
         let mut keys: Vec<TicketKey> = old.iter().map(TicketKey::copy).collect();
@@ -187,7 +204,8 @@ impl TicketKeys {
 
 impl TicketKey {
     fn copy(&self) -> TicketKey {
-        TicketKey { name: self.name, aes: self.aes, aes_len: self.aes_len, hmac: self.hmac.clone() }
+        let (hmac, bytes) = (self.hmac.clone(), self.bytes.clone());
+        TicketKey { name: self.name, aes: self.aes, aes_len: self.aes_len, hmac, bytes }
     }
 }
 
