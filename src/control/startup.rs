@@ -20,7 +20,7 @@ use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
 use crate::services::check;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -148,6 +148,7 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         exposed: RefCell::default(),
+        handed_over: Cell::default(),
         former: RefCell::default(),
         leash,
     };

@@ -38,6 +38,8 @@ pub struct Launch {
     pub environment: Vec<String>,
     /// Sockets that a successor may have, while workers accept on them.
     pub exposed: RefCell<Vec<Exposed>>,
+    /// Another process has them.
+    pub handed_over: Cell<bool>,
     /// What ties this process to a master, if it has one.
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.
@@ -178,7 +180,8 @@ impl Control {
         }
         self.shared.board.live.process.stopping.store(true, Ordering::Relaxed);
         self.launch.exposed.borrow_mut().clear();
-        self.tell_all(|| Mail::SoftStop);
+        let followed = self.launch.handed_over.get();
+        self.tell_all(|| Mail::SoftStop { followed });
         if let Some(ms) = self.shared.plan.global.hard_stop_after_ms {
             let hard = hard_stop(Rc::downgrade(self), self.rt.clone(), ms);
             self.rt.spawn(hard);

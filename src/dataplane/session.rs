@@ -206,9 +206,6 @@ async fn http(s: &mut Session, pending: Piece) {
             Next::Close => return,
             Next::Request(rest) => pending = rest,
         }
-        if s.w.stopping.get() && pending.bytes().is_empty() && !s.settings().options.idle_close_on_response {
-            return;
-        }
     }
 }
 

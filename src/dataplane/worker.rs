@@ -50,8 +50,8 @@ use std::task::Poll;
 /// Messages to workers.
 #[derive(Debug)]
 pub enum Mail {
-    /// No new connections; leave when the present ones are done.
-    SoftStop,
+    /// No new connections; leave when the present ones are done. `followed`: another process accepts at our sockets.
+    SoftStop { followed: bool },
     /// Leave now.
     Stop,
     /// A slot of this server is free: a stream that waits here may take it.
@@ -207,6 +207,10 @@ pub struct Worker {
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
+    /// When a worker that stops closes idle connections.
+    idle_until: Cell<Millis>,
+    /// A process that follows has our listening sockets, and so who waits there.
+    followed: Cell<bool>,
     pub stopped: Cell<bool>,
     /// No other worker needs this one any more.
     released: Cell<bool>,
@@ -271,6 +275,8 @@ impl Worker {
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
+            idle_until: Cell::new(Millis::NEVER),
+            followed: Cell::new(false),
             stopped: Cell::new(false),
             released: Cell::new(false),
             tables: Tables::new(rt.clone(), index, shared.tables.clone()),
@@ -391,7 +397,7 @@ impl Worker {
         poll_fn(|_| if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }).await
     }
 
-    /// Receives, but gives up at `deadline`, or at once when the worker stops: an idle connection ends then.
+    /// Receives, but gives up at `deadline`, or soon when the worker stops: an idle connection ends then.
     /// A `patient` one (`option idle-close-on-response`) waits for its next request even then.
     pub async fn stoppable(
         &self,
@@ -403,7 +409,8 @@ impl Worker {
             if let Poll::Ready(r) = transport.poll_recv() {
                 return Poll::Ready(Some(r));
             }
-            if self.rt.reached(deadline) || self.stopping.get() && !patient {
+            let leaves = self.stopping.get() && !patient && self.rt.reached(self.idle_until.get());
+            if leaves || self.rt.reached(deadline) {
                 Poll::Ready(None)
             } else {
                 Poll::Pending
@@ -436,7 +443,10 @@ impl Worker {
 
     fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
-            Mail::SoftStop => self.stop_accepting(),
+            Mail::SoftStop { followed } => {
+                self.followed.set(followed);
+                self.stop_accepting();
+            }
             Mail::Stop => {
                 self.stop_accepting();
                 self.stopped.set(true);
@@ -532,6 +542,7 @@ impl Worker {
 
     fn stop_accepting(&self) {
         self.stopping.set(true);
+        self.idle_until.set(self.rt.now().mono.plus(IDLE_GRACE_MS));
         self.end_accepting(Accepting::Over, |_| true);
         self.close_listeners(|_| true);
         // Idle connections notice when they are woken.
@@ -585,6 +596,9 @@ pub async fn race_wake(other: impl Future<Output = ()>) {
     .await
 }
 
+/// How long an idle connection may still bring a request when the worker stops, in milliseconds: closing it the moment that
+/// a request arrives would lose that. Its answer says that the connection closes.
+const IDLE_GRACE_MS: u64 = 1000;
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
@@ -634,18 +648,28 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
             None => break,
         }
     }
+    let mut late = Vec::new();
     while let Some(conn) = listener.last(keepalive).await {
-        admit(&w, proxy, bind, conn, bound).await;
+        late.push(conn);
+    }
+    if state.get() == Accepting::Over && !w.followed.get() {
+        // Nobody else would answer who waits in the kernel; there are as many as the backlog holds.
+        while let Some(conn) = listener.take(keepalive) {
+            late.push(conn);
+        }
     }
     drop(listener);
-    let me = w.rt.current();
-    w.accepting.borrow_mut().retain(|a| a.1 != me);
     match state.get() {
         Accepting::Over => w.rt.close_fd(fd),
         // Who connects is refused, so that a balancer in front asks another. UNIX sockets could not listen again.
         Accepting::Paused if matches!(local, Ok(Address::Ip(_))) => w.rt.listening(fd, None),
         _ => {}
     }
+    for conn in late {
+        admit(&w, proxy, bind, conn, bound).await;
+    }
+    let me = w.rt.current();
+    w.accepting.borrow_mut().retain(|a| a.1 != me);
 }
 
 /// Begins the session of an accepted connection, when there is room for it.

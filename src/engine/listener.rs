@@ -115,6 +115,13 @@ impl Listener {
         }
     }
 
+    /// A connection that waits in the kernel, while no accept is under way.
+    pub fn take(&self, keepalive: bool) -> Option<Conn> {
+        let fd = self.rt.driver(|d| d.accept_now(self.fd))?;
+        self.rt.driver(|d| d.accepted(fd, keepalive));
+        Some(Conn::new(self.rt.clone(), fd))
+    }
+
     /// Stops taking connections from the kernel until the next `accept`.
     pub fn pause(&self) {
         let armed = self.rt.listeners.borrow().get(self.key).is_some_and(|l| l.armed);

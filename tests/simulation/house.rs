@@ -236,7 +236,7 @@ fn stop_after(house: &House, book: &Rc<Book>, ms: u64) {
         sleep(&rt, ms).await;
         book.stopped.set(true);
         for (index, wake) in shared.wakes.iter().enumerate().take(shared.board.workers()) {
-            post.borrow_mut().send(index, Mail::SoftStop);
+            post.borrow_mut().send(index, Mail::SoftStop { followed: false });
             rt.wake_peer(WakeHandle(wake.load(Ordering::Relaxed)));
         }
     });

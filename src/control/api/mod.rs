@@ -204,6 +204,7 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
 
 /// Gives all listening sockets to a successor.
 async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
+    control.launch.handed_over.set(true);
     let exposed = control.launch.exposed.borrow().iter().map(|e| (e.name.clone(), e.fd)).collect::<Vec<_>>();
     for (bytes, fds) in inherit::answer(&exposed) {
         let (mut rest, mut fds) = (bytes.as_slice(), fds);
