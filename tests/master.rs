@@ -243,7 +243,8 @@ fn a_start_that_fails_leaves_nothing() {
         site.configure("", rule);
         let (config, pid) = (site.directory.join("c.cfg"), site.directory.join("pid"));
         for mode in [["-W", "-q"], ["-W", "-D"]] {
-            let out = Command::new(under_test()).args(["-f", &config, "-p", &pid]).args(mode).output().expect("it runs");
+            let out =
+                Command::new(under_test()).args(["-f", &config, "-p", &pid]).args(mode).output().expect("it runs");
             assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stderr));
             assert_eq!(out.stderr.is_empty(), mode[1] == "-q");
             assert!(!std::path::Path::new(&pid).exists());

@@ -5,8 +5,8 @@ use super::{
     diagnostic::{Diagnostics, Severity},
     env::{Environment, Own},
     files::{self, Event, Reader, Source},
-    preprocess::FACTS,
     keyword::args::Args,
+    preprocess::FACTS,
     resolve,
     section::{self, Loading},
 };

@@ -1,10 +1,14 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
-use super::api::{self, Desk, Door, gather::Gathering};
+use super::api::{
+    self, Desk, Door,
+    gather::{Gathering, gather},
+};
 use super::carry;
 use super::master::channel::{Leash, Order};
 use super::sockets::Exposed;
+use crate::admin::runtime_api::Need;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -15,6 +19,7 @@ use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::model::state::counters::FrontendCounter;
+use crate::model::state::event::WARNING;
 use crate::services::check::CheckHandle;
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
@@ -174,6 +179,7 @@ impl Control {
             let sessions = self.shared.board.backend(index, crate::model::state::counters::BackendCounter::Stot);
             let pid = self.shared.pid;
             let text = format!("Proxy {} stopped (cumulated conns: FE: {conns}, BE: {sessions}).", proxy.name);
+            self.log.send(&proxy.log.targets, proxy.log.tag.as_deref(), WARNING, &[], text.as_bytes());
             if !self.shared.plan.global.quiet {
                 eprintln!("[WARNING]  ({pid}) : {text}");
             }
@@ -182,6 +188,9 @@ impl Control {
         self.launch.exposed.borrow_mut().clear();
         let followed = self.launch.handed_over.get();
         self.tell_all(|| Mail::SoftStop { followed });
+        if self.launch.leash.is_some() {
+            self.rt.spawn(tell_stopped(self.clone()));
+        }
         if let Some(ms) = self.shared.plan.global.hard_stop_after_ms {
             let hard = hard_stop(Rc::downgrade(self), self.rt.clone(), ms);
             self.rt.spawn(hard);
@@ -286,6 +295,18 @@ async fn obey(control: Rc<Control>) {
             Some(Order::Leave) => return control.end(libc::SIGTERM),
             None => {}
         }
+    }
+}
+
+/// Tells the master once no worker accepts any more: each has stopped by its first answer, and what its loop had under way
+/// then is over by the second.
+async fn tell_stopped(control: Rc<Control>) {
+    for _ in 0..2 {
+        let deadline = control.rt.now().mono.plus(STOP_MS);
+        gather(&control, Need::Counters, deadline).await;
+    }
+    if let Some(leash) = &control.launch.leash {
+        leash.stopped();
     }
 }
 

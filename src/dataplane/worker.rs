@@ -51,7 +51,9 @@ use std::task::Poll;
 #[derive(Debug)]
 pub enum Mail {
     /// No new connections; leave when the present ones are done. `followed`: another process accepts at our sockets.
-    SoftStop { followed: bool },
+    SoftStop {
+        followed: bool,
+    },
     /// Leave now.
     Stop,
     /// A slot of this server is free: a stream that waits here may take it.
@@ -410,11 +412,7 @@ impl Worker {
                 return Poll::Ready(Some(r));
             }
             let leaves = self.stopping.get() && !patient && self.rt.reached(self.idle_until.get());
-            if leaves || self.rt.reached(deadline) {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            }
+            if leaves || self.rt.reached(deadline) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }

@@ -221,9 +221,7 @@ impl CliSession {
                 let payload = if self.chain.is_empty() { self.payload.take() } else { None };
                 let route = self.route(command, payload.as_ref(), process);
                 let answer = match route {
-                    Route::Here(command) => {
-                        self.execute(&command, payload.as_ref().map(|p| p.0.as_str()), process)
-                    }
+                    Route::Here(command) => self.execute(&command, payload.as_ref().map(|p| p.0.as_str()), process),
                     Route::There(forward) => return Then::Forward(forward),
                     Route::Switched => Answer::Silent,
                     Route::Nowhere(prefix) => {

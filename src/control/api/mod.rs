@@ -7,8 +7,8 @@ pub mod gather;
 mod process;
 mod table;
 
-use super::{carry, inherit};
 use super::supervise::Control;
+use super::{carry, inherit};
 use crate::admin::runtime_api::{
     catalogue,
     command::table::COMMANDS as TABLE_COMMANDS,
@@ -231,7 +231,7 @@ async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
 }
 
 /// Takes what arrives until the client has ended its direction too, within reason.
-async fn drain(conn: &Conn) {
+pub async fn drain(conn: &Conn) {
     let mut left = 4 << 20;
     while let Ok(Some(bytes)) = conn.recv().await {
         left -= bytes.len().min(left);

@@ -13,6 +13,8 @@ use std::os::unix::net::UnixStream;
 
 /// What a worker says when it serves.
 const READY: &[u8] = b"ready";
+/// What it says when it accepts no more.
+const STOPPED: &[u8] = b"stopped";
 /// Bytes of a message at most.
 const MESSAGE_MAX: usize = 128;
 
@@ -87,6 +89,11 @@ impl Leash {
             let _ = rustix::stdio::dup2_stderr(&self.stderr);
         }
         let _ = handover::send(self.fd(), READY, &[]);
+    }
+
+    /// Tells that this process accepts no more.
+    pub fn stopped(&self) {
+        let _ = handover::send(self.fd(), STOPPED, &[]);
     }
 
     /// The next order; `None` if it is none. To be asked when something has come.

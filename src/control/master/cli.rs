@@ -1,7 +1,7 @@
 //! The master's own runtime API (management guide 9.4): what concerns the processes is answered here, what concerns one
 //! worker goes to that worker's runtime API and comes back as it is.
 
-use super::super::api::flush;
+use super::super::api::{drain, flush};
 use super::watch::Watch;
 use super::worker::{Stage, Worker, uptime, uptime_s};
 use super::{Master, channel};
@@ -12,7 +12,7 @@ use crate::admin::stats;
 use crate::base::clock::Now;
 use crate::config::PERSONALITY;
 use crate::engine::listener::Listener;
-use crate::engine::task::{Either, race, sleep};
+use crate::engine::task::{Either, before, race, sleep};
 use crate::engine::{Conn, process};
 use crate::language::pattern::Registry;
 use crate::model::bind::Level;
@@ -30,6 +30,8 @@ const OPEN_MAX: usize = 64;
 const PAUSE_MS: u64 = 50;
 /// Bytes that a client may send ahead while a worker answers it.
 const AHEAD_MAX: usize = 64 << 10;
+/// How long a client may take to close after its last answer.
+const LINGER_MS: u64 = 1000;
 /// A client that reads slowly may: the answer waits.
 const PATIENCE_MS: u64 = u64::MAX;
 
@@ -55,10 +57,12 @@ pub async fn accept(watch: Rc<Watch>, number: usize) {
     }
 }
 
-/// Sends the last bytes of a connection.
-pub async fn say_last(conn: Conn, mut text: Vec<u8>) {
-    if flush(&conn, &mut text, PATIENCE_MS).await {
+/// Sends the last bytes of a connection. Unless the client has `ended`, what it still sends must not destroy them.
+pub async fn say_last(conn: Conn, mut text: Vec<u8>, ended: bool) {
+    if flush(&conn, &mut text, PATIENCE_MS).await && !ended {
         conn.shutdown_write();
+        let rt = conn.rt();
+        let _ = before(rt, rt.now().mono.plus(LINGER_MS), drain(&conn)).await;
     }
 }
 
@@ -109,7 +113,7 @@ async fn serve(watch: &Rc<Watch>, number: usize, conn: Conn) {
             Then::Gather(_) | Then::Table(_) | Then::Wait { .. } => break,
         };
     }
-    say_last(client.conn, out).await;
+    say_last(client.conn, out, client.ended).await;
 }
 
 struct Client {

@@ -6,12 +6,16 @@ use crate::config::diagnostic::Severity;
 use crate::config::files::reason;
 use crate::engine::driver::uring::Uring;
 use crate::engine::process::{self, Signals};
+use crate::engine::task::before;
 use crate::engine::{Conn, Reactor, Rt};
 use rustix::process::{WaitOptions, WaitStatus};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+
+/// How long a former worker may take to stop accepting before a reload is told all the same, in milliseconds.
+const SETTLE_MS: u64 = 1000;
 
 /// What a wait ends with.
 pub enum End {
@@ -26,6 +30,8 @@ pub struct Watch {
     end: RefCell<Option<End>>,
     /// A reload that was asked for while a worker starts; the last one counts.
     wanted: RefCell<Option<End>>,
+    /// A reload is told soon.
+    settling: Cell<bool>,
     /// Connections to the master's sockets.
     pub open: Cell<usize>,
 }
@@ -46,6 +52,7 @@ pub fn watch(master: &Rc<Master>, signals: Signals) -> i32 {
             master: master.clone(),
             end: RefCell::default(),
             wanted: RefCell::default(),
+            settling: Cell::new(false),
             open: Cell::new(0),
         });
         let rt = watch.rt.clone();
@@ -62,11 +69,8 @@ pub fn watch(master: &Rc<Master>, signals: Signals) -> i32 {
         match watch.end.take() {
             Some(End::Reload { hard, reply }) => {
                 let (reply, error) = master.execute(hard, reply);
-                let text = format!(
-                    "Failed to reexecute the master process [{}]: {}",
-                    std::process::id(),
-                    reason(&error)
-                );
+                let text =
+                    format!("Failed to reexecute the master process [{}]: {}", std::process::id(), reason(&error));
                 master.say(Severity::Warning, &text);
                 *master.reply.borrow_mut() = reply;
                 watch.reload_failed();
@@ -115,6 +119,18 @@ async fn await_worker(watch: Rc<Watch>) {
     }
 }
 
+/// Tells of the reload when the former worker accepts no more: who asks then is answered by the new one.
+async fn settle(watch: Rc<Watch>, former: Vec<i32>) {
+    let deadline = watch.rt.now().mono.plus(SETTLE_MS);
+    for channel in former {
+        let _ = before(&watch.rt, deadline, watch.rt.poll_fd(channel, libc::POLLIN)).await;
+    }
+    watch.settling.set(false);
+    watch.tell(notify::State::Ready);
+    watch.answer(true);
+    watch.go_on();
+}
+
 impl Watch {
     /// Begins a reload, or keeps it in mind while the last one is under way.
     pub fn reload(&self, hard: bool, reply: Option<OwnedFd>) {
@@ -122,7 +138,7 @@ impl Watch {
             return;
         }
         let end = End::Reload { hard, reply };
-        if self.master.workers.borrow().iter().any(|w| w.stage == Stage::Starting) {
+        if self.settling.get() || self.master.workers.borrow().iter().any(|w| w.stage == Stage::Starting) {
             *self.wanted.borrow_mut() = Some(end);
             return;
         }
@@ -139,9 +155,10 @@ impl Watch {
     }
 
     /// The worker that started serves.
-    fn loaded(&self) {
+    fn loaded(self: &Rc<Self>) {
         let master = &self.master;
         master.hear();
+        *master.hearing.borrow_mut() = None;
         if let Some(path) = &master.pidfile {
             let _ = std::fs::remove_file(path);
             if std::fs::write(path, format!("{}\n", std::process::id())).is_err() {
@@ -153,10 +170,14 @@ impl Watch {
             }
         }
         master.failed.set(0);
+        let mut former = Vec::new();
         for w in master.workers.borrow_mut().iter_mut() {
             match w.stage {
                 Stage::Starting => w.stage = Stage::Current,
-                _ => {
+                stage => {
+                    if stage == Stage::Current {
+                        former.push(w.channel.as_raw_fd());
+                    }
                     w.stage = Stage::Leaving;
                     let end = master.hard || w.reloads > master.max_reloads;
                     let _ = process::kill(w.pid, if end { libc::SIGTERM } else { libc::SIGUSR1 });
@@ -170,9 +191,8 @@ impl Watch {
         if master.daemon {
             process::silence();
         }
-        self.tell(notify::State::Ready);
-        self.answer(true);
-        self.go_on();
+        self.settling.set(true);
+        self.rt.spawn(settle(self.clone(), former));
     }
 
     /// The new configuration does not serve; what served before goes on.
@@ -195,7 +215,7 @@ impl Watch {
         let Some(reply) = self.master.reply.take() else { return };
         let text = format!("Success={}\n--\n{}\n", u8::from(success), self.master.logs.borrow());
         if let Ok(conn) = Conn::adopt(&self.rt, reply) {
-            self.rt.spawn(cli::say_last(conn, text.into_bytes()));
+            self.rt.spawn(cli::say_last(conn, text.into_bytes(), false));
         }
     }
 

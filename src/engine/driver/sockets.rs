@@ -174,7 +174,8 @@ pub fn accept_now(fd: Fd) -> Option<Fd> {
         if libc::poll(&raw mut poll, 1, 0) != 1 || poll.revents & libc::POLLIN == 0 {
             return None;
         }
-        let patience = |usec| set(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, libc::timeval { tv_sec: 0, tv_usec: usec });
+        let patience =
+            |usec| set(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, libc::timeval { tv_sec: 0, tv_usec: usec });
         patience(1).ok()?;
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let accepted = libc::accept4(fd, std::ptr::null_mut(), std::ptr::null_mut(), flags);
