@@ -264,3 +264,53 @@ fn the_keyword_starts_a_master_too() {
     site.signal(site.pid(), libc::SIGINT);
     assert_eq!(site.exit_code(), Some(130));
 }
+
+#[test]
+fn a_reload_keeps_counts_entries_and_who_is_down() {
+    let mut site = Site::new();
+    let (stats, dead) = (site.directory.join("stats.sock"), Port::hold());
+    let configure = |site: &Site, generation: u32| {
+        let rules = format!(
+            "http-request track-sc0 src table t\n http-request sc-inc-gpc0(0)\n {ANSWER} {generation}\nbackend t\n \
+             stick-table type ip size 1k expire 10m store gpc0,http_req_cnt\nbackend b\n server s 127.0.0.1:{} check \
+             inter 100ms fall 1\n server kept 127.0.0.1:{}",
+            dead.number, dead.number
+        );
+        site.configure(&format!("stats socket {stats} level admin"), &rules);
+    };
+    configure(&site, 0);
+    site.start(&["-W"], &[]);
+    for _ in 0..5 {
+        assert_eq!(site.generation().as_deref(), Some("0"));
+    }
+    let status = |server: &str| -> String {
+        let text = ask(&stats, "show stat");
+        let line = text.lines().find(|l| l.starts_with(&format!("b,{server},"))).unwrap_or_default().to_owned();
+        line.split(',').nth(17).unwrap_or_default().to_owned()
+    };
+    wait_until("it is found dead", || status("s").starts_with("DOWN"));
+    // The next check is far away: what is known then was known before.
+    configure(&site, 1);
+    assert!(site.ask("reload").starts_with("Success=1\n"), "{}", site.said());
+    assert!(status("s").starts_with("DOWN") && status("kept") == "no check", "{}", ask(&stats, "show stat"));
+    assert_eq!(site.generation().as_deref(), Some("1"));
+    let table = ask(&stats, "show table t");
+    assert!(table.contains("gpc0=6 http_req_cnt=6"), "{table}");
+    let text = ask(&stats, "show stat");
+    let line: Vec<&str> =
+        text.lines().find(|l| l.starts_with("f,FRONTEND,")).expect("a frontend").split(',').collect();
+    assert_eq!((line[7], line[48]), ("6", "6"), "{text}");
+}
+
+#[test]
+fn who_connects_right_after_a_reload_is_answered() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    // Nobody else connects who would wake the worker that is to answer.
+    for generation in 1..=15 {
+        site.configure("", &format!("{ANSWER} {generation}"));
+        assert!(site.ask("reload").starts_with("Success=1\n"), "{}", site.said());
+        assert_eq!(site.generation(), Some(generation.to_string()));
+    }
+}

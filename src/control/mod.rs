@@ -1,5 +1,6 @@
 //! The main thread: reads the command line, loads the configuration, opens sockets, starts the workers and then serves
-//! signals and the runtime API on a reactor of its own, until the last session has ended.
+//! signals and the runtime API on a reactor of its own, until the last session has ended. With `-W` all of this is a
+//! worker's, and a [`master`] beside it starts, watches and reloads it.
 
 pub mod api;
 pub mod args;

@@ -71,7 +71,7 @@ fn begin_master(mut args: Args, executable: &str, program: String, directory: Op
     args.master_worker = true;
     let call = master::Call {
         args: args.clone(),
-        arguments: std::env::args().collect(),
+        arguments: std::iter::once(executable.to_owned()).chain(std::env::args().skip(1)).collect(),
         directory: directory.clone(),
         file: std::env::current_exe().ok(),
     };

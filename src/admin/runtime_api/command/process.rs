@@ -207,7 +207,10 @@ pub fn prompt(call: &mut Call<'_>) -> Answer {
             "n" => (state.prompt, state.interactive) = (false, false),
             "i" => (state.prompt, state.interactive) = (false, true),
             "p" => (state.prompt, state.interactive) = (true, true),
-            "timed" => state.timed = !state.timed,
+            "timed" => {
+                state.timed = !state.timed;
+                (state.prompt, state.interactive) = (true, true);
+            }
             _ => return Answer::Text(PROMPT_HELP.into()),
         }
     }
