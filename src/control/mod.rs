@@ -13,4 +13,5 @@ pub mod services;
 pub mod sockets;
 pub mod startup;
 mod state_file;
+mod stop;
 pub mod supervise;

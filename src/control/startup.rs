@@ -313,8 +313,16 @@ fn start(
     process::restore(libc::SIGBUS);
     // An end by TERM or INT is taken in hand too: a ring that dies with its process keeps its sockets listening for a
     // moment, and whoever connects to them then is lost.
-    let taken =
-        [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGHUP, libc::SIGQUIT, libc::SIGTTIN, libc::SIGTTOU];
+    let taken = [
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGHUP,
+        libc::SIGQUIT,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ];
     let signals = match Signals::take(&taken) {
         Ok(signals) => signals,
         Err(e) => {

@@ -1,14 +1,10 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
-use super::api::{
-    self, Desk, Door,
-    gather::{Gathering, gather},
-};
+use super::api::{self, Desk, Door, gather::Gathering};
 use super::carry;
 use super::master::channel::{Leash, Order};
 use super::sockets::Exposed;
-use crate::admin::runtime_api::Need;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -18,8 +14,6 @@ use crate::engine::process::Signals;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
-use crate::model::state::counters::FrontendCounter;
-use crate::model::state::event::WARNING;
 use crate::services::check::CheckHandle;
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
@@ -102,7 +96,7 @@ pub struct Control {
     post: Rc<RefCell<Post<Mail>>>,
     /// Stick tables, for the runtime API.
     pub tables: Rc<TablesHandle>,
-    stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     /// Workers that have not finished.
     working: Cell<usize>,
     pub log: LogOut,
@@ -155,45 +149,6 @@ impl Control {
             self.signal.set(Some(signal));
             self.tell_all(|| Mail::Stop);
             self.rt.spawn(give_up(self.clone()));
-        }
-    }
-
-    /// All frontends stop taking connections for a while, or go on (management guide 4, SIGTTOU and SIGTTIN).
-    fn pause(&self, paused: bool) {
-        let proxies = self.shared.plan.proxies.iter().enumerate().filter(|(_, p)| p.has_frontend && !p.disabled);
-        for (proxy, _) in proxies {
-            self.tell_all(|| Mail::FrontendPaused(proxy, paused));
-        }
-    }
-
-    /// Soft stop (management guide 4): no new connections, the present ones finish.
-    pub fn soft_stop(self: &Rc<Self>) {
-        if self.stopping.replace(true) {
-            return;
-        }
-        for (index, proxy) in self.shared.plan.proxies.iter().enumerate() {
-            if proxy.disabled {
-                continue;
-            }
-            let conns = self.shared.board.frontend(index, FrontendCounter::ConnTot);
-            let sessions = self.shared.board.backend(index, crate::model::state::counters::BackendCounter::Stot);
-            let pid = self.shared.pid;
-            let text = format!("Proxy {} stopped (cumulated conns: FE: {conns}, BE: {sessions}).", proxy.name);
-            self.log.send(&proxy.log.targets, proxy.log.tag.as_deref(), WARNING, &[], text.as_bytes());
-            if !self.shared.plan.global.quiet {
-                eprintln!("[WARNING]  ({pid}) : {text}");
-            }
-        }
-        self.shared.board.live.process.stopping.store(true, Ordering::Relaxed);
-        self.launch.exposed.borrow_mut().clear();
-        let followed = self.launch.handed_over.get();
-        self.tell_all(|| Mail::SoftStop { followed });
-        if self.launch.leash.is_some() {
-            self.rt.spawn(tell_stopped(self.clone()));
-        }
-        if let Some(ms) = self.shared.plan.global.hard_stop_after_ms {
-            let hard = hard_stop(Rc::downgrade(self), self.rt.clone(), ms);
-            self.rt.spawn(hard);
         }
     }
 }
@@ -298,18 +253,6 @@ async fn obey(control: Rc<Control>) {
     }
 }
 
-/// Tells the master once no worker accepts any more: each has stopped by its first answer, and what its loop had under way
-/// then is over by the second.
-async fn tell_stopped(control: Rc<Control>) {
-    for _ in 0..2 {
-        let deadline = control.rt.now().mono.plus(STOP_MS);
-        gather(&control, Need::Counters, deadline).await;
-    }
-    if let Some(leash) = &control.launch.leash {
-        leash.stopped();
-    }
-}
-
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
@@ -319,17 +262,10 @@ async fn watch_signals(control: Rc<Control>, signals: Signals) {
                 libc::SIGTERM | libc::SIGINT => control.end(signal),
                 libc::SIGTTOU => control.pause(true),
                 libc::SIGTTIN => control.pause(false),
+                libc::SIGHUP => control.dump_states(),
                 _ => {}
             }
         }
-    }
-}
-
-/// `hard-stop-after`: sessions that are still there when a soft stop has lasted this long are ended.
-async fn hard_stop(control: std::rc::Weak<Control>, rt: Rt, ms: u64) {
-    sleep(&rt, ms).await;
-    if let Some(control) = control.upgrade() {
-        control.tell_all(|| Mail::Stop);
     }
 }
 

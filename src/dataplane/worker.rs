@@ -209,8 +209,8 @@ pub struct Worker {
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
-    /// When a worker that stops closes idle connections.
-    idle_until: Cell<Millis>,
+    /// Since when.
+    stopped_at: Cell<Millis>,
     /// A process that follows has our listening sockets, and so who waits there.
     followed: Cell<bool>,
     pub stopped: Cell<bool>,
@@ -277,7 +277,7 @@ impl Worker {
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
-            idle_until: Cell::new(Millis::NEVER),
+            stopped_at: Cell::new(Millis::NEVER),
             followed: Cell::new(false),
             stopped: Cell::new(false),
             released: Cell::new(false),
@@ -381,6 +381,29 @@ impl Worker {
         self.stopped.get() || self.stopping.get() && self.sessions.get() == 0 && self.accepting.borrow().is_empty()
     }
 
+    /// Whether a connection that could be kept is to close, since this worker stops: each of them, or with
+    /// `close-spread-time` (manual 3.1) ever more of them as that time passes.
+    pub fn closes_kept(&self) -> bool {
+        if !self.stopping.get() {
+            return false;
+        }
+        match self.plan.global.close_spread_time_ms {
+            None | Some(0) => true,
+            Some(u64::MAX) => false,
+            Some(spread) => self.random() % spread < self.rt.now().mono.since(self.stopped_at.get()),
+        }
+    }
+
+    /// When a connection that idles is to close, since this worker stops; `share` chooses within `close-spread-time`.
+    fn idle_until(&self, share: u64) -> Millis {
+        let spread = match self.plan.global.close_spread_time_ms {
+            None | Some(0) => 0,
+            Some(u64::MAX) => return Millis::NEVER,
+            Some(spread) => share % spread,
+        };
+        self.stopped_at.get().plus(IDLE_GRACE_MS.max(spread))
+    }
+
     /// Whether the thread may end: others may still ask for entries of tables whose home is here.
     pub fn may_leave(&self) -> bool {
         self.released.get() || self.shared.tables.is_empty()
@@ -407,11 +430,12 @@ impl Worker {
         transport: &Transport,
         patient: bool,
     ) -> Option<io::Result<Option<Piece>>> {
+        let share = self.random();
         poll_fn(|_| {
             if let Poll::Ready(r) = transport.poll_recv() {
                 return Poll::Ready(Some(r));
             }
-            let leaves = self.stopping.get() && !patient && self.rt.reached(self.idle_until.get());
+            let leaves = self.stopping.get() && !patient && self.rt.reached(self.idle_until(share));
             if leaves || self.rt.reached(deadline) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
@@ -540,7 +564,7 @@ impl Worker {
 
     fn stop_accepting(&self) {
         self.stopping.set(true);
-        self.idle_until.set(self.rt.now().mono.plus(IDLE_GRACE_MS));
+        self.stopped_at.set(self.rt.now().mono);
         self.end_accepting(Accepting::Over, |_| true);
         self.close_listeners(|_| true);
         // Idle connections notice when they are woken.

@@ -21,6 +21,7 @@ use crate::model::state::counters::{
 use crate::model::stick_table::data::What;
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 pub struct StreamWorld<'a> {
     pub w: &'a Worker,
@@ -235,7 +236,9 @@ impl World for StreamWorld<'_> {
             ProcessFact::Thread => w.index as i64,
             ProcessFact::ThreadGroup => 1,
             ProcessFact::UptimeSeconds => w.rt.now().mono.since(w.shared.started.mono) as i64 / 1000,
-            ProcessFact::Stopping => w.stopping.get() as i64,
+            ProcessFact::Stopping => {
+                (w.stopping.get() || w.board.live.process.stopping.load(Ordering::Relaxed)) as i64
+            }
             ProcessFact::ListenerConnections => {
                 w.board.listener(self.frontend, self.bind, ListenerCounter::Scur) as i64
             }

@@ -81,6 +81,7 @@ pub struct Global {
     /// `http-err-codes`, `http-fail-codes`, as written.
     pub http_err_codes: Vec<String>,
     pub http_fail_codes: Vec<String>,
+    /// `close-spread-time`; `u64::MAX` is `infinite`.
     pub close_spread_time_ms: Option<u64>,
     pub grace_ms: Option<u64>,
     pub cluster_secret: Option<String>,

@@ -15,8 +15,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "h1-case-adjust", CASE),
     ("global", "set-var", "variables of the process"),
     ("global", "set-var-fmt", "variables of the process"),
-    ("global", "grace", "time between the signal and the stop"),
-    ("global", "close-spread-time", "closing of idle connections over a while"),
     ("global", "maxpipes", "a bound on pipes"),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),

@@ -81,7 +81,7 @@ impl Side for Client {
 
     fn retires(&self, _: &Mux) -> bool {
         let most = self.s.w.plan.global.tune.h2_fe_max_total_streams.unwrap_or(0);
-        self.s.w.stopping.get() && !self.s.settings().options.idle_close_on_response
+        self.s.w.closes_kept() && !self.s.settings().options.idle_close_on_response
             || most > 0 && self.begun.get() >= most
     }
 

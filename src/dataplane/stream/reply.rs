@@ -226,7 +226,7 @@ async fn send(
     ex.intercepted = true;
     rules::after_response(s, ex, ex.backend);
     let drained = drain(body);
-    let keeps = ex.keep_client && drained && !closes && !s.w.stopping.get() && !client_must_close(s);
+    let keeps = ex.keep_client && drained && !closes && !s.w.closes_kept() && !client_must_close(s);
     let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let framed = s.transport.stream().is_some();
     if !framed && let Some(token) = persistence::response_token(ex.request_version, ex.response.version(), then) {

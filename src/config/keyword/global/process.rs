@@ -47,7 +47,7 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("close-spread-time", |cx, a| {
-        cx.global.close_spread_time_ms = if a.get(1) == "infinite" { None } else { Some(delay(a)?) };
+        cx.global.close_spread_time_ms = Some(if a.get(1) == "infinite" { u64::MAX } else { delay(a)? });
         Ok(())
     }),
     g("cluster-secret", |cx, a| {
