@@ -243,7 +243,7 @@ async fn obey(control: Rc<Control>) {
         match leash.order(api::session) {
             Some(Order::Serve(session, socket)) => {
                 if let Ok(conn) = Conn::adopt(&control.rt, socket) {
-                    let door = Door { session, exposes: true, heir: true };
+                    let door = Door { session: *session, exposes: true, heir: true };
                     control.rt.spawn(api::serve(control.clone(), door, conn));
                 }
             }

@@ -71,7 +71,7 @@ pub struct Leash {
 /// What a master asks of its worker.
 pub enum Order {
     /// A connection to the runtime API.
-    Serve(CliSession, OwnedFd),
+    Serve(Box<CliSession>, OwnedFd),
     /// The master is gone.
     Leave,
 }
@@ -119,6 +119,6 @@ impl Leash {
             state.prompt = flags.contains(&"prompt");
             state.timed = flags.contains(&"timed");
         });
-        Some(Order::Serve(session, conn))
+        Some(Order::Serve(Box::new(session), conn))
     }
 }
