@@ -20,7 +20,7 @@ use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::event::Event;
-use std::future::pending;
+use std::future::{pending, ready};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -60,6 +60,10 @@ pub async fn accept(watch: Rc<Watch>, number: usize) {
 /// Sends the last bytes of a connection. Unless the client has `ended`, what it still sends must not destroy them.
 pub async fn say_last(conn: Conn, mut text: Vec<u8>, ended: bool) {
     if flush(&conn, &mut text, PATIENCE_MS).await && !ended {
+        // Its end may have come with the command.
+        if matches!(race(conn.recv(), ready(())).await, Either::First(Ok(None))) {
+            return;
+        }
         conn.shutdown_write();
         let rt = conn.rt();
         let _ = before(rt, rt.now().mono.plus(LINGER_MS), drain(&conn)).await;

@@ -130,7 +130,7 @@ mod tests {
         // The descriptors are the recalling one's from here on.
         memory.doors.into_iter().chain(memory.workers.into_iter().map(|w| w.channel)).chain(memory.reply).for_each(
             |fd| {
-                fd.into_raw_fd();
+                let _ = fd.into_raw_fd();
             },
         );
         text.lines().skip(1).for_each(|l| recalled.take(l).unwrap());
