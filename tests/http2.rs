@@ -212,3 +212,38 @@ fn requests_that_go_to_one_server_share_its_connection() {
     }
     assert!(ports.iter().all(|p| p == &ports[0] && !p.is_empty()), "{ports:?}");
 }
+
+#[test]
+fn a_client_that_takes_leave_still_gets_its_answers() {
+    let directory = Directory::new();
+    let gate = common::origin::Gate::new();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(answer)]);
+    let (_program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let mut client = H2Client::connect(port.number);
+    let id = client.send(&get("/"), b"");
+    origin.wait_for("the request", |r| r.first().is_some_and(|c| !c.bytes.is_empty()));
+    client.codec.go_away(Some(0), ringway::proto::h2::ErrorCode::NO_ERROR, &mut client.out);
+    client.flush();
+    gate.open();
+    let answer = client.answer(id);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]), "{}", answer.show());
+}
+
+#[test]
+fn an_answer_that_ends_with_its_head_has_a_length_for_http1() {
+    let directory = Directory::new();
+    let (behind, front) = (Port::hold(), Port::hold());
+    let origin =
+        Origin::start(vec![Step::Serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec())]);
+    let config = format!(
+        "{HEAD}listen front\n bind 127.0.0.1:{}\n server s 127.0.0.1:{} proto h2\nlisten behind\n bind 127.0.0.1:{} \
+         proto h2\n server s 127.0.0.1:{}\n",
+        front.number, behind.number, behind.number, origin.port
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[front.number, behind.number]);
+    let mut client = Client::connect(front.number);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = show(&client.response());
+    assert!(answer.contains("content-length: 0"), "{answer}");
+}

@@ -369,12 +369,6 @@ impl H2Peer {
         let answer = self.client.answer(id);
         self.transcript.borrow_mut().note(&format!("{}.{id} <", self.name), &answer.show());
     }
-
-    /// Reads until the connection ends, and how it does.
-    pub fn closed(&mut self) {
-        let end = self.client.closed();
-        self.transcript.borrow_mut().note(&self.name, &end);
-    }
 }
 
 impl Deref for H2Peer {

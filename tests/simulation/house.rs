@@ -1,7 +1,7 @@
 //! One seed's house: a configuration, workers, origins and clients on one virtual network, run to the end and then looked
 //! over for what is left.
 
-use crate::{client, origin, tcp};
+use crate::{client, h2, origin, tcp};
 use ringway::base::address::Address;
 use ringway::base::mailbox::{Post, office};
 use ringway::config::diagnostic::Diagnostics;
@@ -116,6 +116,7 @@ fn setting(random: &mut Random) -> Setting {
     let limits = [random.between(1, 3) as u32, random.between(1, 4) as u32];
     let (a, b) = (limits[0], limits[1]);
     let few = random.pick(&["", "", "maxconn 1", "maxconn 2"]);
+    let reused = random.pick(&["", "max-reuse 3", "max-reuse 0"]);
     let log = random.pick(&["", "log 203.0.113.9:514 local0\n option httplog"]);
     let text = format!(
         "defaults
@@ -149,6 +150,14 @@ backend faulty
  server f1 {ORIGIN_IP}:8003
  server f2 {ORIGIN_IP}:8004
  server f3 {ORIGIN_IP}:8009
+frontend chain
+ bind {FRONT_IP}:86
+ default_backend chain
+backend chain
+ server h2 {FRONT_IP}:87 proto h2 {reused}
+frontend inner
+ bind {FRONT_IP}:87
+ default_backend clean
 frontend queue
  bind {FRONT_IP}:82
  default_backend queue
@@ -214,7 +223,16 @@ pub fn run(seed: u64) {
     run_to_end(&house);
     let wrongs = book.wrongs();
     assert!(wrongs.is_empty(), "seed {seed}:\n{wrongs}\n{}", setting.text);
-    assert!(house.clients.in_use().2 == 0, "seed {seed}: {} clients wait in vain", house.clients.in_use().2);
+    let sessions: Vec<(&str, u64)> = house
+        .plan
+        .proxies
+        .iter()
+        .enumerate()
+        .map(|(i, p)| (p.name.as_str(), house.board.frontend(i, FrontendCounter::Scur)))
+        .filter(|s| s.1 > 0)
+        .collect();
+    let waiting = house.clients.in_use().2;
+    assert!(waiting == 0, "seed {seed}: {waiting} clients wait in vain; sessions: {sessions:?}\n{}", setting.text);
     rest(&house, 70_000);
     leave(seed, &house, book.stopped.get());
     if std::env::var_os("SIM_SEED").is_some() {
@@ -349,6 +367,7 @@ fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
         (81, true, true),
         (82, false, false),
         (85, true, true),
+        (86, false, false),
         (83, false, true),
         (84, true, true),
     ] {
@@ -361,6 +380,8 @@ fn send_clients(house: &House, book: &Rc<Book>, random: &mut Random) {
             let count = random.between(1, 6);
             if matches!(port, 83 | 84) {
                 house.clients.spawn(tcp::client(rt, front.clone(), book.clone(), r, count.min(3)));
+            } else if random.chance(400) {
+                house.clients.spawn(h2::run(rt, front.clone(), book.clone(), r, count * 2));
             } else {
                 house.clients.spawn(client::run(rt, front.clone(), book.clone(), r, count));
             }

@@ -17,7 +17,7 @@ use crate::engine::Piece;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::yield_now;
 use crate::language::facts;
-use crate::proto::h2::{Config, Connection, ErrorCode, Event, StreamId};
+use crate::proto::h2::{Config, Connection, ErrorCode, Event, Role, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -40,6 +40,7 @@ const SPARE: usize = 16;
 /// One connection and its streams.
 pub struct Mux {
     w: Rc<Worker>,
+    role: Role,
     codec: RefCell<Connection>,
     out: RefCell<Block>,
     /// In the order of their ids.
@@ -103,9 +104,11 @@ trait Side {
 impl Mux {
     fn new(w: &Rc<Worker>, config: Config, tls: Option<Rc<facts::Tls>>) -> Rc<Mux> {
         let mut out = Block::take();
+        let role = config.role;
         let codec = Connection::new(config, &mut out);
         Rc::new(Mux {
             w: w.clone(),
+            role,
             codec: RefCell::new(codec),
             out: RefCell::new(out),
             streams: RefCell::default(),
@@ -172,28 +175,36 @@ impl Mux {
         {
             let mut reading = pin!(self.read(transport, first, side));
             let mut writing = pin!(self.write(transport, side));
+            let mut read_out = false;
             poll_fn(|cx| {
-                let end = reading.as_mut().poll(cx);
-                if writing.as_mut().poll(cx).is_ready() || self.silent.get() {
-                    return Poll::Ready(());
+                if !read_out && let Poll::Ready(end) = reading.as_mut().poll(cx) {
+                    read_out = true;
+                    self.end();
+                    if end == End::Closed {
+                        return Poll::Ready(());
+                    }
                 }
-                end.map(|_| ())
+                // What was said last still leaves, behind what is on its way.
+                let sent = writing.as_mut().poll(cx);
+                if self.silent.get() { Poll::Ready(()) } else { sent }
             })
             .await;
         }
-        self.ended.set(true);
-        self.for_each_stream(|state| state.fail(&self.w.rt));
-        self.release_waiting();
-        let last = std::mem::replace(&mut *self.out.borrow_mut(), Block::from(Vec::new()));
-        if !last.is_empty() && !self.silent.get() {
-            let _ = transport.send(last.into(), side.send_timeout()).await;
-        }
+        self.end();
         if self.silent.get() {
             transport.drop_silently();
         }
         // The streams notice and end; the connection counts until then.
         while self.open() > 0 {
             self.w.wait_for_wake().await;
+        }
+    }
+
+    /// Nothing passes any more: the streams notice.
+    fn end(&self) {
+        if !self.ended.replace(true) {
+            self.for_each_stream(|state| state.fail(&self.w.rt));
+            self.release_waiting();
         }
     }
 
@@ -241,6 +252,13 @@ impl Mux {
     fn part<S: Side>(&self, side: &S) -> bool {
         let rt = &self.w.rt;
         match self.parting.get() {
+            // Whoever begins the streams just begins no more.
+            Parting::Not if self.role == Role::Client => {
+                if side.retires(self) {
+                    self.closing.set(true);
+                }
+                self.closing.get() && self.open() == 0
+            }
             Parting::Not if side.retires(self) => {
                 self.closing.set(true);
                 let mut codec = self.codec.borrow_mut();
@@ -268,7 +286,8 @@ impl Mux {
         if self.parting.replace(Parting::Heard) != Parting::Heard {
             self.closing.set(true);
             let mut codec = self.codec.borrow_mut();
-            let last = codec.last_stream();
+            // The last one that the peer began: a server begins none.
+            let last = if self.role == Role::Server { codec.last_stream() } else { 0 };
             codec.go_away(Some(last), ErrorCode::NO_ERROR, &mut self.out.borrow_mut());
             self.wake();
         }
@@ -321,9 +340,10 @@ impl Mux {
                 }
                 Event::GoAway { last, .. } => {
                     self.closing.set(true);
-                    // Streams beyond it were not looked at: they may be tried elsewhere.
+                    // Requests beyond it were not looked at: they may be tried elsewhere. A client speaks of streams that
+                    // we would have begun.
                     self.for_each_stream(|state| {
-                        if state.id.get() > last {
+                        if self.role == Role::Client && state.id.get() > last {
                             state.reset(&self.w.rt, ErrorCode::REFUSED_STREAM);
                         }
                     });
@@ -375,17 +395,22 @@ impl Mux {
         }
     }
 
-    /// Sends what has gathered, whenever something has; comes back when that fails.
+    /// Sends what has gathered, whenever something has; comes back when that fails, or when the connection has ended and
+    /// all has left.
     async fn write<S: Side>(&self, transport: &Transport, side: &S) {
         loop {
             let block = poll_fn(|_| {
                 let mut out = self.out.borrow_mut();
                 match out.is_empty() {
+                    true if self.ended.get() => Poll::Ready(Block::from(Vec::new())),
                     true => Poll::Pending,
                     false => Poll::Ready(std::mem::replace(&mut *out, Block::take())),
                 }
             })
             .await;
+            if block.is_empty() {
+                return;
+            }
             self.codec.borrow_mut().drained();
             self.release_waiting();
             if transport.send(block.into(), side.send_timeout()).await.is_err() {

@@ -143,7 +143,6 @@ impl Body {
         match &self.remaining {
             Remaining::Nothing => true,
             Remaining::Chunked(decoder) => decoder.is_done(),
-            Remaining::Stream(reader) => reader.is_done(),
             _ => false,
         }
     }
@@ -177,20 +176,20 @@ impl Body {
         match &mut self.remaining {
             Remaining::Nothing => Ok(Some(Read::End)),
             Remaining::Chunked(decoder) if decoder.is_done() => Ok(Some(Read::End)),
-            Remaining::Stream(reader) => match reader.take_data() {
-                Some(data) => {
-                    if reader.is_done() {
-                        self.trailers = reader.take_trailers();
-                    }
-                    Ok(Some(Read::Data(data)))
+            Remaining::Stream(reader) => {
+                let data = reader.take_data();
+                // Complete is what was read to its end, not what has arrived meanwhile.
+                if reader.is_done() {
+                    self.trailers = reader.take_trailers();
+                    self.remaining = Remaining::Nothing;
+                    return Ok(Some(data.map_or(Read::End, Read::Data)));
                 }
-                None if reader.is_done() => {
-                    self.trailers = reader.take_trailers().or(self.trailers.take());
-                    Ok(Some(Read::End))
+                match data {
+                    Some(data) => Ok(Some(Read::Data(data))),
+                    None if reader.is_broken() => Err(ReadError::Broken),
+                    None => Ok(None),
                 }
-                None if reader.is_broken() => Err(ReadError::Broken),
-                None => Ok(None),
-            },
+            }
             _ if self.pending.bytes().is_empty() => Ok(None),
             Remaining::UntilClose => Ok(Some(Read::Data(std::mem::take(&mut self.pending)))),
             Remaining::Length(left) => {

@@ -100,9 +100,7 @@ pub(super) async fn download(
     }
     let framed =
         !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
-    // A 204 has no body (RFC 9110 §15.3.5); a server that announces one is likely to send it as well.
-    let stray = status == 204 && ex.response.first(b"content-length").is_some_and(|n| n != b"0");
-    let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version()) && !stray;
+    let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
     let stopping = w.closes_kept();
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
     let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);

@@ -248,8 +248,8 @@ async fn converse(
         },
     };
     let ended = body.is_complete();
-    let last =
-        ended && first.bytes().is_empty() && from.filter.is_none() && body.trailers().is_none() && !is_open(asked);
+    let bodyless = first.bytes().is_empty();
+    let last = ended && bodyless && from.filter.is_none() && body.trailers().is_none() && !is_open(asked);
     let mut wire = Block::take();
     match (asked, to.stream()) {
         (Asked::Upgrade | Asked::WebSocket, Some(stream)) => {
@@ -286,15 +286,10 @@ async fn converse(
             }
         }
     }
-    let sent_whole = match link.transport.send(chain, timeouts.server).await {
-        Ok(_) => true,
-        Err(SendError::TimedOut) => return Err(Failure::ResponseTimeout),
-        // The server may have answered before it closed: the response tells.
-        Err(SendError::Broken(_)) => false,
-    };
-    ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
-    if ended {
+    if ended && bodyless {
+        let sent_whole = send_first(to, chain, timeouts).await?;
+        ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
         let deadline = Cell::new(server_deadline(rt.now().mono));
         let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
         return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
@@ -304,10 +299,14 @@ async fn converse(
     let upload_done = Cell::new(false);
     // All of it has left: a body that was read to its end may still wait in a full socket.
     let delivered = Cell::new(false);
-    sent_bytes.set(0);
     let server_gone = Cell::new(false);
     let result = {
-        let up = upload(&s.transport, &link.transport, body, filter, coding, timeouts, &sent_bytes, &server_gone);
+        let up = async {
+            // A server that answers early may not read on before its answer is taken.
+            server_gone.set(!send_first(to, chain, timeouts).await?);
+            let moved = upload(&s.transport, to, body, filter, coding, timeouts, &sent_bytes, &server_gone).await;
+            moved.map_err(upload_failure)
+        };
         let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done);
         let (mut up, mut down) = (pin!(up), pin!(down));
         let mut done: Option<Done> = None;
@@ -317,13 +316,13 @@ async fn converse(
             {
                 upload_done.set(true);
                 deadline.set(server_deadline(rt.now().mono));
-                delivered.set(result.is_ok() && sent_whole && !server_gone.get());
-                if let Err(error) = result {
+                delivered.set(result.is_ok() && !server_gone.get());
+                if let Err(failure) = result {
                     if let Some(done) = done.take() {
                         // The answer is out; only the connection is spoilt.
                         return Poll::Ready(Ok(Done { client_keeps: false, server_keeps: false, ..done }));
                     }
-                    return Poll::Ready(Err(upload_failure(error)));
+                    return Poll::Ready(Err(failure));
                 }
             }
             if done.is_none() {
@@ -347,6 +346,16 @@ async fn converse(
     ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let complete = body.is_complete();
     result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
+}
+
+/// Sends the beginning of a request. False when the server reads no more: it may have answered before, which its response
+/// tells.
+async fn send_first(to: &Transport, chain: Chain, timeouts: &StreamTimeouts) -> Result<bool, Failure> {
+    match to.send(chain, timeouts.server).await {
+        Ok(()) => Ok(true),
+        Err(SendError::TimedOut) => Err(Failure::ResponseTimeout),
+        Err(SendError::Broken(_)) => Ok(false),
+    }
 }
 
 fn upload_failure(error: ForwardError) -> Failure {

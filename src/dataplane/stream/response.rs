@@ -121,7 +121,14 @@ async fn from_stream(
             message.framing = Framing::Tunnel;
             switch(&ex.request, &mut ex.response);
         }
-        (Asked::Head, _) | (_, 204 | 304) => message.framing = Framing::None,
+        (Asked::Head, _) | (_, 100..200 | 204 | 304) => message.framing = Framing::None,
+        // The end of the stream says it; HTTP/1 needs a word.
+        _ if message.framing == Framing::None && s.transport.stream().is_none() => {
+            message.framing = Framing::Length(0);
+            if !ex.response.contains(b"content-length") {
+                ex.response.append(b"content-length", b"0");
+            }
+        }
         _ => {}
     }
     Ok(Received { message, rest: Piece::Empty })

@@ -345,7 +345,9 @@ impl Reader<'_> {
                 self.head.remove(b"transfer-encoding");
             }
         }
-        let tokens = persistence::take_tokens(self.head, known.has_connection, known.has_upgrade, false);
+        let mut tokens = persistence::take_tokens(self.head, known.has_connection, known.has_upgrade, false);
+        // A 204 has no body (RFC 9110 §15.3.5); who announces one is likely to send it, and nothing may follow it.
+        tokens.close |= status == 204 && known.length.unwrap_or(0) > 0;
         if status == 101 {
             if !tokens.upgrade {
                 return self.refuse(Fault::UnexpectedSwitch, consumed);

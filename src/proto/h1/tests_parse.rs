@@ -76,6 +76,17 @@ fn chunked_beside_a_length_wins_and_closes() {
 }
 
 #[test]
+fn nothing_follows_a_204_that_announces_a_body() {
+    for (length, keeps) in [("", true), ("Content-Length: 0\r\n", true), ("Content-Length: 3\r\n", false)] {
+        let mut head = Head::new();
+        let input = format!("HTTP/1.1 204 No Content\r\n{length}\r\n");
+        let parsed = parse_response(input.as_bytes(), &Limits::RESPONSE, Asked::Other, &mut head);
+        let Ok(Parsed::Complete(message)) = parsed else { panic!("{input}: {parsed:?}") };
+        assert_eq!((message.framing, message.is_persistent(head.version())), (Framing::None, keeps), "{input}");
+    }
+}
+
+#[test]
 fn targets_are_normalised_as_haproxy_does() {
     for (target, host, uri, passed) in [
         ("GET http://a:80/x", "a", "http://a/x", "a"),
