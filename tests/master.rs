@@ -188,9 +188,10 @@ fn commands_go_to_workers_and_come_back() {
 }
 
 #[test]
+// The keyword `daemon` counts for nothing there: systemd watches the process that it started.
 fn the_service_manager_is_told() {
     let mut site = Site::new();
-    site.configure("", &format!("{ANSWER} 0"));
+    site.configure("daemon\n ", &format!("{ANSWER} 0"));
     let place = site.directory.join("notify");
     let notify = UnixDatagram::bind(&place).expect("a socket");
     notify.set_read_timeout(Some(common::BOUND)).expect("a timeout");

@@ -150,7 +150,6 @@ fn recorded_exchanges_have_the_same_answers() {
         ("clear counters all", ""),
         ("show cli level", "admin\n"),
         ("show backend", "# name\nbe_web\nfixed\n"),
-        ("show sess", ""),
         ("wait 1ms", "Done.\n"),
     ] {
         assert_eq!(bench.ask(command), format!("{answer}\n"), "{command}");
@@ -244,7 +243,7 @@ fn sessions_are_listed_and_shut_down() {
     assert_eq!(bench.ask(&format!("shutdown session {id}")), "\n");
     wait_until("one is gone", || bench.ask("show sess").matches("fe=web").count() == 1);
     assert_eq!(bench.ask("shutdown sessions server b/s"), "\n");
-    wait_until("all are gone", || bench.ask("show sess") == "\n");
+    wait_until("all are gone", || bench.ask("show sess").matches("fe=web").count() == 0);
     for client in &mut clients {
         assert!(client.closed().0.is_empty(), "a killed session gets no answer");
     }

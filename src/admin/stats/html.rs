@@ -301,8 +301,9 @@ impl<'a> Writer<'a> {
         let open = if form { "<form method=\"post\">" } else { "" };
         let _ = write!(
             out,
-            "<div class=\"proxy\">{open}<h3><a name=\"{name}\" id=\"{name}\"></a><a class=\"px\" \
-             href=\"#{name}\">{name}</a><small>{legend}</small></h3>\n<div class=\"scroll\"><table><thead><tr>"
+            "<div class=\"proxy\">{open}<table class=\"titre\"><tbody><tr class=\"titre\"><th class=\"pxname\"><a name=\"{name}\" \
+             id=\"{name}\"></a><a class=\"px\" href=\"#{name}\">{name}</a><small>{legend}</small></th></tr></tbody>\
+             </table>\n<div class=\"scroll\"><table><thead><tr>"
         );
         if form {
             let _ = write!(out, "<th><input type=\"checkbox\" data-all aria-label=\"all servers\"></th>");
@@ -329,7 +330,7 @@ impl<'a> Writer<'a> {
             out.extend_from_slice(ACTIONS.as_bytes());
             let _ = write!(
                 out,
-                "<input type=\"hidden\" name=\"b\" value=\"#{}\"><button type=\"submit\">Apply</button></div></form>",
+                "<input type=\"hidden\" name=\"b\" value=\"#{}\"><input type=\"submit\" value=\"Apply\"></div></form>",
                 proxy.id
             );
         }

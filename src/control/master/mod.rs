@@ -133,7 +133,8 @@ impl Master {
         let options = load::Options { startup_version: Some(memory.version.clone()), ..options.clone() };
         let global = load::globals(&call.args.files, &options, &mut environment);
         let foreground = call.args.foreground || call.args.debug;
-        let daemon = (call.args.daemon || global.daemon) && !foreground;
+        // Whom systemd watches stays where it is, whatever the keyword says (observed).
+        let daemon = (call.args.daemon || global.daemon && !call.args.notify) && !foreground;
         speaker.quiet |= call.args.quiet || global.quiet;
         let mut caller = None;
         if first && daemon {

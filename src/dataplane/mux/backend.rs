@@ -106,6 +106,16 @@ impl Side for Server {
         };
         self.w.counts().backend(self.proxy).add(counter, 1);
     }
+
+    fn glitched(&self, _: u32, total: u32) -> bool {
+        let most = self.w.plan.global.tune.h2_be_glitches_threshold;
+        most > 0 && total >= most
+    }
+
+    fn faulted(&self) {
+        self.w.counts().backend(self.proxy).add(BackendCounter::H2DetectedConnProtocolErrors, 1);
+        self.w.counts().backend(self.proxy).add(BackendCounter::H2GoawayResp, 1);
+    }
 }
 
 /// Speaks HTTP/2 on a connection that was just made: its first stream.

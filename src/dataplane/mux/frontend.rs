@@ -7,6 +7,7 @@ use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::model::bind::Proto;
 use crate::model::state::counters::FrontendCounter;
+use crate::model::stick_table::data::What;
 use crate::proto::h2::{Config, ErrorCode, Event, PREFACE, Role, StreamId};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -50,6 +51,12 @@ struct Client {
     begun: Cell<u32>,
 }
 
+impl Client {
+    fn count(&self, counter: FrontendCounter) {
+        self.s.w.counts().frontend(self.s.proxy).add(counter, 1);
+    }
+}
+
 impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
         let number = self.begun.get() + 1;
@@ -59,11 +66,14 @@ impl Side for Client {
         if let Some(state) = mux.state(id) {
             mux.deliver_head(&state, ended);
         }
+        self.count(FrontendCounter::H2BackendTotalStreams);
+        self.count(FrontendCounter::H2BackendOpenStreams);
         let parent = self.s.clone();
         let task = w.rt.spawn(async move {
             let mut s = Session::of_stream(&parent, stream, number);
             // A stream is one request; what would follow is a stream of its own.
             stream::http::serve(&mut s, Piece::Empty).await;
+            s.w.counts().frontend(s.proxy).sub(FrontendCounter::H2BackendOpenStreams, 1);
         });
         if let Some(state) = mux.state(id) {
             state.begin(id, task);
@@ -96,10 +106,28 @@ impl Side for Client {
             Event::Settings => FrontendCounter::H2SettingsRcvd,
             Event::Reset { .. } => FrontendCounter::H2RstStreamRcvd,
             Event::GoAway { .. } => FrontendCounter::H2GoawayRcvd,
-            Event::Refused { code: ErrorCode::PROTOCOL_ERROR, .. } => FrontendCounter::H2DetectedStrmProtocolErrors,
+            Event::Refused { code, .. } => {
+                self.count(FrontendCounter::H2RstStreamResp);
+                match *code {
+                    ErrorCode::PROTOCOL_ERROR => FrontendCounter::H2DetectedStrmProtocolErrors,
+                    _ => return,
+                }
+            }
             _ => return,
         };
-        self.s.w.counts().frontend(self.s.proxy).add(counter, 1);
+        self.count(counter);
+    }
+
+    fn glitched(&self, n: u32, total: u32) -> bool {
+        self.s.tracked().borrow().count(What::Glitch, n.into());
+        self.s.facts.borrow_mut().glitches = total;
+        let most = self.s.w.plan.global.tune.h2_fe_glitches_threshold;
+        most > 0 && total >= most
+    }
+
+    fn faulted(&self) {
+        self.count(FrontendCounter::H2DetectedConnProtocolErrors);
+        self.count(FrontendCounter::H2GoawayResp);
     }
 }
 

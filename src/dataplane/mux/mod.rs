@@ -59,6 +59,8 @@ pub struct Mux {
     /// No further stream is to begin: either side has said so.
     closing: Cell<bool>,
     parting: Cell<Parting>,
+    /// What the peer did amiss so far.
+    glitches: Cell<u32>,
     /// Streams that have begun.
     begun: Cell<u32>,
     /// When the last stream ended.
@@ -99,6 +101,10 @@ trait Side {
     fn send_timeout(&self) -> Option<u64>;
     /// An event was read; for counters.
     fn note(&self, event: &Event);
+    /// The peer did what no well-behaved one does, `n` times more, `total` times by now. True: it is enough.
+    fn glitched(&self, n: u32, total: u32) -> bool;
+    /// The peer broke the protocol and is told so.
+    fn faulted(&self);
 }
 
 impl Mux {
@@ -120,6 +126,7 @@ impl Mux {
             introduced: Cell::new(false),
             closing: Cell::new(false),
             parting: Cell::new(Parting::Not),
+            glitches: Cell::new(0),
             begun: Cell::new(0),
             idle_since: Cell::new(w.rt.now().mono),
             tls,
@@ -300,7 +307,10 @@ impl Mux {
         let mut opened = 0;
         while at < bytes.len() {
             let received = self.codec.borrow_mut().receive(&bytes[at..], &mut self.out.borrow_mut());
-            let Ok((used, event)) = received else { return Err(End::Fault) };
+            let Ok((used, event)) = received else {
+                side.faulted();
+                return Err(End::Fault);
+            };
             side.note(&event);
             match event {
                 Event::NeedMore => break,
@@ -357,6 +367,14 @@ impl Mux {
                 Event::Pong => self.take_no_more(),
             }
             at += used;
+        }
+        let total = self.codec.borrow().glitches();
+        let before = self.glitches.replace(total);
+        if total > before && side.glitched(total - before, total) {
+            let mut codec = self.codec.borrow_mut();
+            let last = codec.last_stream();
+            codec.go_away(Some(last), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out.borrow_mut());
+            return Err(End::Fault);
         }
         Ok(opened)
     }

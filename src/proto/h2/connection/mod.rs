@@ -132,6 +132,8 @@ pub struct Connection {
     /// The peer's initial window that holds: that of the last SETTINGS that came whole.
     send_initial: u32,
     got_settings: bool,
+    /// The connection's own window was announced.
+    opened: bool,
     /// The peer has acknowledged our SETTINGS: they hold.
     acknowledged: bool,
     send_window: SendWindow,
@@ -153,7 +155,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A new connection; appends what we say first: a client's preface, SETTINGS, the connection's window.
+    /// A new connection; appends what we say first: a client's preface and SETTINGS.
     pub fn new(config: Config, out: &mut Vec<u8>) -> Connection {
         let config = Config {
             max_frame_size: config.max_frame_size.clamp(MIN_MAX_FRAME_SIZE, MAX_MAX_FRAME_SIZE),
@@ -161,14 +163,11 @@ impl Connection {
             connection_window: config.connection_window.clamp(WINDOW_DEFAULT, WINDOW_MAX),
             ..config
         };
-        let mut receive_window = ReceiveWindow::new(WINDOW_DEFAULT);
+        let receive_window = ReceiveWindow::new(WINDOW_DEFAULT);
         if config.role == Role::Client {
             out.extend_from_slice(PREFACE);
         }
         announce(&config, out);
-        if let Some(increment) = receive_window.grow(config.connection_window - WINDOW_DEFAULT) {
-            frame::window_update(0, increment, out);
-        }
         let limits = Limits {
             head_bytes: config.head_bytes,
             head_fields: config.head_fields,
@@ -190,6 +189,7 @@ impl Connection {
             peer: PeerSettings::default(),
             send_initial: WINDOW_DEFAULT,
             got_settings: false,
+            opened: false,
             acknowledged: false,
             send_window: SendWindow::new(WINDOW_DEFAULT),
             receive_window,
