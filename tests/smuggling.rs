@@ -6,6 +6,9 @@
 
 mod common;
 
+#[path = "smuggling/h2.rs"]
+mod h2;
+
 use common::client::Client;
 use common::directory::Directory;
 use common::http::{Extent, head_length, header_values, request_extent, response_extent, status};
