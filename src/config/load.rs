@@ -97,10 +97,13 @@ pub fn globals(paths: &[String], options: &Options, environment: &mut Environmen
     let mut loading = Loading::new(options, environment, &mut diagnostics);
     let mut elsewhere = false;
     while let Some(event) = reader.next_line(loading.environment, loading.diagnostics) {
-        let Event::Line(line) = event else {
-            loading.end_section();
-            elsewhere = false;
-            continue;
+        let line = match event {
+            Event::Line(line) => line,
+            Event::File(file) => {
+                loading.begin_file(&file);
+                elsewhere = false;
+                continue;
+            }
         };
         let args = Args::new(&line, 0);
         if section::opens(args.get(0)) {
@@ -152,7 +155,7 @@ pub fn load_sources(
     loop {
         let event = reader.next_line(loading.environment, loading.diagnostics);
         match event {
-            Some(Event::File(_)) => loading.end_section(),
+            Some(Event::File(file)) => loading.begin_file(&file),
             Some(Event::Line(line)) => {
                 if let Some(section) = loading.line(&line) {
                     reader.enter_section(&section);

@@ -8,6 +8,7 @@ pub mod address;
 pub mod diagnostic;
 pub mod env;
 pub mod files;
+pub mod folder;
 pub mod keyword;
 pub mod lexer;
 pub mod load;

@@ -9,6 +9,7 @@ mod events;
 mod inherit;
 pub mod jail;
 pub mod master;
+mod process_vars;
 pub mod services;
 pub mod sockets;
 pub mod startup;

@@ -4,7 +4,7 @@
 use super::args::{self, Args};
 use super::inherit::{self, Inherited};
 use super::master::{self, Role, channel::Leash};
-use super::{carry, jail, services, sockets, state_file, supervise};
+use super::{carry, jail, process_vars, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
@@ -16,7 +16,6 @@ use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
 use crate::engine::driver::uring::Uring;
 use crate::engine::process::{self, Forked, Signals};
-use crate::language::vars::ProcStore;
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
 use crate::services::check;
@@ -364,13 +363,14 @@ fn start(
     if let Some(limit) = plan.global.maxcomprate {
         board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
     }
+    let proc_vars = process_vars::set(&plan.global, &hostname(), now, seed);
     let shared = Arc::new(Shared {
         captures: Captures::new(plan.proxies.len()),
         about,
         tables,
         plan: Arc::new(plan),
         board,
-        proc_vars: Arc::new(ProcStore::default()),
+        proc_vars,
         program: program.clone(),
         hostname: hostname(),
         pid: std::process::id(),

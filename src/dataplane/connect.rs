@@ -13,7 +13,7 @@ use super::transport::Transport;
 use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
-use crate::engine::driver::ConnectOptions;
+use crate::engine::driver::{ConnectOptions, KeepAlive};
 use crate::engine::task::{before, sleep};
 use crate::engine::{Chain, Conn, Piece};
 use crate::language::context::{Payload, Side};
@@ -22,10 +22,12 @@ use crate::model::balance::{Choice, Key};
 use crate::model::bind::Proto;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
-use crate::model::server::{Server, WebSocketProto};
+use crate::model::server::{Server, Source, UseSrc, WebSocketProto};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::server::ServerLive;
+use crate::proto::http::head::Head;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// Pause before a retry on the same server (manual 4.2 "retries").
@@ -252,7 +254,8 @@ pub async fn establish(
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
         let sni = server_name(w, s, ex, proxy, server, live);
         let proto = websocket_proto(&live.settings, ex);
-        let way = Way::of(live, s.facts.borrow().dst);
+        let mut way = Way::of(live, s.facts.borrow().dst);
+        way.from = foreign_source(live.settings.source.as_ref().or(settings.backend.source.as_ref()), s, ex);
         if proto != Some(Proto::H1)
             && let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref(), way)
         {
@@ -416,6 +419,33 @@ fn reusable(
     w.backends[proxy].idle.take(w, (proxy, server), only_safe, sni, way)
 }
 
+/// The address that a connection seems to come from (manual 4.2 "source", `usesrc`); `None`: one of ours.
+fn foreign_source(source: Option<&Source>, s: &Session, ex: &Exchange) -> Option<SocketAddr> {
+    let client = s.facts.borrow().src;
+    match source?.usesrc.as_ref()? {
+        UseSrc::Address(address) => Some(*address),
+        UseSrc::Client => client,
+        UseSrc::ClientIp => client.map(|a| SocketAddr::new(a.ip(), 0)),
+        UseSrc::HdrIp { name, occurrence } => {
+            let value = nth_value(&ex.request, name.as_bytes(), *occurrence)?;
+            let ip: IpAddr = std::str::from_utf8(value).ok()?.parse().ok()?;
+            Some(SocketAddr::new(ip, 0))
+        }
+    }
+}
+
+/// One of the comma-separated values of a field: from 1, or from the end with negative numbers (manual 7.3.6 "req.hdr").
+fn nth_value<'a>(head: &'a Head, name: &[u8], occurrence: i32) -> Option<&'a [u8]> {
+    let mut values = head.values(name).flat_map(|v| v.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let count = values.clone().count();
+    let at = match occurrence {
+        0 => return None,
+        n if n > 0 => n as usize - 1,
+        n => count.checked_sub(n.unsigned_abs() as usize)?,
+    };
+    values.nth(at)
+}
+
 /// Opens a new connection, with the PROXY protocol in front where the server wants it.
 async fn open(
     w: &Rc<Worker>,
@@ -435,9 +465,14 @@ async fn open(
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
     let options = ConnectOptions {
-        source: source.map(|s| s.address),
+        source: way.from.or(source.map(|s| s.address)),
         interface: source.and_then(|s| s.interface.clone()),
-        keepalive: settings.options.srvtcpka,
+        transparent: way.from.is_some(),
+        keepalive: settings.options.srvtcpka.then_some(KeepAlive {
+            count: settings.backend.srvtcpka_cnt,
+            idle_s: settings.backend.srvtcpka_idle_s,
+            interval_s: settings.backend.srvtcpka_intvl_s,
+        }),
         fast_open: server.tfo,
         delayed_ack: settings.options.tcp_smart_connect == Some(true),
         user_timeout_ms: server.tcp_ut_ms,

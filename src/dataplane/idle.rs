@@ -31,6 +31,8 @@ pub struct Way {
     pub moves: u32,
     /// Where to, if that depends on where the client wanted to go.
     pub to: Option<SocketAddr>,
+    /// Where from, if that is an address of the client's choice (`source ... usesrc`).
+    pub from: Option<SocketAddr>,
 }
 
 impl Way {
@@ -51,7 +53,7 @@ impl Way {
             }
             _ => None,
         };
-        Way { moves, to }
+        Way { moves, to, from: None }
     }
 }
 

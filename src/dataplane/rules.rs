@@ -15,7 +15,7 @@ use crate::language::context::{Context, Payload, Side};
 use crate::language::rules::switching::{Choice, Target};
 use crate::language::rules::{RuleSet, Verdict, Wait};
 use crate::model::plan::{ProxyIndex, ServerIndex};
-use crate::model::proxy::{ForwardFor, Mode};
+use crate::model::proxy::{ForwardFor, Mode, RestrictNames};
 use crate::model::server::Observe;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::http::head::{Head, Version};
@@ -338,6 +338,9 @@ async fn proxy_rules(
             return Ok(Some(next));
         }
     }
+    if let Some(next) = restrict_names(s, ex, body, settings.options.http_restrict_req_hdr_names).await {
+        return Ok(Some(next));
+    }
     if settings.stats.is_some() {
         let page = super::page::serve(s, ex, body, proxy);
         if let Some(next) = Frame::new(page).await? {
@@ -352,6 +355,23 @@ async fn proxy_rules(
         }
     }
     Ok(None)
+}
+
+/// `option http-restrict-req-hdr-names` (manual 4.2): after the rules of the proxy that has it.
+async fn restrict_names(s: &Session, ex: &mut Exchange, body: &mut Body, policy: RestrictNames) -> Option<Next> {
+    let restricted = |name: &[u8]| !name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+    match policy {
+        RestrictNames::Preserve => None,
+        RestrictNames::Delete => {
+            ex.request.remove_where(|name, _| restricted(name));
+            None
+        }
+        RestrictNames::Reject if ex.request.fields().any(|(name, _)| restricted(name)) => {
+            denied(s, ex);
+            Some(reply::page(s, ex, body, 403, *b"PR").await)
+        }
+        RestrictNames::Reject => None,
+    }
 }
 
 /// `use_backend`, `default_backend`, or the `listen` itself.

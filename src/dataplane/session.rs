@@ -51,6 +51,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// Spells the field names of a head for this client as `option h1-case-adjust-bogus-client` wants it.
+    pub fn respell(&self, wire: &mut [u8]) {
+        if self.settings().options.h1_case_adjust_bogus_client {
+            self.w.plan.global.h1_case_adjust.respell(wire);
+        }
+    }
+
     /// What one stream of a connection that carries many has for a session: number `n` of them.
     pub fn of_stream(parent: &Rc<Session>, stream: Stream, n: u32) -> Session {
         Session {

@@ -21,7 +21,7 @@ use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::base::mailbox::Post;
 use crate::base::slab::Key;
-use crate::engine::driver::{Fd, WakeHandle};
+use crate::engine::driver::{Fd, KeepAlive, WakeHandle};
 use crate::engine::listener::Listener;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
@@ -637,7 +637,12 @@ enum Accepting {
 /// Takes the connections of one listener.
 async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
     let listener = Listener::new(&w.rt, fd);
-    let keepalive = w.plan.proxies[proxy].options.clitcpka;
+    let settings = &w.plan.proxies[proxy];
+    let keepalive = settings.options.clitcpka.then_some(KeepAlive {
+        count: settings.frontend.clitcpka_cnt,
+        idle_s: settings.frontend.clitcpka_idle_s,
+        interval_s: settings.frontend.clitcpka_intvl_s,
+    });
     let local = listener.local();
     let bound = match local {
         Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),

@@ -1,7 +1,7 @@
 //! Accepting: multishot, one listener per worker and address. Pauses when its owner has enough connections.
 
 use super::conn::Conn;
-use super::driver::{Completion, Fd, Op};
+use super::driver::{Completion, Fd, KeepAlive, Op};
 use super::reactor::{Kind, Rt, TaskId, token};
 use crate::base::address::Address;
 use crate::base::slab::Key;
@@ -48,7 +48,7 @@ impl Listener {
     ///
     /// # Errors
     /// Those of accept(2); the listener stays usable (out of descriptors, say).
-    pub async fn accept(&self, keepalive: bool) -> io::Result<Conn> {
+    pub async fn accept(&self, keepalive: Option<KeepAlive>) -> io::Result<Conn> {
         let fd = poll_fn(|_| {
             let mut listeners = self.rt.listeners.borrow_mut();
             let Some(l) = listeners.get_mut(self.key) else { return Poll::Pending };
@@ -86,7 +86,7 @@ impl Listener {
     ///
     /// The kernel wakes one of those who wait at a socket. Where that was us and the cancel came first, nobody else is
     /// told of the connection: it is taken here.
-    pub async fn last(&self, keepalive: bool) -> Option<Conn> {
+    pub async fn last(&self, keepalive: Option<KeepAlive>) -> Option<Conn> {
         loop {
             let fd = poll_fn(|_| {
                 let mut listeners = self.rt.listeners.borrow_mut();
@@ -116,7 +116,7 @@ impl Listener {
     }
 
     /// A connection that waits in the kernel, while no accept is under way.
-    pub fn take(&self, keepalive: bool) -> Option<Conn> {
+    pub fn take(&self, keepalive: Option<KeepAlive>) -> Option<Conn> {
         let fd = self.rt.driver(|d| d.accept_now(self.fd))?;
         self.rt.driver(|d| d.accepted(fd, keepalive));
         Some(Conn::new(self.rt.clone(), fd))

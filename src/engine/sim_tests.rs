@@ -202,7 +202,7 @@ fn streams_survive_pausing_cancelling_and_arming_again() {
             let rt = far.clone();
             async move {
                 let conn = loop {
-                    match listener.accept(false).await {
+                    match listener.accept(None).await {
                         Ok(conn) => break conn,
                         Err(_) => sleep(&rt, 1).await,
                     }
@@ -258,7 +258,7 @@ fn connections_dropped_in_any_state_leave_nothing_behind() {
                         sleep(&rt, random.below(10)).await;
                     }
                     let soon = rt.now().mono.plus(random.between(1, 50));
-                    if let Ok(Ok(conn)) = before(&rt, soon, listener.accept(false)).await {
+                    if let Ok(Ok(conn)) = before(&rt, soon, listener.accept(None)).await {
                         let r = Random::new(random.bits());
                         tasks.borrow_mut().push(rt.spawn(abandon(conn, r)));
                     }
@@ -339,7 +339,7 @@ fn faults_cut_a_stream_but_never_change_it() {
             async move {
                 while !done.get() {
                     let soon = rt.now().mono.plus(5);
-                    if let Ok(Ok(conn)) = before(&rt, soon, listener.accept(false)).await {
+                    if let Ok(Ok(conn)) = before(&rt, soon, listener.accept(None)).await {
                         let got = receive_stream(&conn, &mut r1).await;
                         match got {
                             Ok(got) => assert!(got.len() == total && is_stream(&got)),
@@ -386,7 +386,7 @@ fn a_watched_connection_stays_watched_whatever_ends_its_receive() {
             let rt = far.clone();
             async move {
                 let conn = loop {
-                    match listener.accept(false).await {
+                    match listener.accept(None).await {
                         Ok(conn) => break conn,
                         Err(_) => sleep(&rt, 1).await,
                     }
@@ -422,7 +422,7 @@ fn readers_without_buffers_get_theirs_even_after_others_have_gone() {
             async move {
                 let mut taken = 0;
                 while taken < count {
-                    let Ok(conn) = listener.accept(false).await else {
+                    let Ok(conn) = listener.accept(None).await else {
                         sleep(&rt, 1).await;
                         continue;
                     };
@@ -478,7 +478,7 @@ fn a_reader_receives_while_others_keep_all_buffers() {
             async move {
                 for round in 0..5 {
                     let conn = loop {
-                        match listener.accept(false).await {
+                        match listener.accept(None).await {
                             Ok(conn) => break conn,
                             Err(_) => sleep(&rt, 1).await,
                         }

@@ -33,7 +33,7 @@ fn listen(rt: &Rt) -> (Listener, Address) {
 async fn pair(rt: &Rt) -> (Conn, Conn) {
     let (listener, address) = listen(rt);
     let options = ConnectOptions::default();
-    let (a, b) = join(Conn::connect(rt, &address, &options), listener.accept(false)).await;
+    let (a, b) = join(Conn::connect(rt, &address, &options), listener.accept(None)).await;
     (a.unwrap(), b.unwrap())
 }
 

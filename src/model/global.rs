@@ -1,7 +1,9 @@
 //! The `global` section (manual 3).
 
 use super::{bind::Bind, logging::LogTarget, tls::TlsGlobal};
-use std::path::PathBuf;
+use crate::language::{logformat::LogFormat, sample::Expr, vars::VarName};
+use crate::proto::h1::case::CaseMap;
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, Clone)]
 pub struct Global {
@@ -43,10 +45,10 @@ pub struct Global {
     pub max_spread_checks_ms: Option<u64>,
     pub tune: Tune,
     pub tls: TlsGlobal,
-    /// `set-var`/`set-var-fmt`: name, whether the value is a format, and the words of the value.
-    pub set_vars: Vec<(String, bool, Vec<String>)>,
-    /// `h1-case-adjust`: field name in lower case, and how it is spelt.
-    pub h1_case_adjust: Vec<(String, String)>,
+    /// `set-var` and `set-var-fmt`, in the order written.
+    pub process_vars: Vec<Arc<ProcessVar>>,
+    /// `h1-case-adjust`, `h1-case-adjust-file`.
+    pub h1_case_adjust: CaseMap,
     pub h1_accept_payload_with_any_method: bool,
     pub h1_do_not_close_on_insecure_transfer_encoding: bool,
     /// `external-check`, and whether the environment is passed on (`preserve-env`).
@@ -75,7 +77,6 @@ pub struct Global {
     pub fd_hard_limit: Option<u64>,
     pub mworker_max_reloads: Option<u32>,
     pub thread_groups: Option<u32>,
-    pub default_path: DefaultPath,
     pub expose_deprecated_directives: bool,
     pub expose_experimental_directives: bool,
     /// `http-err-codes`, `http-fail-codes`, as written.
@@ -88,6 +89,19 @@ pub struct Global {
     /// `dns-accept-family`; `None`: `auto`.
     pub dns_accept_family: Option<super::resolvers::Families>,
     pub stats_calculate_max_counters: bool,
+}
+
+/// A variable of the process and what it is set to when the process starts.
+#[derive(Debug)]
+pub struct ProcessVar {
+    pub name: VarName,
+    pub value: ProcessValue,
+}
+
+#[derive(Debug)]
+pub enum ProcessValue {
+    Expr(Expr),
+    Format(LogFormat),
 }
 
 /// `unix-bind`: defaults for UNIX listening sockets.
@@ -240,8 +254,8 @@ impl Default for Global {
             max_spread_checks_ms: None,
             tune: Tune::default(),
             tls: TlsGlobal::default(),
-            set_vars: Vec::new(),
-            h1_case_adjust: Vec::new(),
+            process_vars: Vec::new(),
+            h1_case_adjust: CaseMap::default(),
             h1_accept_payload_with_any_method: false,
             h1_do_not_close_on_insecure_transfer_encoding: false,
             external_check: None,
@@ -265,7 +279,6 @@ impl Default for Global {
             fd_hard_limit: None,
             mworker_max_reloads: None,
             thread_groups: None,
-            default_path: DefaultPath::default(),
             expose_deprecated_directives: false,
             expose_experimental_directives: false,
             http_err_codes: Vec::new(),

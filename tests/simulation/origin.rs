@@ -45,7 +45,7 @@ impl Wanted {
 /// Accepts for ever.
 pub async fn serve(rt: Rt, listener: Listener, origin: Rc<Origin>, book: Rc<Book>, mut random: Random) {
     loop {
-        match listener.accept(false).await {
+        match listener.accept(None).await {
             Ok(conn) => {
                 let (origin, book, r) = (origin.clone(), book.clone(), Random::new(random.bits()));
                 if origin.tcp {

@@ -68,7 +68,6 @@ pub static GLOBAL: &[&str] = &[
     "deviceatlas-properties-cookie",
     "deviceatlas-separator",
     "force-cfg-parser-pause",
-    "h1-case-adjust-file",
     "harden.reject-privileged-ports.quic",
     "harden.reject-privileged-ports.tcp",
     "httpclient.resolvers.disabled",

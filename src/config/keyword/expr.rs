@@ -9,8 +9,9 @@ use crate::{
         section::{Loading, draft::Draft},
     },
     language::{
+        acl::AclSet,
         auth::Userlists,
-        parse::{Error, Parse, SectionKind, SystemFiles},
+        parse::{Captures, Error, Parse, SectionKind, SystemFiles},
         sample::scope::Points,
     },
     model::{proxy::Mode, rules::Rules},
@@ -75,6 +76,31 @@ pub fn parse<T>(
         }
     }
     result
+}
+
+/// Runs a parser of `language` for what `global` evaluates when the process starts.
+pub fn global<T>(
+    cx: &mut Loading<'_>,
+    origin: Origin,
+    run: impl FnOnce(&mut Parse<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let (patterns, no_lists) = (cx.patterns.clone(), Userlists::default());
+    run(&mut Parse {
+        origin,
+        proxy: "",
+        section: SectionKind::Global,
+        http: false,
+        points: Points::CFG_PARSER,
+        acls: &mut AclSet::new(),
+        patterns: &patterns,
+        userlists: &no_lists,
+        captures: &mut Captures::default(),
+        files: &SystemFiles,
+        warnings: Vec::new(),
+        references: Vec::new(),
+        stick_counters: 0,
+        experimental: cx.global.expose_experimental_directives,
+    })
 }
 
 /// [`parse`] for a line of words.

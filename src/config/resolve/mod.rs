@@ -21,6 +21,7 @@ use std::sync::Arc;
 /// listens.
 pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     limits::assign_ids(&mut cx);
+    crate::config::keyword::global::case::read_file(&mut cx);
     if !cx.resolvers.iter().any(|r| r.name == "default") {
         cx.resolvers.extend(crate::config::section::resolvers::default_section());
     }
@@ -66,6 +67,7 @@ fn proxy(cx: &mut Loading<'_>, index: usize) {
     if cx.proxies[index].proxy.disabled {
         return;
     }
+    cx.folder.enter(&cx.proxies[index].proxy.origin.file);
     names::default_backend(cx, index);
     names::error_files(cx, index);
     names::same_server_names(cx, index);

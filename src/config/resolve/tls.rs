@@ -34,6 +34,7 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
     };
     for index in 0..cx.proxies.len() {
         if !cx.proxies[index].proxy.disabled {
+            cx.folder.enter(&cx.proxies[index].proxy.origin.file);
             binds(cx, index, &global, &credentials);
             servers(cx, index, &global, &credentials);
         }

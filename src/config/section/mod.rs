@@ -12,6 +12,7 @@ use self::draft::Draft;
 use super::{
     diagnostic::{Diagnostics, Severity, suggest},
     env::Environment,
+    folder::Folder,
     keyword::{
         NEGATABLE, Prefix, absent,
         args::{Args, Fault, Form},
@@ -41,6 +42,8 @@ pub struct Loading<'a> {
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
     pub patterns: Arc<Registry>,
+    /// Where relative file names start.
+    pub folder: Folder,
     /// Certificates and trust files read so far; see [`Loading::store`].
     store: OnceCell<Arc<Store>>,
     /// Rule lines of a defaults section are compiled again for a proxy that inherits; what they say was said already.
@@ -57,6 +60,8 @@ pub struct Written {
     pub maxconn: bool,
     pub uid: bool,
     pub gid: bool,
+    /// The last `h1-case-adjust-file`.
+    pub case_adjust_file: Option<String>,
     /// A section other than `global` was opened.
     pub other_section: bool,
 }
@@ -116,6 +121,7 @@ impl<'a> Loading<'a> {
             resolvers: Vec::new(),
             http_errors: Vec::new(),
             patterns: Arc::default(),
+            folder: Folder::default(),
             store: OnceCell::new(),
             replaying: false,
             peers_default_server: None,
@@ -125,7 +131,8 @@ impl<'a> Loading<'a> {
     }
 
     /// A new file begins: the section of the one before does not continue in it.
-    pub fn end_section(&mut self) {
+    pub fn begin_file(&mut self, file: &str) {
+        self.folder.begin(file);
         self.section = Section::None;
     }
 

@@ -51,7 +51,7 @@ pub async fn accept(control: Rc<Control>, number: usize, fd: Fd) {
             control.desk.full.borrow_mut().push(control.rt.current());
             wait_for_wake().await;
         }
-        match listener.accept(false).await {
+        match listener.accept(None).await {
             Ok(conn) => {
                 while control.desk.open.get() >= most {
                     control.desk.full.borrow_mut().push(control.rt.current());

@@ -43,7 +43,7 @@ pub async fn accept(watch: Rc<Watch>, number: usize) {
             listener.pause();
             sleep(&watch.rt, PAUSE_MS).await;
         }
-        match listener.accept(false).await {
+        match listener.accept(None).await {
             Ok(conn) => {
                 watch.open.set(watch.open.get() + 1);
                 let watch = watch.clone();

@@ -38,6 +38,8 @@ pub struct Body {
     announced: Option<u64>,
     /// Those of a stream, once it is complete.
     trailers: Option<Box<Head>>,
+    /// `option http-drop-request-trailers` or its twin for responses: they do not go on.
+    trailers_dropped: bool,
     /// What went wrong behind data that was read ahead; told by the next read.
     failed: Option<ReadError>,
 }
@@ -83,6 +85,7 @@ impl Body {
             gathered: Vec::new(),
             announced: None,
             trailers: None,
+            trailers_dropped: false,
             failed: None,
         }
     }
@@ -155,9 +158,15 @@ impl Body {
         }
     }
 
-    /// Trailers of a chunked body that is complete.
+    /// Its trailers do not go on.
+    pub fn drop_trailers(&mut self) {
+        self.trailers_dropped = true;
+    }
+
+    /// Trailers of a body that is complete, if they go on.
     pub fn trailers(&self) -> Option<&Head> {
         match &self.remaining {
+            _ if self.trailers_dropped => None,
             Remaining::Chunked(d) if d.is_done() && !d.trailers().is_empty() => Some(d.trailers()),
             _ => self.trailers.as_deref(),
         }

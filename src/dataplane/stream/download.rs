@@ -66,6 +66,7 @@ pub(super) async fn download(
         if ex.request_version >= Version::Http11 {
             let mut wire = Block::take();
             s.transport.put_head(&ex.response, false, &mut wire);
+            s.respell(&mut wire);
             send_to_client(s, wire.into(), timeouts).await?;
         }
         ex.response.clear();
@@ -104,6 +105,9 @@ pub(super) async fn download(
     let stopping = w.closes_kept();
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
     let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);
+    if s.settings().options.http_drop_response_trailers {
+        body.drop_trailers();
+    }
     let mut filter = compression::response(s, ex, link.proxy);
     let coding = if filter.is_some() { Coding::Chunked } else { coding }.towards(&s.transport);
     ex.facts.status = ex.response.status();
@@ -117,6 +121,7 @@ pub(super) async fn download(
         && body.trailers().is_none();
     let mut first = Block::take();
     write_response(s, ex, coding, client_keeps, last, &mut first);
+    s.respell(&mut first);
     match ready {
         Ok(Some(Read::Data(data))) => {
             let data = match &mut filter {
@@ -251,6 +256,7 @@ async fn start_tunnel(
     rules::response(s, ex, link.proxy).await?;
     let mut wire = Block::take();
     s.transport.put_head(&ex.response, false, &mut wire);
+    s.respell(&mut wire);
     ex.facts.status = ex.response.status();
     ex.response_started = true;
     log::early(s, ex);

@@ -52,6 +52,9 @@ pub(super) async fn forward(
         _ => Coding::Identity,
     };
     let timeouts = StreamTimeouts::of(s, ex, proxy);
+    if options.http_drop_request_trailers {
+        body.drop_trailers();
+    }
     // A body that has fully arrived may be sent twice; one that is on its way may not.
     let repeatable = Repeatable::of(retry_on, &mut body, &mut filter)?;
     loop {
@@ -232,6 +235,12 @@ async fn converse(
 ) -> Result<Done, Failure> {
     let rt = &s.w.rt;
     let to = &link.transport;
+    let settings = &s.w.plan.proxies[link.proxy];
+    if let Some(name) = &settings.backend.http_send_name_header
+        && let Some(server) = s.w.board.live.server(link.proxy, link.server)
+    {
+        ex.request.set(name.as_bytes(), server.settings.name.as_bytes());
+    }
     let sent_bytes = Cell::new(0u64);
     // What has arrived of the body leaves with the head.
     let first = match from.repeatable {
@@ -260,6 +269,9 @@ async fn converse(
             stream.put_upgrade(&ex.request, ex.request.first(b"upgrade").unwrap_or_default());
         }
         _ => write_request(&s.w, ex, link, &from, last, &mut wire),
+    }
+    if settings.options.h1_case_adjust_bogus_server {
+        s.w.plan.global.h1_case_adjust.respell(&mut wire);
     }
     let Upload { repeatable, filter, coding, .. } = from;
     let mut chain: Chain = wire.into();

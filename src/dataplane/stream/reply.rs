@@ -238,6 +238,7 @@ async fn send(
     let mut chain = Chain::new();
     let head_only = ex.request.method() == b"HEAD" || matches!(ex.response.status(), 204 | 304);
     s.transport.put_head(&ex.response, head_only || payload.bytes().is_empty(), &mut wire);
+    s.respell(&mut wire);
     if head_only || framed && payload.bytes().is_empty() {
         chain.push(Piece::Block(wire, 0));
     } else if framed {

@@ -16,6 +16,7 @@ pub fn limits(s: &Session) -> Limits {
         head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
         fields: tune.http_maxhdr.saturating_sub(1),
         unsafe_violations: s.settings().options.accept_unsafe_violations_in_http_request,
+        any_method_with_body: s.w.plan.global.h1_accept_payload_with_any_method,
         ..Limits::REQUEST
     }
 }

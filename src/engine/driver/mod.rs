@@ -114,12 +114,26 @@ pub struct WakeHandle(pub i32);
 /// The token of completions caused by [`Op::Wake`].
 pub const WAKE_TOKEN: Token = Token(u64::MAX);
 
+/// Timing of TCP keep-alive (tcp(7)); `None`: the kernel's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Unanswered probes after which the connection is dropped.
+    pub count: Option<u32>,
+    /// Seconds without traffic before the first probe.
+    pub idle_s: Option<u32>,
+    /// Seconds between probes.
+    pub interval_s: Option<u32>,
+}
+
 /// Options of a socket that connects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectOptions {
     pub source: Option<SocketAddr>,
     pub interface: Option<String>,
-    pub keepalive: bool,
+    /// The source may be an address that is not ours (IP_TRANSPARENT, ip(7)).
+    pub transparent: bool,
+    /// Probes of an idle connection, if any.
+    pub keepalive: Option<KeepAlive>,
     pub fast_open: bool,
     /// The handshake's last acknowledgement waits for the first data.
     pub delayed_ack: bool,
@@ -166,7 +180,7 @@ pub trait Driver {
     /// Makes a later close send a reset instead of a FIN.
     fn linger_zero(&mut self, fd: Fd);
     /// Options of an accepted connection.
-    fn accepted(&mut self, fd: Fd, keepalive: bool);
+    fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>);
     /// A connection that waits at a listening socket which no accept is armed for.
     fn accept_now(&mut self, _fd: Fd) -> Option<Fd> {
         None

@@ -1,6 +1,6 @@
 //! Socket calls that are not worth an operation of the ring: creating, naming, options.
 
-use super::{ConnectOptions, Fd, Socket};
+use super::{ConnectOptions, Fd, KeepAlive, Socket};
 use crate::base::address::Address;
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -156,8 +156,16 @@ pub fn nodelay(fd: Fd) {
     let _ = set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1i32);
 }
 
-pub fn keepalive(fd: Fd) {
+/// Turns probes on. A UNIX socket has none of this, and the kernel's own limits may refuse a number.
+pub fn keepalive(fd: Fd, timing: KeepAlive) {
     let _ = set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1i32);
+    let KeepAlive { count, idle_s, interval_s } = timing;
+    let options = [(libc::TCP_KEEPCNT, count), (libc::TCP_KEEPIDLE, idle_s), (libc::TCP_KEEPINTVL, interval_s)];
+    for (option, value) in options {
+        if let Some(value) = value {
+            let _ = set(fd, libc::IPPROTO_TCP, option, value);
+        }
+    }
 }
 
 pub fn shutdown_write(fd: Fd) {
@@ -281,8 +289,8 @@ fn prepare(fd: Fd, family: i32, kind: Socket, options: &ConnectOptions) -> io::R
         return Ok(());
     }
     nodelay(fd);
-    if options.keepalive {
-        keepalive(fd);
+    if let Some(timing) = options.keepalive {
+        keepalive(fd, timing);
     }
     if let Some(ms) = options.user_timeout_ms {
         set(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms as u32)?;
@@ -295,6 +303,13 @@ fn prepare(fd: Fd, family: i32, kind: Socket, options: &ConnectOptions) -> io::R
     }
     if let Some(interface) = &options.interface {
         set_bytes(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, interface.as_bytes())?;
+    }
+    if options.transparent {
+        // The socket's family decides, also for a mapped address.
+        match family {
+            libc::AF_INET6 => set(fd, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, 1i32)?,
+            _ => set(fd, libc::IPPROTO_IP, libc::IP_TRANSPARENT, 1i32)?,
+        }
     }
     if let Some(source) = options.source {
         // The port is chosen at connect, so that it is only unique per destination (Linux 4.2).

@@ -2,7 +2,9 @@
 //! buffer rings of two sizes. Refuses to exist where the kernel lacks what it needs, and says what to do.
 
 use super::sockets;
-use super::{BUFFER_SIZE, Completion, ConnectOptions, Driver, Fd, Group, Op, Socket, Token, WAKE_TOKEN, WakeHandle};
+use super::{
+    BUFFER_SIZE, Completion, ConnectOptions, Driver, Fd, Group, KeepAlive, Op, Socket, Token, WAKE_TOKEN, WakeHandle,
+};
 use crate::base::address::Address;
 use crate::base::clock::{self, Now};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
@@ -202,10 +204,10 @@ impl Driver for Uring {
         sockets::linger_zero(fd);
     }
 
-    fn accepted(&mut self, fd: Fd, keepalive: bool) {
+    fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>) {
         // TCP_NODELAY is inherited from the listener; a UNIX socket has none of this.
-        if keepalive {
-            sockets::keepalive(fd);
+        if let Some(timing) = keepalive {
+            sockets::keepalive(fd, timing);
         }
     }
 

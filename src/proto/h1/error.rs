@@ -42,6 +42,8 @@ pub enum Fault {
     Authority,
     /// A CONNECT request that announces a body.
     ConnectBody,
+    /// An HTTP/1.0 request announces a body that its method rarely has: old servers may take it for another request.
+    UnexpectedBody,
     /// A WebSocket handshake without a valid key or answer.
     WebSocket,
     /// A chunk size that is not hexadecimal digits, or that is too large.
@@ -81,6 +83,7 @@ impl ParseError {
             (_, Fault::HeadTooLarge) => 431,
             (_, Fault::UriTooLong) => 414,
             (_, Fault::TransferCoding) => 422,
+            (_, Fault::UnexpectedBody) => 413,
             // HAProxy 3.4 has no 501 and no 505 for these: an unknown version or coding is a bad request.
             _ => 400,
         }

@@ -3,6 +3,7 @@
 //! [`parse`] reads heads, [`framing`] decides where a body ends, [`chunked`] decodes the one body format that needs it,
 //! [`persistence`] speaks of the Connection header, [`encode`] writes. Nothing here knows who is at the other end.
 
+pub mod case;
 pub mod chunked;
 pub mod encode;
 pub mod error;

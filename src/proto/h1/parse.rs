@@ -28,13 +28,21 @@ pub struct Limits {
     /// `option accept-unsafe-violations-in-http-request`: bytes above 127 and `#` in the URI, an authority that is
     /// not Host, a WebSocket request without key.
     pub unsafe_violations: bool,
+    /// `h1-accept-payload-with-any-method`: GET, HEAD and DELETE of HTTP/1.0 may have a body.
+    pub any_method_with_body: bool,
 }
 
 impl Limits {
     /// Default bounds for requests.
-    pub const REQUEST: Limits = Limits { head_bytes: 15360, fields: 100, bare_lf: false, unsafe_violations: false };
+    pub const REQUEST: Limits = Limits {
+        head_bytes: 15360,
+        fields: 100,
+        bare_lf: false,
+        unsafe_violations: false,
+        any_method_with_body: false,
+    };
     /// Default bounds for responses.
-    pub const RESPONSE: Limits = Limits { head_bytes: 15360, fields: 100, bare_lf: true, unsafe_violations: false };
+    pub const RESPONSE: Limits = Limits { bare_lf: true, ..Limits::REQUEST };
 }
 
 /// The outcome of an attempt to read a head from what has arrived.
@@ -318,6 +326,10 @@ impl Reader<'_> {
             Ok(framing) => framing,
             Err(fault) => return self.refuse(fault, at),
         };
+        let bodiless = matches!(self.head.method(), b"GET" | b"HEAD" | b"DELETE");
+        if version < Version::Http11 && bodiless && framing != Framing::None && !self.limits.any_method_with_body {
+            return self.refuse(Fault::UnexpectedBody, at);
+        }
         if let Err(fault) = uri::check_request(self.head, known.hosts, self.limits.unsafe_violations) {
             return self.refuse(fault, at);
         }

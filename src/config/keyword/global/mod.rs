@@ -1,11 +1,13 @@
 //! Keywords of the `global` section (manual 3). One table a family: the process, its limits, tuning, TLS, statistics.
 
+pub mod case;
 mod environment;
 mod limits;
 mod process;
 mod stats;
 mod tls;
 mod tune;
+mod variables;
 
 pub use process::overflow as process_overflow;
 
@@ -27,7 +29,17 @@ pub const fn g(name: &'static str, read: Handler) -> GlobalRow {
 
 /// All rows.
 pub fn rows() -> impl Iterator<Item = &'static GlobalRow> {
-    [process::ROWS, environment::ROWS, limits::ROWS, stats::ROWS, tune::ROWS, tls::ROWS].into_iter().flatten()
+    let families = [
+        process::ROWS,
+        environment::ROWS,
+        limits::ROWS,
+        stats::ROWS,
+        tune::ROWS,
+        tls::ROWS,
+        variables::ROWS,
+        case::ROWS,
+    ];
+    families.into_iter().flatten()
 }
 
 /// Reads a line of `global`.

@@ -96,9 +96,6 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("quick-exit", switch!(quick_exit)),
     g("nogetaddrinfo", switch!(nogetaddrinfo)),
-    g("set-var", |cx, a| set_var(cx, a, false)),
-    g("set-var-fmt", |cx, a| set_var(cx, a, true)),
-    g("h1-case-adjust", h1_case_adjust),
     g("h1-accept-payload-with-any-method", switch!(h1_accept_payload_with_any_method)),
     g("h1-do-not-close-on-insecure-transfer-encoding", switch!(h1_do_not_close_on_insecure_transfer_encoding)),
     g("http-err-codes", |cx, a| {
@@ -300,7 +297,12 @@ fn dns_accept_family(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
 }
 
 fn default_path(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
-    cx.global.default_path = match a.get(1) {
+    let mode = match a.get(1) {
+        "" => {
+            let text = "missing default-path mode '' for 'default-path', supported modes include 'current', 'config', \
+                        'parent', and 'origin'.";
+            return Err(a.fault(1, text));
+        }
         "current" => DefaultPath::Current,
         "config" => DefaultPath::Config,
         "parent" => DefaultPath::Parent,
@@ -316,7 +318,7 @@ fn default_path(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             return Err(a.fault(1, text));
         }
     };
-    Ok(())
+    cx.folder.set(mode, &a.line.origin.file).map_err(|text| a.fault(1, text))
 }
 
 fn unix_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
@@ -347,35 +349,6 @@ fn unix_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         }
         at += 2;
     }
-    Ok(())
-}
-
-fn set_var(cx: &mut Loading<'_>, a: &Args<'_>, format: bool) -> Result<(), Fault> {
-    let name = a.get(1);
-    if !name.starts_with("proc.") {
-        let text = if name.contains('.') {
-            format!("'{}': variables of the global section are in scope 'proc'", a.get(0))
-        } else {
-            format!(
-                "invalid variable name '{name}'. A variable name must start with its scope. The scope can be 'proc', \
-                 '(p)sess', '(p)txn', '(p)req', '(p)res' or 'check'"
-            )
-        };
-        return Err(a.fault(1, text));
-    }
-    cx.global.set_vars.push((name.to_owned(), format, a.strings(2)));
-    Ok(())
-}
-
-fn h1_case_adjust(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
-    let (from, to) = (a.get(1), a.get(2));
-    if from.is_empty() || to.is_empty() {
-        return Err(a.fault(1, "'h1-case-adjust' expects <from> and <to> as argument."));
-    }
-    if !from.eq_ignore_ascii_case(to) {
-        return Err(a.fault(2, "<from> and <to> must not differ except the case"));
-    }
-    cx.global.h1_case_adjust.push((from.to_ascii_lowercase(), to.to_owned()));
     Ok(())
 }
 

@@ -160,7 +160,13 @@ pub static ROWS: &[Row] = &[
     }),
     row("http-send-name-header", Backend, |cx, a| {
         let name = required(a, "'http-send-name-header' requires a header string.")?;
-        cx.draft().proxy.backend.http_send_name_header = Some(name.to_ascii_lowercase());
+        let lower = name.to_ascii_lowercase();
+        // Manual 4.2: what decides where a message ends and who it is for.
+        if matches!(lower.as_str(), "host" | "content-length" | "transfer-encoding" | "connection") {
+            let text = format!("'{name}' cannot be used as header name for 'http-send-name-header' directive.");
+            return Err(a.fault(1, text));
+        }
+        cx.draft().proxy.backend.http_send_name_header = Some(lower);
         Ok(())
     }),
     row_nodef("use-fcgi-app", Backend, |cx, a| {

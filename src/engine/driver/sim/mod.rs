@@ -6,7 +6,7 @@ mod memory;
 mod net;
 pub mod random;
 
-use super::{Completion, ConnectOptions, Driver, Fd, Group, Op, Socket, Token, WakeHandle};
+use super::{Completion, ConnectOptions, Driver, Fd, Group, KeepAlive, Op, Socket, Token, WakeHandle};
 use crate::base::address::Address;
 use crate::base::clock::{Millis, Now};
 use crate::engine::{Reactor, Rt};
@@ -266,7 +266,7 @@ impl Driver for SimDriver {
         self.net.borrow_mut().linger_zero(self.host, fd);
     }
 
-    fn accepted(&mut self, fd: Fd, _keepalive: bool) {
+    fn accepted(&mut self, fd: Fd, _keepalive: Option<KeepAlive>) {
         self.net.borrow_mut().check_open(self.host, fd, "accepted");
     }
 
