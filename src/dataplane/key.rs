@@ -6,7 +6,7 @@ use super::stream::Exchange;
 use super::worker::Worker;
 use crate::language::context::{Payload, Side};
 use crate::model::backend::Balance;
-use crate::model::balance::{hdr, uri, url_param};
+use crate::model::balance::{hdr, rdp_cookie, uri, url_param};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 
@@ -55,6 +55,8 @@ fn hashed(w: &Worker, proxy: ProxyIndex, balance: &Balance, s: &Session, ex: &mu
         Balance::Hdr { name, use_domain_only } if http => {
             ex.request.first(name.as_bytes()).map(|v| hdr::key(v, *use_domain_only).to_vec())
         }
+        // The client's first packet, as far as `tcp-request inspect-delay` has waited for it.
+        Balance::RdpCookie(name) => rdp_cookie::key(&ex.input, name).map(<[u8]>::to_vec),
         Balance::Hash(_) => {
             let rules = &w.plan.proxies[proxy].rules;
             rules.balance_hash.as_ref().and_then(|expr| {

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod connect;
 pub mod cookie;
 pub mod filter;
+mod forwarded;
 pub mod idle;
 pub mod key;
 pub mod log;

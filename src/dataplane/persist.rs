@@ -8,10 +8,12 @@ use super::stream::Exchange;
 use super::tables::message::{Ask, Reply};
 use super::tables::registry::TableId;
 use super::worker::Worker;
+use crate::base::address::Address;
 use crate::language::acl::Truth;
 use crate::language::context::Side;
 use crate::language::rules::switching::{Choice, Target};
 use crate::language::sample::Sample;
+use crate::model::balance::rdp_cookie;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 use crate::model::state::live::BackendLive;
@@ -44,13 +46,22 @@ pub async fn server(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exc
     let named = use_server(w, proxy, s, ex).await;
     let by_cookie = match w.plan.proxies[proxy].mode {
         Mode::Http => cookie::request(w, proxy, ex, named.is_some()),
-        _ => None,
+        _ => rdp_server(w, proxy, ex),
     };
     // Keys to store are gathered whoever has chosen.
     let stuck = stick(w, proxy, s, ex, named.is_some() || by_cookie.is_some()).await;
     let chosen = named.or(by_cookie).or(stuck);
     ex.cookie.direct = chosen.is_some();
     chosen
+}
+
+/// `persist rdp-cookie` (manual 4.2): the server whose address the client's first packet names.
+fn rdp_server(w: &Worker, proxy: ProxyIndex, ex: &Exchange) -> Option<ServerIndex> {
+    let name = w.plan.proxies[proxy].backend.persist_rdp_cookie.as_ref()?;
+    let address = Address::Ip(rdp_cookie::address(rdp_cookie::key(&ex.input, name)?)?.into());
+    let mut servers = w.board.live.backend(proxy).servers();
+    let (found, _) = servers.find(|(_, s)| s.address().as_deref() == Some(&address))?;
+    (!ex.ignore_persist && may_take(w, proxy, found, ex)).then_some(found)
 }
 
 async fn use_server(w: &Rc<Worker>, proxy: ProxyIndex, s: &Session, ex: &mut Exchange) -> Option<ServerIndex> {

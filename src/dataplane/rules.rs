@@ -425,6 +425,7 @@ pub fn standard_fields(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) {
     if let (Some(name), Some(id)) = (&s.settings().frontend.unique_id_header, &ex.facts.unique_id) {
         ex.request.append(name.as_bytes(), id);
     }
+    super::forwarded::add(s, ex, proxy);
     let facts = s.facts.borrow();
     if let Some(option) = merged(&front.forwardfor, &back.forwardfor, facts.src.map(|a| a.ip())) {
         add_address(&mut ex.request, option, facts.src.map(|a| a.ip()));

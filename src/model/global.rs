@@ -131,18 +131,10 @@ pub struct Tune {
     /// Bytes of a request or response head at most (with `maxrewrite` kept free for edits).
     pub bufsize: usize,
     pub maxrewrite: usize,
-    /// Connections accepted per listener and loop turn.
-    pub maxaccept: usize,
     /// Header fields in a head at most.
     pub http_maxhdr: usize,
-    /// Bytes of a URI kept for the log.
-    pub http_logurilen: usize,
+    /// Bytes of a captured cookie at most.
     pub http_cookielen: usize,
-    /// Idle server connections kept per process and server.
-    pub idle_pool_shared: bool,
-    pub pool_low_fd_ratio: u32,
-    pub rcvbuf_client: Option<usize>,
-    pub sndbuf_client: Option<usize>,
     pub rcvbuf_server: Option<usize>,
     pub sndbuf_server: Option<usize>,
     pub comp_maxlevel: u32,
@@ -163,17 +155,24 @@ pub struct Tune {
     /// Glitches after which a connection ends; 0: never.
     pub h2_fe_glitches_threshold: u32,
     pub h2_be_glitches_threshold: u32,
+    /// Bytes of the variables of one scope at most; 0: no bound.
     pub vars_global_max_size: usize,
-    pub vars_proc_max_size: usize,
     pub vars_sess_max_size: usize,
     pub vars_txn_max_size: usize,
     pub vars_reqres_max_size: usize,
-    pub vars_check_max_size: usize,
     pub stick_counters: u32,
-    pub pattern_cache_size: usize,
-    pub pipesize: Option<usize>,
     pub max_checks_per_thread: u32,
-    pub max_rules_at_once: u32,
+}
+
+impl Tune {
+    /// Bytes that the variables of a session, of a transaction, and of a request or response may take. A scope has no more
+    /// room than the one around it (manual 3.2 "tune.vars.global-max-size").
+    pub fn vars_bounds(&self) -> [usize; 3] {
+        let bound = |n: usize| if n == 0 { usize::MAX } else { n };
+        let session = bound(self.vars_global_max_size).min(bound(self.vars_sess_max_size));
+        let transaction = session.min(bound(self.vars_txn_max_size));
+        [session, transaction, transaction.min(bound(self.vars_reqres_max_size))]
+    }
 }
 
 impl Default for Tune {
@@ -181,14 +180,8 @@ impl Default for Tune {
         Tune {
             bufsize: 16384,
             maxrewrite: 1024,
-            maxaccept: 64,
             http_maxhdr: 101,
-            http_logurilen: 1024,
             http_cookielen: 63,
-            idle_pool_shared: true,
-            pool_low_fd_ratio: 20,
-            rcvbuf_client: None,
-            sndbuf_client: None,
             rcvbuf_server: None,
             sndbuf_server: None,
             comp_maxlevel: 1,
@@ -208,16 +201,11 @@ impl Default for Tune {
             h2_fe_glitches_threshold: 0,
             h2_be_glitches_threshold: 0,
             vars_global_max_size: 0,
-            vars_proc_max_size: 0,
             vars_sess_max_size: 0,
             vars_txn_max_size: 0,
             vars_reqres_max_size: 0,
-            vars_check_max_size: 0,
             stick_counters: 3,
-            pattern_cache_size: 10_000,
-            pipesize: None,
             max_checks_per_thread: 0,
-            max_rules_at_once: 0,
         }
     }
 }

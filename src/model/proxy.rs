@@ -120,11 +120,31 @@ pub enum RestrictNames {
     Reject,
 }
 
-/// `option forwarded` with its words.
+/// `option forwarded` (RFC 7239): the parameters that are written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Forwarded {
-    /// Without words: `proto` and `for`. Otherwise the words as written.
-    pub words: Vec<String>,
+    pub proto: bool,
+    /// In the order of [`ForwardedPart`].
+    pub parts: [Option<ForwardedValue>; 5],
+}
+
+/// What `option forwarded` can say beside `proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedPart {
+    Host,
+    By,
+    ByPort,
+    For,
+    ForPort,
+}
+
+/// Where a parameter comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardedValue {
+    /// The request and the client's connection.
+    Own,
+    /// An expression, as written; compiled it is in `Rules::forwarded`.
+    Expr(String),
 }
 
 /// How connections are used over requests; the last `option` of the family wins.

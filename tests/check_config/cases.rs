@@ -8,6 +8,8 @@ cases! {
     acl_bad_name: "acl-bad-name",
     acl_bad_operator: "acl-bad-operator",
     acl_bad_regex: "acl-bad-regex",
+    acl_converter_after_alias: "acl-converter-after-alias",
+    acl_converter_after_method: "acl-converter-after-method",
     acl_declared_below: "acl-declared-below",
     acl_empty_anonymous: "acl-empty-anonymous",
     acl_fetch_arguments: "acl-fetch-arguments",

@@ -133,6 +133,37 @@ fn global_process_keywords() {
 }
 
 #[test]
+fn variables_of_the_process_are_checked_when_they_are_read() {
+    let global = plan("global", "set-var proc.x int(1)\n set-var-fmt proc.y \"a%[var(proc.x)]\"").global;
+    assert_eq!(global.process_vars.len(), 2);
+    let missing = "requires a process-wide variable name ('proc.<name>') and";
+    refused("global", "set-var proc.x", &format!("'set-var' {missing} a sample expression."));
+    refused("global", "set-var-fmt proc.x", &format!("'set-var-fmt' {missing} a format string."));
+    refused("global", "set-var txn.x int(1)", "cannot set variable 'txn.x', only scope 'proc' is permitted");
+    refused("global", "set-var proc.x nope(1)", "unknown fetch method 'nope'");
+    refused("global", "set-var proc.x req.hdr(a)", "extracts information from 'HTTP request headers'");
+    refused("global", "set-var-fmt proc.x %[req.hdr(a)]", "'HTTP request headers' which is not available here");
+}
+
+#[test]
+fn spellings_differ_in_case_only_and_stand_once() {
+    plan("global", "h1-case-adjust x-a X-A\n h1-case-adjust x-b X-B");
+    refused("global", "h1-case-adjust x-a X-B", "<from> and <to> must not differ except the case");
+    refused("global", "h1-case-adjust x-a X-A\n h1-case-adjust x-a X-A", "duplicate entry 'x-a'");
+    refused("global", "h1-case-adjust-file", "'h1-case-adjust-file' expects <file> as argument.");
+    let text = "h1-headers-case-adjust-file '/nonexistent': failed to open file.";
+    refused("global", "h1-case-adjust-file /nonexistent", text);
+}
+
+#[test]
+fn names_of_default_path_and_of_the_name_header_are_checked() {
+    refused("global", "default-path", "missing default-path mode '' for 'default-path'");
+    refused("global", "default-path foo", "unsupported default-path mode 'foo' for 'default-path'");
+    refused("global", "default-path origin", "'default-path origin' expects a directory as an argument.");
+    refused("backend", "http-send-name-header Host", "'Host' cannot be used as header name");
+}
+
+#[test]
 fn global_limits() {
     assert_eq!(plan("global", "maxconn 10").global.maxconn, Some(10));
     assert_eq!(plan("global", "maxconn 10\n maxconn 20").global.maxconn, Some(10));

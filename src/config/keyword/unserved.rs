@@ -5,7 +5,6 @@
 //! rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const PERSISTENCE: &str = "persistence rules";
 const HTTP2: &str = "HTTP/2";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
@@ -14,7 +13,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),
     ("global", "http-fail-codes", "counters by class of status"),
-    ("proxy", "persist", PERSISTENCE),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "tcp-response content", "rules on what a server says in TCP mode"),
@@ -24,7 +22,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),
-    ("option", "forwarded", "the Forwarded field"),
     ("option", "transparent", "servers at the client's destination"),
     ("bind", "idle-ping", HTTP2),
     ("bind", "nice", "priorities of tasks"),

@@ -78,6 +78,7 @@ pub(super) fn formats(cx: &mut Loading<'_>, index: usize) {
             }
         }
     }
+    forwarded(cx, index);
     // Manual 5.2 "sni-auto": the Host of the request, where there is one.
     let http = cx.proxies[index].proxy.mode == crate::model::proxy::Mode::Http;
     let sni = |tls: &crate::model::tls::ServerTls| {
@@ -109,4 +110,37 @@ pub(super) fn formats(cx: &mut Loading<'_>, index: usize) {
         made.push(compiled.ok());
     }
     cx.proxies[index].rules.server_sni = made;
+}
+
+/// The expressions of `option forwarded`.
+fn forwarded(cx: &mut Loading<'_>, index: usize) {
+    use crate::{
+        config::keyword::expr,
+        language::sample::{Expr, scope::Points},
+        model::proxy::ForwardedValue,
+    };
+    let draft = &cx.proxies[index];
+    let Some(option) = draft.proxy.options.forwarded.clone() else { return };
+    let origin = draft.format_origins.get("option forwarded").unwrap_or(&draft.proxy.origin).clone();
+    let mut made = Vec::new();
+    for part in option.parts {
+        let Some(ForwardedValue::Expr(text)) = part else {
+            made.push(None);
+            continue;
+        };
+        let compiled = expr::parse(cx, origin.clone(), None, |p, _| {
+            p.points = Points::BE_HRQ_HDR;
+            Expr::parse_word(&text, 0, p)
+        });
+        if let Err(error) = &compiled {
+            let text = format!(
+                "proxy '{}' [{origin}]: failed to parse 'option forwarded' expression '{text}' in : {}.",
+                cx.proxies[index].proxy.name,
+                error.text.trim_end_matches('.')
+            );
+            cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+        }
+        made.push(compiled.ok());
+    }
+    cx.proxies[index].rules.forwarded = made;
 }

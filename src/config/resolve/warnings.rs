@@ -60,6 +60,7 @@ pub(super) fn warnings(cx: &mut Loading<'_>, index: usize) {
         for (option, set) in [
             ("forwardfor", draft.proxy.options.forwardfor.take().is_some()),
             ("originalto", draft.proxy.options.originalto.take().is_some()),
+            ("forwarded", draft.proxy.options.forwarded.take().is_some() && draft.proxy.has_backend),
         ] {
             if set {
                 warn.push(format!("'option {option}' ignored for {title} as it requires HTTP mode."));

@@ -156,6 +156,11 @@ impl Exchange {
         if !Rc::ptr_eq(&self.vars.sess, &s.vars) {
             self.vars.sess = s.vars.clone();
         }
+        let [session, transaction, message] = w.plan.global.tune.vars_bounds();
+        self.vars.sess.limit(session);
+        self.vars.txn.limit(transaction);
+        self.vars.req.limit(message);
+        self.vars.res.limit(message);
         if !Arc::ptr_eq(&self.vars.proc, &w.shared.proc_vars) {
             self.vars.proc = w.shared.proc_vars.clone();
         }

@@ -97,8 +97,10 @@ pub fn parse(w: &mut Words<'_>, name: Option<&str>, p: &mut Parse<'_>) -> Result
             format!("ACL keyword '{keyword}' : missing comma after fetch keyword '{}'.", &word[..used]),
         ));
     }
-    // A converter changes what comes out: the alias's method is for the fetch alone.
-    if expr.has_converters() && method.take().is_some() {
+    // A converter changes what comes out: the alias's method is for the fetch alone. Comparing strings is what follows
+    // anyway, so nothing is lost with it.
+    let lost = |method| method != Method::Str || matches!(keyword, "method" | "http_auth_group");
+    if expr.has_converters() && method.take().is_some_and(lost) {
         p.warnings.push(format!(
             "original matching method '{keyword}' was overwritten and will not be applied as expected."
         ));

@@ -1,6 +1,8 @@
 //! `rdp-cookie(name)`: the cookie that a Remote Desktop client sends in its first packet (MS-RDPBCGR 2.2.1.1, X.224
 //! connection request inside TPKT).
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 /// The value of cookie `name` (`mstshash` when none is written). `None`: not there, or not RDP. The packet may still be
 /// incomplete: [`is_complete`] tells.
 pub fn key<'a>(packet: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -21,6 +23,16 @@ pub fn key<'a>(packet: &'a [u8], name: &str) -> Option<&'a [u8]> {
     Some(&value[..end])
 }
 
+/// The server that a cookie value names: `<address>.<port>.<reserved>`, both numbers as a little-endian machine reads the
+/// bytes of the network (MS-RDPBCGR "routingToken").
+pub fn address(value: &[u8]) -> Option<SocketAddrV4> {
+    let mut numbers = std::str::from_utf8(value).ok()?.split('.');
+    let address: u32 = numbers.next()?.parse().ok()?;
+    let port: u16 = numbers.next()?.parse().ok()?;
+    numbers.next()?;
+    Some(SocketAddrV4::new(Ipv4Addr::from(address.swap_bytes()), port.swap_bytes()))
+}
+
 /// The packet is whole, or nothing that could become an RDP request.
 pub fn is_complete(packet: &[u8]) -> bool {
     match packet {
@@ -33,6 +45,14 @@ pub fn is_complete(packet: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_routing_token_names_a_server() {
+        assert_eq!(address(b"3640205228.15629.0000"), Some("172.31.249.216:3389".parse().unwrap()));
+        for wrong in [&b""[..], b"1", b"1.2", b"a.b.c", b"99999999999.1.0", b"1.70000.0"] {
+            assert_eq!(address(wrong), None);
+        }
+    }
 
     #[test]
     fn the_cookie_of_a_connection_request() {

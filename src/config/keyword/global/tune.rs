@@ -26,13 +26,8 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.maxaccept", |cx, a| {
         a.at_most(1)?;
-        let n = required(a)?;
-        // -1 is "no limit"; 0 keeps the default.
-        cx.global.tune.maxaccept = match n {
-            0 => 64,
-            1.. => n as usize,
-            _ => usize::MAX,
-        };
+        required(a)?;
+        notice(cx, a, "the ring accepts by itself; connections are taken with the other events of a turn");
         Ok(())
     }),
     g("tune.http.maxhdr", |cx, a| {
@@ -45,7 +40,8 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.http.logurilen", |cx, a| {
         a.at_most(1)?;
-        cx.global.tune.http_logurilen = required(a)?.max(0) as usize;
+        required(a)?;
+        notice(cx, a, "the log shows requests as long as they are");
         Ok(())
     }),
     g("tune.http.cookielen", |cx, a| {
@@ -55,18 +51,18 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.idle-pool.shared", |cx, a| {
         a.at_most(1)?;
-        cx.global.tune.idle_pool_shared = match a.get(1) {
-            "full" | "on" => true,
-            "off" => false,
-            other => {
-                let text = format!("'tune.idle-pool.shared' expects 'full', 'on' or 'off' but got '{other}'.");
-                return Err(a.fault(1, text));
-            }
-        };
+        if !matches!(a.get(1), "full" | "on" | "off") {
+            let text = format!("'tune.idle-pool.shared' expects 'full', 'on' or 'off' but got '{}'.", a.get(1));
+            return Err(a.fault(1, text));
+        }
+        if a.get(1) != "off" {
+            notice(cx, a, "every worker keeps its own idle server connections");
+        }
         Ok(())
     }),
     g("tune.pool-low-fd-ratio", |cx, a| {
-        cx.global.tune.pool_low_fd_ratio = percent(a)?;
+        percent(a)?;
+        notice(cx, a, "an idle server connection is closed when its time is over, not when descriptors get few");
         Ok(())
     }),
     g("tune.pool-high-fd-ratio", |cx, a| {
@@ -74,13 +70,14 @@ pub static ROWS: &[GlobalRow] = &[
         notice(cx, a, "an idle server connection is closed when its time is over, not when descriptors get few");
         Ok(())
     }),
-    g("tune.rcvbuf.client", |cx, a| once(cx, a, |t| &mut t.rcvbuf_client)),
-    g("tune.sndbuf.client", |cx, a| once(cx, a, |t| &mut t.sndbuf_client)),
+    g("tune.rcvbuf.client", client_buffer),
+    g("tune.sndbuf.client", client_buffer),
     g("tune.rcvbuf.server", |cx, a| once(cx, a, |t| &mut t.rcvbuf_server)),
     g("tune.sndbuf.server", |cx, a| once(cx, a, |t| &mut t.sndbuf_server)),
     g("tune.pipesize", |cx, a| {
         a.at_most(1)?;
-        cx.global.tune.pipesize = Some(bytes(a)? as usize);
+        bytes(a)?;
+        notice(cx, a, "the pipes of splicing have a size of their own");
         Ok(())
     }),
     g("tune.comp.maxlevel", |cx, a| {
@@ -144,11 +141,19 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("tune.vars.global-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_global_max_size)),
-    g("tune.vars.proc-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_proc_max_size)),
+    g("tune.vars.proc-max-size", |cx, a| {
+        bytes(a)?;
+        notice(cx, a, "variables of the process have no bound of their own");
+        Ok(())
+    }),
     g("tune.vars.sess-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_sess_max_size)),
     g("tune.vars.txn-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_txn_max_size)),
     g("tune.vars.reqres-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_reqres_max_size)),
-    g("tune.vars.check-max-size", |cx, a| variables(cx, a, |t| &mut t.vars_check_max_size)),
+    g("tune.vars.check-max-size", |cx, a| {
+        bytes(a)?;
+        notice(cx, a, "variables of checks have no bound of their own");
+        Ok(())
+    }),
     g("tune.stick-counters", |cx, a| {
         let word = a.get(1);
         let Ok(n) = word.parse::<u32>() else {
@@ -159,7 +164,8 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.pattern.cache-size", |cx, a| {
         a.at_most(1)?;
-        cx.global.tune.pattern_cache_size = required(a)?.max(0) as usize;
+        required(a)?;
+        notice(cx, a, "patterns are looked up in indexes, without a cache of answers");
         Ok(())
     }),
     g("tune.max-checks-per-thread", |cx, a| {
@@ -169,7 +175,8 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.max-rules-at-once", |cx, a| {
         a.at_most(1)?;
-        cx.global.tune.max_rules_at_once = required(a)?.max(0) as u32;
+        required(a)?;
+        notice(cx, a, "a set of rules runs until one of them waits");
         Ok(())
     }),
     // What follows sizes parts that ringway does not have.
@@ -303,6 +310,13 @@ fn bytes(a: &Args<'_>) -> Result<u64, Fault> {
         return Err(a.fault(1, format!("'{keyword}' expects an integer argument")));
     }
     size(word).map_err(|rest| a.fault(1, format!("unexpected '{rest}' after size passed to '{keyword}'")))
+}
+
+fn client_buffer(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
+    a.at_most(1)?;
+    bytes(a)?;
+    notice(cx, a, "the kernel sizes the buffers of clients' sockets");
+    Ok(())
 }
 
 type Tune = crate::model::global::Tune;

@@ -39,7 +39,8 @@ fn set_var(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     }
     let value = expr::global(cx, a.origin(), |p| {
         if is_format {
-            let format = LogFormat::parse(value, Usage::Value, p).map_err(|text| Error::new(2, text))?;
+            let format = LogFormat::parse(value, Usage::Value, p);
+            let format = format.map_err(|text| Error::new(2, text.trim_end_matches('.')))?;
             return Ok(ProcessValue::Format(format));
         }
         let expr = Expr::parse_word(value, 2, p)?;

@@ -7,6 +7,7 @@ mod check;
 mod compression;
 mod cookie;
 mod errors;
+mod forwarded;
 mod http_check;
 mod option;
 pub mod rules;

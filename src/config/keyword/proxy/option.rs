@@ -12,7 +12,7 @@ use crate::{
         },
         section::Loading,
     },
-    model::proxy::{ConnectionMode, ForwardFor, Forwarded, LogLineFormat, Options, RestrictNames},
+    model::proxy::{ConnectionMode, ForwardFor, LogLineFormat, Options, RestrictNames},
 };
 
 pub static ROWS: &[Row] = &[row("option", Nothing, option), row_nodef("transparent", Backend, transparent)];
@@ -108,11 +108,7 @@ pub static WORDED: &[Worded] = &[
         cx.draft().proxy.options.originalto = Some(found);
         Ok(())
     }),
-    n("forwarded", Backend, |cx, a| {
-        let on = cx.prefix == Prefix::None;
-        cx.draft().proxy.options.forwarded = on.then(|| Forwarded { words: a.strings(1) });
-        Ok(())
-    }),
+    n("forwarded", Backend, super::forwarded::option),
     n("tcpka", Nothing, |cx, a| {
         only_name(a)?;
         let on = cx.prefix == Prefix::None;
