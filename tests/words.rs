@@ -220,3 +220,18 @@ fn forwarded_tells_proto_host_by_and_for() {
         assert!(sent.ends_with(&end), "{words}: {sent}");
     }
 }
+
+#[test]
+fn a_server_with_redir_is_reached_by_a_redirect() {
+    let origin = answering("");
+    let (_program, mut client, _directory) = start("", " server s {origin} redir http://img.example\n", &origin);
+    for method in ["GET", "HEAD"] {
+        client.send(format!("{method} /a%20b?c=d HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = if method == "HEAD" { client.response_to_head() } else { client.response() };
+        assert_eq!(common::http::status(&answer), Some(302));
+        assert_eq!(header_values(&answer, "location"), ["http://img.example/a%20b?c=d"]);
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.status(), 200);
+    assert_eq!(origin.connections(), 1);
+}

@@ -248,6 +248,10 @@ pub async fn establish(
         other => other?,
     };
     chosen(w, s, ex, proxy, assigned.server);
+    let live = w.board.live.server(proxy, assigned.server).ok_or(Failure::NoServer)?;
+    if live.settings.redir.is_some() && matches!(ex.request.method(), b"GET" | b"HEAD") {
+        return Err(Failure::ServerRedirects);
+    }
     let retries = ex.facts.retries_max.unwrap_or(settings.backend.retries);
     loop {
         let server = assigned.server;

@@ -31,7 +31,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "idle-ping", HTTP2),
     ("server", "init-state", "the state of a server at start"),
     ("source", "<port>-<port>", "ports of our own choice"),
-    ("server", "redir", "redirection to servers"),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),
     ("server", "hash-key", "positions on the hash ring"),

@@ -11,7 +11,7 @@ use super::body::{self, Body, Coding, ForwardError, Read, ReadError};
 use super::download::{Done, download};
 use super::http::{StreamTimeouts, conclude};
 use super::termination::Failure;
-use super::{Exchange, Next};
+use super::{Exchange, Next, reply};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::{Chain, Piece};
@@ -58,7 +58,11 @@ pub(super) async fn forward(
     // A body that has fully arrived may be sent twice; one that is on its way may not.
     let repeatable = Repeatable::of(retry_on, &mut body, &mut filter)?;
     loop {
-        let link = connect::establish(&w, s, ex, proxy, None).await?;
+        let link = match connect::establish(&w, s, ex, proxy, None).await {
+            Ok(link) => link,
+            Err(Failure::ServerRedirects) => return Ok(reply::server_redirect(s, ex, &mut body).await),
+            Err(failure) => return Err(failure),
+        };
         ex.connected_ns = w.rt.now().nanos;
         note_link(&w, s, ex, &link);
         let coding = coding.towards(&link.transport);

@@ -17,6 +17,7 @@ use crate::proto::h1::parse::{Limits, Parsed, parse_response};
 use crate::proto::h1::persistence::{self, Persistence};
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
+use crate::proto::http::uri::Uri;
 use std::io::Write;
 
 /// The client gets nothing; `letters` go to the log.
@@ -143,6 +144,19 @@ fn redirect(status: u16, location: &str, head: &mut Head) -> bool {
     head.append(b"location", location.as_bytes());
     head.append(b"cache-control", b"no-cache");
     false
+}
+
+/// The client is sent to the server itself (manual 5.2 "redir").
+pub async fn server_redirect(s: &Session, ex: &mut Exchange, body: &mut Body) -> Next {
+    let live = ex.server.and_then(|(proxy, server)| s.w.board.live.server(proxy, server));
+    let mut location = live.and_then(|l| l.settings.redir.clone()).unwrap_or_default().into_bytes();
+    location.extend_from_slice(Uri::split(ex.request.uri()).path_and_query);
+    let mut head = Head::response(302, message_reason(302), Version::Http11);
+    head.append(b"cache-control", b"no-cache");
+    head.append(b"content-length", b"0");
+    head.append(b"location", &location);
+    let reply = Reply { status: 302, head, body: Vec::new(), source: Source::Built };
+    rule(s, ex, body, &reply, *b"LC").await
 }
 
 fn message_reason(status: u16) -> &'static [u8] {

@@ -63,6 +63,8 @@ pub enum Failure {
     ResponseDenied,
     /// A response rule answers in the server's stead.
     ResponseReplaced,
+    /// The server is reached by a redirect of ours (`redir`).
+    ServerRedirects,
     /// The response has a status that `retry-on` names.
     RetryStatus(u16),
 }
@@ -95,7 +97,7 @@ impl Failure {
                 Answer::Page(502)
             }
             ResponseTimeout => Answer::Page(504),
-            ConnectResource | Rewrite | Internal => Answer::Page(500),
+            ConnectResource | Rewrite | Internal | ServerRedirects => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
             Rejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
@@ -119,6 +121,7 @@ impl Failure {
             NoResponse | NoResponseOnReused | Refused => b"SH",
             BadResponse(_) | ResponseRewrite | ResponseDenied => b"PH",
             ResponseReplaced => b"LH",
+            ServerRedirects => b"LC",
             RetryStatus(_) => b"SH",
             Rejected => b"PR",
             ResponseTimeout => b"sH",
