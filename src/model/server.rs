@@ -146,6 +146,13 @@ pub enum InitState {
     FullyDown,
 }
 
+impl InitState {
+    /// The server may not be used before its checks allow it.
+    pub fn is_down(self) -> bool {
+        matches!(self, InitState::Down | InitState::FullyDown)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WebSocketProto {
     #[default]

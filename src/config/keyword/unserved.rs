@@ -29,7 +29,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "pool-low-conn", "idle connections shared between threads"),
     ("server", "check-proto h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("server", "init-state", "the state of a server at start"),
     ("source", "<port>-<port>", "ports of our own choice"),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),

@@ -1,6 +1,7 @@
 //! Health as checks see it (manual 5.2 "rise", "fall"; management guide "show servers state"): the results of a check
 //! and the counter that turns results into up and down. Pure.
 
+use crate::model::server::InitState;
 use std::time::Duration;
 
 /// Result of a check, with HAProxy's short name, number in `srv_check_status`, and description.
@@ -201,6 +202,17 @@ impl Health {
     /// As a server leaves maintenance: just up, down at the next failure.
     pub fn just_up(self) -> Health {
         Health { value: self.rise, ..self }
+    }
+
+    /// As `init-state` wants a server that starts or leaves maintenance (manual 5.2).
+    pub fn initial(self, state: InitState) -> Health {
+        let value = match state {
+            InitState::None | InitState::Up => self.rise,
+            InitState::FullyUp => self.rise + self.fall - 1,
+            InitState::Down => self.rise - 1,
+            InitState::FullyDown => 0,
+        };
+        Health { value, ..self }
     }
 
     pub fn is_up(&self) -> bool {

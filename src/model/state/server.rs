@@ -2,6 +2,7 @@
 //! what only checks, the runtime API and statistics touch. Changes go through `live::Live`, which tells what follows.
 
 use super::health::{CheckReport, CheckStatus, Health};
+use crate::model::server::InitState;
 use crate::{
     base::{address::Address, clock::Millis},
     model::server::Server,
@@ -109,10 +110,12 @@ impl ServerLive {
         let lost = s.address.is_none() && s.host_name().is_some();
         let admin = if lost { admin | admin::RESOLUTION_MAINT } else { admin };
         let admin = if dynamic { admin::FORCED_MAINT } else { admin };
-        let operation = if admin & admin::MAINT != 0 { Operation::Stopped } else { Operation::Running };
+        let stopped = admin & admin::MAINT != 0 || s.init_state.is_down();
+        let operation = if stopped { Operation::Stopped } else { Operation::Running };
         let (rise, fall) = s.check.as_ref().map_or((2, 3), |c| (c.rise, c.fall));
         let checked = s.check.is_some();
         let health = Health::starting(rise, fall);
+        let health = if s.init_state == InitState::None { health } else { health.initial(s.init_state) };
         let detail = Detail {
             health: if dynamic { health.just_up() } else { health },
             checked,

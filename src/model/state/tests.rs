@@ -11,7 +11,7 @@ use crate::{
     model::{
         plan::Plan,
         proxy::Proxy,
-        server::{CheckSettings, Server},
+        server::{CheckSettings, InitState, Server},
     },
 };
 
@@ -176,4 +176,37 @@ fn minconn_grows_with_the_backends_load() {
     let live = Live::new(&plan);
     let server = live.server(0, 0).unwrap();
     assert_eq!([0, 100, 500, 1000, 2000].map(|load| server.limit(load, 1000)), [10, 10, 50, 100, 100]);
+}
+
+#[test]
+fn init_state_says_what_a_server_is_before_its_checks_and_after_maintenance() {
+    // The state, whether it is up, and how many results of the other kind turn it.
+    let cases = [
+        (InitState::FullyUp, true, 2),
+        (InitState::Up, true, 1),
+        (InitState::Down, false, 1),
+        (InitState::FullyDown, false, 2),
+    ];
+    for (state, up, turns) in cases {
+        let live = Live::new(&plan(|p| p.backend.servers[0].init_state = state));
+        let is_up = || live.server(0, 0).unwrap().operation() == Operation::Running;
+        for round in 0..2 {
+            assert_eq!(is_up(), up, "{state:?}");
+            for turn in 1..=turns {
+                match up {
+                    true => live.check_failed(0, 0, report(CheckStatus::L4Connection, 0, ""), Millis(turn)),
+                    false => live.check_passed(0, 0, report(CheckStatus::L4Ok, 0, ""), false, Millis(turn)),
+                };
+                assert_eq!(is_up(), up == (turn < turns), "{state:?} after {turn}");
+            }
+            live.set_admin(0, 0, AdminState::Maint, Millis(10));
+            let said = texts(live.set_admin(0, 0, AdminState::Ready, Millis(11)));
+            let word = if up { "UP" } else { "DOWN" };
+            assert_eq!(
+                said[0],
+                format!("Server be/a is {word}/READY (leaving forced maintenance)."),
+                "round {round}"
+            );
+        }
+    }
 }

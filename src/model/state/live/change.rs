@@ -93,21 +93,30 @@ impl Live {
                 return events;
             }
             let mut detail = s.lock();
-            // After maintenance a server is taken for up, and for down at its first failure.
-            detail.health = detail.health.just_up();
+            // After maintenance a server is taken for up, and for down at its first failure, unless `init-state` says else.
+            let down = s.settings.init_state.is_down();
+            detail.health = detail.health.initial(s.settings.init_state);
             if let Some(agent) = &mut detail.agent {
                 agent.health = agent.health.just_up();
             }
-            self.rise(s, &mut detail, now);
+            if !down {
+                self.rise(s, &mut detail, now);
+            }
             let resolved = detail.name.clone().filter(|_| mode == admin::RESOLUTION_MAINT);
             drop(detail);
             backend.changed();
-            let state = if s.in_drain() { "UP/DRAIN" } else { "UP/READY" };
+            let state = match (down, s.in_drain()) {
+                (false, true) => "UP/DRAIN",
+                (false, false) => "UP/READY",
+                (true, true) => "DOWN/DRAIN",
+                (true, false) => "DOWN/READY",
+            };
             let head = match resolved {
                 Some(host) => format!("{name} ('{host}') is {state} (resolves again)."),
                 None => format!("{name} is {state} (leaving {kind}maintenance)."),
             };
-            events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
+            let effect = if down { Effect::None } else { Effect::Up };
+            events.push(Event::new(proxy, Some(server), NOTICE, effect, head));
         } else {
             backend.changed();
             if s.admin() & admin::DRAIN != 0 {
