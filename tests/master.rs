@@ -315,3 +315,23 @@ fn who_connects_right_after_a_reload_is_answered() {
         assert_eq!(site.generation(), Some(generation.to_string()));
     }
 }
+
+#[test]
+fn a_daemon_lets_go_of_whoever_reads_what_it_says() {
+    let site = Site::new();
+    site.configure("daemon", &format!("{ANSWER} 0"));
+    let pid = site.directory.join("pid");
+    // Comes back only when nobody holds the other end of its pipes any more.
+    let said = Command::new(site.directory.join("haproxy"))
+        .args(["-W", "-f", &site.directory.join("c.cfg"), "-p", &pid])
+        .stdin(Stdio::null())
+        .output()
+        .expect("a start");
+    let master: i32 = std::fs::read_to_string(&pid).expect("a pid file").trim().parse().expect("a pid");
+    let _ = rustix::process::kill_process(
+        rustix::process::Pid::from_raw(master).expect("a pid"),
+        rustix::process::Signal::TERM,
+    );
+    assert!(said.status.success(), "{said:?}");
+    wait_until("it has left", || !std::path::Path::new(&format!("/proc/{master}")).exists());
+}

@@ -7,6 +7,7 @@ use crate::engine::driver::Fd;
 use crate::engine::{handover, process};
 use crate::model::bind::Level;
 use socket2::{Domain, Socket, Type};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -60,7 +61,7 @@ pub fn is_ready(channel: &OwnedFd) -> bool {
 pub struct Leash {
     pub channel: OwnedFd,
     /// Standard error as the master has it; until the worker serves, the master listens to what it says.
-    pub stderr: OwnedFd,
+    pub stderr: Cell<Option<OwnedFd>>,
     /// The runtime API of the worker that serves until now.
     pub predecessor: Option<UnixStream>,
     /// The master's first start: what the command line says of old processes holds.
@@ -83,10 +84,12 @@ impl Leash {
 
     /// Tells that this process serves; from here on it speaks for itself.
     pub fn ready(&self) {
+        // Whoever reads what a daemon said at its start waits until nobody holds that end any more.
+        let stderr = self.stderr.take();
         if self.daemon {
             process::silence();
-        } else {
-            let _ = rustix::stdio::dup2_stderr(&self.stderr);
+        } else if let Some(stderr) = stderr {
+            let _ = rustix::stdio::dup2_stderr(&stderr);
         }
         let _ = handover::send(self.fd(), READY, &[]);
     }

@@ -204,7 +204,7 @@ impl Master {
                 drop(Rc::into_inner(self));
                 let _ = rustix::stdio::dup2_stderr(&said);
                 process::restore(libc::SIGCHLD);
-                Role::Worker(Leash { channel: far, stderr, predecessor, first, daemon })
+                Role::Worker(Leash { channel: far, stderr: Cell::new(Some(stderr)), predecessor, first, daemon })
             }
             Ok(Forked::Parent(pid)) => {
                 drop((far, said, stderr, predecessor));

@@ -223,11 +223,13 @@ fn check_absolute(head: &mut Head, unsafe_violations: bool) -> Result<(), Fault>
         }
     }
     let drop_port = port.is_some() && !explicit(port);
-    // RFC 9112 §3.2.4: with OPTIONS, no path means `*`.
-    let add_path = uri.path_and_query.is_empty() && head.method() != b"OPTIONS";
-    if !add_path && !uri.path_and_query.is_empty() && !uri.path_and_query.starts_with(b"/") {
-        return Err(Fault::Uri);
-    }
+    // RFC 9112 §3.2.4: with OPTIONS, no path means `*`. A query may follow the authority at once (RFC 9110 §4.2.1).
+    let add_path = match uri.path_and_query.first() {
+        None => head.method() != b"OPTIONS",
+        Some(b'?') => true,
+        Some(b'/') => false,
+        Some(_) => return Err(Fault::Uri),
+    };
     if drop_port || add_path {
         // Rare enough to build aside.
         let authority_end = uri.authority.len() - if drop_port { port.map_or(0, |p| p.len() + 1) } else { 0 };

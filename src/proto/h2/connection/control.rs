@@ -60,12 +60,6 @@ impl Connection {
         }
         self.answer()?;
         frame::settings_ack(out);
-        // Behind the first acknowledgement, where clients that count frames expect nothing else before it.
-        if !std::mem::replace(&mut self.opened, true)
-            && let Some(increment) = self.receive_window.grow(self.config.connection_window - WINDOW_DEFAULT)
-        {
-            frame::window_update(0, increment, out);
-        }
         self.step = Step::Header;
         self.next_event = Some(Event::Opened(0));
         Ok(Some(Event::Settings))

@@ -132,7 +132,7 @@ pub struct Connection {
     /// The peer's initial window that holds: that of the last SETTINGS that came whole.
     send_initial: u32,
     got_settings: bool,
-    /// The connection's own window was announced.
+    /// The connection's own window was opened.
     opened: bool,
     /// The peer has acknowledged our SETTINGS: they hold.
     acknowledged: bool,

@@ -34,6 +34,7 @@ fn a_request_with_body_and_trailers_goes_there_and_back() {
     assert_eq!(
         told,
         [
+            Told::Event(Event::Opened(0)),
             Told::Head { stream: 1, text: "103".into(), end: false },
             Told::Head { stream: 1, text: "200".into(), end: false },
             Told::Data { stream: 1, bytes: b"ok".to_vec(), end: true },

@@ -137,6 +137,9 @@ fn a_final_goaway_ends_new_streams_but_not_the_old() {
 fn calls_about_a_stream_that_is_over_write_nothing() {
     let (mut connection, mut out) = server();
     feed(&mut connection, &[headers(1, WHOLE, GET), raw(3, 0, 1, &[0, 0, 0, 8])].concat(), &mut out);
+    // The first data opens the connection's window.
+    connection.release(1, 0, &mut out);
+    out.clear();
     let head = Head::response(200, b"", Version::Http2);
     connection.send_head(1, &head, false, &mut out);
     assert!(!connection.send_data_header(1, 0, true, &mut out));
