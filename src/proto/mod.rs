@@ -4,6 +4,7 @@ pub mod dns;
 pub mod h1;
 pub mod h2;
 pub mod http;
+pub mod peers;
 pub mod proxy_protocol;
 pub mod syslog;
 pub mod tls;
