@@ -1,7 +1,7 @@
 //! Tables as the runtime API sees them: the control thread asks every home and puts the answers together. It is no home and
 //! holds no copies.
 
-use super::message::{Ask, Letter, Listed, Removal, Reply};
+use super::message::{Ask, Learned, Lesson, Letter, Listed, Removal, Reply};
 use super::registry::{Registry, TableId};
 use crate::base::slab::{Key, Slab};
 use crate::engine::Rt;
@@ -23,6 +23,8 @@ pub struct TablesHandle {
     asks: RefCell<Slab<(TaskId, Option<Reply>)>>,
     /// Sends a letter to a worker.
     send: Box<dyn Fn(usize, Letter)>,
+    /// Called when entries of a shared table have changed.
+    on_news: RefCell<Option<Box<dyn Fn(TableId, usize)>>>,
 }
 
 /// A listing that goes on piece by piece, home by home.
@@ -47,11 +49,19 @@ impl Clearing {
 
 impl TablesHandle {
     pub fn new(rt: Rt, registry: Arc<Registry>, send: Box<dyn Fn(usize, Letter)>) -> Rc<TablesHandle> {
-        Rc::new(TablesHandle { rt, registry, asks: RefCell::default(), send })
+        Rc::new(TablesHandle { rt, registry, asks: RefCell::default(), send, on_news: RefCell::default() })
+    }
+
+    /// Who wants to know that entries of shared tables have changed.
+    pub fn on_news(&self, hear: Box<dyn Fn(TableId, usize)>) {
+        *self.on_news.borrow_mut() = Some(hear);
     }
 
     /// A letter from a worker to the control thread.
     pub fn receive(&self, letter: Letter) {
+        if let (Letter::News { table, home }, Some(hear)) = (&letter, &*self.on_news.borrow()) {
+            hear(*table, *home);
+        }
         if let Letter::Reply { id, reply, .. } = letter
             && let Some((task, slot)) = self.asks.borrow_mut().get_mut(id)
         {
@@ -124,6 +134,26 @@ impl TablesHandle {
     /// Sets data of an entry, which is made when it is new; false when the table is full.
     pub async fn set(&self, table: TableId, key: &[u8], values: Vec<(DataType, u32, u64)>) -> bool {
         matches!(self.ask(self.home(table, key), table, key, Ask::Set(values)).await, Reply::Set(true))
+    }
+
+    /// Entries of one home that changed after a change; the number of the last, and whether there may be more.
+    pub async fn updates(&self, table: TableId, home: usize, after: u64, limit: usize) -> (Vec<Listed>, u64, bool) {
+        match self.ask(home, table, &[], Ask::Updates { after, limit }).await {
+            Reply::Updates(list, last, more) => (list, last, more),
+            _ => (Vec::new(), after, false),
+        }
+    }
+
+    /// Gives what a peer has told to the homes, and waits until they have it.
+    pub async fn learn(&self, table: TableId, words: &Arc<[usize]>, entries: Vec<Learned>) {
+        let mut homes: Vec<Vec<Learned>> = (0..self.registry.workers()).map(|_| Vec::new()).collect();
+        for entry in entries {
+            homes[self.registry.home(entry.hash)].push(entry);
+        }
+        for (home, entries) in homes.into_iter().enumerate().filter(|(_, list)| !list.is_empty()) {
+            let lesson = Lesson { words: words.clone(), entries };
+            self.ask(home, table, &[], Ask::Learn(Box::new(lesson))).await;
+        }
     }
 
     pub async fn remove(&self, table: TableId, key: &[u8]) -> Removal {

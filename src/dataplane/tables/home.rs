@@ -22,16 +22,27 @@ pub struct Dirty {
     entries: Vec<(TableId, Key)>,
     /// Batches to confirm: entry, worker, number of the last.
     confirm: Vec<(TableId, Key, usize, u32)>,
+    /// Tables with news for peers.
+    news: Vec<TableId>,
     workers: usize,
 }
 
 impl Dirty {
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.news.is_empty()
     }
 
     /// Notes a change; true when someone is to be told.
-    pub fn note(&mut self, table: TableId, entry: Key, holders: u64, batch: Option<(usize, u32)>) -> bool {
+    pub fn note(&mut self, table: TableId, entry: Key, shard: &mut Shard, batch: Option<(usize, u32)>) -> bool {
+        let news = shard.note_update(entry);
+        if news {
+            self.news.push(table);
+        }
+        self.note_copies(table, entry, shard.holders(entry), batch) || news
+    }
+
+    /// [`Dirty::note`] for what a peer has told: it is no news for peers.
+    fn note_copies(&mut self, table: TableId, entry: Key, holders: u64, batch: Option<(usize, u32)>) -> bool {
         if holders == 0 {
             return false;
         }
@@ -49,6 +60,11 @@ impl Dirty {
 
     pub fn holder(&mut self, worker: usize) {
         self.workers = self.workers.max(worker + 1);
+    }
+
+    /// Hands out the tables with news for peers.
+    pub fn news(&mut self) -> impl Iterator<Item = TableId> + '_ {
+        self.news.drain(..)
     }
 
     /// Hands out the updates of this turn.
@@ -155,7 +171,7 @@ pub fn answer(
                 return Reply::Value(None);
             };
             let value = apply(shard, layout, slot, Change { what, edit, at: now }, now);
-            dirty.note(table, slot, shard.holders(slot), None);
+            dirty.note(table, slot, shard, None);
             Reply::Value(Some(value))
         }
         Ask::Stick => {
@@ -163,6 +179,7 @@ pub fn answer(
                 return Reply::Server(None);
             };
             shard.touch(slot, now);
+            dirty.note(table, slot, shard, None);
             let words = shard.words(slot).unwrap_or_default();
             let get = |data| layout.column(data).map_or(0, |c| layout.element(words, c, 0, now));
             Reply::Server(Some((get(DataType::ServerId), get(DataType::ServerKey))))
@@ -205,8 +222,30 @@ pub fn answer(
                     layout.set_element(words, data, index, value, now);
                 }
             }
-            dirty.note(table, slot, shard.holders(slot), None);
+            dirty.note(table, slot, shard, None);
             Reply::Set(true)
+        }
+        Ask::Updates { after, limit } => {
+            let (slots, last, more) = shard.updates(after, limit);
+            Reply::Updates(slots.into_iter().filter_map(|slot| listed(shard, at, slot)).collect(), last, more)
+        }
+        Ask::Learn(lesson) => {
+            for one in &lesson.entries {
+                let Some(slot) = shard.find_or_create(&one.key, one.hash, now, &mut |s, h| gone(s, h, dirty)) else {
+                    continue;
+                };
+                shard.touch(slot, now);
+                if let Some(ms) = one.left_ms {
+                    shard.expire_in(slot, ms, now);
+                }
+                if let Some(words) = shard.words_mut(slot) {
+                    for &i in lesson.words.iter() {
+                        words[i] = one.words[i];
+                    }
+                }
+                dirty.note_copies(table, slot, shard.holders(slot), None);
+            }
+            Reply::Learned
         }
         Ask::Remove => match shard.find(key, hash, now, &mut |s, h| gone(s, h, dirty)) {
             None => Reply::Removed(Removal::NotFound),

@@ -91,7 +91,9 @@ impl Memo {
                         | Reply::Listing(..)
                         | Reply::Removed(_)
                         | Reply::Cleared(_)
-                        | Reply::Set(_) => None,
+                        | Reply::Set(_)
+                        | Reply::Updates(..)
+                        | Reply::Learned => None,
                     };
                     *note = Note::Done(value);
                     Recall::Known(value)

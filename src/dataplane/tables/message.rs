@@ -34,6 +34,31 @@ pub enum Ask {
     Remove,
     /// The entry with this key.
     Show,
+    /// Entries that changed after a change, and how many at most: for peers.
+    Updates {
+        after: u64,
+        limit: usize,
+    },
+    /// What a peer has told of entries whose home this is.
+    Learn(Box<Lesson>),
+}
+
+/// Entries as a peer has them.
+#[derive(Debug)]
+pub struct Lesson {
+    /// The words of an entry that the peer tells; the others stay as they are.
+    pub words: Arc<[usize]>,
+    pub entries: Vec<Learned>,
+}
+
+#[derive(Debug)]
+pub struct Learned {
+    pub key: Box<[u8]>,
+    pub hash: u64,
+    /// Milliseconds left; `None`: it was used just now.
+    pub left_ms: Option<u64>,
+    /// All words of an entry.
+    pub words: Box<[u64]>,
 }
 
 #[derive(Debug)]
@@ -50,6 +75,9 @@ pub enum Reply {
     Removed(Removal),
     /// Whether the entry could be made and set.
     Set(bool),
+    /// Entries, the number of the last change, and whether there may be more.
+    Updates(Vec<Listed>, u64, bool),
+    Learned,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +158,11 @@ pub enum Letter {
     Gone {
         table: TableId,
         entry: Key,
+    },
+    /// To the control thread: an entry has changed since it read the last change.
+    News {
+        table: TableId,
+        home: usize,
     },
     /// A copy is given back.
     Release {

@@ -94,7 +94,13 @@ impl Tables {
         let shards = registry
             .defs
             .iter()
-            .map(|d| Shard::new(d.key, d.layout.clone(), d.expire_ms, d.nopurge, d.usage.clone()))
+            .map(|d| {
+                let mut shard = Shard::new(d.key, d.layout.clone(), d.expire_ms, d.nopurge, d.usage.clone());
+                if d.peers.is_some() {
+                    shard.share();
+                }
+                shard
+            })
             .collect();
         Rc::new(Tables {
             registry,
@@ -166,7 +172,7 @@ impl Tables {
             Place::Home(slot) => {
                 let shard = &mut inner.shards[table as usize];
                 let value = home::apply(shard, &self.registry.def(table).layout, slot, change, now);
-                (value, inner.dirty.note(table, slot, shard.holders(slot), None))
+                (value, inner.dirty.note(table, slot, shard, None))
             }
             Place::Copy(copy) => (inner.copies.change(&self.registry, copy, change, now), inner.copies.has_news()),
         };
@@ -278,7 +284,7 @@ impl Tables {
                     for change in b.changes {
                         home::apply(shard, &self.registry.def(b.table).layout, b.entry, change, now);
                     }
-                    inner.dirty.note(b.table, b.entry, shard.holders(b.entry), Some((from, b.number)));
+                    inner.dirty.note(b.table, b.entry, shard, Some((from, b.number)));
                 }
                 self.stir();
             }
@@ -291,6 +297,8 @@ impl Tables {
                     self.stir();
                 }
             }
+            // For the control thread only.
+            Letter::News { .. } => {}
             Letter::Gone { table, entry } => self.inner.borrow_mut().copies.gone(from, table, entry),
             Letter::Release { table, entry } => {
                 self.inner.borrow_mut().shards[table as usize].set_holder(entry, home::bit(from), false);
@@ -334,6 +342,8 @@ impl Tables {
         let mut updates: Vec<(usize, Vec<message::Update>)> = Vec::new();
         inner.dirty.flush(&inner.shards, |to, update| gather(&mut updates, to, update));
         inner.out.extend(updates.into_iter().map(|(to, list)| (to, Letter::Updates(list))));
+        let control = self.registry.workers();
+        inner.out.extend(inner.dirty.news().map(|table| (control, Letter::News { table, home: self.me })));
         std::mem::take(&mut inner.out)
     }
 

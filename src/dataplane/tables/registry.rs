@@ -22,6 +22,12 @@ pub struct Def {
     pub nopurge: bool,
     /// `srvkey addr`.
     pub server_key_address: bool,
+    /// The `peers` section that it is shared through.
+    pub peers: Option<usize>,
+    /// Also what peers count of their own is learned (`recv-only`).
+    pub recv_only: bool,
+    /// The table that learns tags and servers too (`write-to`).
+    pub write_to: Option<TableId>,
 }
 
 pub struct Registry {
@@ -41,15 +47,23 @@ impl Registry {
                 .iter()
                 .any(|p| p.backend.stick_rules.iter().any(|r| r.table.as_deref().unwrap_or(&p.name) == name))
         };
+        let section = |name: &str| plan.peers.iter().position(|p| p.name == name && !p.disabled);
         let mut defs = Vec::new();
+        let mut write_to = Vec::new();
         let mut of_proxy = Vec::new();
         for p in &plan.proxies {
-            let table = p.backend.stick_table.as_ref().map(|t| def(t, &t.name, sticky(&t.name)));
-            of_proxy.push(table.as_ref().map(|_| defs.len() as TableId));
-            defs.extend(table);
+            let table = p.backend.stick_table.as_ref();
+            of_proxy.push(table.map(|_| defs.len() as TableId));
+            defs.extend(table.map(|t| def(t, sticky(&t.name), t.peers.as_deref().and_then(section))));
+            write_to.extend(table.map(|t| &t.write_to));
         }
-        for t in plan.peers.iter().flat_map(|p| &p.tables) {
-            defs.push(def(t, &t.name, sticky(&t.name)));
+        for (index, t) in plan.peers.iter().enumerate().flat_map(|(i, p)| p.tables.iter().map(move |t| (i, t))) {
+            defs.push(def(t, sticky(&t.name), Some(index).filter(|i| !plan.peers[*i].disabled)));
+            write_to.push(&t.write_to);
+        }
+        for (from, name) in write_to.into_iter().enumerate() {
+            let target = name.as_ref().and_then(|name| defs.iter().position(|d| d.name == *name));
+            defs[from].write_to = target.map(|t| t as TableId);
         }
         let shown = shown(plan);
         Registry { defs, of_proxy, shown, seed, workers: workers.max(1) }
@@ -111,7 +125,7 @@ fn shown(plan: &Plan) -> Vec<TableId> {
     shown
 }
 
-fn def(t: &StickTable, name: &str, sticky: bool) -> Def {
+fn def(t: &StickTable, sticky: bool, peers: Option<usize>) -> Def {
     let mut store = t.store.clone();
     if sticky {
         // What `stick` rules remember is stored without being asked for.
@@ -122,12 +136,15 @@ fn def(t: &StickTable, name: &str, sticky: bool) -> Def {
         }
     }
     Def {
-        name: name.to_owned(),
+        name: t.name.clone(),
         key: t.key,
         layout: Arc::new(Layout::new(&store)),
         usage: Arc::new(Usage::new(t.size)),
         expire_ms: t.expire_ms,
         nopurge: t.nopurge,
         server_key_address: t.server_key_address,
+        peers,
+        recv_only: t.recv_only,
+        write_to: None,
     }
 }

@@ -71,6 +71,11 @@ const ALL: [(DataType, &str); 27] = [
 ];
 
 impl DataType {
+    /// The type with this number.
+    pub fn numbered(number: u8) -> Option<DataType> {
+        ALL.get(number as usize).map(|(d, _)| *d)
+    }
+
     pub fn named(name: &str) -> Option<DataType> {
         ALL.iter().find(|(_, n)| *n == name).map(|(d, _)| *d)
     }
@@ -118,6 +123,18 @@ pub struct Layout {
     words: usize,
 }
 
+/// An element without the clock of the process that stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Number(u64),
+    /// Milliseconds since the present period began, its events and those of the period before.
+    Rate {
+        elapsed_ms: u64,
+        current: u32,
+        past: u32,
+    },
+}
+
 /// What happened to an entry, or what is done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -135,7 +152,7 @@ pub enum What {
     Gpc(u32),
     Gpt(u32),
     ServerId,
-    /// Which server, as `server_word` packs it.
+    /// Which server, as the data plane packs it.
     ServerKey,
     /// How many track the entry; no data of it.
     Trackers,
@@ -300,6 +317,41 @@ impl Layout {
             words[cell.offset] = if cell.wide { value } else { value & u32::MAX as u64 };
         }
         true
+    }
+
+    /// One element as it is stored: what peers tell each other.
+    pub fn stored(&self, words: &[u64], column: &Column, index: u32, now: Millis) -> Stored {
+        let Some(cell) = self.at(column.data, index) else { return Stored::Number(0) };
+        if cell.period_ms == 0 {
+            return Stored::Number(cell.read(words, now));
+        }
+        let Frozen { start, current, past } = Frozen::of(words, cell.offset);
+        // What was never counted begins now.
+        let elapsed_ms = if start == 0 { 0 } else { now.0.saturating_sub(start - 1) };
+        Stored::Rate { elapsed_ms, current, past }
+    }
+
+    /// Sets an element to what [`Layout::stored`] gave elsewhere.
+    pub fn restore(&self, words: &mut [u64], data: DataType, index: u32, stored: Stored, now: Millis) {
+        let Some(cell) = self.at(data, index) else { return };
+        match stored {
+            Stored::Number(n) if cell.period_ms == 0 => {
+                words[cell.offset] = if cell.wide { n } else { n & u32::MAX as u64 }
+            }
+            Stored::Rate { elapsed_ms, current, past } if cell.period_ms > 0 => {
+                let nothing = elapsed_ms >= 2 * cell.period_ms || elapsed_ms > now.0 || (current, past) == (0, 0);
+                let rate = &mut words[cell.offset..cell.offset + RATE_WORDS];
+                rate[0] = if nothing { 0 } else { now.0 - elapsed_ms + 1 };
+                rate[1] = if nothing { 0 } else { (current as u64) << 32 | past as u64 };
+            }
+            Stored::Number(_) | Stored::Rate { .. } => {}
+        }
+    }
+
+    /// The words of an entry that hold an element.
+    pub fn words_of(&self, data: DataType, index: u32) -> std::ops::Range<usize> {
+        let Some(cell) = self.at(data, index) else { return 0..0 };
+        cell.offset..cell.offset + if data.is_rate() { RATE_WORDS } else { 1 }
     }
 
     /// What an edit of a counter changes; `None` when it is not stored.

@@ -7,6 +7,7 @@ use super::data::Layout;
 use crate::base::clock::Millis;
 use crate::base::slab::Key as Slot;
 use hashbrown::HashTable;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -46,8 +47,22 @@ struct Meta {
     newer: u32,
     /// Other workers that hold a copy, one bit each.
     holders: u64,
+    /// Number of its last change that peers are to hear of; 0: none.
+    update: u64,
     key_len: u16,
     used: bool,
+}
+
+/// Entries in the order in which they changed, for a table that is shared with peers. As many as there are entries at
+/// most: what changes again before it was read keeps its place.
+#[derive(Default)]
+struct Updates {
+    order: BTreeMap<u64, u32>,
+    last: u64,
+    /// The greatest number that was read.
+    read: u64,
+    /// A reader has read all and waits for more.
+    awaited: bool,
 }
 
 struct Chunk {
@@ -67,6 +82,7 @@ pub struct Shard {
     free: u32,
     oldest: u32,
     newest: u32,
+    updates: Option<Updates>,
 }
 
 /// What becomes of an entry that leaves: those who hold copies are told.
@@ -85,7 +101,13 @@ impl Shard {
             free: NONE,
             oldest: NONE,
             newest: NONE,
+            updates: None,
         }
+    }
+
+    /// Its changes are noted for peers from now on.
+    pub fn share(&mut self) {
+        self.updates = Some(Updates::default());
     }
 
     pub fn len(&self) -> usize {
@@ -162,6 +184,7 @@ impl Shard {
             older: NONE,
             newer: NONE,
             holders: 0,
+            update: 0,
             key_len: key.len() as u16,
             used: true,
         };
@@ -185,6 +208,7 @@ impl Shard {
             older: NONE,
             newer: if n + 1 == CHUNK as u32 { NONE } else { first + n + 1 },
             holders: 0,
+            update: 0,
             key_len: 0,
             used: false,
         });
@@ -268,6 +292,9 @@ impl Shard {
             found.remove();
         }
         self.unlink(i);
+        if let Some(updates) = &mut self.updates {
+            updates.order.remove(&meta.update);
+        }
         let free = self.free;
         let m = self.meta_mut(i);
         m.used = false;
@@ -349,6 +376,57 @@ impl Shard {
         }
     }
 
+    /// The entry's time is over in `ms` milliseconds, unless the table's own time is shorter: what a peer says. It stands
+    /// with the entries used now and leaves memory with them, if nobody asks for it before.
+    pub fn expire_in(&mut self, slot: Slot, ms: u64, now: Millis) {
+        let Some(i) = self.alive(slot) else { return };
+        let meta = self.meta_mut(i);
+        meta.expires = meta.expires.min(now.plus(ms));
+    }
+
+    /// Peers are to hear of the entry's change. True: a reader of changes waits for news.
+    pub fn note_update(&mut self, slot: Slot) -> bool {
+        if self.updates.is_none() {
+            return false;
+        }
+        let Some(i) = self.alive(slot) else { return false };
+        let before = self.meta(i).update;
+        let Some(updates) = &mut self.updates else { return false };
+        if before > updates.read {
+            return false;
+        }
+        updates.order.remove(&before);
+        updates.last += 1;
+        let number = updates.last;
+        updates.order.insert(number, i);
+        let awaited = std::mem::take(&mut updates.awaited);
+        self.meta_mut(i).update = number;
+        awaited
+    }
+
+    /// Entries that changed after the change `after`, at most `limit`; the number of the last, and whether there may be
+    /// more. If not, the next change is news. With a limit of 0: none of them, and the number is that of the last of all.
+    pub fn updates(&mut self, after: u64, limit: usize) -> (Vec<Slot>, u64, bool) {
+        let Some(updates) = &mut self.updates else { return (Vec::new(), after, false) };
+        let mut last = after;
+        let found: Vec<u32> = updates
+            .order
+            .range(after.saturating_add(1)..)
+            .take(limit)
+            .map(|(number, i)| {
+                last = *number;
+                *i
+            })
+            .collect();
+        if limit == 0 {
+            last = updates.last;
+        }
+        updates.read = updates.read.max(last);
+        let more = limit > 0 && found.len() == limit;
+        updates.awaited |= !more;
+        (found.into_iter().map(|i| self.slot(i)).collect(), last, more)
+    }
+
     /// Entries among the next `most` places, and the place after them if there is one: listings go on piece by piece.
     pub fn from(&self, start: u32, most: u32) -> (impl Iterator<Item = Slot> + '_, Option<u32>) {
         let end = (self.chunks.len() * CHUNK) as u32;
@@ -373,6 +451,39 @@ mod tests {
 
     fn put(s: &mut Shard, key: &str, ms: u64) -> Option<Slot> {
         s.find_or_create(key.as_bytes(), hash(key.as_bytes(), 0, 1), Millis(ms), &mut |_, _| {})
+    }
+
+    #[test]
+    fn changes_are_read_once_each_in_their_order_and_the_next_is_news() {
+        let mut s = shard(10, Some(1000), false);
+        s.share();
+        let [a, b, c] = ["a", "b", "c"].map(|k| put(&mut s, k, 0).unwrap());
+        assert!(!s.note_update(a) && !s.note_update(b), "nobody has asked yet");
+        assert_eq!(s.updates(0, 1), (vec![a], 1, true));
+        // `b` was not read: its place stays. `a` was: it comes again.
+        assert!(!s.note_update(b) && !s.note_update(a) && !s.note_update(a));
+        assert_eq!(s.updates(1, 8), (vec![b, a], 3, false));
+        assert!(s.note_update(c), "a reader waits");
+        assert!(!s.note_update(b), "it was told");
+        s.remove(c, &mut |_, _| {});
+        assert_eq!(s.updates(3, 8), (vec![b], 5, false));
+        // Another reader gets what is left of all that happened.
+        assert_eq!(s.updates(0, 8), (vec![a, b], 5, false));
+        assert_eq!(s.updates(0, 0), (vec![], 5, false));
+        let mut silent = shard(10, None, false);
+        let a = put(&mut silent, "a", 0).unwrap();
+        assert!(!silent.note_update(a));
+        assert_eq!(silent.updates(0, 8), (vec![], 0, false));
+    }
+
+    #[test]
+    fn a_peer_shortens_the_time_of_an_entry_and_never_lengthens_it() {
+        let mut s = shard(10, Some(1000), false);
+        let a = put(&mut s, "a", 0).unwrap();
+        s.expire_in(a, 5000, Millis(0));
+        assert_eq!(s.times(a).unwrap().1, Millis(1000));
+        s.expire_in(a, 300, Millis(0));
+        assert_eq!([200, 300].map(|ms| has(&mut s, "a", ms)), [true, false]);
     }
 
     fn has(s: &mut Shard, key: &str, ms: u64) -> bool {
