@@ -1,7 +1,7 @@
 //! What changes of server state bring about, whoever made them (runtime API, checks, statistics page): the log sentence to
 //! the backend's targets and to the terminal, and the messages by which workers act on it.
 
-use super::supervise::Control;
+use super::supervise::{Control, Peering};
 use crate::dataplane::lookup::Question;
 use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::{Acted, Mail};
@@ -9,6 +9,7 @@ use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::event::{EMERG, Effect, Event, Load};
 use crate::services::check::{self, CheckContext, Fault};
+use crate::services::peers::{self, PeersContext};
 use crate::services::resolvers::{self, ResolverContext};
 use std::rc::Rc;
 
@@ -102,6 +103,15 @@ impl Control {
             Some(resolvers) => resolvers.look_up(section, (worker, number), &name, prefer),
             None => self.tell(worker, Mail::Found(number, None)),
         }
+    }
+
+    /// Starts what `peers` sections ask for.
+    pub fn start_peers(&self, peering: Peering) {
+        let shared = &self.shared;
+        let (plan, board, tables) = (shared.plan.clone(), shared.board.clone(), self.tables.clone());
+        let seed = shared.started.nanos ^ shared.pid as u64;
+        let cx = PeersContext::new(self.rt.clone(), plan, board, tables, shared.pid, seed);
+        *self.peers.borrow_mut() = Some(peers::start(&cx, peering.peers, peering.succeeds));
     }
 
     fn tell_log(&self, event: &Event) {

@@ -280,6 +280,17 @@ fn start(
             return 1;
         }
     };
+    let peers = match supervise::open_peers(&plan) {
+        Ok(peers) => peers,
+        Err(errors) => {
+            for e in &errors {
+                speaker.say(Severity::Alert, e);
+            }
+            return 1;
+        }
+    };
+    let succeeds = former.is_some() || !args.finish.is_empty();
+    let peering = supervise::Peering { peers, succeeds };
     inherited.close();
     launch.exposed = RefCell::new(exposed);
     // The old processes leave only now that the new one can serve.
@@ -382,14 +393,14 @@ fn start(
         compression_memory: AtomicU64::new(0),
     });
     launch.logs.push_str(&speaker.said);
-    serve(shared, listeners, api, launch, signals, &program)
+    serve(shared, listeners, (api, peering), launch, signals, &program)
 }
 
 /// Starts the workers and supervises them.
 fn serve(
     shared: Arc<Shared>,
     listeners: Vec<sockets::Listeners>,
-    api: supervise::Api,
+    (api, peering): (supervise::Api, supervise::Peering),
     launch: supervise::Launch,
     signals: Signals,
     program: &str,
@@ -435,7 +446,7 @@ fn serve(
             Err(_) => return 1,
         }
     }
-    let end = supervise::run(shared, own_post, api, launch, signals, &ready);
+    let end = supervise::run(shared, own_post, api, peering, launch, signals, &ready);
     match end {
         supervise::End::Finished => {
             for thread in threads {

@@ -41,6 +41,14 @@ impl Control {
         self.launch.exposed.borrow_mut().clear();
         let followed = self.launch.handed_over.get();
         self.tell_all(|| Mail::SoftStop { followed });
+        if let Some(peers) = &*self.peers.borrow() {
+            let control = Rc::downgrade(self);
+            peers.soft_stop(move || {
+                if let Some(control) = control.upgrade() {
+                    control.leave();
+                }
+            });
+        }
         if self.launch.leash.is_some() {
             self.rt.spawn(tell_stopped(self.clone()));
         }

@@ -15,6 +15,7 @@ use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
 use crate::services::check::CheckHandle;
+use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
@@ -27,6 +28,36 @@ pub type Api = Vec<(usize, Fd)>;
 
 /// Connections to the runtime API that may wait to be served.
 const API_BACKLOG: u32 = 1024;
+
+/// Peers that may wait to be accepted.
+const PEERS_BACKLOG: u32 = 128;
+
+/// Sockets of `peers` sections, and whether an old process is expected to teach this one.
+#[derive(Debug, Default)]
+pub struct Peering {
+    pub peers: Vec<Listening>,
+    pub succeeds: bool,
+}
+
+/// Opens the sockets of `peers` sections. On failure: HAProxy's lines.
+pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
+    let mut sockets = Vec::new();
+    let mut errors = Vec::new();
+    for (number, section) in plan.peers.iter().enumerate().filter(|(_, s)| !s.disabled) {
+        for (address, bind) in section.listeners() {
+            match super::sockets::open(&address, &bind, bind.backlog.unwrap_or(PEERS_BACKLOG), 1) {
+                Ok(fds) => sockets.extend(fds.into_iter().map(|fd| (number, fd))),
+                Err((what, e)) => {
+                    let text = e.to_string();
+                    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+                    let place = format!("Binding [{}] for proxy {}", bind.origin, section.name);
+                    errors.push(format!("{place}: {what} ({text}) for [{address}]."));
+                }
+            }
+        }
+    }
+    if errors.is_empty() { Ok(sockets) } else { Err(errors) }
+}
 
 /// What is known from the start and told by the runtime API.
 #[derive(Default)]
@@ -105,6 +136,7 @@ pub struct Control {
     pub gathering: Gathering,
     pub checks: RefCell<Option<CheckHandle>>,
     pub resolvers: RefCell<Option<ResolversHandle>>,
+    pub peers: RefCell<Option<PeersHandle>>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
     signal: Cell<Option<i32>>,
@@ -153,11 +185,23 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Ends when no worker has anything left to do and a successor knows all that it is to know.
+    pub fn leave(&self) {
+        let busy = self.signal.get().is_none() && self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
+        if self.working.get() == 0 && !busy {
+            self.tell_all(|| Mail::Leave);
+            self.done.set(Some(self.signal.get().map_or(End::Finished, End::Signal)));
+        }
+    }
+}
+
 /// Serves until the workers are done, or a signal ends the process.
 pub fn run(
     shared: Arc<Shared>,
     post: Post<Mail>,
     api: Api,
+    peering: Peering,
     launch: Launch,
     signals: Signals,
     ready: &Barrier,
@@ -194,6 +238,7 @@ pub fn run(
         gathering: Gathering::default(),
         checks: RefCell::default(),
         resolvers: RefCell::default(),
+        peers: RefCell::default(),
         shared,
         post,
         tables,
@@ -214,6 +259,7 @@ pub fn run(
     if control.launch.leash.is_some() {
         rt.spawn(obey(control.clone()));
     }
+    control.start_peers(peering);
     for (number, fd) in &api {
         rt.spawn(api::accept(control.clone(), *number, *fd));
     }
@@ -225,6 +271,9 @@ pub fn run(
     }
     control.checks.take();
     control.resolvers.take();
+    if let Some(peers) = control.peers.take() {
+        peers.stop();
+    }
     rt.shutdown();
     control.done.get().unwrap_or(End::Finished)
 }
@@ -281,13 +330,8 @@ async fn read_post(control: Rc<Control>) {
         let mail = control.post.borrow_mut().receive();
         match mail {
             Some((_, Mail::Finished)) => {
-                let left = control.working.get() - 1;
-                control.working.set(left);
-                if left == 0 {
-                    control.tell_all(|| Mail::Leave);
-                    control.done.set(Some(control.signal.get().map_or(End::Finished, End::Signal)));
-                    return;
-                }
+                control.working.set(control.working.get() - 1);
+                control.leave();
             }
             Some((_, Mail::Pong(number))) => control.gathering.pong(&control, number),
             Some((worker, Mail::Streams(number, streams))) => {

@@ -1,7 +1,7 @@
 //! `peers` sections (manual 10.1 of 3.4: "peers"): who shares stick tables with whom.
 
 use super::{bind::Bind, logging::LogTarget, server::Server, stick_table::StickTable};
-use crate::base::origin::Origin;
+use crate::base::{address::Address, origin::Origin};
 
 #[derive(Debug, Clone)]
 pub struct Peers {
@@ -15,6 +15,23 @@ pub struct Peers {
     pub tables: Vec<StickTable>,
     pub shards: u32,
     pub log_targets: Vec<LogTarget>,
+}
+
+impl Peers {
+    /// Where this process listens: at the address of the local peer's line, else of the first `bind` line.
+    pub fn local_address(&self) -> Option<Address> {
+        let of_line = self.peers.iter().find(|p| p.local).and_then(|p| p.server.address.clone());
+        of_line.or_else(|| self.binds.iter().find_map(|b| b.addresses.first().cloned()))
+    }
+
+    /// Addresses to listen at, with the settings of their lines.
+    pub fn listeners(&self) -> Vec<(Address, Bind)> {
+        let of_line = self.peers.iter().find(|p| p.local).and_then(|p| Some((p, p.server.address.clone()?)));
+        let of_line =
+            of_line.map(|(p, address)| (address.clone(), Bind::new(p.origin.clone(), &address.to_string())));
+        let binds = self.binds.iter().flat_map(|b| b.addresses.iter().map(|a| (a.clone(), b.clone())));
+        of_line.into_iter().chain(binds).collect()
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -192,6 +192,12 @@ pub static COMMANDS: &[Command] = &[
         "show info [desc|json|typed|float]*      : report information about the running process",
     ),
     command(
+        &["show", "peers"],
+        Level::User,
+        show::peers,
+        "show peers [dict|-] [section]           : dump some information about all the peers or this peers section",
+    ),
+    command(
         &["show", "resolvers"],
         Level::User,
         resolvers::show,

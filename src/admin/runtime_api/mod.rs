@@ -50,6 +50,11 @@ pub trait Process {
         None
     }
 
+    /// `show peers`: the listing of one section, or of all when none is named. False: there is no such section.
+    fn peers(&self, section: &str, _dict: bool, _out: &mut String) -> bool {
+        section.is_empty()
+    }
+
     /// Maps and patterns of the plan in force.
     fn patterns(&self) -> &Registry;
 

@@ -162,7 +162,7 @@ fn delay(a: &Args<'_>, at: usize, keyword: &str, what: &str) -> Result<u64, Faul
 /// The type at `at` and its `len`; also the index of the word after them.
 fn key_type(a: &Args<'_>, at: usize, keyword: &str) -> Result<(KeyType, usize), Fault> {
     let simple = match a.get(at) {
-        "ip" => Some(KeyType::Ip),
+        "ip" | "ipv4" => Some(KeyType::Ip),
         "ipv6" => Some(KeyType::Ipv6),
         "integer" => Some(KeyType::Integer),
         "string" | "binary" => None,

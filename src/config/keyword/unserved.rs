@@ -8,7 +8,6 @@
 const HTTP2: &str = "HTTP/2";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
-    ("section", "peers", "the peers protocol"),
     ("global", "maxpipes", "a bound on pipes"),
     ("global", "cluster-secret", "keys derived from it"),
     ("global", "http-err-codes", "counters by class of status"),

@@ -32,6 +32,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     names::userlists(&mut cx);
     warnings::resolvers(&mut cx);
     servers::servers_addresses(&mut cx);
+    names::write_to(&mut cx);
     warnings::peers(&mut cx);
     limits::global(&mut cx);
     let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, patterns, .. } = cx;

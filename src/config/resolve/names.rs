@@ -4,6 +4,7 @@ use super::say;
 use crate::config::diagnostic::Severity;
 use crate::config::section::{Loading, draft::Draft};
 use crate::model::proxy::Mode;
+use crate::model::stick_table::KeyType;
 use std::sync::Arc;
 
 pub(super) fn default_backend(cx: &mut Loading<'_>, index: usize) {
@@ -195,6 +196,38 @@ pub(super) fn tables(cx: &mut Loading<'_>, index: usize) {
         && !cx.peers.iter().any(|p| p.name == *peers)
     {
         found.push((table.origin.clone(), format!("Proxy '{name}': unable to find sync peers '{peers}'.")));
+    }
+    for (origin, text) in found {
+        cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+    }
+}
+
+/// The tables that `write-to` names must exist and have the same keys.
+pub(super) fn write_to(cx: &mut Loading<'_>) {
+    let of_proxies = cx.proxies.iter().filter_map(|p| p.proxy.backend.stick_table.as_ref());
+    let tables: Vec<_> = of_proxies.chain(cx.peers.iter().flat_map(|p| &p.tables)).collect();
+    // HAProxy counts the terminating NUL of a string.
+    let size = |key: KeyType| key.size() + matches!(key, KeyType::String(_)) as usize;
+    let mut found = Vec::new();
+    for table in &tables {
+        let Some(target) = &table.write_to else { continue };
+        let name = &table.name;
+        let why = match tables.iter().find(|t| t.name == *target) {
+            None => format!("table '{target}' doesn't exist."),
+            Some(other) if other.key.name() != table.key.name() => format!(
+                "cannot mix table types ('{target}' has '{}' type and '{name}' has '{}' type).",
+                other.key.name(),
+                table.key.name()
+            ),
+            Some(other) if other.key != table.key => format!(
+                "cannot mix key sizes ('{target}' has '{}' key_size and '{name}' has '{}' key_size).",
+                size(other.key),
+                size(table.key)
+            ),
+            Some(_) => continue,
+        };
+        let text = format!("Parsing [{}]: failed to initialize '{name}' stick-table: write-to: {why}", table.origin);
+        found.push((table.origin.clone(), text));
     }
     for (origin, text) in found {
         cx.diagnostics.say(Severity::Alert, Some(&origin), text);

@@ -50,6 +50,8 @@ pub struct Loading<'a> {
     pub replaying: bool,
     /// `default-server` of the `peers` section that is being read.
     pub peers_default_server: Option<draft::ServerDraft>,
+    /// Its `default-bind`.
+    pub peers_default_bind: Option<crate::model::bind::Bind>,
     pub section: Section,
     pub prefix: Prefix,
 }
@@ -125,6 +127,7 @@ impl<'a> Loading<'a> {
             store: OnceCell::new(),
             replaying: false,
             peers_default_server: None,
+            peers_default_bind: None,
             section: Section::None,
             prefix: Prefix::None,
         }

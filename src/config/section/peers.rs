@@ -5,15 +5,19 @@ use crate::{
     config::{
         diagnostic::Severity,
         keyword::{
-            args::{Args, Fault, count},
+            absent,
+            args::{Args, Fault},
             bind, log, server, stick_table,
         },
     },
     model::peers::{Peer, Peers},
 };
 
-const KEYWORDS: [&str; 9] =
-    ["peer", "server", "bind", "table", "disabled", "enabled", "default-server", "log", "shards"];
+const KEYWORDS: [&str; 10] =
+    ["peer", "server", "bind", "table", "disabled", "enabled", "default-server", "default-bind", "log", "shards"];
+
+/// The address of the local peer stands on its own line or on `bind` lines.
+const MIXED: &str = "mixing \"peer\" and \"bind\" line is forbidden";
 
 pub fn open(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Section, Fault> {
     let name = a.get(1);
@@ -42,6 +46,7 @@ pub fn open(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Section, Fault> {
         log_targets: Vec::new(),
     });
     cx.peers_default_server = None;
+    cx.peers_default_bind = None;
     Ok(Section::Peers(cx.peers.len() - 1))
 }
 
@@ -54,14 +59,32 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
             Ok(())
         }
         "bind" => {
+            let local = cx.local_peer();
+            if cx.peers[index].peers.iter().any(|p| p.name == local && p.server.address.is_some()) {
+                return Err(a.fault(0, MIXED));
+            }
             let bind = bind::peer_bind(cx, a)?;
+            if bind.ssl {
+                return Err(a.fault(0, absent::text("ssl")));
+            }
             cx.peers[index].binds.push(bind);
+            Ok(())
+        }
+        "default-bind" => {
+            let bind = bind::peer_defaults(cx, a)?;
+            if bind.ssl {
+                return Err(a.fault(0, absent::text("ssl")));
+            }
+            cx.peers_default_bind = Some(bind);
             Ok(())
         }
         "table" => {
             let name = format!("{}/{}", cx.peers[index].name, a.get(1));
             if a.get(1).is_empty() {
                 return Err(a.fault(1, "'table' expects a name as argument."));
+            }
+            if let Some(at) = (2..a.len()).find(|&i| a.get(i) == "peers" && a.get(i - 1) != "write-to") {
+                return Err(a.fault(at, "table: unknown argument 'peers'."));
             }
             let table = stick_table::read(cx, a, 2, "table", name)?;
             cx.peers[index].tables.push(table);
@@ -75,13 +98,20 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
             cx.peers[index].disabled = false;
             Ok(())
         }
+        // HAProxy logs nothing there (observed: neither meetings nor refusals).
         "log" => {
             let targets = log::section(cx, a)?;
             cx.peers[index].log_targets.extend(targets);
             Ok(())
         }
         "shards" => {
-            cx.peers[index].shards = count(a.get(1));
+            match (a.get(1), a.get(1).parse()) {
+                ("", _) => return Err(a.fault(1, "'shards' : missing value")),
+                (_, Ok(n @ 1..)) => cx.peers[index].shards = n,
+                (word, _) => {
+                    return Err(a.fault(1, format!("'shards' : expects an integer argument, found '{word}'")));
+                }
+            }
             Ok(())
         }
         _ => Err(unknown_keyword(a, "peers", false, KEYWORDS.into_iter())),
@@ -96,9 +126,16 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.own(1, text));
     }
     let local = name == cx.local_peer();
+    if local && let Some(other) = cx.peers[index].peers.iter().find(|p| p.local) {
+        let text = format!("'{} {name}' : local peer name already referenced at {}. {name}", a.get(0), other.origin);
+        return Err(a.fault(1, text));
+    }
+    if local && !a.get(2).is_empty() && !cx.peers[index].binds.is_empty() {
+        return Err(a.fault(0, MIXED));
+    }
     let draft = match a.get(2) {
         // The local peer listens where the `bind` line says.
-        "" if local => None,
+        "" if local && (a.get(0) == "server" || !cx.peers[index].binds.is_empty()) => None,
         "" => {
             let text = format!("'{} {name}' : ignoring invalid peer definition (missing address:port)", a.get(0));
             cx.diagnostics.at(Severity::Warning, a.line, a.word(2), text);
@@ -114,6 +151,13 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
             server
         }
     };
+    if server.ssl {
+        return Err(a.fault(0, absent::text("ssl")));
+    }
+    if server.send_proxy.is_some() || server.source.is_some() {
+        let word = if server.source.is_some() { "source" } else { "send-proxy" };
+        return Err(a.fault(0, absent::text(word)));
+    }
     cx.peers[index].peers.push(Peer { origin: a.origin(), name: name.to_owned(), local, server });
     Ok(())
 }

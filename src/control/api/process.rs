@@ -179,6 +179,13 @@ impl Process for Seat<'_> {
         self.control.resolvers.borrow().as_ref()?.rename(server, name, by)
     }
 
+    fn peers(&self, section: &str, dict: bool, out: &mut String) -> bool {
+        let shared = &self.control.shared;
+        let peers = self.control.peers.borrow();
+        let shown = peers.as_ref().map(|p| p.show(section, dict, shared.utc_offset, out).is_ok());
+        shown.unwrap_or(section.is_empty())
+    }
+
     fn patterns(&self) -> &Registry {
         &self.control.shared.plan.patterns
     }

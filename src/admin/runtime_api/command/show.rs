@@ -81,6 +81,17 @@ pub fn stat(call: &mut Call<'_>) -> Answer {
     Answer::Text(out)
 }
 
+/// `show peers [dict|-] [<peers section>]`.
+pub fn peers(call: &mut Call<'_>) -> Answer {
+    let dict = call.argument(0) == "dict";
+    let section = if matches!(call.argument(0), "dict" | "-") { call.argument(1) } else { call.argument(0) };
+    let mut out = String::new();
+    if !call.process.peers(section, dict, &mut out) {
+        return Answer::error("No such peers");
+    }
+    Answer::Text(out.into_bytes())
+}
+
 pub fn schema(_: &mut Call<'_>) -> Answer {
     Answer::Text(format!("{}\n", json::SCHEMA.trim_end()).into_bytes())
 }

@@ -97,7 +97,11 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
 pub fn peer_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
     let word = a.get(1);
     let with_address = !word.is_empty() && !OPTIONS.iter().any(|o| o.name == word);
-    let mut bind = Bind::new(a.origin(), if with_address { word } else { "" });
+    let text = if with_address { word } else { "" };
+    let mut bind = Bind::new(a.origin(), text);
+    if let Some(defaults) = &cx.peers_default_bind {
+        bind = Bind { origin: bind.origin, text: bind.text, ..defaults.clone() };
+    }
     if with_address {
         bind.addresses =
             address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
@@ -107,6 +111,16 @@ pub fn peer_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
     options(cx, &mut bind, a, first).map_err(|(at, trouble)| match trouble {
         Trouble::Unknown => a.fault(at, unknown(&place, a.get(at))),
         Trouble::Whole(text) | Trouble::Option(text) => a.fault(at, format!("{place} : {text}")),
+    })?;
+    Ok(bind)
+}
+
+/// `default-bind` in a `peers` section.
+pub fn peer_defaults(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
+    let mut bind = cx.peers_default_bind.clone().unwrap_or_else(|| Bind::new(a.origin(), ""));
+    options(cx, &mut bind, a, 1).map_err(|(at, trouble)| match trouble {
+        Trouble::Unknown => a.fault(at, unknown("'default-bind' in section 'peers'", a.get(at))),
+        Trouble::Whole(text) | Trouble::Option(text) => a.fault(at, format!("'default-bind' : {text}")),
     })?;
     Ok(bind)
 }
