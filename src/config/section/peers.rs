@@ -10,7 +10,10 @@ use crate::{
             bind, log, server, stick_table,
         },
     },
-    model::peers::{Peer, Peers},
+    model::{
+        bind::Bind,
+        peers::{Peer, Peers},
+    },
 };
 
 const KEYWORDS: [&str; 10] =
@@ -64,17 +67,13 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
                 return Err(a.fault(0, MIXED));
             }
             let bind = bind::peer_bind(cx, a)?;
-            if bind.ssl {
-                return Err(a.fault(0, absent::text("ssl")));
-            }
+            refuse_bind(a, &bind)?;
             cx.peers[index].binds.push(bind);
             Ok(())
         }
         "default-bind" => {
             let bind = bind::peer_defaults(cx, a)?;
-            if bind.ssl {
-                return Err(a.fault(0, absent::text("ssl")));
-            }
+            refuse_bind(a, &bind)?;
             cx.peers_default_bind = Some(bind);
             Ok(())
         }
@@ -118,6 +117,17 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
     }
 }
 
+/// Refuses by name what peers' listeners do not do.
+fn refuse_bind(a: &Args<'_>, bind: &Bind) -> Result<(), Fault> {
+    for (is_set, word) in [(bind.ssl, "ssl"), (bind.accept_proxy, "accept-proxy")] {
+        if is_set {
+            let at = (1..a.len()).find(|&i| a.get(i) == word).unwrap_or(0);
+            return Err(a.fault(at, absent::text(word)));
+        }
+    }
+    Ok(())
+}
+
 /// `peer <name> <address>` or `server <name> [<address>] [options]`.
 fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
     let name = a.get(1);
@@ -151,12 +161,12 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
             server
         }
     };
-    if server.ssl {
-        return Err(a.fault(0, absent::text("ssl")));
-    }
-    if server.send_proxy.is_some() || server.source.is_some() {
-        let word = if server.source.is_some() { "source" } else { "send-proxy" };
-        return Err(a.fault(0, absent::text(word)));
+    // What peers' connections do not do yet is refused by name.
+    let refused =
+        [(server.ssl, "ssl"), (server.send_proxy.is_some(), "send-proxy"), (server.source.is_some(), "source")];
+    if let Some((_, word)) = refused.iter().find(|(is_set, _)| *is_set) {
+        let at = (1..a.len()).find(|&i| a.get(i) == *word).unwrap_or(0);
+        return Err(a.fault(at, absent::text(word)));
     }
     cx.peers[index].peers.push(Peer { origin: a.origin(), name: name.to_owned(), local, server });
     Ok(())

@@ -327,7 +327,7 @@ impl Layout {
         }
         let Frozen { start, current, past } = Frozen::of(words, cell.offset);
         // What was never counted begins now.
-        let elapsed_ms = if start == 0 { 0 } else { now.0.saturating_sub(start - 1) };
+        let elapsed_ms = if start == 0 { 0 } else { moment(now).saturating_sub(start) };
         Stored::Rate { elapsed_ms, current, past }
     }
 
@@ -339,9 +339,9 @@ impl Layout {
                 words[cell.offset] = if cell.wide { n } else { n & u32::MAX as u64 }
             }
             Stored::Rate { elapsed_ms, current, past } if cell.period_ms > 0 => {
-                let nothing = elapsed_ms >= 2 * cell.period_ms || elapsed_ms > now.0 || (current, past) == (0, 0);
+                let nothing = elapsed_ms >= cell.period_ms.saturating_mul(2).min(EPOCH) || (current, past) == (0, 0);
                 let rate = &mut words[cell.offset..cell.offset + RATE_WORDS];
-                rate[0] = if nothing { 0 } else { now.0 - elapsed_ms + 1 };
+                rate[0] = if nothing { 0 } else { moment(now) - elapsed_ms };
                 rate[1] = if nothing { 0 } else { (current as u64) << 32 | past as u64 };
             }
             Stored::Number(_) | Stored::Rate { .. } => {}
@@ -468,9 +468,17 @@ impl Cell {
     }
 }
 
+/// What is added to moments in words: what a peer tells may have begun before this process did.
+const EPOCH: u64 = 1 << 48;
+
+/// A moment as words have it.
+fn moment(at: Millis) -> u64 {
+    at.0.saturating_add(EPOCH)
+}
+
 /// The words of a rate, read only.
 struct Frozen {
-    /// Milliseconds plus one; 0: nothing was ever counted.
+    /// See [`moment`]; 0: nothing was ever counted.
     start: u64,
     current: u32,
     past: u32,
@@ -486,7 +494,7 @@ impl Frozen {
         if self.start == 0 {
             return 0;
         }
-        let elapsed = now.0.saturating_sub(self.start - 1);
+        let elapsed = moment(now).saturating_sub(self.start);
         let (current, past, left) = match elapsed / period {
             0 => (self.current, self.past, period - elapsed),
             1 => (0, self.current, 2 * period - elapsed),
@@ -510,26 +518,26 @@ impl<'w> Rate<'w> {
 
     fn add(&mut self, n: u32, period: u64, at: Millis) {
         let Frozen { start, mut current, mut past } = Frozen::of(self.0, 0);
-        let mut begin = start.saturating_sub(1);
-        if start > 0 && at.0 < begin {
+        let (mut begin, at) = (start, moment(at));
+        if at < begin {
             // Late news of the period before.
             past = past.saturating_add(n);
         } else {
-            let elapsed = at.0 - begin;
+            let elapsed = at - begin;
             if start == 0 || elapsed >= 2 * period {
-                (begin, current, past) = (at.0, 0, 0);
+                (begin, current, past) = (at, 0, 0);
             } else if elapsed >= period {
                 (begin, past, current) = (begin + period, current, 0);
             }
             current = current.saturating_add(n);
         }
-        self.0[0] = begin + 1;
+        self.0[0] = begin;
         self.0[1] = (current as u64) << 32 | past as u64;
     }
 
     /// `n` events in the period that begins now.
     fn set(&mut self, n: u32, at: Millis) {
-        self.0[0] = at.0 + 1;
+        self.0[0] = moment(at);
         self.0[1] = (n as u64) << 32;
     }
 }
@@ -564,6 +572,24 @@ mod tests {
         // News of the first period that comes late counts there.
         l.apply(&mut words, Change::add(What::Request, 10, Millis(1400)));
         assert_eq!(read(&words, 1750), 1 + 15);
+    }
+
+    #[test]
+    fn rates_of_peers_go_on_even_if_they_began_before_this_process() {
+        let l = layout(&[("http_req_rate", 1, Some(10_000)), ("conn_cnt", 1, None)]);
+        let (mut words, now) = (vec![0; l.words()], Millis(3));
+        let rate = l.columns()[1];
+        let stored = Stored::Rate { elapsed_ms: 12_000, current: 8, past: 4 };
+        l.restore(&mut words, rate.data, 0, stored, now);
+        assert_eq!(l.stored(&words, &rate, 0, now), stored);
+        assert_eq!(l.element(&words, &rate, 0, now), 6);
+        l.restore(&mut words, rate.data, 0, Stored::Rate { elapsed_ms: u64::MAX, current: 8, past: 4 }, now);
+        assert_eq!(l.element(&words, &rate, 0, now), 0);
+        assert_eq!(l.stored(&words, &rate, 0, now), Stored::Rate { elapsed_ms: 0, current: 0, past: 0 });
+        // What does not fit the type changes nothing.
+        l.restore(&mut words, rate.data, 0, Stored::Number(7), now);
+        l.restore(&mut words, DataType::ConnCnt, 0, stored, now);
+        assert!(words.iter().all(|w| *w == 0));
     }
 
     #[test]

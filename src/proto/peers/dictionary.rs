@@ -6,6 +6,8 @@ use super::varint::{Reader, encode};
 
 /// Words that each direction of a connection remembers. They are numbered from 1.
 pub const WORDS: usize = 128;
+/// Bytes of a word at most.
+const WORD_MAX: u64 = 1024;
 
 /// What we have sent.
 #[derive(Debug, Default)]
@@ -67,6 +69,9 @@ impl Received {
         let at = at.ok_or(Fault::Protocol)?;
         if !data.is_empty() {
             let length = data.integer()?;
+            if length > WORD_MAX {
+                return Err(Fault::TooLong);
+            }
             let word = data.bytes(length)?;
             if self.words.len() <= at {
                 self.words.resize(at + 1, None);

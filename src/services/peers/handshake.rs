@@ -94,22 +94,30 @@ fn known(section: &Section, hello: &Hello) -> Result<Rc<Peer>, Status> {
 pub async fn connect(section: Rc<Section>, peer: Rc<Peer>) {
     let cx = section.cx.clone();
     loop {
-        session_is(&peer, false).await;
+        if peer.session.borrow().is_some() {
+            session_is(&peer, false).await;
+            pause(&section, &peer, AGAIN_MS.0 + cx.random(AGAIN_MS.1 - AGAIN_MS.0)).await;
+            continue;
+        }
         let shaken = attempt(&section, &peer).await;
         let ours = section.local().map_or("", |p| &p.name);
-        let pause = match shaken {
+        match shaken {
             // It has come to us meanwhile, and both sides must drop the same connection of the two.
             Some(_) if peer.session.borrow().is_some() && *peer.name < *ours => continue,
             Some((conn, rest)) => {
                 session::run(section.clone(), peer.clone(), conn, rest, Purpose::Share).await;
-                AGAIN_MS.0 + cx.random(AGAIN_MS.1 - AGAIN_MS.0)
+                pause(&section, &peer, AGAIN_MS.0 + cx.random(AGAIN_MS.1 - AGAIN_MS.0)).await;
             }
-            None => RETRY_MS,
-        };
-        let again = cx.now().plus(pause);
-        peer.told.reconnect.set(Some(again));
-        let _ = before(&cx.rt, again, session_is(&peer, true)).await;
+            None => pause(&section, &peer, RETRY_MS).await,
+        }
     }
+}
+
+/// Waits before the next attempt, unless the peer connects to us.
+async fn pause(section: &Section, peer: &Peer, ms: u64) {
+    let again = section.cx.now().plus(ms);
+    peer.told.reconnect.set(Some(again));
+    let _ = before(&section.cx.rt, again, session_is(peer, true)).await;
 }
 
 /// Waits until there is a session with the peer, or none.

@@ -1,0 +1,144 @@
+//! The connection to a peer: bytes in, bytes out, with or without TLS. One task receives and one sends; what TLS itself has
+//! to say goes out with what is sent next. Deadlines are the caller's.
+
+use crate::base::buf::Block;
+use crate::dataplane::tls::Clients;
+use crate::engine::Conn;
+use crate::model::bind::Bind;
+use crate::model::server::Server;
+use crate::proto::tls::session::{RecordSizes, Session};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Received bytes of a handshake at most; what a peer sends beyond it is no handshake.
+const HANDSHAKE_MAX: usize = 256 << 10;
+/// Answers of TLS that wait to be sent at most; who asks for more is no peer.
+const WAITING_MAX: usize = 64 << 10;
+
+pub struct Line {
+    pub conn: Conn,
+    tls: Option<RefCell<Session>>,
+    /// Records that TLS wants to send.
+    waiting: RefCell<Vec<u8>>,
+    /// Plain bytes that came with the end of the handshake.
+    early: RefCell<Vec<u8>>,
+    ended: Cell<bool>,
+}
+
+impl Line {
+    fn new(conn: Conn, tls: Option<Session>) -> Line {
+        let tls = tls.map(RefCell::new);
+        Line { conn, tls, waiting: RefCell::default(), early: RefCell::default(), ended: Cell::new(false) }
+    }
+
+    /// The server's side, as the line of the listener says. `None`: the handshake failed.
+    pub async fn accepted(conn: Conn, bind: &Bind) -> Option<Line> {
+        if !bind.ssl {
+            return Some(Line::new(conn, None));
+        }
+        let session = Session::server(bind.tls_context.clone()?.0, RecordSizes::default());
+        Line::new(conn, Some(session)).shake_hands().await
+    }
+
+    /// The client's side, as the peer's line says. `None`: the handshake failed.
+    pub async fn connected(conn: Conn, server: &Server, clients: &Clients) -> Option<Line> {
+        if !server.tls.ssl {
+            return Some(Line::new(conn, None));
+        }
+        let context = clients.context(&server.tls_traffic.as_ref()?.0, None)?;
+        let mut hello = Vec::new();
+        let now_s = conn.rt().now().wall_us / 1_000_000;
+        let session = Session::client(context, None, RecordSizes::default(), now_s, &mut hello).ok()?;
+        let line = Line::new(conn, Some(session));
+        *line.waiting.borrow_mut() = hello;
+        line.shake_hands().await
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    async fn shake_hands(self) -> Option<Line> {
+        let mut received = 0;
+        loop {
+            if !self.waiting.borrow().is_empty() {
+                let block = Block::copy_of(&self.waiting.take());
+                self.conn.send(block.into()).await.result.ok()?;
+            }
+            if self.tls.as_ref().is_some_and(|tls| tls.borrow().is_established()) {
+                return Some(self);
+            }
+            let mut piece = self.conn.recv().await.ok()??;
+            received += piece.len();
+            if received > HANDSHAKE_MAX {
+                return None;
+            }
+            let mut plain = Vec::new();
+            if !self.take_in(&mut piece, &mut plain) {
+                // The alert says why.
+                self.conn.send_last(Block::copy_of(&self.waiting.take()));
+                return None;
+            }
+            self.early.borrow_mut().append(&mut plain);
+        }
+    }
+
+    /// Takes in what was received; false when it was no TLS.
+    fn take_in(&self, piece: &mut [u8], into: &mut Vec<u8>) -> bool {
+        let Some(tls) = &self.tls else {
+            into.extend_from_slice(piece);
+            return true;
+        };
+        let now_s = self.conn.rt().now().wall_us / 1_000_000;
+        let mut waiting = self.waiting.borrow_mut();
+        let Ok(fed) = tls.borrow_mut().feed(now_s, piece, &mut waiting) else { return false };
+        into.extend_from_slice(&fed.carried);
+        into.extend_from_slice(piece.get(fed.plain).unwrap_or_default());
+        self.ended.set(self.ended.get() || fed.closed);
+        waiting.len() <= WAITING_MAX
+    }
+
+    /// Appends what comes next; false at the end or after a failure.
+    pub fn poll_recv(&self, into: &mut Vec<u8>) -> Poll<bool> {
+        let before = into.len();
+        into.append(&mut self.early.borrow_mut());
+        while into.len() == before {
+            if self.ended.get() {
+                return Poll::Ready(false);
+            }
+            match self.conn.poll_recv() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(mut piece))) if self.take_in(&mut piece, into) => {}
+                Poll::Ready(_) => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    pub async fn recv(&self, into: &mut Vec<u8>) -> bool {
+        poll_fn(|_| self.poll_recv(into)).await
+    }
+
+    fn sealed(&self, bytes: &[u8]) -> Option<Block> {
+        let Some(tls) = &self.tls else { return Some(Block::copy_of(bytes)) };
+        let mut out = self.waiting.take();
+        tls.borrow_mut().encrypt(bytes, &mut out).ok()?;
+        Some(Block::copy_of(&out))
+    }
+
+    /// Sends all of it; false when that failed.
+    pub async fn send(&self, bytes: &[u8]) -> bool {
+        match self.sealed(bytes) {
+            Some(block) => self.conn.send(block.into()).await.result.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Sends the last bytes before the line is dropped, without waiting for them to be taken.
+    pub fn send_last(&self, bytes: &[u8]) {
+        if let Some(block) = self.sealed(bytes) {
+            self.conn.send_last(block);
+        }
+    }
+}
