@@ -554,15 +554,15 @@ impl Reactor {
     /// Sends the last bytes of a connection that is about to close and forgets them: what is not taken at once is lost.
     pub fn send_last(&self, fd: Fd, block: Block) {
         let len = block.len() as u32;
+        if len == 0 {
+            return;
+        }
         let hold = Hold::Chain(block.into());
         let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
-        let data = match self.operations.borrow().get(key).map(|op| &op.hold) {
-            Some(Hold::Chain(chain)) if len > 0 => chain.pieces()[0].bytes().as_ptr(),
-            _ => {
-                self.operations.borrow_mut().remove(key);
-                return;
-            }
+        let data = match &self.operations.borrow().get(key).expect("just inserted").hold {
+            Hold::Chain(chain) => chain.pieces()[0].bytes().as_ptr(),
+            _ => unreachable!("what was just inserted is a chain"),
         };
         self.push(token(Kind::Operation, key), Op::SendNow { fd, data, len });
     }
