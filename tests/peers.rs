@@ -11,6 +11,7 @@ use common::origin::{Origin, Step};
 use common::peers::Peer;
 use common::port::Port;
 use common::program::{Program, peer, under_test};
+use common::tls::Authority;
 use common::wait_until;
 use ringway::proto::peers::definition::{Column, Definition, Key};
 use ringway::proto::peers::handshake::Status;
@@ -194,6 +195,63 @@ fn entries_go_both_ways_with_haproxy_which_starts_later() {
 #[test]
 fn entries_go_both_ways_with_haproxy_which_was_there_before() {
     both_ways(&peer(), &under_test());
+}
+
+/// Each checks the other's certificate.
+fn over_tls(first: &PathBuf, second: &PathBuf) {
+    let house = House::new();
+    let directory = Directory::new();
+    let authority = Authority::new("peers");
+    let certificate = directory.write("peer.pem", authority.issue(&["peer"], false, 7).pem);
+    let trusted = authority.write(&directory);
+    let start = |binary: &PathBuf, name: &str| {
+        let directory = Directory::new();
+        let socket = directory.join("s");
+        let line = |peer: &str, port: &Port| match peer == name {
+            true => format!(" server {peer}\n"),
+            false => format!(" server {peer} 127.0.0.1:{}\n", port.number),
+        };
+        let section = format!(
+            "peers all\n default-bind ssl crt {certificate}\n bind 127.0.0.1:{}\n \
+             default-server ssl verify required ca-file {trusted}\n{}{} table own type ip size 1k expire 1h store gpc0\n",
+            house.port(name),
+            line("A", &house.a),
+            line("B", &house.b)
+        );
+        let config = house.config(name, &socket, TABLES).replace(&house.section(), &section);
+        let program = Program::start(binary, &directory, &config, &[house.port(name)]);
+        wait_until("the socket is there", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        Node { program, socket, _directory: directory }
+    };
+    let a = start(first, "A");
+    let b = start(second, "B");
+    wait_long("they have met", || a.is_connected_to("B") && b.is_connected_to("A"));
+    fill(&a, 1);
+    fill(&b, 2);
+    wait_same(&a, &b, [2, 2, 2, 6, 2]);
+    // Who speaks no TLS is not heard.
+    let mut stranger = TcpStream::connect(("127.0.0.1", house.a.number)).expect("it listens");
+    stranger.write_all(b"HAProxyS 2.1\nA\nB 1 0\n").expect("written");
+    stranger.set_read_timeout(Some(common::BOUND)).expect("a timeout");
+    let mut answer = Vec::new();
+    let _ = stranger.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"200"), "{answer:?}");
+    assert!(a.is_connected_to("B"));
+}
+
+#[test]
+fn peers_of_ours_speak_tls() {
+    over_tls(&under_test(), &under_test());
+}
+
+#[test]
+fn a_peer_of_ours_connects_to_haproxy_over_tls() {
+    over_tls(&peer(), &under_test());
+}
+
+#[test]
+fn haproxy_connects_to_a_peer_of_ours_over_tls() {
+    over_tls(&under_test(), &peer());
 }
 
 fn numbers() -> Definition {

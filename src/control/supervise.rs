@@ -45,8 +45,12 @@ pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
     let mut errors = Vec::new();
     for (number, section) in plan.peers.iter().enumerate().filter(|(_, s)| !s.disabled) {
         for (address, bind) in section.listeners() {
+            let bind = Arc::new(bind);
             match super::sockets::open(&address, &bind, bind.backlog.unwrap_or(PEERS_BACKLOG), 1) {
-                Ok(fds) => sockets.extend(fds.into_iter().map(|fd| (number, fd))),
+                Ok(fds) => {
+                    let listening = |fd| Listening { section: number, bind: bind.clone(), fd };
+                    sockets.extend(fds.into_iter().map(listening));
+                }
                 Err((what, e)) => {
                     let text = e.to_string();
                     let text = text.split(" (os error").next().unwrap_or_default().to_owned();

@@ -2,14 +2,19 @@
 //! is told with file and line like everything else.
 
 use crate::{
-    config::{diagnostic::Severity, section::Loading},
+    config::{
+        diagnostic::{Diagnostics, Severity},
+        section::Loading,
+    },
     model::{
+        bind::Bind,
         certificates::{
             bind::{BindContext, BindError, Surroundings},
             server::{self, ServerError},
         },
         credentials::{Credentials, Shared},
         proxy::Mode,
+        server::Server,
         tls::{ServerVerify, TlsGlobal},
     },
     proto::tls::{session_cache::SessionCache, tickets::TicketKeys},
@@ -23,7 +28,9 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
         let scripted = p.proxy.backend.script_uses_tls();
         p.servers.iter().any(|s| scripted || s.server.tls.ssl || s.server.tls.check_ssl)
     });
-    if !listens && !connects {
+    let peers = || cx.peers.iter().filter(|s| !s.disabled);
+    let peered = peers().any(|s| s.binds.iter().any(|b| b.ssl) || s.peers.iter().any(|p| p.server.tls.ssl));
+    if !listens && !connects && !peered {
         return None;
     }
     let global = cx.global.tls.clone();
@@ -35,17 +42,41 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
     for index in 0..cx.proxies.len() {
         if !cx.proxies[index].proxy.disabled {
             cx.folder.enter(&cx.proxies[index].proxy.origin.file);
-            binds(cx, index, &global, &credentials);
-            servers(cx, index, &global, &credentials);
+            let draft = &mut cx.proxies[index];
+            let (http, proxy) = (draft.proxy.mode == Mode::Http, &mut draft.proxy);
+            let owner = Owner { name: &proxy.name, section: draft.section, http };
+            binds(cx.diagnostics, &mut proxy.frontend.binds, &owner, &global, &credentials);
+            let scripted = proxy.backend.script_uses_tls();
+            let list = draft.servers.iter_mut().map(|s| &mut s.server);
+            servers(cx.diagnostics, list, &proxy.name, scripted, &global, &credentials);
         }
+    }
+    for section in cx.peers.iter_mut().filter(|s| !s.disabled) {
+        cx.folder.enter(&section.origin.file);
+        let owner = Owner { name: &section.name, section: "peers", http: false };
+        binds(cx.diagnostics, &mut section.binds, &owner, &global, &credentials);
+        let peers = section.peers.iter_mut().map(|p| &mut p.server).filter(|s| s.tls.ssl);
+        servers(cx.diagnostics, peers, "(null)", false, &global, &credentials);
     }
     Some(credentials)
 }
 
-fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &Credentials) {
-    let draft = &mut cx.proxies[index];
-    let (name, section, http) = (draft.proxy.name.clone(), draft.section, draft.proxy.mode == Mode::Http);
-    for bind in draft.proxy.frontend.binds.iter_mut().filter(|b| b.ssl) {
+/// Whose lines they are.
+struct Owner<'a> {
+    name: &'a str,
+    section: &'a str,
+    http: bool,
+}
+
+fn binds(
+    diagnostics: &mut Diagnostics,
+    binds: &mut [Bind],
+    owner: &Owner<'_>,
+    global: &TlsGlobal,
+    credentials: &Credentials,
+) {
+    let Owner { name, section, http } = *owner;
+    for bind in binds.iter_mut().filter(|b| b.ssl) {
         let line = format!("bind '{}' at [{}]", bind.text, bind.origin);
         let around = Surroundings {
             global,
@@ -68,21 +99,25 @@ fn binds(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &C
                         ),
                         BindError::Proxy(text) => format!("Proxy '{name}': {text}"),
                     };
-                    cx.diagnostics.say(Severity::Alert, Some(&bind.origin), text);
+                    diagnostics.say(Severity::Alert, Some(&bind.origin), text);
                 }
             }
         }
         for warning in warnings {
-            cx.diagnostics.say(Severity::Warning, Some(&bind.origin), format!("Proxy '{name}': {warning}"));
+            diagnostics.say(Severity::Warning, Some(&bind.origin), format!("Proxy '{name}': {warning}"));
         }
     }
 }
 
-fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: &Credentials) {
-    let draft = &mut cx.proxies[index];
-    let proxy = draft.proxy.name.clone();
-    let scripted = draft.proxy.backend.script_uses_tls();
-    for server in draft.servers.iter_mut().map(|s| &mut s.server) {
+fn servers<'s>(
+    diagnostics: &mut Diagnostics,
+    servers: impl Iterator<Item = &'s mut Server>,
+    proxy: &str,
+    scripted: bool,
+    global: &TlsGlobal,
+    credentials: &Credentials,
+) {
+    for server in servers {
         let lacks_ca = server.tls.verify == ServerVerify::Required && server.tls.ca.is_none();
         for check in [false, true] {
             let wanted = server.tls.ssl || (check && (server.tls.check_ssl || scripted));
@@ -96,16 +131,16 @@ fn servers(cx: &mut Loading<'_>, index: usize, global: &TlsGlobal, credentials: 
                     let slot = if check { &mut server.tls_check } else { &mut server.tls_traffic };
                     *slot = Some(Shared(std::sync::Arc::new(settings)));
                     if let Some(text) = warning.filter(|_| !check || !server.tls.ssl) {
-                        cx.diagnostics.say(Severity::Warning, Some(&server.origin), format!("{place}{text}"));
+                        diagnostics.say(Severity::Warning, Some(&server.origin), format!("{place}{text}"));
                     }
                 }
                 Err(ServerError::File(first, second)) => {
-                    cx.diagnostics.say(Severity::Alert, Some(&server.origin), format!("config : {place}{first}"));
-                    cx.diagnostics.say(Severity::Alert, Some(&server.origin), format!("config : {second}"));
+                    diagnostics.say(Severity::Alert, Some(&server.origin), format!("config : {place}{first}"));
+                    diagnostics.say(Severity::Alert, Some(&server.origin), format!("config : {second}"));
                     break;
                 }
                 Err(ServerError::Server(text)) => {
-                    cx.diagnostics.say(Severity::Alert, Some(&server.origin), format!("{place}{text}"));
+                    diagnostics.say(Severity::Alert, Some(&server.origin), format!("{place}{text}"));
                     break;
                 }
             }

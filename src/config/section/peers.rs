@@ -9,6 +9,7 @@ use crate::{
             args::{Args, Fault},
             bind, log, server, stick_table,
         },
+        tls,
     },
     model::{
         bind::Bind,
@@ -68,6 +69,10 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
             }
             let bind = bind::peer_bind(cx, a)?;
             refuse_bind(a, &bind)?;
+            if bind.ssl {
+                let place = format!("'bind {}' in section 'peers'", bind.text);
+                tls::bind_files(cx, &bind, &place, a)?;
+            }
             cx.peers[index].binds.push(bind);
             Ok(())
         }
@@ -119,11 +124,9 @@ pub fn read(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Faul
 
 /// Refuses by name what peers' listeners do not do.
 fn refuse_bind(a: &Args<'_>, bind: &Bind) -> Result<(), Fault> {
-    for (is_set, word) in [(bind.ssl, "ssl"), (bind.accept_proxy, "accept-proxy")] {
-        if is_set {
-            let at = (1..a.len()).find(|&i| a.get(i) == word).unwrap_or(0);
-            return Err(a.fault(at, absent::text(word)));
-        }
+    if bind.accept_proxy {
+        let at = (1..a.len()).find(|&i| a.get(i) == "accept-proxy").unwrap_or(0);
+        return Err(a.fault(at, absent::text("accept-proxy")));
     }
     Ok(())
 }
@@ -139,6 +142,14 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
     if local && let Some(other) = cx.peers[index].peers.iter().find(|p| p.local) {
         let text = format!("'{} {name}' : local peer name already referenced at {}. {name}", a.get(0), other.origin);
         return Err(a.fault(1, text));
+    }
+    if local && a.get(0) == "server" && !a.get(2).is_empty() {
+        let text = format!(
+            "[{}] : 'server {name}/{name}' : unknown keyword '{}'. Hint: no address was expected for this server.",
+            a.line.origin,
+            a.get(2)
+        );
+        return Err(a.own(2, text));
     }
     if local && !a.get(2).is_empty() && !cx.peers[index].binds.is_empty() {
         return Err(a.fault(0, MIXED));
@@ -162,11 +173,14 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
         }
     };
     // What peers' connections do not do yet is refused by name.
-    let refused =
-        [(server.ssl, "ssl"), (server.send_proxy.is_some(), "send-proxy"), (server.source.is_some(), "source")];
+    let refused = [(server.send_proxy.is_some(), "send-proxy"), (server.source.is_some(), "source")];
     if let Some((_, word)) = refused.iter().find(|(is_set, _)| *is_set) {
         let at = (1..a.len()).find(|&i| a.get(i) == *word).unwrap_or(0);
         return Err(a.fault(at, absent::text(word)));
+    }
+    if server.ssl {
+        let place = format!("'server (null)/{name}' : ");
+        tls::server_files(cx, &server, &place, a)?;
     }
     cx.peers[index].peers.push(Peer { origin: a.origin(), name: name.to_owned(), local, server });
     Ok(())

@@ -17,6 +17,9 @@ use std::task::Poll;
 /// Entries asked of a home at once, so that no home is kept from its streams.
 const PIECE: usize = 256;
 
+/// Hears of changed entries: table and home.
+type Hear = Box<dyn Fn(TableId, usize)>;
+
 pub struct TablesHandle {
     rt: Rt,
     pub registry: Arc<Registry>,
@@ -24,7 +27,7 @@ pub struct TablesHandle {
     /// Sends a letter to a worker.
     send: Box<dyn Fn(usize, Letter)>,
     /// Called when entries of a shared table have changed.
-    on_news: RefCell<Option<Box<dyn Fn(TableId, usize)>>>,
+    on_news: RefCell<Option<Hear>>,
 }
 
 /// A listing that goes on piece by piece, home by home.
@@ -53,7 +56,7 @@ impl TablesHandle {
     }
 
     /// Who wants to know that entries of shared tables have changed.
-    pub fn on_news(&self, hear: Box<dyn Fn(TableId, usize)>) {
+    pub fn on_news(&self, hear: Hear) {
         *self.on_news.borrow_mut() = Some(hear);
     }
 

@@ -1,13 +1,14 @@
 //! How two peers meet: connections out with HAProxy's delays, connections in, who is who, and the last word of a process
 //! to its successor. Of two connections between the same peers the last one stays (`doc/peers.txt`, "Handshake").
 
+use super::line::Line;
 use super::session::{self, Purpose};
-use super::{LastStatus, Peer, Section, count};
-use crate::base::buf::Block;
+use super::{LastStatus, Listening, Peer, Section, count};
 use crate::engine::Conn;
-use crate::engine::driver::{ConnectOptions, Fd};
+use crate::engine::driver::ConnectOptions;
 use crate::engine::listener::Listener;
 use crate::engine::task::{before, sleep};
+use crate::model::bind::Bind;
 use crate::model::state::counters::ProcessCounter;
 use crate::proto::peers::handshake::{Hello, Status};
 use std::future::poll_fn;
@@ -31,21 +32,22 @@ const SUCCESSOR_PAUSE_MS: u64 = 100;
 const SUCCESSOR_MS: u64 = 60_000;
 
 /// Accepts peers.
-pub async fn accept(section: Rc<Section>, fd: Fd) {
+pub async fn accept(section: Rc<Section>, listening: Listening) {
     let rt = section.cx.rt.clone();
-    let listener = Listener::new(&rt, fd);
+    let listener = Listener::new(&rt, listening.fd);
     loop {
         match listener.accept(true).await {
             Ok(conn) if section.strangers.get() < STRANGERS_MAX => {
-                let section = section.clone();
+                let (section, bind) = (section.clone(), listening.bind.clone());
                 section.strangers.set(section.strangers.get() + 1);
                 rt.spawn(async move {
                     let met =
-                        before(&section.cx.rt, section.cx.now().plus(HANDSHAKE_MS), greeted(&section, &conn)).await;
+                        before(&section.cx.rt, section.cx.now().plus(HANDSHAKE_MS), greeted(&section, conn, &bind))
+                            .await;
                     section.strangers.set(section.strangers.get() - 1);
-                    if let Ok(Some((peer, rest))) = met {
+                    if let Ok(Some((peer, line, rest))) = met {
                         count(&peer.told.connections);
-                        session::run(section, peer, conn, rest, Purpose::Share).await;
+                        session::run(section, peer, line, rest, Purpose::Share).await;
                     }
                 });
             }
@@ -56,12 +58,14 @@ pub async fn accept(section: Rc<Section>, fd: Fd) {
 }
 
 /// Reads a hello and answers it: who it is, and what came with it.
-async fn greeted(section: &Section, conn: &Conn) -> Option<(Rc<Peer>, Vec<u8>)> {
+async fn greeted(section: &Section, conn: Conn, bind: &Bind) -> Option<(Rc<Peer>, Line, Vec<u8>)> {
+    let line = Line::accepted(conn, bind).await?;
     let mut input = Vec::new();
     let verdict = loop {
         match Hello::read(&input) {
             Ok(Some((hello, used))) => break known(section, &hello).map(|peer| (peer, input.split_off(used))),
-            Ok(None) => input.extend_from_slice(&conn.recv().await.ok()??),
+            Ok(None) if line.recv(&mut input).await => {}
+            Ok(None) => return None,
             Err(status) => break Err(status),
         }
     };
@@ -71,12 +75,9 @@ async fn greeted(section: &Section, conn: &Conn) -> Option<(Rc<Peer>, Vec<u8>)> 
     let mut answer = Vec::new();
     verdict.as_ref().err().copied().unwrap_or(Status::Succeeded).write(&mut answer);
     match verdict {
-        Ok(met) => {
-            conn.send(Block::copy_of(&answer).into()).await.result.ok()?;
-            Some(met)
-        }
+        Ok((peer, rest)) => line.send(&answer).await.then_some((peer, line, rest)),
         Err(_) => {
-            conn.send_last(Block::copy_of(&answer));
+            line.send_last(&answer);
             None
         }
     }
@@ -104,8 +105,8 @@ pub async fn connect(section: Rc<Section>, peer: Rc<Peer>) {
         match shaken {
             // It has come to us meanwhile, and both sides must drop the same connection of the two.
             Some(_) if peer.session.borrow().is_some() && *peer.name < *ours => continue,
-            Some((conn, rest)) => {
-                session::run(section.clone(), peer.clone(), conn, rest, Purpose::Share).await;
+            Some((line, rest)) => {
+                session::run(section.clone(), peer.clone(), line, rest, Purpose::Share).await;
                 pause(&section, &peer, AGAIN_MS.0 + cx.random(AGAIN_MS.1 - AGAIN_MS.0)).await;
             }
             None => pause(&section, &peer, RETRY_MS).await,
@@ -125,7 +126,7 @@ async fn session_is(peer: &Peer, there: bool) {
     poll_fn(|_| if peer.session.borrow().is_some() == there { Poll::Ready(()) } else { Poll::Pending }).await
 }
 
-async fn attempt(section: &Section, peer: &Peer) -> Option<(Conn, Vec<u8>)> {
+async fn attempt(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
     let cx = &section.cx;
     count(&peer.told.connections);
     peer.told.last_status.set(Some(LastStatus::Connecting));
@@ -136,24 +137,28 @@ async fn attempt(section: &Section, peer: &Peer) -> Option<(Conn, Vec<u8>)> {
 }
 
 /// Connects and says hello.
-async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Conn, Vec<u8>)> {
+async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
     let options = ConnectOptions { keepalive: true, ..ConnectOptions::default() };
     let conn = Conn::connect(&section.cx.rt, peer.address.as_ref()?, &options).await.ok()?;
+    let line = Line::connected(conn, &peer.server, &section.cx.clients).await?;
     peer.told.last_status.set(Some(LastStatus::Handshake));
     let from = section.local().map(|p| p.name.clone()).unwrap_or_default();
     let hello = Hello { to: peer.name.clone(), from, pid: section.cx.pid };
     let mut bytes = Vec::new();
     hello.write(&mut bytes);
-    conn.send(Block::copy_of(&bytes).into()).await.result.ok()?;
+    if !line.send(&bytes).await {
+        return None;
+    }
     let mut input = Vec::new();
     loop {
         match Status::read(&input).ok()? {
-            Some((Status::Succeeded, used)) => return Some((conn, input.split_off(used))),
+            Some((Status::Succeeded, used)) => return Some((line, input.split_off(used))),
             Some((refused, _)) => {
                 peer.told.last_status.set(Some(LastStatus::Refused(refused)));
                 return None;
             }
-            None => input.extend_from_slice(&conn.recv().await.ok()??),
+            None if line.recv(&mut input).await => {}
+            None => return None,
         }
     }
 }
@@ -163,8 +168,8 @@ pub async fn teach_successor(section: &Rc<Section>) {
     let Some(peer) = section.local().cloned() else { return };
     let rt = section.cx.rt.clone();
     for _ in 0..SUCCESSOR_TRIES {
-        if let Some((conn, rest)) = attempt(section, &peer).await {
-            let told = session::run(section.clone(), peer.clone(), conn, rest, Purpose::TeachAndLeave);
+        if let Some((line, rest)) = attempt(section, &peer).await {
+            let told = session::run(section.clone(), peer.clone(), line, rest, Purpose::TeachAndLeave);
             let _ = before(&rt, section.cx.now().plus(SUCCESSOR_MS), told).await;
             return;
         }

@@ -109,7 +109,11 @@ impl Line {
             }
             match self.conn.poll_recv() {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Some(mut piece))) if self.take_in(&mut piece, into) => {}
+                Poll::Ready(Ok(Some(mut piece))) => {
+                    if !self.take_in(&mut piece, into) {
+                        return Poll::Ready(false);
+                    }
+                }
                 Poll::Ready(_) => return Poll::Ready(false),
             }
         }

@@ -5,6 +5,7 @@
 //! stalls costs its own connection and its buffers.
 
 mod handshake;
+mod line;
 mod resync;
 mod session;
 pub mod show;
@@ -16,10 +17,13 @@ use crate::base::clock::Millis;
 use crate::base::hash::xxh64;
 use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::tables::registry::TableId;
+use crate::dataplane::tls::Clients;
 use crate::engine::Rt;
 use crate::engine::driver::Fd;
 use crate::engine::reactor::TaskId;
+use crate::model::bind::Bind;
 use crate::model::plan::Plan;
+use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::counters::ProcessCounter;
 use crate::proto::peers::handshake::Status;
@@ -38,6 +42,8 @@ pub struct PeersContext {
     pub tables: Rc<TablesHandle>,
     pub pid: u32,
     random: Cell<u64>,
+    /// TLS contexts of the peers that are spoken to over TLS.
+    clients: Clients,
 }
 
 impl PeersContext {
@@ -50,7 +56,7 @@ impl PeersContext {
         pid: u32,
         seed: u64,
     ) -> Rc<Self> {
-        Rc::new(PeersContext { rt, plan, board, tables, pid, random: Cell::new(seed) })
+        Rc::new(PeersContext { rt, plan, board, tables, pid, random: Cell::new(seed), clients: Clients::default() })
     }
 
     fn now(&self) -> Millis {
@@ -92,6 +98,8 @@ pub struct Peer {
     /// It has our own name: our predecessor or successor.
     local: bool,
     address: Option<Address>,
+    /// The settings of its line.
+    server: Server,
     /// `shard`: the part of the entries that it is told; 0: all.
     shard: u32,
     session: RefCell<Option<Rc<Session>>>,
@@ -140,8 +148,14 @@ pub struct PeersHandle {
     teaching: Rc<Cell<usize>>,
 }
 
-/// A listening socket: number of the section, descriptor.
-pub type Listening = (usize, Fd);
+/// A listening socket.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// Number of the `peers` section.
+    pub section: usize,
+    pub bind: Arc<Bind>,
+    pub fd: Fd,
+}
 
 /// Starts what is configured. `succeeds`: an old process is expected to teach this one.
 pub fn start(cx: &Rc<PeersContext>, listeners: Vec<Listening>, succeeds: bool) -> PeersHandle {
@@ -154,6 +168,7 @@ pub fn start(cx: &Rc<PeersContext>, listeners: Vec<Listening>, succeeds: bool) -
                 name: p.name.clone(),
                 local: p.local,
                 address: if p.local { settings.local_address() } else { p.server.address.clone() },
+                server: p.server.clone(),
                 shard: p.server.shard,
                 session: RefCell::default(),
                 connector: Cell::default(),
@@ -173,8 +188,8 @@ pub fn start(cx: &Rc<PeersContext>, listeners: Vec<Listening>, succeeds: bool) -
             strangers: Cell::new(0),
             stopping: Cell::new(false),
         });
-        for (_, fd) in listeners.iter().filter(|(of, _)| *of == index) {
-            let accept = cx.rt.spawn(handshake::accept(section.clone(), *fd));
+        for listening in listeners.iter().filter(|l| l.section == index) {
+            let accept = cx.rt.spawn(handshake::accept(section.clone(), listening.clone()));
             section.tasks.borrow_mut().push(accept);
         }
         resync::begin(&section, succeeds);
@@ -248,8 +263,8 @@ impl PeersHandle {
             section.stopping.set(true);
             section.close();
         }
-        for (_, fd) in self.listeners.borrow_mut().drain(..) {
-            self.rt.close_fd(fd);
+        for listening in self.listeners.borrow_mut().drain(..) {
+            self.rt.close_fd(listening.fd);
         }
     }
 }

@@ -1,11 +1,10 @@
 //! One connection between two peers: what is received here, what is sent in `writer`. What a peer tells is handed to the
 //! homes before more is read, so that a fast peer waits in its own socket.
 
+use super::line::Line;
 use super::table::{Lessons, Remote};
 use super::{LastStatus, Peer, Section, count, resync, writer};
-use crate::base::buf::Block;
 use crate::base::clock::Millis;
-use crate::engine::Conn;
 use crate::engine::reactor::TaskId;
 use crate::model::state::counters::ProcessCounter;
 use crate::proto::peers::Fault;
@@ -38,7 +37,7 @@ pub enum Purpose {
 pub struct Session {
     pub section: Rc<Section>,
     pub peer: Rc<Peer>,
-    pub conn: Conn,
+    pub line: Line,
     purpose: Purpose,
     reader: Cell<TaskId>,
     pub writer: Cell<TaskId>,
@@ -110,7 +109,7 @@ impl Session {
 }
 
 /// Talks with a peer until the connection ends. `start`: what was received after the handshake.
-pub async fn run(section: Rc<Section>, peer: Rc<Peer>, conn: Conn, start: Vec<u8>, purpose: Purpose) {
+pub async fn run(section: Rc<Section>, peer: Rc<Peer>, line: Line, start: Vec<u8>, purpose: Purpose) {
     let cx = section.cx.clone();
     let fresh = |homes: &Vec<u64>| State {
         pushed: homes.iter().map(|acked| (*acked, true)).collect(),
@@ -127,7 +126,7 @@ pub async fn run(section: Rc<Section>, peer: Rc<Peer>, conn: Conn, start: Vec<u8
         tables: RefCell::new(tables),
         section: section.clone(),
         peer: peer.clone(),
-        conn,
+        line,
         purpose,
         reader: Cell::new(cx.rt.current()),
         writer: Cell::default(),
@@ -158,7 +157,7 @@ pub async fn run(section: Rc<Section>, peer: Rc<Peer>, conn: Conn, start: Vec<u8
         count(&peer.told.faults);
         let mut last = Vec::new();
         message::error(fault, &mut last);
-        session.conn.send_last(Block::copy_of(&last));
+        session.line.send_last(&last);
     }
     drop(held);
 }
@@ -219,12 +218,8 @@ async fn receive(session: &Session, input: &mut Vec<u8>) -> bool {
         if session.closed.get() {
             return Poll::Ready(false);
         }
-        match session.conn.poll_recv() {
-            Poll::Ready(Ok(Some(piece))) => {
-                input.extend_from_slice(&piece);
-                Poll::Ready(true)
-            }
-            Poll::Ready(_) => Poll::Ready(false),
+        match session.line.poll_recv(input) {
+            Poll::Ready(more) => Poll::Ready(more),
             Poll::Pending if cx.rt.reached(deadline) => {
                 count(&session.peer.told.heartbeats_missed);
                 Poll::Ready(false)

@@ -121,8 +121,9 @@ fn write_peer(section: &Rc<Section>, peer: &Peer, dict: bool, out: &mut String) 
 fn write_session(section: &Section, session: &Rc<Session>, out: &mut String) {
     let id = number(&**session);
     let _ = writeln!(out, "        flags=0x0 appctx:{id:#x} st0=7 st1=0 task_calls=0 state=EST");
-    let (from, to) = (session.conn.local().ok(), session.conn.peer().ok());
-    let _ = writeln!(out, "        xprt=RAW src={} addr={}", address(to.as_ref()), address(from.as_ref()));
+    let (from, to) = (session.line.conn.local().ok(), session.line.conn.peer().ok());
+    let xprt = if session.line.is_tls() { "SSL" } else { "RAW" };
+    let _ = writeln!(out, "        xprt={xprt} src={} addr={}", address(to.as_ref()), address(from.as_ref()));
     for (word, table) in [("remote_table", &session.remote_table), ("last_local_table", &session.local_table)] {
         let Some(table) = table.get().and_then(|t| section.tables.get(t)) else { continue };
         let remote = session.tables.borrow()[table.wire_id() as usize - 1].remote_id;

@@ -218,6 +218,14 @@ impl Target {
     }
 }
 
+/// Milliseconds that are a little less than none, as 32 bits have them: a thread of HAProxy may be a moment behind the clock
+/// that began the period (observed). It begins now.
+fn elapsed(ms: u64) -> u64 {
+    const BEHIND_MS: u32 = 60_000;
+    let wrapped = u32::try_from(ms).is_ok_and(|ms| ms > u32::MAX - BEHIND_MS);
+    if wrapped { 0 } else { ms }
+}
+
 /// The words of an entry that is being learned, for each target.
 pub struct Words {
     own: Box<[u64]>,
@@ -255,7 +263,9 @@ impl Remote {
     pub fn value(&self, section: &Section, words: &mut Words, data: u8, index: u32, value: Value<'_>) {
         let stored = match value {
             Value::Number(n) => Stored::Number(n),
-            Value::Rate { elapsed_ms, current, past } => Stored::Rate { elapsed_ms, current, past },
+            Value::Rate { elapsed_ms, current, past } => {
+                Stored::Rate { elapsed_ms: elapsed(elapsed_ms), current, past }
+            }
             Value::Word(None) => Stored::Number(0),
             Value::Word(Some(text)) => Stored::Number(section.tables[self.table].server_word(&section.cx, text)),
         };
@@ -303,5 +313,16 @@ impl Lessons {
         if let Some(second) = &remote.second {
             tables.learn(second.number, &second.words, std::mem::take(&mut self.second)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::elapsed;
+
+    #[test]
+    fn a_period_that_begins_in_the_future_begins_now() {
+        let ms = [0, 5, u32::MAX as u64, u32::MAX as u64 - 59_999, u32::MAX as u64 - 60_000, 1 << 40].map(elapsed);
+        assert_eq!(ms, [0, 5, 0, 0, u32::MAX as u64 - 60_000, 1 << 40]);
     }
 }

@@ -4,7 +4,6 @@
 use super::session::{Session, State};
 use super::table::{PIECE_ENTRIES, write_update};
 use super::{Section, count};
-use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::dataplane::tables::handle::Cursor;
 use crate::dataplane::tables::message::Listed;
@@ -224,10 +223,9 @@ impl Writer {
 
     async fn send(&mut self) -> bool {
         let cx = self.section().cx.clone();
-        let block = Block::copy_of(&self.out);
-        self.out.clear();
         self.sent_at = cx.now();
-        let sending = self.session.conn.send(block.into());
-        matches!(before(&cx.rt, cx.now().plus(STALL_MS), sending).await, Ok(sent) if sent.result.is_ok())
+        let sent = before(&cx.rt, cx.now().plus(STALL_MS), self.session.line.send(&self.out)).await == Ok(true);
+        self.out.clear();
+        sent
     }
 }
