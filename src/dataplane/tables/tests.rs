@@ -1,6 +1,6 @@
 //! Tables of several workers on one thread: letters are delivered in any order that pairs of workers allow.
 
-use super::message::{Ask, Letter, Reply};
+use super::message::{Ask, Learned, Lesson, Letter, Reply};
 use super::registry::Registry;
 use super::{Asking, Place, Reached, Tables};
 use crate::base::clock::Millis;
@@ -8,9 +8,10 @@ use crate::base::origin::Origin;
 use crate::engine::driver::sim::random::Random;
 use crate::engine::driver::sim::{SimNet, Weather};
 use crate::language::world::{Counter, CounterEdit};
+use crate::model::peers::Peers;
 use crate::model::plan::Plan;
 use crate::model::proxy::Proxy;
-use crate::model::stick_table::data::What;
+use crate::model::stick_table::data::{DataType, What};
 use crate::model::stick_table::{KeyType, StickTable, StoredData};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,6 +25,11 @@ struct Office {
 }
 
 fn office(workers: usize, size: u64, seed: u64) -> Office {
+    office_with(workers, size, seed, Vec::new())
+}
+
+/// The table is shared through the section `all`, where there is one.
+fn office_with(workers: usize, size: u64, seed: u64, peers: Vec<Peers>) -> Office {
     let store = |name, period_ms| StoredData { name, elements: 1, period_ms };
     let table = StickTable {
         origin: Origin::new("t.cfg", 1),
@@ -32,7 +38,7 @@ fn office(workers: usize, size: u64, seed: u64) -> Office {
         size,
         nopurge: false,
         expire_ms: Some(60_000),
-        peers: None,
+        peers: Some("all".into()),
         server_key_address: false,
         write_to: None,
         recv_only: false,
@@ -48,11 +54,12 @@ fn office(workers: usize, size: u64, seed: u64) -> Office {
     };
     let mut proxy = Proxy::new("t", Origin::new("t.cfg", 1), false, true);
     proxy.backend.stick_table = Some(table);
-    let plan = Plan { proxies: vec![proxy], ..Plan::default() };
+    let plan = Plan { proxies: vec![proxy], peers, ..Plan::default() };
     let registry = Arc::new(Registry::new(&plan, workers, seed));
     let net = SimNet::new(seed, Weather::fair());
     let tables = (0..workers).map(|me| Tables::new(net.reactor(), me, registry.clone())).collect();
-    let way = (0..workers).map(|_| (0..workers).map(|_| VecDeque::new()).collect()).collect();
+    // The last way leads to the control thread.
+    let way = (0..workers).map(|_| (0..=workers).map(|_| VecDeque::new()).collect()).collect();
     Office { tables, way, random: Random::new(seed) }
 }
 
@@ -248,4 +255,58 @@ fn an_evicted_entry_leaves_no_copy() {
     office.settle();
     assert!(t[1].inner.borrow().copies.is_empty());
     assert_eq!(t[0].registry.def(0).usage.used(), 2);
+}
+
+/// What any worker counts is told to peers once each time it was read; what a peer tells reaches the copies and is no news.
+#[test]
+fn peers_hear_of_changes_and_are_heard_by_all_copies() {
+    for seed in 0..20 {
+        let section = Peers {
+            origin: Origin::new("t.cfg", 1),
+            name: "all".into(),
+            disabled: false,
+            peers: Vec::new(),
+            binds: Vec::new(),
+            tables: Vec::new(),
+            shards: 0,
+            log_targets: Vec::new(),
+        };
+        let mut office = office_with(2, 100, seed, vec![section]);
+        let t = office.tables.clone();
+        let hash = t[0].registry.hash(0, b"k");
+        let home = t[0].registry.home(hash);
+        let places = [0, 1].map(|worker| office.track(worker, "k"));
+        let count = |worker: usize| t[worker].change(0, places[worker], What::Request, CounterEdit::Add(1));
+        count(0);
+        count(1);
+        office.settle();
+        let read = |after| match t[home].answer(0, b"", 0, Ask::Updates { after, limit: 8 }, None) {
+            Reply::Updates(list, last, false) => (list, last),
+            other => panic!("{other:?}"),
+        };
+        let (list, last) = read(0);
+        let requests = |words: &[u64]| t[0].registry.def(0).layout.read(words, Counter::HttpReqCnt, Millis(0));
+        assert_eq!((list.len(), requests(&list[0].words)), (1, Some(2)), "seed {seed}");
+        assert!(office.way[home][2].is_empty(), "nobody was waiting for news");
+        count(0);
+        count(1);
+        office.settle();
+        let news = |office: &mut Office| std::mem::take(&mut office.way[home][2]).len();
+        assert_eq!(news(&mut office), 1, "one letter, seed {seed}");
+        let (list, last) = read(last);
+        assert_eq!(requests(&list[0].words), Some(4), "seed {seed}");
+        let layout = t[0].registry.def(0).layout.clone();
+        let mut words = vec![0; layout.words()];
+        layout.set_element(&mut words, DataType::HttpReqCnt, 0, 70, Millis(0));
+        let learned = Learned { key: (*b"k").into(), hash, left_ms: None, words: words.into() };
+        let lesson = Lesson { words: layout.words_of(DataType::HttpReqCnt, 0).collect(), entries: vec![learned] };
+        t[home].answer(0, b"", 0, Ask::Learn(Box::new(lesson)), None);
+        office.settle();
+        for (worker, place) in places.into_iter().enumerate() {
+            assert_eq!(t[worker].read(0, place, Counter::HttpReqCnt), Some(70), "seed {seed} worker {worker}");
+            assert_eq!(t[worker].read(0, place, Counter::ConnCnt), Some(2), "what was not told stays");
+        }
+        assert_eq!(news(&mut office), 0);
+        assert!(read(last).0.is_empty());
+    }
 }

@@ -1,3 +1,5 @@
+//! The codec against what HAProxy was heard to say, against itself cut anywhere, and against damage.
+
 use super::Fault;
 use super::definition::{Column, Definition, Form, Key};
 use super::dictionary::{Received, Sent, WORDS};
