@@ -162,6 +162,7 @@ cases! {
     lex_utf8: "lex-utf8",
     peers_address_missing: "peers-address-missing",
     peers_bind_and_server: "peers-bind-and-server",
+    peers_ignored_options: "peers-ignored-options",
     peers_local_server_address: "peers-local-server-address",
     peers_local_twice: "peers-local-twice",
     peers_mixed_bind: "peers-mixed-bind",

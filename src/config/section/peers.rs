@@ -20,6 +20,8 @@ use crate::{
 const KEYWORDS: [&str; 10] =
     ["peer", "server", "bind", "table", "disabled", "enabled", "default-server", "default-bind", "log", "shards"];
 
+/// Options of servers that mean nothing to peers (manual 11.2, "server").
+const IGNORED: [&str; 4] = ["check", "agent-check", "init-addr", "resolvers"];
 /// The address of the local peer stands on its own line or on `bind` lines.
 const MIXED: &str = "mixing \"peer\" and \"bind\" line is forbidden";
 
@@ -172,11 +174,14 @@ fn peer(cx: &mut Loading<'_>, index: usize, a: &Args<'_>) -> Result<(), Fault> {
             server
         }
     };
-    // What peers' connections do not do yet is refused by name.
-    let refused = [(server.send_proxy.is_some(), "send-proxy"), (server.source.is_some(), "source")];
-    if let Some((_, word)) = refused.iter().find(|(is_set, _)| *is_set) {
-        let at = (1..a.len()).find(|&i| a.get(i) == *word).unwrap_or(0);
-        return Err(a.fault(at, absent::text(word)));
+    if let Some(at) = (3..a.len()).find(|&i| IGNORED.contains(&a.get(i))) {
+        let text = format!("'{} {name}' : init_addr, resolvers, check and agent are ignored for peers.", a.get(0));
+        cx.diagnostics.at(Severity::Warning, a.line, a.word(at), text);
+    }
+    if let Some(at) = (3..a.len()).find(|&i| a.get(i).starts_with("send-proxy")) {
+        let text =
+            format!("config : [{}] : 'send-proxy*' server option is unsupported there, ignoring it", a.line.origin);
+        cx.diagnostics.pointing(Severity::Warning, a.line, a.word(at), text);
     }
     if server.ssl {
         let place = format!("'server (null)/{name}' : ");

@@ -138,7 +138,15 @@ async fn attempt(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
 
 /// Connects and says hello.
 async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
-    let options = ConnectOptions { keepalive: true, ..ConnectOptions::default() };
+    let (server, source) = (&peer.server, peer.server.source.as_ref());
+    let options = ConnectOptions {
+        source: source.map(|s| s.address),
+        interface: source.and_then(|s| s.interface.clone()),
+        keepalive: true,
+        fast_open: server.tfo,
+        user_timeout_ms: server.tcp_ut_ms,
+        ..ConnectOptions::default()
+    };
     let conn = Conn::connect(&section.cx.rt, peer.address.as_ref()?, &options).await.ok()?;
     let line = Line::connected(conn, &peer.server, &section.cx.clients).await?;
     peer.told.last_status.set(Some(LastStatus::Handshake));
