@@ -202,7 +202,8 @@ impl Writer {
         let (session, orders) = (&self.session, &self.session.orders);
         let asked = orders.confirm.get() > 0 || orders.ask_for_all.get() || orders.teach.get();
         let acks = || session.tables.borrow().iter().any(|s| s.got != s.got_acked);
-        let push = || self.section().cx.now() >= self.next_push() && self.pending().is_some();
+        // News within the pause wake the task at its end.
+        let push = || self.pending().is_some() && self.section().cx.rt.reached(self.next_push());
         asked || acks() || push()
     }
 
