@@ -500,6 +500,26 @@ fn what_was_acknowledged_is_not_told_again_after_a_break() {
 }
 
 #[test]
+fn a_peer_is_not_told_again_what_it_has_told() {
+    let house = House::new();
+    let a = house.start(&under_test(), "A", TABLES);
+    let mut f = Peer::connect(house.a.number, "A", "F").expect("it is welcome");
+    a.set("numbers key 1 data.gpc0 1");
+    f.define(&numbers());
+    f.tell(1, None, &2u32.to_be_bytes(), &[6, 0, 0, 0]);
+    f.tell(2, None, &3u32.to_be_bytes(), &[6, 0, 0, 0]);
+    f.flush();
+    wait_until("it is believed", || a.used("numbers") == 3);
+    a.set("numbers key 3 data.gpc0 7");
+    assert_eq!(f.updates(2).len(), 2, "what changed here");
+    f.control(Control::ResyncRequest);
+    f.flush();
+    let mut keys: Vec<u8> = f.updates(2).iter().map(|told| told.key[3]).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [1, 3]);
+}
+
+#[test]
 fn a_peer_that_does_not_read_holds_nobody_up() {
     let house = House::new();
     let a = house.start(&under_test(), "A", TABLES);

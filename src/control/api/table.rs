@@ -99,7 +99,7 @@ async fn one(
 }
 
 fn write(view: &Table<'_>, entry: &Listed, seat: &Seat<'_>, out: &mut Vec<u8>) {
-    let Listed { id, key, uses, expires_ms, words } = entry;
+    let Listed { id, key, uses, expires_ms, words, .. } = entry;
     let entry = Entry { id: *id, key, uses: *uses, expires_ms: *expires_ms, words };
     write_entry(view, &entry, seat, seat.now().mono, out);
 }

@@ -148,13 +148,13 @@ impl TablesHandle {
     }
 
     /// Gives what a peer has told to the homes, and waits until they have it.
-    pub async fn learn(&self, table: TableId, words: &Arc<[usize]>, entries: Vec<Learned>) {
+    pub async fn learn(&self, table: TableId, words: &Arc<[usize]>, source: u32, entries: Vec<Learned>) {
         let mut homes: Vec<Vec<Learned>> = (0..self.registry.workers()).map(|_| Vec::new()).collect();
         for entry in entries {
             homes[self.registry.home(entry.hash)].push(entry);
         }
         for (home, entries) in homes.into_iter().enumerate().filter(|(_, list)| !list.is_empty()) {
-            let lesson = Lesson { words: words.clone(), entries };
+            let lesson = Lesson { source, words: words.clone(), entries };
             self.ask(home, table, &[], Ask::Learn(Box::new(lesson))).await;
         }
     }

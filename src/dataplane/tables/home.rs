@@ -235,6 +235,7 @@ pub fn answer(
                     continue;
                 };
                 shard.touch(slot, now);
+                shard.set_source(slot, lesson.source);
                 if let Some(ms) = one.left_ms {
                     shard.expire_in(slot, ms, now);
                 }
@@ -278,5 +279,6 @@ fn listed(shard: &Shard, at: &At<'_>, slot: Key) -> Option<Listed> {
         uses,
         expires_ms: left(expires, at.now) as u64,
         words: shard.words(slot)?.to_vec(),
+        source: shard.source(slot),
     })
 }

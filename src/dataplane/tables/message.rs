@@ -46,6 +46,8 @@ pub enum Ask {
 /// Entries as a peer has them.
 #[derive(Debug)]
 pub struct Lesson {
+    /// Number of the connection with the peer, not 0.
+    pub source: u32,
     /// The words of an entry that the peer tells; the others stay as they are.
     pub words: Arc<[usize]>,
     pub entries: Vec<Learned>,
@@ -107,6 +109,8 @@ pub struct Listed {
     /// Milliseconds left; 0 where the table has no `expire`.
     pub expires_ms: u64,
     pub words: Vec<u64>,
+    /// The connection with a peer that told all this; 0: none.
+    pub source: u32,
 }
 
 /// Changes of one entry by the holder of a copy.

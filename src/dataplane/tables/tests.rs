@@ -299,7 +299,8 @@ fn peers_hear_of_changes_and_are_heard_by_all_copies() {
         let mut words = vec![0; layout.words()];
         layout.set_element(&mut words, DataType::HttpReqCnt, 0, 70, Millis(0));
         let learned = Learned { key: (*b"k").into(), hash, left_ms: None, words: words.into() };
-        let lesson = Lesson { words: layout.words_of(DataType::HttpReqCnt, 0).collect(), entries: vec![learned] };
+        let lesson =
+            Lesson { source: 7, words: layout.words_of(DataType::HttpReqCnt, 0).collect(), entries: vec![learned] };
         t[home].answer(0, b"", 0, Ask::Learn(Box::new(lesson)), None);
         office.settle();
         for (worker, place) in places.into_iter().enumerate() {

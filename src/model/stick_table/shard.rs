@@ -49,6 +49,8 @@ struct Meta {
     holders: u64,
     /// Number of its last change that peers are to hear of; 0: none.
     update: u64,
+    /// Connection with a peer that told what it holds now; 0: none did, or it changed here since.
+    source: u32,
     key_len: u16,
     used: bool,
 }
@@ -185,6 +187,7 @@ impl Shard {
             newer: NONE,
             holders: 0,
             update: 0,
+            source: 0,
             key_len: key.len() as u16,
             used: true,
         };
@@ -209,6 +212,7 @@ impl Shard {
             newer: if n + 1 == CHUNK as u32 { NONE } else { first + n + 1 },
             holders: 0,
             update: 0,
+            source: 0,
             key_len: 0,
             used: false,
         });
@@ -384,12 +388,24 @@ impl Shard {
         meta.expires = meta.expires.min(now.plus(ms));
     }
 
+    /// The connection with a peer that told what the entry holds now.
+    pub fn source(&self, slot: Slot) -> u32 {
+        self.alive(slot).map_or(0, |i| self.meta(i).source)
+    }
+
+    pub fn set_source(&mut self, slot: Slot, source: u32) {
+        if let Some(i) = self.alive(slot) {
+            self.meta_mut(i).source = source;
+        }
+    }
+
     /// Peers are to hear of the entry's change. True: a reader of changes waits for news.
     pub fn note_update(&mut self, slot: Slot) -> bool {
         if self.updates.is_none() {
             return false;
         }
         let Some(i) = self.alive(slot) else { return false };
+        self.meta_mut(i).source = 0;
         let before = self.meta(i).update;
         let Some(updates) = &mut self.updates else { return false };
         if before > updates.read {

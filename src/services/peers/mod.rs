@@ -42,6 +42,8 @@ pub struct PeersContext {
     pub tables: Rc<TablesHandle>,
     pub pid: u32,
     random: Cell<u64>,
+    /// Number of the last connection.
+    sessions: Cell<u32>,
     /// TLS contexts of the peers that are spoken to over TLS.
     clients: Clients,
 }
@@ -56,7 +58,16 @@ impl PeersContext {
         pid: u32,
         seed: u64,
     ) -> Rc<Self> {
-        Rc::new(PeersContext { rt, plan, board, tables, pid, random: Cell::new(seed), clients: Clients::default() })
+        Rc::new(PeersContext {
+            rt,
+            plan,
+            board,
+            tables,
+            pid,
+            random: Cell::new(seed),
+            sessions: Cell::new(0),
+            clients: Clients::default(),
+        })
     }
 
     fn now(&self) -> Millis {

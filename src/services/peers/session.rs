@@ -35,6 +35,8 @@ pub enum Purpose {
 }
 
 pub struct Session {
+    /// Not 0, and another for each connection.
+    pub number: u32,
     pub section: Rc<Section>,
     pub peer: Rc<Peer>,
     pub line: Line,
@@ -122,7 +124,9 @@ pub async fn run(section: Rc<Section>, peer: Rc<Peer>, line: Line, start: Vec<u8
         got_acked: 0,
     };
     let tables: Vec<State> = peer.acked.borrow().iter().map(fresh).collect();
+    cx.sessions.set(cx.sessions.get().wrapping_add(1).max(1));
     let session = Rc::new(Session {
+        number: cx.sessions.get(),
         tables: RefCell::new(tables),
         section: section.clone(),
         peer: peer.clone(),
@@ -333,7 +337,7 @@ impl School<'_> {
     /// Gives what was gathered to the homes.
     async fn hand_over(&mut self) {
         if self.lessons.len() > 0 {
-            self.lessons.hand_over(&self.session.section).await;
+            self.lessons.hand_over(&self.session.section, self.session.number).await;
             self.session.stir();
         }
     }

@@ -306,12 +306,12 @@ impl Lessons {
     }
 
     /// Gives them to their homes, and waits until these have them.
-    pub async fn hand_over(&mut self, section: &Section) {
+    pub async fn hand_over(&mut self, section: &Section, source: u32) {
         let Some(remote) = self.remote.take() else { return };
         let tables = &section.cx.tables;
-        tables.learn(remote.own.number, &remote.own.words, std::mem::take(&mut self.own)).await;
+        tables.learn(remote.own.number, &remote.own.words, source, std::mem::take(&mut self.own)).await;
         if let Some(second) = &remote.second {
-            tables.learn(second.number, &second.words, std::mem::take(&mut self.second)).await;
+            tables.learn(second.number, &second.words, source, std::mem::take(&mut self.second)).await;
         }
     }
 }

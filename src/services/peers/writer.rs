@@ -164,7 +164,11 @@ impl Writer {
                 }
             }
             match section.cx.tables.list(shared.number, &mut teaching.cursor).await {
-                Some(list) => list.iter().for_each(|entry| self.update(table, entry, true)),
+                // What this connection has told us needs no echo: the peer may have changed it since.
+                Some(list) => {
+                    let own = self.session.number;
+                    list.iter().filter(|entry| entry.source != own).for_each(|entry| self.update(table, entry, true));
+                }
                 None => {
                     for (home, change) in teaching.changes.iter().enumerate() {
                         self.session.tables.borrow_mut()[table].await_ack(home, *change);
