@@ -5,7 +5,7 @@ use super::line::Line;
 use super::session::{self, Purpose};
 use super::{LastStatus, Listening, Peer, Section, count};
 use crate::engine::Conn;
-use crate::engine::driver::ConnectOptions;
+use crate::engine::driver::{ConnectOptions, KeepAlive};
 use crate::engine::listener::Listener;
 use crate::engine::task::{before, sleep};
 use crate::model::bind::Bind;
@@ -36,7 +36,7 @@ pub async fn accept(section: Rc<Section>, listening: Listening) {
     let rt = section.cx.rt.clone();
     let listener = Listener::new(&rt, listening.fd);
     loop {
-        match listener.accept(true).await {
+        match listener.accept(Some(KeepAlive::default())).await {
             Ok(conn) if section.strangers.get() < STRANGERS_MAX => {
                 let (section, bind) = (section.clone(), listening.bind.clone());
                 section.strangers.set(section.strangers.get() + 1);
@@ -142,7 +142,7 @@ async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> 
     let options = ConnectOptions {
         source: source.map(|s| s.address),
         interface: source.and_then(|s| s.interface.clone()),
-        keepalive: true,
+        keepalive: Some(KeepAlive::default()),
         fast_open: server.tfo,
         user_timeout_ms: server.tcp_ut_ms,
         ..ConnectOptions::default()
