@@ -1,6 +1,6 @@
 //! One core's work: sessions, streams and bytes. A [`worker::Worker`] owns its reactor, connections, balancers and idle
-//! server connections; it reads the frozen plan and counts on the board. A connection's life is [`session`], a
-//! request's is [`stream::http`], a byte stream's is [`stream::tcp`].
+//! server connections; it reads the frozen plan and counts on the board. A connection's life is [`session`], one that
+//! carries many requests at once is [`mux`]'s; a request's life is [`stream::http`], a byte stream's is [`stream::tcp`].
 
 pub mod capture;
 pub mod connect;

@@ -1,5 +1,7 @@
 //! A stream: one request and its response, or the bytes of a TCP session. [`Exchange`] is what it needs beside its
 //! connections; exchanges come from the worker's pool and keep their memory from one stream to the next.
+//! A request's way to a server is [`forward`], the response's way back [`download`]; both write through the transport,
+//! which knows the protocol.
 
 pub mod body;
 mod download;
