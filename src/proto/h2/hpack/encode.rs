@@ -10,8 +10,8 @@ use super::dynamic_table::DynamicTable;
 use super::static_table::{self, Indexing, TABLE};
 use super::{DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, huffman, integer};
 
-/// The largest table we use, whatever the peer offers: some thirty field lines, which a search looks through quickly.
-pub const OWN_TABLE_SIZE: usize = 2048;
+/// The largest table we use, whatever the peer offers: the size that it has without a word, which some clients expect.
+pub const OWN_TABLE_SIZE: usize = DEFAULT_TABLE_SIZE;
 
 /// How many field lines met lately are remembered.
 const SEEN: usize = 64;
