@@ -16,6 +16,59 @@ pub struct Command {
     pub help: &'static str,
 }
 
+// Commands of both sockets: a worker's and its master's.
+
+const ECHO: Command = command(
+    &["echo"],
+    Level::User,
+    process::echo,
+    "echo <text>                             : print text to the output",
+);
+const OPERATOR: Command = command(
+    &["operator"],
+    Level::Operator,
+    process::operator,
+    "operator                                : lower the level of the current CLI session to operator",
+);
+const SHOW_CLI_LEVEL: Command = command(
+    &["show", "cli", "level"],
+    Level::User,
+    show::cli_level,
+    "show cli level                          : display the level of the current CLI session",
+);
+const SHOW_ENV: Command = command(
+    &["show", "env"],
+    Level::Operator,
+    show::env,
+    "show env [var]                          : dump environment variables known to the process",
+);
+const SHOW_VERSION: Command = command(
+    &["show", "version"],
+    Level::User,
+    show::version,
+    "show version                            : show version of the current process",
+);
+const USER: Command = command(
+    &["user"],
+    Level::User,
+    process::user,
+    "user                                    : lower the level of the current CLI session to user",
+);
+const HELP: Command = command(
+    &["help"],
+    Level::User,
+    process::help,
+    "help [<command>]                        : list matching or all commands",
+);
+const PROMPT: Command = command(
+    &["prompt"],
+    Level::User,
+    process::prompt,
+    "prompt [help | n | i | p | timed ]*     : toggle interactive mode with prompt",
+);
+const QUIT: Command =
+    command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
+
 pub static COMMANDS: &[Command] = &[
     command(
         &["add", "server"],
@@ -59,12 +112,7 @@ pub static COMMANDS: &[Command] = &[
         server::disable,
         "disable server (DEPRECATED)             : disable a server for maintenance (use 'set server' instead)",
     ),
-    command(
-        &["echo"],
-        Level::User,
-        process::echo,
-        "echo <text>                             : print text to the output",
-    ),
+    ECHO,
     command(
         &["enable", "agent"],
         Level::Admin,
@@ -95,12 +143,7 @@ pub static COMMANDS: &[Command] = &[
         server::get_weight,
         "get weight <bk>/<srv>                   : report a server's current weight",
     ),
-    command(
-        &["operator"],
-        Level::Operator,
-        process::operator,
-        "operator                                : lower the level of the current CLI session to operator",
-    ),
+    OPERATOR,
     command(
         &["set", "maxconn", "frontend"],
         Level::Admin,
@@ -161,24 +204,14 @@ pub static COMMANDS: &[Command] = &[
         show::backend,
         "show backend                            : list backends in the current running config",
     ),
-    command(
-        &["show", "cli", "level"],
-        Level::User,
-        show::cli_level,
-        "show cli level                          : display the level of the current CLI session",
-    ),
+    SHOW_CLI_LEVEL,
     command(
         &["show", "cli", "sockets"],
         Level::User,
         show::cli_sockets,
         "show cli sockets                        : dump list of cli sockets",
     ),
-    command(
-        &["show", "env"],
-        Level::Operator,
-        show::env,
-        "show env [var]                          : dump environment variables known to the process",
-    ),
+    SHOW_ENV,
     command(
         &["show", "errors"],
         Level::Operator,
@@ -245,12 +278,7 @@ pub static COMMANDS: &[Command] = &[
         show::threads,
         "show threads                            : show some threads debugging information",
     ),
-    command(
-        &["show", "version"],
-        Level::User,
-        show::version,
-        "show version                            : show version of the current process",
-    ),
+    SHOW_VERSION,
     command(
         &["shutdown", "frontend"],
         Level::Admin,
@@ -269,31 +297,16 @@ pub static COMMANDS: &[Command] = &[
         server::shutdown_sessions,
         "shutdown sessions server <bk>/<srv>     : kill sessions on a server",
     ),
-    command(
-        &["user"],
-        Level::User,
-        process::user,
-        "user                                    : lower the level of the current CLI session to user",
-    ),
+    USER,
     command(
         &["wait"],
         Level::User,
         process::wait,
         "wait {-h|<delay_ms>} cond [args...]     : wait the specified delay or condition (-h to see list)",
     ),
-    command(
-        &["help"],
-        Level::User,
-        process::help,
-        "help [<command>]                        : list matching or all commands",
-    ),
-    command(
-        &["prompt"],
-        Level::User,
-        process::prompt,
-        "prompt [help | n | i | p | timed ]*     : toggle interactive mode with prompt",
-    ),
-    command(&["quit"], Level::User, process::quit, "quit                                    : disconnect"),
+    HELP,
+    PROMPT,
+    QUIT,
     command(
         &["add", "acl"],
         Level::Admin,
@@ -450,48 +463,28 @@ pub static MASTER: &[Command] = &[
         process::prefix,
         "@master                                 : send a command to the master process",
     ),
-    command(
-        &["echo"],
-        Level::User,
-        process::echo,
-        "echo <text>                             : print text to the output",
-    ),
+    ECHO,
     command(
         &["hard-reload"],
         Level::Operator,
         process::hard_reload,
         "hard-reload                             : achieve a hard-reload (-st) of haproxy",
     ),
-    command(
-        &["operator"],
-        Level::Operator,
-        process::operator,
-        "operator                                : lower the level of the current CLI session to operator",
-    ),
+    OPERATOR,
     command(
         &["reload"],
         Level::Operator,
         process::reload,
         "reload                                  : achieve a soft-reload (-sf) of haproxy",
     ),
-    command(
-        &["show", "cli", "level"],
-        Level::User,
-        show::cli_level,
-        "show cli level                          : display the level of the current CLI session",
-    ),
+    SHOW_CLI_LEVEL,
     command(
         &["show", "cli", "sockets"],
         Level::Operator,
         show::cli_sockets,
         "show cli sockets                        : dump list of cli sockets",
     ),
-    command(
-        &["show", "env"],
-        Level::Operator,
-        show::env,
-        "show env [var]                          : dump environment variables known to the process",
-    ),
+    SHOW_ENV,
     command(
         &["show", "proc"],
         Level::User,
@@ -504,31 +497,11 @@ pub static MASTER: &[Command] = &[
         show::startup_logs,
         "show startup-logs                       : report logs emitted during HAProxy startup",
     ),
-    command(
-        &["show", "version"],
-        Level::User,
-        show::version,
-        "show version                            : show version of the current process",
-    ),
-    command(
-        &["user"],
-        Level::User,
-        process::user,
-        "user                                    : lower the level of the current CLI session to user",
-    ),
-    command(
-        &["help"],
-        Level::User,
-        process::help,
-        "help [<command>]                        : list matching or all commands",
-    ),
-    command(
-        &["prompt"],
-        Level::User,
-        process::prompt,
-        "prompt [help | n | i | p | timed ]*     : toggle interactive mode with prompt",
-    ),
-    command(&["quit"], Level::User, process::quit, "quit                                    : disconnect"),
+    SHOW_VERSION,
+    USER,
+    HELP,
+    PROMPT,
+    QUIT,
     command(&["expert-mode"], Level::Admin, process::switch_expert_mode, ""),
     command(&["experimental-mode"], Level::Admin, process::switch_experimental_mode, ""),
 ];
