@@ -3,7 +3,7 @@
 
 use super::idle::{Idle, Way};
 use super::key::{KeyOf, last_server};
-use super::mux::{Stream, backend};
+use super::mux::backend;
 use super::queue::{Place, Slot};
 use super::session::Session;
 use super::stream::Exchange;
@@ -26,6 +26,7 @@ use crate::model::server::{Server, Source, UseSrc, WebSocketProto};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::server::ServerLive;
 use crate::proto::http::head::Head;
+use crate::proto::websocket;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -260,21 +261,11 @@ pub async fn establish(
         let proto = websocket_proto(&live.settings, ex);
         let mut way = Way::of(live, s.facts.borrow().dst);
         way.from = foreign_source(live.settings.source.as_ref().or(settings.backend.source.as_ref()), s, ex);
-        if proto != Some(Proto::H1)
-            && let Some((stream, carried)) = shared(w, s, proxy, server, sni.as_deref(), way)
-        {
-            ex.facts.server_tls = stream.tls_facts();
+        if let Some((transport, carried)) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
+            ex.facts.server_tls = transport.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
-            return Ok(Link::new(w, proxy, assigned, Transport::from(stream), carried, way));
-        }
-        if proto != Some(Proto::H2)
-            && let Some(idle) = reusable(w, s, proxy, server, sni.as_deref(), way)
-        {
-            ex.facts.server_tls = idle.transport.tls_facts();
-            w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
-            w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
-            return Ok(Link::new(w, proxy, assigned, idle.transport, idle.requests, way));
+            return Ok(Link::new(w, proxy, assigned, transport, carried, way));
         }
         let failure = match open(w, s, ex, (proxy, server), live, sni.as_deref(), (way, proto)).await {
             Ok(transport) => {
@@ -389,38 +380,35 @@ fn may_share(w: &Worker, s: &Session, proxy: ProxyIndex) -> Option<bool> {
     }
 }
 
-/// A stream on a connection that carries others (HTTP/2).
-fn shared(
-    w: &Rc<Worker>,
-    s: &Session,
-    proxy: ProxyIndex,
-    server: ServerIndex,
-    sni: Option<&str>,
-    way: Way,
-) -> Option<(Stream, u32)> {
-    may_share(w, s, proxy)?;
-    w.backends[proxy].connections.take(w, (proxy, server), sni, way)
-}
-
-/// An idle connection that this request may use.
+/// A connection that this request may use, and how many requests it has carried: a stream on one that carries others
+/// (HTTP/2), or an idle one. `proto`: only one that speaks this.
 fn reusable(
     w: &Rc<Worker>,
     s: &Session,
-    proxy: ProxyIndex,
-    server: ServerIndex,
+    (proxy, server): (ProxyIndex, ServerIndex),
     sni: Option<&str>,
-    way: Way,
-) -> Option<Idle> {
+    (way, proto): (Way, Option<Proto>),
+) -> Option<(Transport, u32)> {
+    let only_safe = may_share(w, s, proxy);
+    if proto != Some(Proto::H1)
+        && only_safe.is_some()
+        && let Some((stream, carried)) = w.backends[proxy].connections.take(w, (proxy, server), sni, way)
+    {
+        return Some((Transport::from(stream), carried));
+    }
+    if proto == Some(Proto::H2) {
+        return None;
+    }
     if let Some((p, i, idle)) = s.own.take().map(|own| *own)
         && (p, i) == (proxy, server)
         && idle.transport.sni() == sni
         && idle.way == way
         && idle.transport.is_quiet()
     {
-        return Some(idle);
+        return Some((idle.transport, idle.requests));
     }
-    let only_safe = may_share(w, s, proxy)?;
-    w.backends[proxy].idle.take(w, (proxy, server), only_safe, sni, way)
+    let idle = w.backends[proxy].idle.take(w, (proxy, server), only_safe?, sni, way)?;
+    Some((idle.transport, idle.requests))
 }
 
 /// The address that a connection seems to come from (manual 4.2 "source", `usesrc`); `None`: one of ours.
@@ -523,8 +511,7 @@ async fn open(
 
 /// The protocol that a WebSocket goes by, where it is not the server's usual one (manual 5.2 "ws").
 fn websocket_proto(server: &Server, ex: &Exchange) -> Option<Proto> {
-    let upgrade = ex.request.first(b"upgrade")?;
-    if !upgrade.eq_ignore_ascii_case(b"websocket") {
+    if !websocket::is_asked_for(&ex.request) {
         return None;
     }
     let offers = |p: &str| server.tls.alpn.iter().any(|a| a == p);

@@ -58,7 +58,7 @@ pub async fn serve(
         let tune = &s.w.plan.global.tune;
         let wait = s.settings().timeouts.http_request.or(s.settings().timeouts.client);
         let deadline = wait.map_or(crate::base::clock::Millis::NEVER, |ms| s.w.rt.now().mono.plus(ms));
-        body.gather(&s.transport, tune.bufsize.saturating_sub(tune.maxrewrite), deadline).await?;
+        body.gather(&s.transport, tune.buffer_room(), deadline).await?;
     }
     let mut answer = Answer::default();
     let rest = target(&ex.request, page).unwrap_or_default();

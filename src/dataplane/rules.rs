@@ -203,7 +203,7 @@ async fn wait(s: &Session, ex: &Exchange, what: Wait, body: &mut Body) -> Result
         }
         Wait::Body { time_ms, at_least } => {
             let tune = &s.w.plan.global.tune;
-            let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+            let most = tune.buffer_room();
             let enough = if at_least == 0 { most } else { most.min(at_least as usize) };
             body.gather(&s.transport, enough, rt.now().mono.plus(time_ms)).await
         }

@@ -165,6 +165,12 @@ pub struct Tune {
 }
 
 impl Tune {
+    /// Bytes of a buffer without what rewriting needs: what a head, or a body that rules look at, may take (manual 3.2
+    /// "tune.maxrewrite").
+    pub fn buffer_room(&self) -> usize {
+        self.bufsize.saturating_sub(self.maxrewrite)
+    }
+
     /// Bytes that the variables of a session, of a transaction, and of a request or response may take. A scope has no more
     /// room than the one around it (manual 3.2 "tune.vars.global-max-size").
     pub fn vars_bounds(&self) -> [usize; 3] {

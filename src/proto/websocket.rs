@@ -1,12 +1,18 @@
 //! The handshake of WebSocket (RFC 6455 §4), as far as it differs between HTTP/1.1 and HTTP/2 (RFC 8441): HTTP/2 has no
 //! keys, so who passes a handshake on makes them up or answers them.
 
+use crate::proto::http::head::Head;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// What RFC 6455 §1.3 appends to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether a request asks to go on as WebSocket and as nothing else.
+pub fn is_asked_for(request: &Head) -> bool {
+    request.first(b"upgrade").is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"))
+}
 
 /// The value of `Sec-WebSocket-Accept` for that of a `Sec-WebSocket-Key`.
 pub fn accept(key: &[u8]) -> String {

@@ -4,7 +4,7 @@
 use super::super::idle::Way;
 use super::super::transport::Transport;
 use super::super::worker::Worker;
-use super::{Mux, Side, Stream};
+use super::{Mux, Side, Stream, config};
 use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::model::plan::{ProxyIndex, ServerIndex};
@@ -128,16 +128,11 @@ pub fn begin(
 ) -> Option<Stream> {
     let tune = &w.plan.global.tune;
     let config = Config {
-        role: Role::Client,
         max_concurrent_streams: tune.h2_be_max_concurrent_streams.unwrap_or(tune.h2_max_concurrent_streams),
         initial_window_size: tune.h2_be_initial_window_size.unwrap_or(tune.h2_initial_window_size),
         connection_window: tune.h2_be_rxbuf,
-        header_table_size: tune.h2_header_table_size,
-        max_frame_size: tune.h2_max_frame_size.unwrap_or(16_384),
-        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
-        head_fields: tune.http_maxhdr.saturating_sub(1),
-        extended_connect: false,
         scheme: if transport.tls_facts().is_some() { "https" } else { "http" },
+        ..config(tune, Role::Client)
     };
     let mux = Mux::new(w, config, transport.tls_facts());
     let stream = mux.request()?;

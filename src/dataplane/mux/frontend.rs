@@ -2,7 +2,7 @@
 
 use super::super::session::Session;
 use super::super::stream;
-use super::{Mux, Side};
+use super::{Mux, Side, config};
 use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::model::bind::Proto;
@@ -136,16 +136,11 @@ pub async fn serve(s: Session, first: Piece) {
     let w = s.w.clone();
     let tune = &w.plan.global.tune;
     let config = Config {
-        role: Role::Server,
         max_concurrent_streams: tune.h2_fe_max_concurrent_streams.unwrap_or(tune.h2_max_concurrent_streams),
         initial_window_size: tune.h2_fe_initial_window_size.unwrap_or(tune.h2_initial_window_size),
         connection_window: tune.h2_fe_rxbuf,
-        header_table_size: tune.h2_header_table_size,
-        max_frame_size: tune.h2_max_frame_size.unwrap_or(16_384),
-        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
-        head_fields: tune.http_maxhdr.saturating_sub(1),
         extended_connect: !w.plan.global.h2_workaround_bogus_websocket_clients,
-        scheme: "https",
+        ..config(tune, Role::Server)
     };
     s.facts.borrow_mut().http_major = 2;
     w.counts().frontend(s.proxy).add(FrontendCounter::H2sess, 1);

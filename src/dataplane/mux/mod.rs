@@ -17,6 +17,7 @@ use crate::engine::Piece;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::yield_now;
 use crate::language::facts;
+use crate::model::global::Tune;
 use crate::proto::h2::{Config, Connection, ErrorCode, Event, Role, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -105,6 +106,17 @@ trait Side {
     fn glitched(&self, n: u32, total: u32) -> bool;
     /// The peer broke the protocol and is told so.
     fn faulted(&self);
+}
+
+/// What a connection of either side announces and bounds alike.
+fn config(tune: &Tune, role: Role) -> Config {
+    Config {
+        header_table_size: tune.h2_header_table_size,
+        max_frame_size: tune.h2_max_frame_size.unwrap_or(16_384),
+        head_bytes: tune.buffer_room(),
+        head_fields: tune.http_maxhdr.saturating_sub(1),
+        ..Config::new(role)
+    }
 }
 
 impl Mux {
@@ -292,12 +304,16 @@ impl Mux {
     fn take_no_more(&self) {
         if self.parting.replace(Parting::Heard) != Parting::Heard {
             self.closing.set(true);
-            let mut codec = self.codec.borrow_mut();
-            // The last one that the peer began: a server begins none.
-            let last = if self.role == Role::Server { codec.last_stream() } else { 0 };
-            codec.go_away(Some(last), ErrorCode::NO_ERROR, &mut self.out.borrow_mut());
+            self.say_goodbye(ErrorCode::NO_ERROR);
             self.wake();
         }
+    }
+
+    /// The final GOAWAY, with the last stream that the peer began: a server begins none.
+    fn say_goodbye(&self, code: ErrorCode) {
+        let mut codec = self.codec.borrow_mut();
+        let last = if self.role == Role::Server { codec.last_stream() } else { 0 };
+        codec.go_away(Some(last), code, &mut self.out.borrow_mut());
     }
 
     /// Reads a piece: how many streams it opened.
@@ -371,9 +387,7 @@ impl Mux {
         let total = self.codec.borrow().glitches();
         let before = self.glitches.replace(total);
         if total > before && side.glitched(total - before, total) {
-            let mut codec = self.codec.borrow_mut();
-            let last = codec.last_stream();
-            codec.go_away(Some(last), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out.borrow_mut());
+            self.say_goodbye(ErrorCode::ENHANCE_YOUR_CALM);
             return Err(End::Fault);
         }
         Ok(opened)

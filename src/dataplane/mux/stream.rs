@@ -13,6 +13,7 @@ use crate::proto::h1::parse::Message;
 use crate::proto::h1::persistence::Tokens;
 use crate::proto::h2::{ErrorCode, StreamId};
 use crate::proto::http::head::Head;
+use crate::proto::websocket;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -285,11 +286,6 @@ impl Stream {
         *self.0.state.ending.borrow_mut() = Some(ending);
     }
 
-    /// Whether [`Stream::end`] was said and nothing was sent since.
-    pub fn is_ending(&self) -> bool {
-        self.0.state.ending.borrow().is_some()
-    }
-
     /// Sends all of `chain` as data, and the end if it was said. Waits for room in the windows and behind what others send.
     pub async fn send(&self, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
         let Reader { mux, state } = &self.0;
@@ -400,7 +396,7 @@ fn message(head: &Head, end: bool) -> Message {
         Some(n) => Framing::Length(n),
         None => Framing::Chunked,
     };
-    let websocket = upgrade && head.first(b"upgrade").is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"));
+    let websocket = upgrade && websocket::is_asked_for(head);
     let tokens = Tokens { upgrade, websocket, ..Tokens::default() };
     Message { consumed: 0, framing, tokens, must_close: false, expects_continue: false }
 }

@@ -23,7 +23,7 @@ use crate::proto::h1::encode;
 use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::Message;
 use crate::proto::h1::persistence::{self, Persistence};
-use crate::proto::http::head::{Head, Version};
+use crate::proto::http::head::Version;
 use crate::proto::websocket;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -188,7 +188,7 @@ fn write_request(
         // The client's protocol needs no word for it.
         encode::append_field(wire, b"transfer-encoding", b"chunked");
     }
-    if ex.request.version() >= Version::Http2 && is_websocket(&ex.request) {
+    if ex.request.version() >= Version::Http2 && websocket::is_asked_for(&ex.request) {
         // The client's protocol needs no key.
         let (high, low) = (w.random(), w.random());
         let nonce = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
@@ -207,10 +207,6 @@ fn write_request(
             encode::append_field(wire, b"connection", token);
         }
     }
-}
-
-fn is_websocket(head: &Head) -> bool {
-    head.first(b"upgrade").is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Bytes of another protocol may follow the request: our direction stays open.

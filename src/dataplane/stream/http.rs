@@ -92,7 +92,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     if s.settings().options.http_buffer_request {
         // The whole body, or as much as a buffer holds, is there before any rule runs.
         let tune = &w.plan.global.tune;
-        let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+        let most = tune.buffer_room();
         let timeouts = &s.settings().timeouts;
         let wait = timeouts.http_request.or(timeouts.client);
         let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));

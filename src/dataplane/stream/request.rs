@@ -13,7 +13,7 @@ use crate::proto::h1::parse::{Limits, Message, Parsed, parse_request};
 pub fn limits(s: &Session) -> Limits {
     let tune = &s.w.plan.global.tune;
     Limits {
-        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
+        head_bytes: tune.buffer_room(),
         fields: tune.http_maxhdr.saturating_sub(1),
         unsafe_violations: s.settings().options.accept_unsafe_violations_in_http_request,
         any_method_with_body: s.w.plan.global.h1_accept_payload_with_any_method,

@@ -20,11 +20,7 @@ use std::task::Poll;
 
 pub fn limits(s: &Session) -> Limits {
     let tune = &s.w.plan.global.tune;
-    Limits {
-        head_bytes: tune.bufsize.saturating_sub(tune.maxrewrite),
-        fields: tune.http_maxhdr.saturating_sub(1),
-        ..Limits::RESPONSE
-    }
+    Limits { head_bytes: tune.buffer_room(), fields: tune.http_maxhdr.saturating_sub(1), ..Limits::RESPONSE }
 }
 
 /// A complete response head is in `ex.response`; what follows it in the same piece comes back.

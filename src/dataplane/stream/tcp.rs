@@ -63,7 +63,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
 async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Piece) -> Result<Piece, Failure> {
     let w = &s.w;
     let tune = &w.plan.global.tune;
-    let most = tune.bufsize.saturating_sub(tune.maxrewrite);
+    let most = tune.buffer_room();
     let deadline = rules::inspect_deadline(s, proxy);
     let mut gathered: Option<Block> = None;
     let mut piece = pending;
