@@ -33,6 +33,8 @@ pub struct LogOut {
     /// Whose block of the board counts what is lost.
     index: usize,
     sinks: RefCell<Vec<(LogSink, Option<Fd>)>>,
+    /// Descriptors that lines are written to, told not to block.
+    pipes: RefCell<Vec<Fd>>,
     framer: RefCell<Framer>,
     /// Lines by target, for `sample`.
     sampled: RefCell<Vec<(LogTarget, u32)>>,
@@ -52,6 +54,7 @@ impl LogOut {
             shared,
             index,
             sinks: RefCell::default(),
+            pipes: RefCell::default(),
             framer: RefCell::new(Framer::new()),
             sampled: RefCell::default(),
             failures: Cell::new(0),
@@ -130,6 +133,10 @@ impl LogOut {
             }
         };
         let Some(fd) = fd else { return };
+        if !self.pipes.borrow().contains(&fd) {
+            self.pipes.borrow_mut().push(fd);
+            sockets::never_block(fd);
+        }
         if !self.rt.write_now(fd, &framed) {
             self.dropped(1);
         }

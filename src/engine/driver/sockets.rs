@@ -232,6 +232,24 @@ pub fn write(fd: Fd, bytes: &[u8]) -> bool {
     r == bytes.len() as isize
 }
 
+/// A pipe or socket that is full refuses what is written instead of blocking the thread. Files and terminals stay as they
+/// are: others share them.
+pub fn never_block(fd: Fd) {
+    // SAFETY: zeroed is a valid `stat`, which the call fills; the rest are system calls on numbers.
+    unsafe {
+        let mut about: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &raw mut about) < 0
+            || !matches!(about.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFSOCK)
+        {
+            return;
+        }
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        if flags >= 0 {
+            libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        }
+    }
+}
+
 /// A pipe that does not block, of `size` bytes where that is allowed: read end, write end.
 pub fn pipe(size: usize) -> io::Result<(Fd, Fd)> {
     let mut ends = [0; 2];

@@ -38,6 +38,9 @@ impl Uring {
         let mut ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            // Without it an `enter` that does not wait would only submit: while some task is always ready, no completion
+            // would ever be taken.
+            .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(CQ_ENTRIES)
             .dontfork()
