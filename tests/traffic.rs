@@ -6,7 +6,7 @@ mod common;
 use common::client::Client;
 use common::directory::Directory;
 use common::load::Load;
-use common::origin::{Origin, Step};
+use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
 use common::syslog::Syslog;
@@ -76,6 +76,127 @@ fn sixty_four_megabytes_of_a_chunked_response() {
     let body = common::http::body(&answer);
     assert_eq!(body.len(), data.len());
     assert!(body == data, "first difference at {:?}", body.iter().zip(&data).position(|(a, b)| a != b));
+    program.assert_runs();
+}
+
+/// A response long enough to go through a pipe, `sent` bytes of it, then `next` at the origin.
+struct LongResponse {
+    log: Syslog,
+    origin: Origin,
+    data: Vec<u8>,
+    program: Program,
+    port: Port,
+    _directory: Directory,
+}
+
+impl LongResponse {
+    fn start(options: &str, sent: usize, next: &[Step]) -> LongResponse {
+        let directory = Directory::new();
+        let log = Syslog::unix(&directory.join("log"));
+        let data = pattern(5 << 20, 44);
+        let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", data.len()).into_bytes();
+        answer.extend(&data[..sent]);
+        let script = [&[Step::Request, Step::Send(answer)], next].concat();
+        let origin = Origin::start(script);
+        let lines = format!(
+            "mode http\n log {} local0\n option httplog\n {options}\n server s 127.0.0.1:{}",
+            log.address, origin.port
+        );
+        let (program, port) = listen(&directory, &lines);
+        LongResponse { log, origin, data, program, port, _directory: directory }
+    }
+
+    fn get(&self) -> Client {
+        let mut client = Client::connect(self.port.number);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    }
+}
+
+#[test]
+fn after_a_long_response_both_connections_carry_another() {
+    let whole = 5 << 20;
+    let then = [Step::Request, Step::Send(OK.into())];
+    let mut run = LongResponse::start("", whole, &then);
+    let mut client = run.get();
+    assert!(common::http::body(&client.response()) == run.data, "bytes differ");
+    client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.status(), 200);
+    assert_eq!(run.origin.connections(), 1, "the server's connection is used again");
+    let line = run.log.line();
+    // The body's 5,242,880 bytes and some of the head.
+    assert!(line.contains(" 200 52429") && line.contains(" ---- "), "{line}");
+    run.program.assert_runs();
+}
+
+#[test]
+fn a_server_that_ends_amid_a_long_response_is_told_to_client_and_log() {
+    let sent = (3 << 20) + 17;
+    let mut run = LongResponse::start("", sent, &[Step::Close]);
+    let (answer, _) = run.get().closed();
+    assert!(common::http::body(&answer) == run.data[..sent], "what was sent arrives");
+    let line = run.log.line();
+    assert!(line.contains(" SD-- "), "{line}");
+    run.program.assert_runs();
+}
+
+#[test]
+fn a_server_that_stalls_amid_a_long_response_has_its_timeout() {
+    let mut run = LongResponse::start("timeout server 300ms", 3 << 20, &[Step::Eof]);
+    let (answer, _) = run.get().closed();
+    assert_eq!(common::http::body(&answer).len(), 3 << 20);
+    let line = run.log.line();
+    assert!(line.contains(" sD-- "), "{line}");
+    run.program.assert_runs();
+}
+
+#[test]
+fn a_client_that_stops_reading_a_long_response_has_its_timeout() {
+    // More than the sockets between take.
+    let mut run = LongResponse::start("timeout client 300ms", 5 << 20, &[Step::Eof]);
+    let client = Client::connect(run.port.number);
+    socket2::SockRef::from(client.stream()).set_recv_buffer_size(4096).expect("a small window");
+    let mut client = client;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let line = run.log.line();
+    assert!(line.contains(" cD-- "), "{line}");
+    run.program.assert_runs();
+}
+
+#[test]
+fn a_client_that_leaves_amid_a_long_response_is_logged() {
+    let gate = Gate::new();
+    let mut run = LongResponse::start("", 2 << 20, &[Step::Gate(gate.clone()), Step::Send(pattern(3 << 20, 1))]);
+    let mut client = run.get();
+    client.until(b"\r\n\r\n");
+    client.reset();
+    gate.open();
+    let line = run.log.line();
+    assert!(line.contains(" CD-- "), "{line}");
+    run.program.assert_runs();
+}
+
+/// Lines that nobody reads are dropped, as HAProxy does; the worker does not wait for their reader.
+#[test]
+fn a_log_pipe_that_nobody_reads_stops_no_request() {
+    use std::os::fd::AsRawFd;
+    let directory = Directory::new();
+    let origin = Origin::start(vec![Step::Serve(OK.into())]);
+    // Inherited by the program, its read end kept open here.
+    let (_reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let lines = format!(
+        "mode http\n log fd@{} format raw local0\n log-format {}\n server s 127.0.0.1:{}",
+        writer.as_raw_fd(),
+        "x".repeat(900),
+        origin.port
+    );
+    let (mut program, port) = listen(&directory, &lines);
+    let mut client = Client::connect(port.number);
+    // More than a pipe holds.
+    for _ in 0..200 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.status(), 200);
+    }
     program.assert_runs();
 }
 

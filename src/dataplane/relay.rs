@@ -210,15 +210,20 @@ impl Relay<'_> {
         }
         let Ok(mut pipe) = Pipe::new(self.rt) else { return Spliced::Unable };
         loop {
-            match pipe.fill(source).await {
+            let n = match pipe.fill(source, u64::MAX).await {
                 None => return Spliced::Unable,
                 Some(Ok(0)) => return Spliced::Ended,
-                Some(Ok(n)) => self.moved(direction, n as u64),
+                Some(Ok(n)) => n,
                 Some(Err(_)) => return Spliced::Received,
+            };
+            self.moved(direction, n as u64);
+            while pipe.held() > 0 {
+                match pipe.give(sink).await {
+                    Ok(_) => self.delivered(direction),
+                    Err(_) => return Spliced::Lost,
+                }
             }
-            if pipe.drain(sink, |_| self.delivered(direction)).await.is_err() {
-                return Spliced::Lost;
-            }
+            pipe.take_turns(n).await;
         }
     }
 

@@ -4,10 +4,13 @@
 use super::conn::Conn;
 use super::driver::{Fd, sockets};
 use super::reactor::Rt;
+use super::task::yield_now;
 use std::io;
 
 /// Bytes asked for at once, and the pipe's size where the system allows it.
 const AMOUNT: usize = 1 << 20;
+/// Bytes that one transfer moves in a turn of its worker.
+const SHARE: usize = 1 << 19;
 
 /// A pipe of one transfer; closed on drop.
 pub struct Pipe {
@@ -15,6 +18,8 @@ pub struct Pipe {
     read: Fd,
     write: Fd,
     held: usize,
+    /// Moved since others had their turn.
+    turn: usize,
 }
 
 impl Pipe {
@@ -22,7 +27,7 @@ impl Pipe {
     /// Those of pipe2(2).
     pub fn new(rt: &Rt) -> io::Result<Pipe> {
         let (read, write) = sockets::pipe(AMOUNT)?;
-        Ok(Pipe { rt: rt.clone(), read, write, held: 0 })
+        Ok(Pipe { rt: rt.clone(), read, write, held: 0, turn: 0 })
     }
 
     /// Bytes in the pipe.
@@ -30,10 +35,12 @@ impl Pipe {
         self.held
     }
 
-    /// Waits for data of `from` and takes it; 0 at the stream's end. `None`: this engine cannot splice.
-    pub async fn fill(&mut self, from: &Conn) -> Option<io::Result<usize>> {
+    /// Waits for data of `from` and takes at most `most` bytes of it; 0 at the stream's end. `None`: this engine cannot
+    /// splice.
+    pub async fn fill(&mut self, from: &Conn, most: u64) -> Option<io::Result<usize>> {
+        let amount = most.min(AMOUNT as u64) as usize;
         loop {
-            match self.rt.driver(|d| d.splice(from.fd(), self.write, AMOUNT))? {
+            match self.rt.driver(|d| d.splice(from.fd(), self.write, amount))? {
                 Ok(n) => {
                     self.held += n;
                     return Some(Ok(n));
@@ -49,17 +56,17 @@ impl Pipe {
         }
     }
 
-    /// Gives all that is held to `to`, waiting for room.
+    /// Gives some of what is held to `to`, waiting for room; how much.
     ///
     /// # Errors
     /// Those of splice(2).
-    pub async fn drain(&mut self, to: &Conn, mut gave: impl FnMut(usize)) -> io::Result<()> {
-        while self.held > 0 {
+    pub async fn give(&mut self, to: &Conn) -> io::Result<usize> {
+        loop {
             let moved = self.rt.driver(|d| d.splice(self.read, to.fd(), self.held));
             match moved.unwrap_or_else(|| Err(io::ErrorKind::Unsupported.into())) {
                 Ok(n) => {
                     self.held -= n;
-                    gave(n);
+                    return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.rt.poll_fd(to.fd(), libc::POLLOUT).await?;
@@ -68,7 +75,15 @@ impl Pipe {
                 Err(e) => return Err(e),
             }
         }
-        Ok(())
+    }
+
+    /// Between two fast peers there is always more: after a turn's share the others of this worker come first.
+    pub async fn take_turns(&mut self, moved: usize) {
+        self.turn += moved;
+        if self.turn >= SHARE {
+            self.turn = 0;
+            yield_now(&self.rt).await;
+        }
     }
 }
 

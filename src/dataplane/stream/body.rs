@@ -150,6 +150,24 @@ impl Body {
         }
     }
 
+    /// Bytes of an announced length that are still to come from the sender's connection, none of them read yet.
+    pub fn left_unread(&self) -> Option<u64> {
+        match self.remaining {
+            Remaining::Length(left) if self.gathered.is_empty() && self.pending.bytes().is_empty() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// `n` bytes of [`Body::left_unread`] went on without being read here.
+    pub fn passed(&mut self, n: u64) {
+        if let Remaining::Length(left) = &mut self.remaining {
+            *left = left.saturating_sub(n);
+            if *left == 0 {
+                self.remaining = Remaining::Nothing;
+            }
+        }
+    }
+
     /// Bytes that HAProxy counts for the end of a chunked body: one, and its trailers' names and values (observed).
     pub fn counted_end(&self) -> u64 {
         match &self.remaining {

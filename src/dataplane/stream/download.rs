@@ -10,9 +10,10 @@ use super::body::{self, Body, Coding, Read, ReadError};
 use super::forward::{retries_left, server_mode};
 use super::http::StreamTimeouts;
 use super::termination::Failure;
-use super::{Exchange, response};
+use super::{Exchange, response, splice};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::engine::frame::Frame;
 use crate::engine::{Chain, Piece};
 use crate::model::proxy::ConnectionMode;
 use crate::proto::h1::encode;
@@ -161,6 +162,10 @@ pub(super) async fn download(
     send_to_client(s, chain, timeouts).await?;
     if moved > 0 {
         ex.count_response_bytes(w, s.proxy, s.bind, moved);
+    }
+    if !finished && coding == Coding::Identity && filter.is_none() {
+        Frame::new(splice::response(s, ex, link, &mut body, timeouts)).await?;
+        finished = body.is_complete();
     }
     if !finished {
         link.transport.expect_bulk();

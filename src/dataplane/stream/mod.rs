@@ -10,6 +10,7 @@ pub mod http;
 pub mod reply;
 pub mod request;
 pub mod response;
+mod splice;
 pub mod tcp;
 pub mod termination;
 

@@ -1,0 +1,82 @@
+//! A body of announced length that passes as it is, through a pipe: what the server sends reaches the client without being
+//! copied to us and back. It needs no option: the length says when it pays. `nosplice` (manual 3.2) forbids it.
+
+use super::super::connect::Link;
+use super::super::session::Session;
+use super::Exchange;
+use super::body::{Body, Read, ReadError};
+use super::download::send_to_client;
+use super::http::StreamTimeouts;
+use super::termination::Failure;
+use crate::base::clock::Millis;
+use crate::engine::splice::Pipe;
+use crate::engine::task::before;
+use crate::engine::{Conn, Piece};
+
+/// Bytes still to come from which on a pipe is worth itself: the receiver has to be stopped and started for it.
+const LEAST: u64 = 192 * 1024;
+
+/// Passes on what is left of a response's body, if a pipe can do it. Else, and where an engine has no splice(2), what is
+/// left is left for whoever reads on.
+pub(super) async fn response(
+    s: &Session,
+    ex: &mut Exchange,
+    link: &Link,
+    body: &mut Body,
+    timeouts: &StreamTimeouts,
+) -> Result<(), Failure> {
+    let (Some(source), Some(sink)) = (link.transport.plain(), s.transport.plain()) else { return Ok(()) };
+    if s.w.plan.global.nosplice || body.left_unread().is_none_or(|left| left < LEAST) {
+        return Ok(());
+    }
+    source.pause().await;
+    while let Some(lease) = source.take_queued() {
+        body.pending = Piece::Lease(lease);
+        match body.ready() {
+            Ok(Some(Read::Data(data))) => {
+                let n = data.bytes().len() as u64;
+                send_to_client(s, data.into(), timeouts).await?;
+                ex.count_response_bytes(&s.w, s.proxy, s.bind, n);
+            }
+            Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    if source.has_ended() {
+        return Ok(());
+    }
+    // Without descriptors left for a pipe, on with buffers.
+    let Ok(mut pipe) = Pipe::new(&s.w.rt) else { return Ok(()) };
+    while let Some(left) = body.left_unread() {
+        let Some(n) = take(&mut pipe, source, left, timeouts.server).await? else { return Ok(()) };
+        while pipe.held() > 0 {
+            give(&mut pipe, sink, timeouts.client).await?;
+        }
+        body.passed(n as u64);
+        ex.count_response_bytes(&s.w, s.proxy, s.bind, n as u64);
+        pipe.take_turns(n).await;
+    }
+    Ok(())
+}
+
+/// Fills the pipe. `None`: this engine cannot.
+async fn take(pipe: &mut Pipe, from: &Conn, left: u64, timeout: Option<u64>) -> Result<Option<usize>, Failure> {
+    match before(from.rt(), deadline(from, timeout), pipe.fill(from, left)).await {
+        Err(_) => Err(Failure::ServerDataTimeout),
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(0) | Err(_))) => Err(Failure::ServerAborted),
+        Ok(Some(Ok(n))) => Ok(Some(n)),
+    }
+}
+
+async fn give(pipe: &mut Pipe, to: &Conn, timeout: Option<u64>) -> Result<usize, Failure> {
+    match before(to.rt(), deadline(to, timeout), pipe.give(to)).await {
+        Err(_) => Err(Failure::ClientDataTimeout),
+        Ok(Err(_)) => Err(Failure::ClientAborted),
+        Ok(Ok(n)) => Ok(n),
+    }
+}
+
+fn deadline(conn: &Conn, timeout: Option<u64>) -> Millis {
+    timeout.map_or(Millis::NEVER, |ms| conn.rt().now().mono.plus(ms))
+}
