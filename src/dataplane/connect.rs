@@ -14,6 +14,7 @@ use super::worker::{Seen, Worker};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::{ConnectOptions, KeepAlive};
+use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Chain, Conn, Piece};
 use crate::language::context::{Payload, Side};
@@ -267,7 +268,8 @@ pub async fn establish(
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, transport, carried, way));
         }
-        let failure = match open(w, s, ex, (proxy, server), live, sni.as_deref(), (way, proto)).await {
+        let opening = Frame::new(open(w, s, ex, (proxy, server), live, sni.as_deref(), (way, proto)));
+        let failure = match opening.await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);

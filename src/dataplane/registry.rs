@@ -13,7 +13,7 @@ use crate::model::plan::{ProxyIndex, ServerIndex};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -82,9 +82,12 @@ impl Registry {
     }
 }
 
-/// Runs a stream's work under the registry's eye: it ends with its failure when it is killed.
-pub async fn watched<T>(place: Rc<Place>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let mut work = pin!(work);
+/// Runs a stream's work under the registry's eye: it ends with its failure when it is killed. The work stays where it is
+/// pinned: by value it would be copied, and it is the largest state that a request has.
+pub async fn watched<T>(
+    place: &Place,
+    mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
     poll_fn(|cx| match place.killed.take() {
         Some(failure) => Poll::Ready(Err(failure)),
         None => work.as_mut().poll(cx),

@@ -180,7 +180,9 @@ pub(super) async fn run_request(
                 wait(s, ex, what, body).await?;
                 last_chance = true;
             }
-            other => return judge(s, ex, body, other).await,
+            Verdict::Continue | Verdict::Accept => return Ok(Phase::Continue),
+            // Few requests get here: what an answer needs is not in the frame of every request.
+            other => return Frame::new(judge(s, ex, body, other)).await,
         }
     }
 }
@@ -368,7 +370,7 @@ async fn restrict_names(s: &Session, ex: &mut Exchange, body: &mut Body, policy:
         }
         RestrictNames::Reject if ex.request.fields().any(|(name, _)| restricted(name)) => {
             denied(s, ex);
-            Some(reply::page(s, ex, body, 403, *b"PR").await)
+            Some(Frame::new(reply::page(s, ex, body, 403, *b"PR")).await)
         }
         RestrictNames::Reject => None,
     }

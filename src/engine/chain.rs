@@ -3,6 +3,7 @@
 use super::driver::{Group, MSG_PIECES};
 use super::reactor::Rt;
 use crate::base::buf::Block;
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
@@ -143,12 +144,23 @@ impl Piece {
     }
 }
 
-/// Up to [`MSG_PIECES`] pieces that leave in one send.
+/// Chains' memory kept per thread; beyond it it is freed.
+const KEPT: usize = 256;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<Pieces>>> = const { RefCell::new(Vec::new()) };
+}
+
 #[derive(Default)]
-pub struct Chain {
-    pieces: [Piece; MSG_PIECES],
+struct Pieces {
+    list: [Piece; MSG_PIECES],
     len: usize,
 }
+
+/// Up to [`MSG_PIECES`] pieces that leave in one send. It is handed from a stream to the operation and back, so what
+/// moves is a pointer; the memory behind it comes from a pool of the thread and is there when there are pieces.
+#[derive(Default)]
+pub struct Chain(Option<Box<Pieces>>);
 
 impl Chain {
     pub fn new() -> Chain {
@@ -158,9 +170,10 @@ impl Chain {
     /// Appends a piece; an empty one is dropped. The caller keeps within [`MSG_PIECES`].
     pub fn push(&mut self, piece: Piece) {
         if !piece.bytes().is_empty() {
-            debug_assert!(self.len < MSG_PIECES);
-            self.pieces[self.len] = piece;
-            self.len += 1;
+            let pieces = self.0.get_or_insert_with(|| POOL.with(|p| p.borrow_mut().pop()).unwrap_or_default());
+            debug_assert!(pieces.len < MSG_PIECES);
+            pieces.list[pieces.len] = piece;
+            pieces.len += 1;
         }
     }
 
@@ -170,16 +183,16 @@ impl Chain {
     }
 
     pub fn pieces(&self) -> &[Piece] {
-        &self.pieces[..self.len]
+        self.0.as_deref().map_or(&[], |p| &p.list[..p.len])
     }
 
     /// Pieces that can still be pushed.
     pub fn room(&self) -> usize {
-        MSG_PIECES - self.len
+        MSG_PIECES - self.pieces().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.pieces().is_empty()
     }
 
     /// Bytes of all pieces.
@@ -189,8 +202,9 @@ impl Chain {
 
     /// Forgets the first `n` bytes.
     pub fn advance(&mut self, mut n: usize) {
+        let Some(pieces) = &mut self.0 else { return };
         let mut done = 0;
-        for piece in &mut self.pieces[..self.len] {
+        for piece in &mut pieces.list[..pieces.len] {
             let len = piece.bytes().len();
             if n < len {
                 piece.advance(n);
@@ -200,8 +214,23 @@ impl Chain {
             *piece = Piece::Empty;
             done += 1;
         }
-        self.pieces[..self.len].rotate_left(done);
-        self.len -= done;
+        pieces.list[..pieces.len].rotate_left(done);
+        pieces.len -= done;
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let Some(mut pieces) = self.0.take() else { return };
+        let len = std::mem::take(&mut pieces.len);
+        pieces.list[..len].fill_with(Piece::default);
+        // The pool is gone while the thread ends: then the memory is simply freed.
+        let _ = POOL.try_with(|p| {
+            let mut pool = p.borrow_mut();
+            if pool.len() < KEPT {
+                pool.push(pieces);
+            }
+        });
     }
 }
 
@@ -240,5 +269,14 @@ mod tests {
             assert_eq!(c.byte_len(), 9 - n);
             assert_eq!(c.is_empty(), n == 9);
         }
+    }
+
+    #[test]
+    fn memory_of_a_dropped_chain_is_used_again_and_empty() {
+        drop(Chain::new().with(Piece::Static(b"abc")).with(Piece::Static(b"d")));
+        let kept = POOL.with(|p| p.borrow().len());
+        let c = Chain::new().with(Piece::Static(b"e"));
+        assert_eq!(POOL.with(|p| p.borrow().len()), kept - 1);
+        assert_eq!((c.pieces().len(), c.byte_len(), size_of::<Chain>()), (1, 1, size_of::<usize>()));
     }
 }

@@ -12,6 +12,7 @@ use super::termination::Failure;
 use super::{Exchange, Next, reply, request};
 use crate::base::clock::Millis;
 use crate::engine::Piece;
+use crate::engine::frame::Frame;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::Timeouts;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ProcessCounter};
@@ -20,6 +21,7 @@ use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::Framing;
 use crate::proto::h1::parse::Message;
 use crate::proto::http::head::Head;
+use std::pin::pin;
 
 /// Serves the request whose first bytes are here.
 pub async fn serve(s: &mut Session, first: Piece) -> Next {
@@ -30,7 +32,11 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
     let place = registry::enter(s, &ex);
-    let next = match registry::watched(place, exchange(s, &mut ex, first)).await {
+    let result = {
+        let work = pin!(exchange(s, &mut ex, first));
+        registry::watched(&place, work).await
+    };
+    let next = match result {
         Ok(next) => next,
         Err(failure) => reply::failure(s, &mut ex, failure).await,
     };
@@ -177,7 +183,7 @@ pub(super) async fn conclude(
     let w = s.w.clone();
     if done.tunnel {
         let pending = std::mem::take(&mut body.pending);
-        let end = relay::tunnel(s, ex, &link, pending, done.rest, timeouts).await;
+        let end = Frame::new(relay::tunnel(s, ex, &link, pending, done.rest, timeouts)).await;
         if let Some(failure) = end {
             ex.failure = Some(failure);
         }

@@ -11,6 +11,7 @@ use crate::engine::task::before;
 use crate::language::rules::Wait;
 use crate::model::plan::ProxyIndex;
 use crate::model::state::counters::ProcessCounter;
+use std::pin::pin;
 
 /// Serves the session; `pending` came with the handshakes before.
 pub async fn run(s: &mut Session, pending: Piece) {
@@ -23,7 +24,11 @@ pub async fn run(s: &mut Session, pending: Piece) {
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
     let place = registry::enter(s, &ex);
-    if let Err(failure) = registry::watched(place, serve(s, &mut ex, pending)).await {
+    let result = {
+        let work = pin!(serve(s, &mut ex, pending));
+        registry::watched(&place, work).await
+    };
+    if let Err(failure) = result {
         ex.failure = Some(failure);
     }
     finish(s, &mut ex);
