@@ -23,6 +23,8 @@ use std::task::Poll;
 
 /// A pause after which a transfer begins anew with small records (`tune.ssl.maxrecord`).
 const PAUSE_MS: u64 = 1000;
+/// Sealed bytes that wait for the next send, at most: answers to what the peer asked for.
+const WAITING_MAX: usize = 64 << 10;
 
 /// What lies over a connection's bytes.
 pub struct Layer {
@@ -136,6 +138,11 @@ impl Layer {
         let now_s = seconds(conn.rt().now());
         let fed = self.session.borrow_mut().feed(now_s, &mut lease, &mut self.out.borrow_mut());
         match fed {
+            // Who asks for answers and lets nothing be sent asks for memory.
+            Ok(_) if self.out.borrow().len() > WAITING_MAX => {
+                self.state.set(State::Failed);
+                None
+            }
             Ok(fed) => {
                 if fed.closed {
                     self.state.set(State::Ended);

@@ -335,6 +335,7 @@ impl Session {
             kernel: tls13.then_some(kernel),
             message: Vec::new(),
             idle_messages: 0,
+            renegotiation_refused: false,
             close_notify_sent: false,
         }));
         Ok(())
@@ -356,7 +357,9 @@ impl Session {
             let mut record = std::mem::take(&mut self.carry);
             let (kind, plain) = traffic.receive.open(&mut record)?;
             if kind == APPLICATION_DATA {
-                traffic.idle_messages = 0;
+                if !plain.is_empty() {
+                    traffic.idle_messages = 0;
+                }
                 // The buffer itself becomes the plain text.
                 record.truncate(plain.end);
                 record.drain(..plain.start);
@@ -383,7 +386,9 @@ impl Session {
                 self.closed_by_peer |= traffic.control(kind, &bytes[plain], &mut key_update, out)?;
                 continue;
             }
-            traffic.idle_messages = 0;
+            if !plain.is_empty() {
+                traffic.idle_messages = 0;
+            }
             if plain_end == plain_start {
                 (plain_start, plain_end) = (plain.start, plain.end);
             } else {

@@ -17,6 +17,8 @@ pub(super) struct Traffic {
     /// A post-handshake message that spans records.
     pub message: Vec<u8>,
     pub idle_messages: u8,
+    /// The peer was told that there is no renegotiation; who asks again does it for its own sake.
+    pub renegotiation_refused: bool,
     pub close_notify_sent: bool,
 }
 
@@ -44,15 +46,17 @@ impl Traffic {
         key_update: &mut bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, TlsError> {
-        self.idle_messages += 1;
-        if self.idle_messages > IDLE_MESSAGES_MAX {
-            return Err(TlsError::Unexpected);
-        }
+        self.count_message()?;
         match kind {
             ALERT => self.alert(content),
             HANDSHAKE => self.handshake_bytes(content, key_update, out).map(|()| false),
             _ => Err(TlsError::Unexpected),
         }
+    }
+
+    fn count_message(&mut self) -> Result<(), TlsError> {
+        self.idle_messages += 1;
+        if self.idle_messages > IDLE_MESSAGES_MAX { Err(TlsError::Unexpected) } else { Ok(()) }
     }
 
     fn alert(&mut self, content: &[u8]) -> Result<bool, TlsError> {
@@ -78,6 +82,10 @@ impl Traffic {
             let aligned = later.is_empty();
             self.message(*kind, body, aligned, key_update, out)?;
             rest = later;
+            if !rest.is_empty() {
+                // Thousands fit into one record.
+                self.count_message()?;
+            }
         }
         self.message = rest.to_vec();
         Ok(())
@@ -117,7 +125,10 @@ impl Traffic {
                 kernel.handle_new_session_ticket(body).map_err(library_error)
             }
             // Renegotiation of TLS 1.2 is refused with a warning (RFC 5246 §7.2.2), as HAProxy does.
-            (HELLO_REQUEST | CLIENT_HELLO, None) => Ok(self.send.seal(ALERT, &[1, 100], out)?),
+            (HELLO_REQUEST | CLIENT_HELLO, None) if !self.renegotiation_refused => {
+                self.renegotiation_refused = true;
+                Ok(self.send.seal(ALERT, &[1, 100], out)?)
+            }
             _ => Err(TlsError::Unexpected),
         }
     }

@@ -445,6 +445,47 @@ fn floods_of_messages_without_data_end_the_session() {
 }
 
 #[test]
+fn empty_data_between_messages_does_not_hide_a_flood() {
+    let setup = Setup::new(Version::Tlsv12);
+    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut wire = Vec::new();
+    let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+    for _ in 0..40 {
+        traffic.send.seal(ALERT, &[1, 90], &mut wire).unwrap();
+        traffic.send.seal(APPLICATION_DATA, &[], &mut wire).unwrap();
+    }
+    assert_eq!(pair.server.feed(NOW, &mut wire, &mut Vec::new()), Err(TlsError::Unexpected));
+}
+
+#[test]
+fn many_messages_in_one_record_are_many() {
+    let setup = Setup::new(Version::Tlsv12);
+    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut wire = Vec::new();
+    let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+    traffic.send.seal(HANDSHAKE, &[0; 4 * 4000], &mut wire).unwrap();
+    let mut answer = Vec::new();
+    assert_eq!(pair.server.feed(NOW, &mut wire, &mut answer), Err(TlsError::Unexpected));
+    assert!(answer.len() < 100, "{} bytes of answers", answer.len());
+}
+
+#[test]
+fn renegotiation_is_refused_once_and_then_ends_the_session() {
+    let setup = Setup::new(Version::Tlsv12);
+    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    for turn in 0..2 {
+        let mut wire = Vec::new();
+        let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+        traffic.send.seal(HANDSHAKE, &[0; 4], &mut wire).unwrap();
+        traffic.send.seal(APPLICATION_DATA, b"data", &mut wire).unwrap();
+        let mut answer = Vec::new();
+        assert_eq!(pair.server.feed(NOW, &mut wire, &mut answer).is_ok(), turn == 0);
+        // A warning at first, then a fatal alert.
+        assert!((1..100).contains(&answer.len()));
+    }
+}
+
+#[test]
 fn small_records_open_a_transfer() {
     let setup = Setup::new(Version::Tlsv13);
     let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
