@@ -18,6 +18,11 @@ use crate::proto::http::head::Head;
 use std::future::poll_fn;
 use std::task::Poll;
 
+/// What has arrived of a body goes on together up to about so many bytes.
+const JOIN_MAX: usize = 32 * 1024;
+/// Pieces that data takes in a chain with its framing; the body's end is one more.
+const PIECES_FRAMED: usize = 3;
+
 /// Bytes left of a message body, as its sender frames it.
 pub enum Remaining {
     Nothing,
@@ -273,10 +278,11 @@ impl Body {
         })
     }
 
-    /// Joins to `data` what else has arrived, up to about `most` bytes, without waiting.
-    pub fn join_ready(&mut self, from: &Transport, data: Piece, most: usize) -> Piece {
+    /// Joins to `data` what else has arrived, up to about [`JOIN_MAX`] bytes, without waiting: the more a filter sees at
+    /// once the better it compresses.
+    pub fn join_ready(&mut self, from: &Transport, data: Piece) -> Piece {
         let mut joined: Option<Block> = None;
-        while !self.is_complete() && joined.as_ref().map_or(data.bytes().len(), |b| b.len()) < most {
+        while !self.is_complete() && joined.as_ref().map_or(data.bytes().len(), |b| b.len()) < JOIN_MAX {
             match self.poll_read(from) {
                 Poll::Ready(Ok(Read::Data(more))) => {
                     joined.get_or_insert_with(|| Block::copy_of(data.bytes())).extend_from_slice(more.bytes());
@@ -289,6 +295,26 @@ impl Body {
             }
         }
         joined.map_or(data, |b| Piece::Block(b, 0))
+    }
+
+    /// Data that has arrived already goes to the end of `chain` with its framing, as long as there is room and it is not
+    /// more than about [`JOIN_MAX`]: one send for all of it. How many bytes of the body that is.
+    pub fn join_chain(&mut self, from: &Transport, coding: Coding, chain: &mut Chain) -> u64 {
+        let mut joined = 0;
+        while !self.is_complete() && chain.room() > PIECES_FRAMED && chain.byte_len() < JOIN_MAX {
+            match self.poll_read(from) {
+                Poll::Ready(Ok(Read::Data(data))) => {
+                    joined += data.bytes().len() as u64;
+                    frame(coding, data, chain);
+                }
+                Poll::Ready(Err(e)) => {
+                    self.failed = Some(e);
+                    break;
+                }
+                Poll::Ready(Ok(Read::End)) | Poll::Pending => break,
+            }
+        }
+        joined
     }
 
     /// The same, ready or not yet, for a caller that watches something else too.

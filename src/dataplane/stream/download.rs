@@ -26,10 +26,6 @@ use std::cell::Cell;
 /// A first piece of a body up to this length is copied behind the head, so that both leave as one plain send.
 const COPY_MAX: usize = 4096;
 
-/// What has arrived of a body goes through a filter together, up to this many bytes: the more is seen at once the
-/// better it compresses.
-const JOIN_MAX: usize = 32 * 1024;
-
 /// What is left when the response is through.
 pub(super) struct Done {
     /// Bytes that the server sent beyond its response.
@@ -127,7 +123,7 @@ pub(super) async fn download(
         Ok(Some(Read::Data(data))) => {
             let data = match &mut filter {
                 Some(filter) => {
-                    let data = body.join_ready(&link.transport, data, JOIN_MAX);
+                    let data = body.join_ready(&link.transport, data);
                     moved += data.bytes().len() as u64;
                     filter.feed(data, body.is_complete())
                 }
@@ -145,6 +141,9 @@ pub(super) async fn download(
                 if !data.bytes().is_empty() {
                     body::frame(coding, data, &mut chain);
                 }
+            }
+            if filter.is_none() {
+                moved += body.join_chain(&link.transport, coding, &mut chain);
             }
         }
         Ok(Some(Read::End) | None) => chain.push(Piece::Block(first, 0)),
@@ -185,10 +184,13 @@ pub(super) async fn download(
             let mut chain = Chain::new();
             if let Read::Data(mut data) = read {
                 if filter.is_some() {
-                    data = body.join_ready(&link.transport, data, JOIN_MAX);
+                    data = body.join_ready(&link.transport, data);
                 }
-                let n = data.bytes().len() as u64;
+                let mut n = data.bytes().len() as u64;
                 body::filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
+                if filter.is_none() {
+                    n += body.join_chain(&link.transport, coding, &mut chain);
+                }
                 ex.count_response_bytes(w, s.proxy, s.bind, n);
             }
             let complete = body.is_complete();

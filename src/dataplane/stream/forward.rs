@@ -400,6 +400,9 @@ async fn upload(
         if let Read::Data(data) = read {
             moved.set(moved.get() + data.bytes().len() as u64);
             body::filtered(filter, coding, data, body.is_complete(), &mut chain);
+            if filter.is_none() {
+                moved.set(moved.get() + body.join_chain(from, coding, &mut chain));
+            }
         }
         let complete = body.is_complete();
         if complete {

@@ -4,14 +4,14 @@
 use super::super::connect::Link;
 use super::super::session::Session;
 use super::Exchange;
-use super::body::{Body, Read, ReadError};
+use super::body::{Body, Read};
 use super::download::send_to_client;
 use super::http::StreamTimeouts;
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::splice::Pipe;
 use crate::engine::task::before;
-use crate::engine::{Conn, Piece};
+use crate::engine::{Chain, Conn, Piece};
 
 /// Bytes still to come from which on a pipe is worth itself: the receiver has to be stopped and started for it.
 const LEAST: u64 = 192 * 1024;
@@ -30,17 +30,24 @@ pub(super) async fn response(
         return Ok(());
     }
     source.pause().await;
-    while let Some(lease) = source.take_queued() {
-        body.pending = Piece::Lease(lease);
-        match body.ready() {
-            Ok(Some(Read::Data(data))) => {
-                let n = data.bytes().len() as u64;
-                send_to_client(s, data.into(), timeouts).await?;
-                ex.count_response_bytes(&s.w, s.proxy, s.bind, n);
+    loop {
+        let mut chain = Chain::new();
+        // What the server sends beyond the body is not the body's.
+        while chain.room() > 0
+            && !body.is_complete()
+            && let Some(lease) = source.take_queued()
+        {
+            body.pending = Piece::Lease(lease);
+            if let Ok(Some(Read::Data(data))) = body.ready() {
+                chain.push(data);
             }
-            Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
-            Ok(_) | Err(_) => {}
         }
+        if chain.is_empty() {
+            break;
+        }
+        let n = chain.byte_len() as u64;
+        send_to_client(s, chain, timeouts).await?;
+        ex.count_response_bytes(&s.w, s.proxy, s.bind, n);
     }
     if source.has_ended() {
         return Ok(());

@@ -39,7 +39,8 @@ pub struct MsgBlock {
     pub slices: [libc::iovec; MSG_PIECES],
 }
 
-pub const MSG_PIECES: usize = 6;
+/// The kernel takes up to so many without memory of its own.
+pub const MSG_PIECES: usize = 8;
 
 /// One operation. Pointers stay valid until the final completion: the reactor keeps what they point to.
 #[derive(Clone, Copy, Debug)]
