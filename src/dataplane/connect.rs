@@ -346,6 +346,8 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     let cell = w.counts().server(proxy, server);
     cell.session(now.mono);
     cell.add(ServerCounter::Lbtot, 1);
+    // What came before the server was known counts for it too.
+    cell.add(ServerCounter::Reqbin, ex.facts.request_bytes_in);
     w.counts().backend(proxy).balanced(now.mono);
     s.last_server.set(Some((proxy, server)));
     ex.server = Some((proxy, server));
