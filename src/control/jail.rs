@@ -1,8 +1,8 @@
-//! What a process gives up before it serves: its descriptors' limit is raised first, then root directory, groups and user.
+//! What a process gives up before it serves: its limits are raised first, then root directory, groups and user.
 
 use crate::engine::process;
 use crate::model::global::Global;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that are needed beside connections: rings, logs, listeners and checks.
 pub const RESERVE: u64 = 64;
@@ -10,6 +10,7 @@ pub const RESERVE: u64 = 64;
 /// The connections at once that the process can hold: the configured number, or what the descriptor limit allows
 /// (manual 3 "maxconn", "ulimit-n"). The limit is raised where that is possible; it is never lowered.
 pub fn raise_limits(global: &Global, listeners: usize) -> u32 {
+    raise_locked_memory();
     let now = getrlimit(Resource::Nofile);
     let (soft, hard) = (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX));
     let overhead = RESERVE + listeners as u64;
@@ -20,8 +21,8 @@ pub fn raise_limits(global: &Global, listeners: usize) -> u32 {
     };
     let mut limit = soft;
     if wanted > soft {
-        let raised = rustix::process::Rlimit { current: Some(wanted), maximum: Some(wanted.max(hard)) };
-        let most = rustix::process::Rlimit { current: Some(hard), maximum: Some(hard) };
+        let raised = Rlimit { current: Some(wanted), maximum: Some(wanted.max(hard)) };
+        let most = Rlimit { current: Some(hard), maximum: Some(hard) };
         limit = if setrlimit(Resource::Nofile, raised).is_ok() {
             wanted
         } else if setrlimit(Resource::Nofile, most).is_ok() {
@@ -33,6 +34,17 @@ pub fn raise_limits(global: &Global, listeners: usize) -> u32 {
     match global.maxconn {
         Some(maxconn) => maxconn,
         None => (limit.saturating_sub(overhead) / 2).min(u32::MAX as u64) as u32,
+    }
+}
+
+/// Rings are set up by the user that serves, and there are kernels (6.18 is one) that count half a megabyte of each worker's
+/// ring against what this user may lock, over all its processes. The usual 8 MB would not hold a reload on ten cores.
+fn raise_locked_memory() {
+    let none = Rlimit { current: None, maximum: None };
+    if setrlimit(Resource::Memlock, none).is_err() {
+        let maximum = getrlimit(Resource::Memlock).maximum;
+        // What is still too little is said when a ring cannot be set up.
+        let _ = setrlimit(Resource::Memlock, Rlimit { current: maximum, maximum });
     }
 }
 
