@@ -257,8 +257,8 @@ impl<'a> Writer<'a> {
         }
         let _ = writeln!(
             out,
-            "<a href=\"{}\">Refresh now</a> <a href=\"{}\">CSV export</a> <a href=\"{}\">JSON export</a> (<a \
-             href=\"{}\">schema</a>)</p></div>",
+            "<a href=\"{}\">Refresh now</a> <a href=\"{}\">CSV export</a> <a href=\"{}\">JSON export</a> <a \
+             href=\"{}\">JSON schema</a></p></div>",
             self.link(""),
             self.link(";csv;norefresh"),
             self.link(";json;norefresh"),
@@ -305,11 +305,20 @@ impl<'a> Writer<'a> {
              id=\"{name}\"></a><a class=\"px\" href=\"#{name}\">{name}</a><small>{legend}</small></th></tr></tbody>\
              </table>\n<div class=\"scroll\"><table><thead><tr>"
         );
+        // Whoever may act gets the column of boxes in every table, so that all tables have the same columns.
         if form {
-            let _ = write!(out, "<th><input type=\"checkbox\" data-all aria-label=\"all servers\"></th>");
+            out.extend_from_slice(
+                b"<th class=\"box\"><input type=\"checkbox\" data-all aria-label=\"all servers\"></th>",
+            );
+        } else if self.admin {
+            out.extend_from_slice(b"<th class=\"box\"></th>");
         }
-        for (title, class) in COLUMNS {
-            let _ = write!(out, "<th data-sort class=\"{class}\">{title}</th>");
+        for (title, parts, class) in COLUMNS {
+            let _ = write!(out, "<th data-sort class=\"{class}\">{title}");
+            if !parts.is_empty() {
+                let _ = write!(out, " <small>{parts}</small>");
+            }
+            out.extend_from_slice(b"</th>");
         }
         out.extend_from_slice(b"</tr></thead>\n<tbody>");
         let mut in_servers = false;
@@ -323,7 +332,7 @@ impl<'a> Writer<'a> {
                 });
                 in_servers = server;
             }
-            self.row(object, form, out);
+            self.row(object, out);
         }
         out.extend_from_slice(b"</tbody></table></div>");
         if form {
@@ -337,7 +346,7 @@ impl<'a> Writer<'a> {
         out.extend_from_slice(b"</div>\n");
     }
 
-    fn row(&self, object: Object, form: bool, out: &mut Vec<u8>) {
+    fn row(&self, object: Object, out: &mut Vec<u8>) {
         let s = &self.scene;
         let value = |name: &str| text(s, name, object);
         let proxy = escaped(&s.plan.proxies[object.proxy()].name);
@@ -356,7 +365,7 @@ impl<'a> Writer<'a> {
         };
         let class: String = class;
         let _ = write!(out, "<tr class=\"{class}\">");
-        if form {
+        if self.admin {
             match object {
                 Object::Server(..) => {
                     write!(
@@ -390,9 +399,9 @@ impl<'a> Writer<'a> {
             Object::Server(..) => status_text(s, object),
             _ => value("status"),
         };
-        let since = since.map_or(String::new(), |t| format!("{t} "));
+        let since = since.map_or(String::new(), |t| format!("<span class=\"since\">{t}</span> "));
         let _ = write!(out, "<td class=\"text\">{since}<span class=\"state\">{}</span></td>", escaped(&state));
-        cell(out, &[&value("scur"), &value("smax"), or_dash(&value("slim"))]);
+        cell(out, &[&value("scur"), &value("smax"), &value("slim")]);
         cell(out, &[&value("stot")]);
         cell(out, &[&value("rate"), &value("rate_max")]);
         cell(out, &[&value("qcur"), &value("qmax")]);
@@ -443,22 +452,23 @@ impl<'a> Writer<'a> {
     }
 }
 
-const COLUMNS: [(&str, &str); 15] = [
-    ("Name", "name"),
-    ("Status", "text"),
-    ("Sessions cur / max / limit", ""),
-    ("Total", ""),
-    ("Rate cur / max", ""),
-    ("Queue cur / max", ""),
-    ("Bytes in", ""),
-    ("Bytes out", ""),
-    ("Errors req / conn / resp", ""),
-    ("Retries / redisp.", ""),
-    ("ms p50 / p95 / p99", ""),
-    ("Last check", "text"),
-    ("Weight / user", ""),
-    ("Failed / down", ""),
-    ("Downtime", ""),
+/// Title, what its numbers are, class (which gives the width, see the style).
+const COLUMNS: [(&str, &str, &str); 15] = [
+    ("Name", "", "name"),
+    ("Status", "", "text"),
+    ("Sessions", "cur / max / limit", "wide"),
+    ("Total", "", ""),
+    ("Rate", "cur / max", ""),
+    ("Queue", "cur / max", ""),
+    ("Bytes in", "", ""),
+    ("Bytes out", "", ""),
+    ("Errors", "req / conn / resp", "wide"),
+    ("Retries", "all / redisp.", ""),
+    ("Latency, ms", "p50 / p95 / p99", "wide"),
+    ("Last check", "", "text"),
+    ("Weight", "now / user", ""),
+    ("Checks", "failed / down", ""),
+    ("Downtime", "", ""),
 ];
 
 const ACTIONS: &str = "<div class=\"act\">Choose the action to perform on the checked servers : <select name=\"action\">\
@@ -477,7 +487,8 @@ fn text(scene: &Scene<'_>, name: &str, object: Object) -> String {
 }
 
 fn cell(out: &mut Vec<u8>, parts: &[&str]) {
-    let all = if parts.iter().all(|p| p.is_empty()) { String::new() } else { parts.join(" / ") };
+    let known = parts.iter().any(|p| !p.is_empty());
+    let all = if known { parts.iter().map(|p| or_dash(p)).collect::<Vec<_>>().join(" / ") } else { String::new() };
     let _ = write!(out, "<td data-value=\"{}\">{}</td>", parts[0], escaped(&all));
 }
 
