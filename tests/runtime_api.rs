@@ -184,8 +184,11 @@ fn statistics_equal_the_clients_count() {
         }
     }
     wait_until("the last request is counted", || bench.stat("web", "FRONTEND", "hrsp_2xx") == done.to_string());
+    let bytes = bench.stat("web", "FRONTEND", "bin");
+    assert_ne!(bytes, "0");
     for (proxy, server) in [("b", "s"), ("b", "BACKEND")] {
         assert_eq!(bench.stat(proxy, server, "hrsp_2xx"), done.to_string(), "{proxy}/{server}");
+        assert_eq!(bench.stat(proxy, server, "bin"), bytes, "{proxy}/{server}");
     }
     assert_eq!(bench.stat("web", "FRONTEND", "req_tot"), done.to_string());
     assert_eq!(bench.stat("web", "FRONTEND", "conn_tot"), "20");
