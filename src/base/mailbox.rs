@@ -62,6 +62,11 @@ impl<M> Post<M> {
             waiting.clear();
             return false;
         };
+        if producer.is_abandoned() {
+            // That thread has ended: nobody will read what is left.
+            waiting.clear();
+            return false;
+        }
         while let Some(message) = waiting.pop_front() {
             if let Err(PushError::Full(message)) = producer.push(message) {
                 waiting.push_front(message);
@@ -80,6 +85,16 @@ impl<M> Post<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_to_a_thread_that_has_ended_is_dropped() {
+        let mut posts = office::<u32>(2, 2);
+        posts.pop();
+        for n in 0..10 {
+            posts[0].send(1, n);
+        }
+        assert!(!posts[0].flush() && posts[0].waiting[1].is_empty());
+    }
 
     #[test]
     fn messages_arrive_in_order_even_beyond_the_capacity() {

@@ -106,9 +106,8 @@ impl Line {
             let before = into.len();
             into.extend_from_slice(&fed.carried);
             into.extend_from_slice(lease.get(fed.plain.clone()).unwrap_or_default());
-            if fed.send_now {
-                self.send_raw(&out).await?;
-            }
+            // An answer to a key update too: the keys that it is sealed with are no longer ours.
+            self.send_raw(&out).await?;
             if into.len() > before {
                 return Ok(true);
             }
