@@ -10,9 +10,7 @@ use crate::model::{
     bind::Bind,
     certificates::{
         bind::{self, BindError},
-        certificate::Beside,
         server::{self, ServerError},
-        store::Store,
     },
     credentials::Shared,
     plan::Plan,
@@ -62,11 +60,7 @@ pub fn dynamic_server(server: &mut Server, plan: &Plan) -> Result<(), String> {
         return Ok(());
     }
     let global = &plan.global.tls;
-    let store = match &plan.credentials {
-        Some(credentials) => credentials.store.0.clone(),
-        None => Store::new(Beside { files: global.load_extra_files, del_ext: global.load_extra_del_ext }),
-    };
-    let build = |check| match server::settings(&server.tls, check, global, &store) {
+    let build = |check| match server::settings(&server.tls, check, global, &plan.certificates) {
         Ok((settings, _)) => Ok(Shared(Arc::new(settings))),
         Err(ServerError::File(first, second)) => Err(format!("{first}\n{second}")),
         Err(ServerError::Server(text)) => Err(text),

@@ -1,7 +1,6 @@
-//! What TLS needs beyond settings: certificates, ticket keys and sessions of the process, and the contexts that `config`
-//! builds of them for listeners and servers. Shared by all workers; never shown by `Debug`.
+//! What TLS needs beyond settings and certificates: ticket keys and sessions of the process. Shared by all workers, as are
+//! the contexts that `config` builds for listeners and servers; never shown by `Debug`.
 
-use super::certificates::store::Store;
 use crate::proto::tls::{session_cache::SessionCache, tickets::TicketKeys};
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -11,6 +10,12 @@ pub struct Shared<T>(pub Arc<T>);
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Shared(self.0.clone())
+    }
+}
+
+impl<T: Default> Default for Shared<T> {
+    fn default() -> Self {
+        Shared(Arc::default())
     }
 }
 
@@ -31,7 +36,6 @@ impl<T> fmt::Debug for Shared<T> {
 /// The process's own, made when any line uses TLS.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    pub store: Shared<Store>,
     /// Keys for lines without `tls-ticket-keys`.
     pub tickets: Shared<TicketKeys>,
     pub sessions: Shared<SessionCache>,

@@ -5,8 +5,14 @@ use crate::language::pattern::Registry;
 use std::sync::Arc;
 
 use super::{
-    credentials::Credentials, global::Global, http_errors::HttpErrors, peers::Peers, proxy::Proxy,
-    resolvers::Resolvers, userlist::Userlist,
+    certificates::store::Store,
+    credentials::{Credentials, Shared},
+    global::Global,
+    http_errors::HttpErrors,
+    peers::Peers,
+    proxy::Proxy,
+    resolvers::Resolvers,
+    userlist::Userlist,
 };
 
 /// Index of a proxy in [`Plan::proxies`].
@@ -27,6 +33,8 @@ pub struct Plan {
     pub patterns: Arc<Registry>,
     /// `None` where nothing uses TLS.
     pub credentials: Option<Credentials>,
+    /// Certificates and trust files by name.
+    pub certificates: Shared<Store>,
 }
 
 impl Plan {

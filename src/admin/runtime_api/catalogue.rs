@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call,
-    command::{certificate, frontend, pattern, process, resolvers, server, show},
+    command::{certificate, frontend, pattern, process, resolvers, server, show, table},
 };
 use crate::model::bind::Level;
 
@@ -69,7 +69,10 @@ const PROMPT: Command = command(
 const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
-pub static COMMANDS: &[Command] = &[
+/// All commands of a worker, room by room.
+pub static TABLES: [&[Command]; 3] = [COMMANDS, table::COMMANDS, certificate::COMMANDS];
+
+static COMMANDS: &[Command] = &[
     command(
         &["add", "server"],
         Level::Admin,
@@ -396,48 +399,6 @@ pub static COMMANDS: &[Command] = &[
         Level::Admin,
         pattern::show,
         "show map [@<ver>] [map]                 : report available maps or dump a map's contents",
-    ),
-    command(
-        &["abort", "ssl", "cert"],
-        Level::Admin,
-        certificate::abort,
-        "abort ssl cert <certfile>               : abort a transaction for a certificate file",
-    ),
-    command(
-        &["commit", "ssl", "cert"],
-        Level::Admin,
-        certificate::commit,
-        "commit ssl cert <certfile>              : commit a certificate file",
-    ),
-    command(
-        &["del", "ssl", "cert"],
-        Level::Admin,
-        certificate::del,
-        "del ssl cert <certfile>                 : delete an unused certificate file",
-    ),
-    command(
-        &["new", "ssl", "cert"],
-        Level::Admin,
-        certificate::new,
-        "new ssl cert <certfile>                 : create a new certificate file to be used in a crt-list or a directory",
-    ),
-    command(
-        &["set", "ssl", "cert"],
-        Level::Admin,
-        certificate::set,
-        "set ssl cert <certfile> <payload>       : replace a certificate file",
-    ),
-    command(
-        &["show", "ssl", "cert"],
-        Level::User,
-        certificate::show,
-        "show ssl cert [<certfile>]              : display the SSL certificates used in memory, or the details of a file",
-    ),
-    command(
-        &["show", "ssl", "crt-list"],
-        Level::Admin,
-        certificate::show_lists,
-        "show ssl crt-list [-n] [<list>]         : show the list of crt-lists or the content of a crt-list file <list>",
     ),
     command(&["expert-mode"], Level::Admin, process::expert_mode, ""),
     command(&["experimental-mode"], Level::Admin, process::experimental_mode, ""),

@@ -1,13 +1,13 @@
 //! Exchanges recorded from HAProxy 3.4, replayed.
 
 use super::{
-    catalogue::COMMANDS,
+    catalogue::TABLES,
     session::{CliSession, Then},
 };
 use crate::{admin::fixture::Fake, base::clock::Millis, model::bind::Level};
 
 fn ask_at(fake: &mut Fake, level: Level, line: &str) -> String {
-    let mut session = CliSession::new(level, vec![COMMANDS]);
+    let mut session = CliSession::new(level, TABLES.to_vec());
     let mut out = Vec::new();
     session.feed(format!("{line}\n").as_bytes(), fake, &mut out);
     String::from_utf8(out).unwrap()
@@ -263,7 +263,7 @@ fn unknown_commands_are_answered_with_suggestions() {
 #[test]
 fn a_prompt_keeps_the_session_open() {
     let mut fake = Fake::new();
-    let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
+    let mut session = CliSession::new(Level::Admin, TABLES.to_vec());
     let mut out = Vec::new();
     assert_eq!(session.feed(b"prompt\n", &mut fake, &mut out), Then::Read);
     assert_eq!(out, b"\n> ");
@@ -276,7 +276,7 @@ fn a_prompt_keeps_the_session_open() {
 #[test]
 fn a_wait_without_condition_ends_with_its_time() {
     let mut fake = Fake::new();
-    let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
+    let mut session = CliSession::new(Level::Admin, TABLES.to_vec());
     let mut out = Vec::new();
     let until_ms = fake.now.mono.0 + 50;
     assert_eq!(session.feed(b"wait 50;echo x\n", &mut fake, &mut out), Then::Wait { until_ms });
@@ -288,7 +288,7 @@ fn a_wait_without_condition_ends_with_its_time() {
 #[test]
 fn lines_without_end_are_bounded() {
     let mut fake = Fake::new();
-    let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
+    let mut session = CliSession::new(Level::Admin, TABLES.to_vec());
     let mut out = Vec::new();
     assert_eq!(session.feed(&vec![b'a'; 1 << 13], &mut fake, &mut out), Then::Read);
     assert_eq!(session.feed(&vec![b'a'; 1 << 13], &mut fake, &mut out), Then::Close);
@@ -298,7 +298,7 @@ fn lines_without_end_are_bounded() {
 #[test]
 fn long_answers_leave_before_the_next_command_runs() {
     let mut fake = Fake::new();
-    let mut session = CliSession::new(Level::Admin, vec![COMMANDS]);
+    let mut session = CliSession::new(Level::Admin, TABLES.to_vec());
     let (mut out, mut pieces) = (Vec::new(), 0);
     let mut then = session.feed(&[b"show stat;".repeat(100), b"\n".to_vec()].concat(), &mut fake, &mut out);
     while then == Then::Flush {

@@ -14,7 +14,7 @@ use super::{
     diagnostic::Severity,
     section::{Loading, draft::Draft},
 };
-use crate::model::{frontend::CaptureSlot, plan::Plan};
+use crate::model::{credentials::Shared, frontend::CaptureSlot, plan::Plan};
 use std::sync::Arc;
 
 /// Makes the plan. Errors go to the diagnostics; the plan is only good when there are none. Also tells whether anything
@@ -29,6 +29,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
         proxy(&mut cx, index);
     }
     let credentials = tls::contexts(&mut cx);
+    let certificates = Shared(cx.store());
     names::userlists(&mut cx);
     warnings::resolvers(&mut cx);
     servers::servers_addresses(&mut cx);
@@ -43,7 +44,10 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
         || peers.iter().any(|p| !p.disabled)
         || proxies.iter().any(|d| !d.proxy.disabled && !d.proxy.frontend.binds.is_empty());
     let proxies = proxies.into_iter().map(finished).collect();
-    (Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns, credentials }, listeners)
+    (
+        Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns, credentials, certificates },
+        listeners,
+    )
 }
 
 /// The model's proxy, with its servers in place.

@@ -11,6 +11,7 @@ use crate::{
         certificates::{
             bind::{BindContext, BindError, Surroundings},
             server::{self, ServerError},
+            store::Store,
         },
         credentials::{Credentials, Shared},
         proxy::Mode,
@@ -19,6 +20,7 @@ use crate::{
     },
     proto::tls::{session_cache::SessionCache, tickets::TicketKeys},
 };
+use std::sync::Arc;
 
 /// Builds all contexts. `None` where nothing uses TLS.
 pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
@@ -33,32 +35,40 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
     if !listens && !connects && !peered {
         return None;
     }
-    let global = cx.global.tls.clone();
+    let global = Arc::new(cx.global.tls.clone());
     let credentials = Credentials {
-        store: Shared(cx.store()),
         tickets: Shared(TicketKeys::random(global.lifetime_s)),
         sessions: Shared(SessionCache::new(global.cachesize, global.lifetime_s)),
     };
+    let store = cx.store();
+    let around = Around { global, store, credentials: &credentials };
     for index in 0..cx.proxies.len() {
         if !cx.proxies[index].proxy.disabled {
             cx.folder.enter(&cx.proxies[index].proxy.origin.file);
             let draft = &mut cx.proxies[index];
             let (http, proxy) = (draft.proxy.mode == Mode::Http, &mut draft.proxy);
             let owner = Owner { name: &proxy.name, section: draft.section, http };
-            binds(cx.diagnostics, &mut proxy.frontend.binds, &owner, &global, &credentials);
+            binds(cx.diagnostics, &mut proxy.frontend.binds, &owner, &around);
             let scripted = proxy.backend.script_uses_tls();
             let list = draft.servers.iter_mut().map(|s| &mut s.server);
-            servers(cx.diagnostics, list, &proxy.name, scripted, &global, &credentials);
+            servers(cx.diagnostics, list, &proxy.name, scripted, &around);
         }
     }
     for section in cx.peers.iter_mut().filter(|s| !s.disabled) {
         cx.folder.enter(&section.origin.file);
         let owner = Owner { name: &section.name, section: "peers", http: false };
-        binds(cx.diagnostics, &mut section.binds, &owner, &global, &credentials);
+        binds(cx.diagnostics, &mut section.binds, &owner, &around);
         let peers = section.peers.iter_mut().map(|p| &mut p.server).filter(|s| s.tls.ssl);
-        servers(cx.diagnostics, peers, "(null)", false, &global, &credentials);
+        servers(cx.diagnostics, peers, "(null)", false, &around);
     }
     Some(credentials)
+}
+
+/// What all lines are built in.
+struct Around<'a> {
+    global: Arc<TlsGlobal>,
+    store: Arc<Store>,
+    credentials: &'a Credentials,
 }
 
 /// Whose lines they are.
@@ -68,26 +78,21 @@ struct Owner<'a> {
     http: bool,
 }
 
-fn binds(
-    diagnostics: &mut Diagnostics,
-    binds: &mut [Bind],
-    owner: &Owner<'_>,
-    global: &TlsGlobal,
-    credentials: &Credentials,
-) {
+fn binds(diagnostics: &mut Diagnostics, binds: &mut [Bind], owner: &Owner<'_>, around: &Around<'_>) {
     let Owner { name, section, http } = *owner;
     for bind in binds.iter_mut().filter(|b| b.ssl) {
-        let line = format!("bind '{}' at [{}]", bind.text, bind.origin);
-        let around = Surroundings {
-            global,
-            store: &credentials.store,
-            line: &line,
+        let surroundings = Surroundings {
+            global: around.global.clone(),
+            store: around.store.clone(),
+            proxy: name.to_owned(),
+            origin: bind.origin.to_string(),
+            line: format!("bind '{}' at [{}]", bind.text, bind.origin),
             http,
-            tickets: &credentials.tickets,
-            sessions: &credentials.sessions,
+            tickets: around.credentials.tickets.0.clone(),
+            sessions: around.credentials.sessions.0.clone(),
         };
         let mut warnings = Vec::new();
-        match BindContext::build(&bind.tls, &around, &mut warnings) {
+        match BindContext::build(&bind.tls, surroundings, &mut warnings) {
             Ok(context) => bind.tls_context = Some(Shared(context)),
             Err(errors) => {
                 for error in errors {
@@ -114,8 +119,7 @@ fn servers<'s>(
     servers: impl Iterator<Item = &'s mut Server>,
     proxy: &str,
     scripted: bool,
-    global: &TlsGlobal,
-    credentials: &Credentials,
+    around: &Around<'_>,
 ) {
     for server in servers {
         let lacks_ca = server.tls.verify == ServerVerify::Required && server.tls.ca.is_none();
@@ -126,10 +130,10 @@ fn servers<'s>(
                 continue;
             }
             let place = format!("[{}] : 'server {proxy}/{}' : ", server.origin, server.name);
-            match server::settings(&server.tls, check, global, &credentials.store) {
+            match server::settings(&server.tls, check, &around.global, &around.store) {
                 Ok((settings, warning)) => {
                     let slot = if check { &mut server.tls_check } else { &mut server.tls_traffic };
-                    *slot = Some(Shared(std::sync::Arc::new(settings)));
+                    *slot = Some(Shared(Arc::new(settings)));
                     if let Some(text) = warning.filter(|_| !check || !server.tls.ssl) {
                         diagnostics.say(Severity::Warning, Some(&server.origin), format!("{place}{text}"));
                     }

@@ -11,7 +11,6 @@ use super::supervise::Control;
 use super::{carry, inherit};
 use crate::admin::runtime_api::{
     catalogue,
-    command::table::COMMANDS as TABLE_COMMANDS,
     session::{CliSession, SeverityOutput, Then},
 };
 use crate::base::buf::Block;
@@ -243,7 +242,7 @@ pub async fn drain(conn: &Conn) {
 
 /// A session with all commands.
 pub fn session(level: Level) -> CliSession {
-    CliSession::new(level, vec![catalogue::COMMANDS, TABLE_COMMANDS])
+    CliSession::new(level, catalogue::TABLES.to_vec())
 }
 
 fn open(bind: &Bind) -> CliSession {

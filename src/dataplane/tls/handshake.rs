@@ -18,10 +18,9 @@ use crate::model::state::board::ProcessRate;
 use crate::model::state::counters::{
     BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
 };
-use crate::proto::tls::client::{ClientContext, ClientSettings};
+use crate::proto::tls::client::{ClientContext, ClientSettings, InForce};
 use crate::proto::tls::failure::{CLOSED_DURING_HANDSHAKE, TIMEOUT_DURING_HANDSHAKE};
 use crate::proto::tls::session::{self as proto, RecordSizes, TlsError};
-use rustls::sign::CertifiedKey;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -357,8 +356,8 @@ struct Client {
     settings: Arc<ClientSettings>,
     /// A rule's `alpn` in place of the line's.
     alpn: Option<Box<str>>,
-    /// The certificate that the context shows.
-    identity: Option<Arc<CertifiedKey>>,
+    /// What the context was built with.
+    in_force: InForce,
     context: Arc<ClientContext>,
 }
 
@@ -366,24 +365,22 @@ impl Clients {
     /// The context of these settings, made when first needed. `alpn` (names between commas) replaces what they offer.
     pub fn context(&self, settings: &Arc<ClientSettings>, alpn: Option<&str>) -> Option<Arc<ClientContext>> {
         let mut clients = self.0.borrow_mut();
-        let identity = settings.identity();
-        let shows = |c: &Client| match (&c.identity, &identity) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        let known = |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn && shows(c);
+        let in_force = settings.in_force();
+        let known =
+            |c: &&Client| Arc::ptr_eq(&c.settings, settings) && c.alpn.as_deref() == alpn && c.in_force == in_force;
         if let Some(client) = clients.iter().find(known) {
             return Some(client.context.clone());
         }
-        let mut context = ClientContext::new(settings).ok()?;
+        let mut context = ClientContext::new(settings, &in_force).ok()?;
         if let Some(alpn) = alpn {
             context = context.offering(alpn);
         }
-        // Servers that were removed leave theirs behind until another one comes; sessions of a replaced certificate go
-        // with it.
-        clients.retain(|c| Arc::strong_count(&c.settings) > 1 && (!Arc::ptr_eq(&c.settings, settings) || shows(c)));
+        // Servers that were removed leave theirs behind until another one comes; sessions of a replaced certificate or
+        // verifier go with it.
+        let replaced = |c: &Client| Arc::ptr_eq(&c.settings, settings) && c.in_force != in_force;
+        clients.retain(|c| Arc::strong_count(&c.settings) > 1 && !replaced(c));
         let (settings, alpn) = (settings.clone(), alpn.map(Into::into));
-        let client = Client { settings, alpn, identity, context: context.clone() };
+        let client = Client { settings, alpn, in_force, context: context.clone() };
         clients.push(client);
         Some(context)
     }

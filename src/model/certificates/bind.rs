@@ -1,9 +1,10 @@
-//! A bind line's TLS: its certificates with their names and options, ready to answer ClientHellos. Built once from the
-//! settings; names are indexed anew when a certificate is replaced.
+//! A bind line's TLS: its certificates with their names and options, ready to answer ClientHellos. Built from the settings;
+//! what serves is replaced as a whole when certificates, trust files or lists change while running, and read without a
+//! lock.
 
-use super::crt_list::{self, Bases};
+use super::list::{self, Entry};
 use super::names::{LineIndex, Names};
-use super::store::{ListLine, Slot, Store};
+use super::store::Store;
 use crate::model::tls::{BindTls, CertificateSource, TlsGlobal, TlsOptions, Verify};
 use crate::proto::tls::hello::ClientHello;
 use crate::proto::tls::moment::Binding;
@@ -15,44 +16,61 @@ use crate::proto::tls::tickets::TicketKeys;
 use crate::proto::tls::verify::{ClientVerifier, Trust};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The TLS of a bind line. Shared by workers.
 pub struct BindContext {
-    lines: Vec<Line>,
-    names: ArcSwap<Names>,
-    options: Vec<Options>,
+    serving: ArcSwap<Serving>,
     strict_sni: bool,
     capture: usize,
+    /// What `serving` is made of anew.
+    tls: BindTls,
+    around: Surroundings,
 }
 
-/// A certificate with what its `crt-list` line says.
+/// What answers ClientHellos.
+#[derive(Clone)]
+pub struct Serving {
+    lines: Vec<Line>,
+    options: Vec<Options>,
+    names: Names,
+}
+
+/// A certificate and the number of its options.
+#[derive(Clone)]
 struct Line {
-    slot: Arc<Slot>,
+    entry: Arc<Entry>,
     options: usize,
-    filters: Vec<String>,
+    /// The line's own default, which stays.
     default: bool,
 }
 
 /// One set of options, shared by the lines that have it.
+#[derive(Clone)]
 struct Options {
+    written: TlsOptions,
     server: ServerOptions,
     /// Of the client-auth policy; sessions are bound to it.
     fingerprint: Binding,
 }
 
 /// What a bind line is built in.
-pub struct Surroundings<'a> {
-    pub global: &'a TlsGlobal,
-    pub store: &'a Arc<Store>,
+#[derive(Clone)]
+pub struct Surroundings {
+    pub global: Arc<TlsGlobal>,
+    pub store: Arc<Store>,
+    /// Name of the proxy.
+    pub proxy: String,
+    /// `<file>:<line>`.
+    pub origin: String,
     /// `bind '<address>' at [<file>:<line>]`, for messages.
-    pub line: &'a str,
+    pub line: String,
     /// Without an `alpn`, an HTTP frontend offers HTTP.
     pub http: bool,
     /// Keys of the process, for lines without `tls-ticket-keys`.
-    pub tickets: &'a Arc<TicketKeys>,
-    pub sessions: &'a Arc<SessionCache>,
+    pub tickets: Arc<TicketKeys>,
+    pub sessions: Arc<SessionCache>,
 }
 
 /// A message that keeps the line from working; texts are HAProxy's.
@@ -66,25 +84,17 @@ pub enum BindError {
     Proxy(String),
 }
 
-/// A line before its certificates and options are resolved.
-struct Draft {
-    slot: Arc<Slot>,
-    options: TlsOptions,
-    filters: Vec<String>,
-    default: bool,
-}
-
 impl BindContext {
     /// Loads certificates and builds options. All errors found are returned.
     pub fn build(
         tls: &BindTls,
-        around: &Surroundings,
+        around: Surroundings,
         warnings: &mut Vec<String>,
     ) -> Result<Arc<BindContext>, Vec<BindError>> {
-        let mut drafts = Vec::new();
+        let mut lines = Vec::new();
         let mut errors = Vec::new();
         for source in &tls.sources {
-            if let Err(error) = read_source(source, tls, around.global, around.store, &mut drafts) {
+            if let Err(error) = read_source(source, &around.global, &around.store, &mut lines) {
                 errors.push(BindError::Parse(error));
             }
         }
@@ -92,10 +102,10 @@ impl BindContext {
             return Err(errors);
         }
         let strict_sni = tls.strict_sni || around.global.bind_strict_sni;
-        if let Some(first) = drafts.first_mut() {
+        if let Some(first) = lines.first_mut() {
             first.default = true;
         } else if strict_sni {
-            let line = around.line;
+            let line = &around.line;
             warnings.push(format!("no SSL certificate specified for {line}, ssl connections will fail (use 'crt')."));
         } else {
             return Err(vec![BindError::Proxy(format!(
@@ -103,65 +113,162 @@ impl BindContext {
                 around.line
             ))]);
         }
-        let mut known: Vec<TlsOptions> = Vec::new();
-        let mut lines = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            let at = known.iter().position(|o| *o == draft.options).unwrap_or(known.len());
-            if at == known.len() {
-                known.push(draft.options);
+        let mut serving = Serving { lines: Vec::new(), options: Vec::new(), names: Names::default() };
+        for mut line in lines {
+            match serving.options_for(&line.entry, tls, &around, warnings) {
+                Ok(options) => line.options = options,
+                Err(found) => errors.extend(found.into_iter().filter(|e| !errors.contains(e)).collect::<Vec<_>>()),
             }
-            lines.push(Line { slot: draft.slot, options: at, filters: draft.filters, default: draft.default });
-        }
-        let mut options = Vec::with_capacity(known.len());
-        for set in &known {
-            match build_options(set, tls, around, warnings) {
-                Ok(built) => options.push(built),
-                Err(found) => errors.extend(found),
-            }
+            serving.lines.push(line);
         }
         if !errors.is_empty() {
             return Err(errors);
         }
-        let names = ArcSwap::from_pointee(index(&lines));
+        serving.index();
         let capture = around.global.capture_buffer_size;
-        let context = Arc::new(BindContext { lines, names, options, strict_sni, capture });
-        around.store.register(&context);
+        let (serving, tls) = (ArcSwap::from_pointee(serving), tls.clone());
+        let context = Arc::new(BindContext { serving, strict_sni, capture, tls, around });
+        context.around.store.register(&context);
         Ok(context)
     }
 
-    /// Whether a line of this context shows the certificate of this name.
-    pub fn uses(&self, name: &str) -> bool {
-        self.lines.iter().any(|l| &*l.slot.name == name)
+    /// Whether the line names this list, or directory.
+    pub fn names_list(&self, name: &str) -> bool {
+        self.tls.sources.iter().any(|source| {
+            let (CertificateSource::Crt(path)
+            | CertificateSource::DefaultCrt(path)
+            | CertificateSource::CrtList(path)) = source;
+            path.to_str().is_some_and(|p| p.trim_end_matches('/') == name)
+        })
     }
 
-    /// How many lines show it.
+    /// How many certificates of the line are this one.
     pub fn lines_of(&self, name: &str) -> usize {
-        self.lines.iter().filter(|l| &*l.slot.name == name).count()
+        self.serving.load().lines.iter().filter(|l| &*l.entry.slot.name == name).count()
+    }
+
+    /// How many certificates have options that verify clients by this trust file.
+    pub fn lines_trusting(&self, file: &str) -> usize {
+        let serving = self.serving.load();
+        serving.lines.iter().filter(|l| serving.options[l.options].trusts(file)).count()
     }
 
     /// Learns the names of certificates that were replaced.
     pub fn rebuild(&self) {
-        self.names.store(Arc::new(index(&self.lines)));
+        let mut next = Serving::clone(&self.serving.load());
+        next.index();
+        self.put(next);
+    }
+
+    /// Puts into force what was made ready.
+    pub fn put(&self, next: Serving) {
+        self.serving.store(Arc::new(next));
+    }
+
+    /// What will serve when this trust file has changed in the store; `None`: the line does not use it.
+    pub fn renewed(&self, file: &str) -> Result<Option<Serving>, Vec<BindError>> {
+        if self.lines_trusting(file) == 0 {
+            return Ok(None);
+        }
+        let mut next = Serving::clone(&self.serving.load());
+        for options in next.options.iter_mut().filter(|o| o.trusts(file)) {
+            *options = build_options(&options.written, &self.tls, &self.around, &mut Vec::new())?;
+        }
+        Ok(Some(next))
+    }
+
+    /// What will serve with one certificate more.
+    pub fn with(&self, entry: &Arc<Entry>) -> Result<Serving, Vec<BindError>> {
+        let mut next = Serving::clone(&self.serving.load());
+        let options = next.options_for(entry, &self.tls, &self.around, &mut Vec::new())?;
+        next.lines.push(Line { entry: entry.clone(), options, default: false });
+        next.index();
+        Ok(next)
+    }
+
+    /// What will serve without an entry of a list.
+    pub fn without(&self, entry: &Arc<Entry>) -> Serving {
+        let mut next = Serving::clone(&self.serving.load());
+        next.lines.retain(|l| !Arc::ptr_eq(&l.entry, entry));
+        next.index();
+        next
+    }
+
+    /// Whether the line answers with this entry where no name matches, and so cannot be without it.
+    pub fn needs(&self, entry: &Arc<Entry>) -> bool {
+        self.serving.load().lines.iter().any(|l| l.default && Arc::ptr_eq(&l.entry, entry))
+    }
+
+    /// `<proxy>` and `<file>:<line>`.
+    pub fn place(&self) -> (&str, &str) {
+        (&self.around.proxy, &self.around.origin)
+    }
+
+    /// Calls `visit` with each name that is answered, the names it excludes, and the certificate's slot: exact names in
+    /// order, then wildcards in order (`show ssl sni`).
+    pub fn each_name(&self, mut visit: impl FnMut(&str, &[String], &super::store::Slot)) {
+        let serving = self.serving.load();
+        let mut names: Vec<(String, &[LineIndex])> = serving.names.all().collect();
+        names.push(("*".to_owned(), serving.names.defaults()));
+        names.sort_by(|(a, _), (b, _)| (a.starts_with('*'), a).cmp(&(b.starts_with('*'), b)));
+        for (name, lines) in names {
+            for line in lines.iter().map(|at| &serving.lines[*at as usize]) {
+                visit(&name, &line.entry.filters, &line.entry.slot);
+            }
+        }
     }
 
     /// Certificates on this line.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.serving.load().lines.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.len() == 0
+    }
+}
+
+impl Serving {
+    /// The number of an entry's options over the line's, built when no other entry has the same.
+    fn options_for(
+        &mut self,
+        entry: &Entry,
+        tls: &BindTls,
+        around: &Surroundings,
+        warnings: &mut Vec<String>,
+    ) -> Result<usize, Vec<BindError>> {
+        let written = entry.options.over(&tls.options.over(&around.global.bind));
+        if let Some(at) = self.options.iter().position(|o| o.written == written) {
+            return Ok(at);
+        }
+        self.options.push(build_options(&written, tls, around, warnings)?);
+        Ok(self.options.len() - 1)
+    }
+
+    fn index(&mut self) {
+        let mut names = Names::default();
+        for (at, line) in self.lines.iter().enumerate() {
+            let at = at as LineIndex;
+            if line.default {
+                names.add_default(at);
+            }
+            if !line.entry.filters.is_empty() {
+                line.entry.filters.iter().for_each(|f| names.add(f, at));
+            } else if let Some(certificate) = &*line.entry.slot.certificate.load() {
+                certificate.names.iter().for_each(|n| names.add(n, at));
+            }
+        }
+        self.names = names;
     }
 
     /// The line for this client: by name, else a default; of each the kind of key it supports, ECDSA first.
-    fn line(&self, hello: &ClientHello) -> Option<&Line> {
-        let names = self.names.load();
+    fn line(&self, hello: &ClientHello, strict_sni: bool) -> Option<&Line> {
         let mut best = Best::default();
         if let Some(name) = hello.sni {
-            names.find(name, |at| self.consider(at, hello, &mut best));
+            self.names.find(name, |at| self.consider(at, hello, &mut best));
         }
-        if best.is_none() && !self.strict_sni {
-            names.defaults().iter().all(|at| self.consider(*at, hello, &mut best));
+        if best.is_none() && !strict_sni {
+            self.names.defaults().iter().all(|at| self.consider(*at, hello, &mut best));
         }
         best.first().map(|at| &self.lines[at as usize])
     }
@@ -169,7 +276,7 @@ impl BindContext {
     /// Returns whether to look on.
     fn consider(&self, at: LineIndex, hello: &ClientHello, best: &mut Best) -> bool {
         let line = &self.lines[at as usize];
-        let Some(certificate) = &*line.slot.certificate.load() else { return true };
+        let Some(certificate) = &*line.entry.slot.certificate.load() else { return true };
         let supported = self.options[line.options].server.supports(hello, certificate.ecdsa);
         let place = match (certificate.ecdsa, supported) {
             (true, true) => &mut best.ecdsa,
@@ -178,6 +285,16 @@ impl BindContext {
         };
         place.get_or_insert(at);
         best.ecdsa.is_none()
+    }
+}
+
+impl Options {
+    /// Whether clients are verified by this file.
+    fn trusts(&self, file: &str) -> bool {
+        let written = &self.written;
+        let files = [&written.ca_file, &written.ca_verify_file, &written.crl_file];
+        written.verify.unwrap_or_default() != Verify::None
+            && files.into_iter().flatten().any(|f| f.as_os_str() == file)
     }
 }
 
@@ -201,15 +318,17 @@ impl Best {
 
 impl ServerChooser for BindContext {
     fn choose(&self, hello: &ClientHello) -> Result<Choice, TlsError> {
-        let line = self.line(hello).ok_or(TlsError::UnknownName)?;
-        let certificate = line.slot.certificate.load_full().ok_or(TlsError::UnknownName)?;
-        let options = &self.options[line.options];
+        let serving = self.serving.load();
+        let line = serving.line(hello, self.strict_sni).ok_or(TlsError::UnknownName)?;
+        let slot = &line.entry.slot;
+        let certificate = slot.certificate.load_full().ok_or(TlsError::UnknownName)?;
+        let options = &serving.options[line.options];
         let mut binding = options.fingerprint;
         binding.iter_mut().zip(certificate.digest).for_each(|(b, d)| *b ^= d);
         Ok(Choice {
             config: options.server.config(hello).clone(),
             certificate: certificate.key.clone(),
-            name: line.slot.name.clone(),
+            name: slot.name.clone(),
             binding,
         })
     }
@@ -219,28 +338,12 @@ impl ServerChooser for BindContext {
     }
 }
 
-fn index(lines: &[Line]) -> Names {
-    let mut names = Names::default();
-    for (at, line) in lines.iter().enumerate() {
-        let at = at as LineIndex;
-        if line.default {
-            names.add_default(at);
-        }
-        if !line.filters.is_empty() {
-            line.filters.iter().for_each(|f| names.add(f, at));
-        } else if let Some(certificate) = &*line.slot.certificate.load() {
-            certificate.names.iter().for_each(|n| names.add(n, at));
-        }
-    }
-    names
-}
-
 /// Loads all files that a line names into the store, so that errors are told where the line is read.
 pub fn preload(tls: &BindTls, global: &TlsGlobal, store: &Arc<Store>) -> Result<(), Vec<BindError>> {
     let mut errors = Vec::new();
-    let mut drafts = Vec::new();
+    let mut lines = Vec::new();
     for source in &tls.sources {
-        errors.extend(read_source(source, tls, global, store, &mut drafts).err().map(BindError::Parse));
+        errors.extend(read_source(source, global, store, &mut lines).err().map(BindError::Parse));
     }
     if let Some(file) = &tls.tls_ticket_keys {
         errors.extend(store.ticket_keys(file, global.lifetime_s).err().map(BindError::Parse));
@@ -268,90 +371,18 @@ fn trust(store: &Store, ca: &Path, crl: Option<&Path>) -> Result<Arc<Trust>, Vec
 
 fn read_source(
     source: &CertificateSource,
-    tls: &BindTls,
     global: &TlsGlobal,
     store: &Arc<Store>,
-    drafts: &mut Vec<Draft>,
+    lines: &mut Vec<Line>,
 ) -> Result<(), String> {
-    let base = tls.options.over(&global.bind);
-    let (path, default) = match source {
-        CertificateSource::Crt(path) => (path, false),
-        CertificateSource::DefaultCrt(path) => (path, true),
-        CertificateSource::CrtList(path) => {
-            let file = path.display();
-            let text = std::fs::read_to_string(path).map_err(|e| {
-                format!("'crt-list' : cannot open file '{file}' : {}", super::certificate::reason(&e))
-            })?;
-            let bases = Bases {
-                ca: global.ca_base.as_deref(),
-                crt: global.crt_base.as_deref(),
-                key: global.key_base.as_deref(),
-            };
-            let in_list = |e: String| format!("'crt-list' : {e}");
-            let mut listed = Vec::new();
-            for line in crt_list::parse(&text, &file.to_string(), bases).map_err(in_list)? {
-                let rest = text.lines().nth(line.number - 1).map_or("", crt_list::after_file).to_owned();
-                listed.push(ListLine { number: line.number, file: line.file.display().to_string(), rest });
-                for file in expand(&line.file, store).map_err(in_list)? {
-                    let loaded = store.load(&file, line.key.as_deref(), line.ocsp.as_deref());
-                    drafts.push(Draft {
-                        slot: loaded.map_err(|e| in_list(e.0))?,
-                        options: line.options.over(&base),
-                        filters: line.filters.clone(),
-                        default: false,
-                    });
-                }
-            }
-            store.list_read(&file.to_string(), listed);
-            return Ok(());
-        }
+    let (entries, default) = match source {
+        // A bundle that comes first is the default with all its keys; of a directory the first file is.
+        CertificateSource::Crt(path) => (list::of_crt(path, store)?, lines.is_empty() && !path.is_dir()),
+        CertificateSource::DefaultCrt(path) => (list::of_crt(path, store)?, true),
+        CertificateSource::CrtList(path) => (list::of_file(path, global, store)?, false),
     };
-    // A bundle that comes first is the default with all its keys; of a directory the first file is.
-    let first = drafts.is_empty() && !path.is_dir();
-    for file in expand(path, store)? {
-        let slot = store.load(&file, None, None).map_err(|e| e.0)?;
-        drafts.push(Draft { slot, options: base.clone(), filters: Vec::new(), default: default || first });
-    }
+    lines.extend(entries.into_iter().map(|entry| Line { entry, options: 0, default }));
     Ok(())
-}
-
-/// Extensions that are no certificates of their own in a directory.
-const BESIDE: [&str; 4] = ["issuer", "ocsp", "sctl", "key"];
-
-/// The files that `path` stands for: itself, the files of a directory, or those of a bundle.
-fn expand(path: &Path, store: &Store) -> Result<Vec<PathBuf>, String> {
-    if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(|e| {
-            format!("unable to scan directory '{}' : {}.", path.display(), super::certificate::reason(&e))
-        })?;
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(|e| Some(e.ok()?.path()))
-            .filter(|p| {
-                let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-                let extension = p.extension().and_then(|e| e.to_str()).unwrap_or_default();
-                !name.starts_with('.') && !BESIDE.contains(&extension) && p.is_file()
-            })
-            .collect();
-        files.sort();
-        return Ok(files);
-    }
-    // Names given on the runtime API before need no file.
-    if !path.exists() && store.beside().files.bundle && store.find(&path.display().to_string()).is_none() {
-        let bundle: Vec<PathBuf> = ["rsa", "dsa", "ecdsa"]
-            .iter()
-            .map(|kind| {
-                let mut name = path.as_os_str().to_owned();
-                name.push(".");
-                name.push(kind);
-                PathBuf::from(name)
-            })
-            .filter(|p| p.exists())
-            .collect();
-        if !bundle.is_empty() {
-            return Ok(bundle);
-        }
-    }
-    Ok(vec![path.to_owned()])
 }
 
 fn build_options(
@@ -360,15 +391,15 @@ fn build_options(
     around: &Surroundings,
     warnings: &mut Vec<String>,
 ) -> Result<Options, Vec<BindError>> {
-    let global = around.global;
+    let global = &around.global;
     let written = Written {
         versions: set.versions,
         ciphers: set.ciphers.as_deref(),
         ciphersuites: set.ciphersuites.as_deref(),
         curves: set.curves.as_deref(),
     };
-    let policy = policy::resolve(&written).map_err(|e| vec![BindError::Proxy(e.text(around.line))])?;
-    if let Some(warning) = policy.warning(around.line)
+    let policy = policy::resolve(&written).map_err(|e| vec![BindError::Proxy(e.text(&around.line))])?;
+    if let Some(warning) = policy.warning(&around.line)
         && !warnings.contains(&warning)
     {
         warnings.push(warning);
@@ -390,7 +421,7 @@ fn build_options(
         prefer_client_ciphers: tls.prefer_client_ciphers || global.bind_prefer_client_ciphers,
     })
     .map_err(|e| vec![BindError::Proxy(format!("unable to set up TLS for {}: {e}.", around.line))])?;
-    Ok(Options { server, fingerprint })
+    Ok(Options { written: set.clone(), server, fingerprint })
 }
 
 /// The ALPN list to offer.
@@ -420,7 +451,7 @@ fn client_auth(
             return Err(vec![BindError::Proxy(text)]);
         };
         let crl = set.crl_file.as_deref();
-        let trust = trust(around.store, ca, crl)?;
+        let trust = trust(&around.store, ca, crl)?;
         context.update(&[verify as u8]);
         context.update(&trust.fingerprint());
         context.update(format!("{:?}{:?}", tls.crt_ignore_err, tls.ca_ignore_err).as_bytes());

@@ -166,29 +166,35 @@ impl Certificate {
     /// The lines of `show ssl cert <file>` that tell of the certificate, from `Serial:` on.
     pub fn show(&self) -> String {
         let Some(leaf) = self.leaf() else { return String::new() };
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
-        let name = |c: &x509::Certificate, which| {
-            let mut dn = Vec::new();
-            c.dn(which, x509::DnSelector::default(), &mut dn);
-            String::from_utf8_lossy(&dn).into_owned()
-        };
-        let (from, to) = leaf.validity_text();
-        let mut text = format!(
-            "Serial: {}\nnotBefore: {from}\nnotAfter: {to}\nSubject Alternative Name: {}\nAlgorithm: {}\n\
-             SHA1 FingerPrint: {}\nSubject: {}\nIssuer: {}\n",
-            hex(leaf.serial()),
-            leaf.san_of_show(),
-            leaf.key_description(),
-            hex(&leaf.sha1()),
-            name(&leaf, x509::Name::Subject),
-            name(&leaf, x509::Name::Issuer),
-        );
+        let mut text = show_one(&leaf);
         for above in self.key.cert.iter().skip(1).filter_map(|c| x509::Certificate::parse(c)) {
-            let (subject, issuer) = (name(&above, x509::Name::Subject), name(&above, x509::Name::Issuer));
+            let (subject, issuer) = (dn(&above, x509::Name::Subject), dn(&above, x509::Name::Issuer));
             text.push_str(&format!("Chain Subject: {subject}\nChain Issuer: {issuer}\n"));
         }
         text
     }
+}
+
+/// The lines that tell of one certificate, from `Serial:` to `Issuer:`.
+pub fn show_one(certificate: &x509::Certificate<'_>) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
+    let (from, to) = certificate.validity_text();
+    format!(
+        "Serial: {}\nnotBefore: {from}\nnotAfter: {to}\nSubject Alternative Name: {}\nAlgorithm: {}\n\
+         SHA1 FingerPrint: {}\nSubject: {}\nIssuer: {}\n",
+        hex(certificate.serial()),
+        certificate.san_of_show(),
+        certificate.key_description(),
+        hex(&certificate.sha1()),
+        dn(certificate, x509::Name::Subject),
+        dn(certificate, x509::Name::Issuer),
+    )
+}
+
+fn dn(certificate: &x509::Certificate<'_>, which: x509::Name) -> String {
+    let mut dn = Vec::new();
+    certificate.dn(which, x509::DnSelector::default(), &mut dn);
+    String::from_utf8_lossy(&dn).into_owned()
 }
 
 fn read_key(path: &Path) -> Option<rustls::pki_types::PrivateKeyDer<'static>> {

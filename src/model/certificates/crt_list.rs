@@ -11,6 +11,8 @@ pub struct Line {
     pub options: TlsOptions,
     /// Whether anything stands in brackets.
     pub has_options: bool,
+    /// `curves` was written as `ecdhe`.
+    pub ecdhe: bool,
     pub key: Option<PathBuf>,
     pub ocsp: Option<PathBuf>,
     pub filters: Vec<String>,
@@ -67,7 +69,7 @@ pub fn line(raw: &str, file: &str, number: usize, bases: Bases) -> Result<Line, 
             }
             (&raw[..open], Some(inside), after)
         }
-        None if raw.contains(']') => return Err(at() + "too many ']'"),
+        None if raw.contains(']') => return Err(at() + "missing '['"),
         None => (raw, None, ""),
     };
     let mut words = before.split_ascii_whitespace();
@@ -93,11 +95,36 @@ pub fn line(raw: &str, file: &str, number: usize, bases: Bases) -> Result<Line, 
     Ok(line)
 }
 
-/// What a line says after its file.
-pub fn after_file(raw: &str) -> &str {
-    let raw = raw.trim();
-    let end = raw.find(|c: char| c.is_ascii_whitespace() || c == '[').unwrap_or(raw.len());
-    raw[end..].trim_start()
+/// What a line says after its file, as `show ssl crt-list` has it (taken from runs of HAProxy 3.4.0): options in a fixed
+/// order, and filters.
+pub fn said(line: &Line) -> String {
+    let options = &line.options;
+    let mut words = Vec::new();
+    match options.alpn.as_deref() {
+        Some([]) => words.push("no-alpn ".to_owned()),
+        Some(names) => words.push(format!("alpn {} ", names.join(","))),
+        None => {}
+    }
+    let verify = options.verify.map(|v| match v {
+        Verify::None => "none",
+        Verify::Optional => "optional",
+        Verify::Required => "required",
+    });
+    words.extend(verify.map(|v| format!("verify {v}")));
+    words.extend(options.no_ca_names.then(|| "no-ca-names".to_owned()));
+    let path = |word: &str, path: &Option<PathBuf>| path.as_ref().map(|p| format!("{word} {}", p.display()));
+    words.extend(path("ca-file", &options.ca_file));
+    words.extend(path("crl-file", &options.crl_file));
+    let text = |word: &str, text: &Option<String>| text.as_ref().map(|t| format!("{word} {t}"));
+    words.extend(text("ciphers", &options.ciphers));
+    words.extend(text("ciphersuites", &options.ciphersuites));
+    words.extend(text(if line.ecdhe { "ecdhe" } else { "curves" }, &options.curves));
+    words.extend(options.versions.min.map(|v| format!("ssl-min-ver {}", v.name())));
+    words.extend(options.versions.max.map(|v| format!("ssl-max-ver {}", v.name())));
+    let mut parts = Vec::new();
+    parts.extend(line.has_options.then(|| format!("[{}]", words.join(" "))));
+    parts.extend(line.filters.iter().cloned());
+    parts.join(" ")
 }
 
 enum OptionError {
@@ -123,7 +150,10 @@ fn option<'w>(
         "crl-file" => options.crl_file = Some(under(bases.ca, argument()?)),
         "ciphers" => options.ciphers = Some(argument()?.to_owned()),
         "ciphersuites" => options.ciphersuites = Some(argument()?.to_owned()),
-        "curves" | "ecdhe" => options.curves = Some(argument()?.to_owned()),
+        "curves" | "ecdhe" => {
+            options.curves = Some(argument()?.to_owned());
+            line.ecdhe = word == "ecdhe";
+        }
         "no-ca-names" => options.no_ca_names = true,
         "ssl-min-ver" => options.versions.min = Some(version(argument()?)?),
         "ssl-max-ver" => options.versions.max = Some(version(argument()?)?),
@@ -177,10 +207,26 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_told_as_haproxy_tells_them() {
+        for (line, told) in [
+            ("a.pem [alpn h2] a.example", "[alpn h2 ] a.example"),
+            ("a.pem [ verify none alpn h2,http/1.1 ] a  !b", "[alpn h2,http/1.1  verify none] a !b"),
+            ("a.pem [] x", "x"),
+            ("a.pem [no-alpn]", "[no-alpn ]"),
+            ("a.pem [ecdhe P-256 ssl-max-ver TLSv1.3]", "[ecdhe P-256 ssl-max-ver TLSv1.3]"),
+            ("a.pem [ca-verify-file /ca]", "[]"),
+            ("a.pem", ""),
+        ] {
+            assert_eq!(said(&read(&format!("{line}\n")).unwrap()[0]), told);
+        }
+    }
+
+    #[test]
     fn errors_are_haproxys() {
         for (text, error) in [
             ("a [foo bar] a.b\n", "parsing [list:1]: unknown ssl keyword foo"),
             ("a [alpn h2] junk [x]\n", "parsing [list:1]: too many '['"),
+            ("a alpn] x\n", "parsing [list:1]: missing '['"),
             ("a\nb.pem", "parsing [list:2]: Missing LF on last line, file might have been truncated at position 6."),
             (
                 "a [verify maybe]\n",

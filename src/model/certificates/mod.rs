@@ -5,7 +5,9 @@
 pub mod bind;
 pub mod certificate;
 pub mod crt_list;
+pub mod list;
 pub mod names;
 pub mod pem;
 pub mod server;
 pub mod store;
+pub mod trust;

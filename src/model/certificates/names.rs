@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 pub type LineIndex = u32;
 
 /// An index from names to lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Names {
     exact: HashMap<Box<str>, Vec<LineIndex>, RandomState>,
     /// Under what follows the `*`, with its dot.

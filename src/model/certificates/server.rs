@@ -2,10 +2,12 @@
 
 use super::certificate::LoadError;
 use super::store::Store;
+use super::trust::ServerTrust;
 use crate::model::tls::{ServerTls, ServerVerify, TlsGlobal, TlsOptions, TrustedCa};
 use crate::proto::tls::client::ClientSettings;
 use crate::proto::tls::policy::{self, Written};
 use crate::proto::tls::verify::{ServerVerifier, Trust};
+use arc_swap::ArcSwap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ pub fn settings(
         curves: line.curves.as_deref(),
     })
     .map_err(|e| server(e.server_text()))?;
-    let trust = match (tls.verify, &tls.ca) {
+    let ca = match (tls.verify, &tls.ca) {
         (ServerVerify::None, _) => None,
         (ServerVerify::Required, None) => {
             return Err(server(
@@ -52,21 +54,32 @@ pub fn settings(
                     .to_owned(),
             ));
         }
-        (ServerVerify::Required, Some(ca)) => {
-            let path = match ca {
-                TrustedCa::File(path) => path,
-                TrustedCa::System => Path::new("@system-ca"),
-            };
-            Some(load_trust(store, path, tls.crl_file.as_deref())?)
-        }
+        (ServerVerify::Required, Some(ca)) => Some(match ca {
+            TrustedCa::File(path) => path,
+            TrustedCa::System => Path::new("@system-ca"),
+        }),
     };
+    let crl = tls.crl_file.as_deref();
+    let trust = ca.map(|ca| load_trust(store, ca, crl)).transpose()?;
     let verifier = ServerVerifier::new(policy.provider.clone(), trust, tls.verifyhost.clone())
         .map_err(|_| server("'ca-file' or 'crl-file' cannot be used.".to_owned()))?;
+    let verifier = Arc::new(ArcSwap::new(verifier));
+    // What checks use of a server that traffic reaches over TLS is no user of its own.
+    let counted = !check || !tls.ssl;
+    if let Some(ca) = ca {
+        store.register_server(ServerTrust {
+            ca: ca.to_owned(),
+            crl: crl.map(Path::to_owned),
+            provider: policy.provider.clone(),
+            verifyhost: tls.verifyhost.clone(),
+            verifier: Arc::downgrade(&verifier),
+            counted,
+        });
+    }
     let certificate = match &tls.crt {
         Some(path) => {
             let slot = store.load(path, None, None).map_err(|LoadError(e)| server(e))?;
-            // What checks use of a server that traffic reaches over TLS is no user of its own.
-            Some(store.shown(slot, !check || !tls.ssl) as _)
+            Some(store.shown(slot, counted) as _)
         }
         None => None,
     };

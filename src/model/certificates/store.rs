@@ -1,17 +1,20 @@
 //! All certificates and trust files of the process by the name they were loaded under: each file is read once, and can be
 //! replaced at run time (management guide "set ssl cert" and its kin). Used by configuration and runtime API, behind a
-//! mutex; the data path reads [`Slot`]s, which are replaced atomically.
+//! mutex; the data path reads what stands in [`Slot`]s and contexts, which is replaced atomically.
 
-use super::bind::BindContext;
-use super::certificate::{Beside, Certificate, LoadError, reason};
-use super::pem;
+use super::bind::{BindContext, BindError};
+use super::certificate::{Beside, Certificate, LoadError};
+use super::crt_list;
+use super::list::{self, Entry, List};
+use super::trust::{Kind, ServerTrust, TrustFiles};
+use crate::model::tls::TlsGlobal;
 use crate::proto::tls::client::Identity;
 use crate::proto::tls::tickets::{TLS_TICKETS_NO, TicketKeys, TicketKeysError};
-use crate::proto::tls::verify::{Trust, TrustError};
+use crate::proto::tls::verify::Trust;
 use arc_swap::ArcSwapOption;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::sign::CertifiedKey;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -36,9 +39,11 @@ struct Inner {
     transaction: Option<(Arc<str>, Certificate)>,
     binds: Vec<Weak<BindContext>>,
     servers: Vec<Weak<Shown>>,
-    lists: BTreeMap<String, Vec<ListLine>>,
-    trust: HashMap<(PathBuf, Option<PathBuf>), Arc<Trust>>,
-    ticket_keys: HashMap<PathBuf, Arc<TicketKeys>>,
+    /// `crt-list` files and directories.
+    lists: BTreeMap<String, List>,
+    trust: TrustFiles,
+    /// In the order they were met: the place is the key's id on the runtime API.
+    ticket_keys: Vec<(PathBuf, Arc<TicketKeys>)>,
     beside: Beside,
 }
 
@@ -52,25 +57,8 @@ impl Identity for Shown {
     }
 }
 
-/// A line of a `crt-list` as `show ssl crt-list` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListLine {
-    pub number: usize,
-    pub file: String,
-    /// Options in brackets and filters.
-    pub rest: String,
-}
-
 /// Answer of a runtime command: HAProxy's text, and whether it went well.
 pub type Answer = Result<String, String>;
-
-/// What `ca-file @system-ca` may stand for; SSL_CERT_FILE is heeded by `config`, which knows the environment.
-const SYSTEM_CA: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 impl Store {
     pub fn new(beside: Beside) -> Arc<Store> {
@@ -121,9 +109,16 @@ impl Store {
         shown
     }
 
-    /// Remembers what a `crt-list` says.
-    pub fn list_read(&self, file: &str, lines: Vec<ListLine>) {
-        self.lock().lists.insert(file.to_owned(), lines);
+    /// The entries of a list that was read.
+    pub fn list_entries(&self, name: &str) -> Option<Vec<Arc<Entry>>> {
+        self.lock().lists.get(list_name(name)).map(|l| l.entries.clone())
+    }
+
+    /// Keeps a list for all lines that name it; its entries.
+    pub fn add_list(&self, name: String, list: List) -> Vec<Arc<Entry>> {
+        let entries = list.entries.clone();
+        self.lock().lists.insert(list_name(&name).to_owned(), list);
+        entries
     }
 
     /// `show ssl crt-list [-n] [<file>]`.
@@ -132,19 +127,118 @@ impl Store {
         let Some(file) = file else {
             return Ok(inner.lists.keys().map(|name| format!("{name}\n")).collect());
         };
-        let lines = inner.lists.get(file).ok_or_else(|| "didn't find the specified filename\n".to_owned())?;
+        let list = inner.lists.get(file).ok_or_else(|| "didn't find the specified filename\n".to_owned())?;
         let mut text = format!("# {file}\n");
-        for line in lines {
-            text.push_str(&line.file);
-            if numbers {
-                text.push_str(&format!(":{}", line.number));
-            }
-            if !line.rest.is_empty() {
-                text.push_str(&format!(" {}", line.rest));
-            }
-            text.push('\n');
-        }
+        list.entries.iter().for_each(|entry| entry.show(numbers, &mut text));
         Ok(text)
+    }
+
+    /// `add ssl crt-list <list> <line>`: the line as it would stand in the list.
+    pub fn add_to_list(&self, name: &str, line: &str, global: &TlsGlobal) -> Answer {
+        let name = list_name(name);
+        let cannot = |why: String| format!("Can't edit the crt-list: {why}\n");
+        let Some(lines) = self.lock().lists.get(name).map(|l| l.lines) else {
+            return Err(cannot(format!("crt-list '{name}' does not exist!")));
+        };
+        let line = crt_list::line(line.trim(), "CLI", 1, list::bases(global)).map_err(cannot)?;
+        let options = &line.options;
+        for (word, file) in [
+            ("ca-file", &options.ca_file),
+            ("ca-verify-file", &options.ca_verify_file),
+            ("crl-file", &options.crl_file),
+        ] {
+            if let Some(file) = file.as_ref().filter(|f| !self.lock().trust.has(f)) {
+                return Err(cannot(format!("'{word}' : unable to load {}", file.display())));
+            }
+        }
+        if line.key.is_some() || line.ocsp.is_some() {
+            return Err(cannot("'key' and 'ocsp' are of no use to a certificate that is loaded already".to_owned()));
+        }
+        let file = line.file.display().to_string();
+        let Some(slot) = self.find(&file) else {
+            return Err(cannot(format!("certificate '{file}' does not exist!")));
+        };
+        if slot.certificate.load().is_none() {
+            return Err(cannot(format!("certificate '{file}' is empty!")));
+        }
+        let entry = Arc::new(Entry::of(&line, slot, lines + 1));
+        let mut text = format!("Inserting certificate '{file}' in crt-list '{name}'");
+        let mut ready = Vec::new();
+        for bind in self.binds().into_iter().filter(|b| b.names_list(name)) {
+            text.push('.');
+            match bind.with(&entry) {
+                Ok(next) => ready.push((bind, next)),
+                Err(errors) => {
+                    return Err(format!("{text}\n{}Failed!\n", said(&bind, &errors)));
+                }
+            }
+        }
+        ready.into_iter().for_each(|(bind, next)| bind.put(next));
+        if let Some(list) = self.lock().lists.get_mut(name) {
+            list.entries.push(entry);
+            list.lines += 1;
+        }
+        Ok(format!("{text}\nSuccess!\n"))
+    }
+
+    /// `del ssl crt-list <list> <file>[:<line>]`.
+    pub fn delete_from_list(&self, name: &str, which: &str) -> Answer {
+        let name = list_name(name);
+        let cannot = |why: String| format!("Can't delete the entry: {why}\n");
+        let Some(entries) = self.list_entries(name) else {
+            return Err(cannot(format!("crt-list '{name}' does not exist!")));
+        };
+        let (file, number) = match which.rsplit_once(':') {
+            Some((file, number)) => match number.parse::<usize>() {
+                Ok(number) => (file, Some(number)),
+                Err(_) => return Err(cannot(format!("wrong line number after colons in '{which}'!"))),
+            },
+            None => (which, None),
+        };
+        if self.find(file).is_none() {
+            return Err(cannot(format!("certificate '{file}' does not exist!")));
+        }
+        let of_file: Vec<_> = entries.iter().filter(|e| &*e.slot.name == file).collect();
+        let numbers = of_file.iter().map(|e| e.number.to_string()).collect::<Vec<_>>().join(", ");
+        let found = match (number, &of_file[..]) {
+            (_, []) => {
+                return Err(cannot(format!("can't find the certificate '{file}' in the crt-list '{name}'")));
+            }
+            (None, [one]) => *one,
+            (None, _) => {
+                return Err(cannot(format!(
+                    "found the certificate '{file}' in several entries, please specify a line number preceded by colons \
+                     ({numbers})!"
+                )));
+            }
+            (Some(number), of_file) => of_file.iter().find(|e| e.number == number).ok_or_else(|| {
+                cannot(format!(
+                    "found a certificate '{file}' but the line number is incorrect, please specify a correct line \
+                     number preceded by colons ({numbers})!"
+                ))
+            })?,
+        };
+        let users: Vec<_> = self.binds().into_iter().filter(|b| b.names_list(name)).collect();
+        let needed: String =
+            users.iter().filter(|b| b.needs(found)).map(|b| format!("\t- {}\n", b.place().1)).collect();
+        if !needed.is_empty() {
+            return Err(format!(
+                "Can't delete the entry: certificate '{file}' cannot be deleted, it is used as default certificate by the \
+                 following frontends:\n{needed}"
+            ));
+        }
+        users.iter().for_each(|bind| bind.put(bind.without(found)));
+        if let Some(list) = self.lock().lists.get_mut(name) {
+            list.entries.retain(|e| !Arc::ptr_eq(e, found));
+        }
+        Ok(format!("Entry '{file}' deleted in crtlist '{name}'!\n"))
+    }
+
+    /// The contexts of bind lines that there are, in the order of the configuration.
+    pub fn binds(&self) -> Vec<Arc<BindContext>> {
+        let mut inner = self.lock();
+        inner.binds.retain(|b| b.strong_count() > 0);
+        inner.binds.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Tells the store of a context that must learn of replaced certificates.
@@ -152,43 +246,56 @@ impl Store {
         self.lock().binds.push(Arc::downgrade(bind));
     }
 
-    /// Trusted certificates of `ca-file` with the lists of `crl-file`. Errs with the reason in parentheses of HAProxy's
-    /// `Couldn't open the ca-file '<file>' (<reason>).`, and the file.
+    /// Trusted certificates of `ca-file` with the lists of `crl-file`; see [`TrustFiles::trust`].
     pub fn trust(&self, ca: &Path, crl: Option<&Path>) -> Result<Arc<Trust>, (PathBuf, String)> {
-        let key = (ca.to_owned(), crl.map(Path::to_owned));
-        if let Some(trust) = self.lock().trust.get(&key) {
-            return Ok(trust.clone());
-        }
-        let certificates = read_authorities(ca).map_err(|e| (ca.to_owned(), e))?;
-        let crls = match crl {
-            Some(path) => self.revocations(path).map_err(|why| (path.to_owned(), why))?,
-            None => Vec::new(),
-        };
-        let trust = Trust::new(certificates, crls).map_err(|e| match e {
-            TrustError::NoCertificate => (ca.to_owned(), "no certificate or crl found".to_owned()),
-            TrustError::BadCertificate(n) => (ca.to_owned(), format!("certificate {n} cannot be read")),
-            TrustError::BadRevocationList => {
-                (crl.unwrap_or(ca).to_owned(), "revocation list cannot be read".to_owned())
-            }
-        })?;
-        let trust = Arc::new(trust);
-        self.lock().trust.insert(key, trust.clone());
-        Ok(trust)
+        self.lock().trust.trust(ca, crl)
     }
 
     /// The lists of a `crl-file`.
     pub fn revocations(&self, path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-        let text = std::fs::read(path).map_err(|e| reason(&e))?;
-        let pem = pem::read(&text).map_err(|e| e.text().to_owned())?;
-        match pem.crls.is_empty() && pem.certificates.is_empty() {
-            true => Err("no certificate or crl found".to_owned()),
-            false => Ok(pem.crls),
+        self.lock().trust.revocations(path)
+    }
+
+    /// Tells the store of a verifier that must learn of replaced trust files.
+    pub fn register_server(&self, server: ServerTrust) {
+        self.lock().trust.register(server);
+    }
+
+    /// Runs a command about trust files that changes none in use.
+    pub fn with_trust<T>(&self, run: impl FnOnce(&mut TrustFiles) -> T) -> T {
+        run(&mut self.lock().trust)
+    }
+
+    /// Lines that verify by a trust file.
+    pub fn users_of_trust(&self, name: &str) -> usize {
+        let lines: usize = self.binds().iter().map(|b| b.lines_trusting(name)).sum();
+        lines + self.lock().trust.servers_trusting(name)
+    }
+
+    /// `commit ssl ca-file`, `commit ssl crl-file`: everything is made ready before anything is put into force.
+    pub fn commit_trust(&self, kind: Kind, name: &str) -> Answer {
+        let old = self.with_trust(|files| files.take(kind, name))?;
+        let failed = |why: String| {
+            self.with_trust(|files| files.replace(name, old.clone()));
+            format!("Committing {name}\n{why}\nCan't commit {name}!\n")
+        };
+        let mut ready = Vec::new();
+        for bind in self.binds() {
+            match bind.renewed(name) {
+                Ok(Some(next)) => ready.push((bind, next)),
+                Ok(None) => {}
+                Err(errors) => return Err(failed(said(&bind, &errors).trim_end().to_owned())),
+            }
         }
+        let servers = self.with_trust(|files| files.servers_renewed(name)).map_err(failed)?;
+        ready.into_iter().for_each(|(bind, next)| bind.put(next));
+        servers.into_iter().for_each(|(place, verifier)| place.store(verifier));
+        Ok(format!("Committing {name}{}\nSuccess!\n", ".".repeat(self.users_of_trust(name))))
     }
 
     /// The keys of a `tls-ticket-keys` file, shared by all lines that name it. Errs with HAProxy's text.
     pub fn ticket_keys(&self, file: &Path, lifetime_s: u32) -> Result<Arc<TicketKeys>, String> {
-        if let Some(keys) = self.lock().ticket_keys.get(file) {
+        if let Some((_, keys)) = self.lock().ticket_keys.iter().find(|(name, _)| name == file) {
             return Ok(keys.clone());
         }
         let at = file.display();
@@ -203,8 +310,13 @@ impl Store {
                 format!("'{at}' : please supply at least {TLS_TICKETS_NO} keys in the tls-tickets-file")
             }
         })?;
-        self.lock().ticket_keys.insert(file.to_owned(), keys.clone());
+        self.lock().ticket_keys.push((file.to_owned(), keys.clone()));
         Ok(keys)
+    }
+
+    /// The `tls-ticket-keys` files; the place in the list is the file's id.
+    pub fn ticket_key_files(&self) -> Vec<(PathBuf, Arc<TicketKeys>)> {
+        self.lock().ticket_keys.clone()
     }
 
     /// `set ssl cert <name> <payload>`.
@@ -248,11 +360,10 @@ impl Store {
         if let Some(slot) = inner.slots.get(name) {
             slot.certificate.store(Some(Arc::new(certificate)));
         }
-        inner.binds.retain(|b| b.strong_count() > 0);
         inner.servers.retain(|s| s.strong_count() > 0);
-        let users: Vec<_> = inner.binds.iter().filter_map(Weak::upgrade).filter(|b| b.uses(name)).collect();
         let servers = inner.servers.iter().filter_map(Weak::upgrade).filter(|s| &*s.0.name == name).count();
         drop(inner);
+        let users: Vec<_> = self.binds().into_iter().filter(|b| b.lines_of(name) > 0).collect();
         users.iter().for_each(|b| b.rebuild());
         let instances = users.iter().map(|b| b.lines_of(name)).sum::<usize>() + servers;
         Ok(format!("Committing {name}{}\nSuccess!\n", ".".repeat(instances)))
@@ -338,6 +449,20 @@ impl Store {
     }
 }
 
+/// Lists are known without the slash that may end a directory's name.
+fn list_name(name: &str) -> &str {
+    name.trim_end_matches('/')
+}
+
+/// What keeps a line from working, a message a line.
+fn said(bind: &BindContext, errors: &[BindError]) -> String {
+    let one = |e: &BindError| match e {
+        BindError::Alert(text) | BindError::Parse(text) => format!("{text}\n"),
+        BindError::Proxy(text) => format!("Proxy '{}': {text}\n", bind.place().0),
+    };
+    errors.iter().map(one).collect()
+}
+
 /// Whether a line of the configuration holds it, beside the store.
 fn used(slot: &Arc<Slot>) -> bool {
     Arc::strong_count(slot) > 1
@@ -358,28 +483,4 @@ fn describe(name: &str, certificate: Option<&Certificate>, status: &str) -> Stri
         "{files}Option: ocsp-update off\nOption: jwt off\nStatus: {status}\n{}OCSP Response Key: \n",
         certificate.show()
     )
-}
-
-/// Certificates of a file, of all files of a directory, or of the system.
-fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = match path.to_str() {
-        Some("@system-ca") => {
-            let found = SYSTEM_CA.iter().map(Path::new).find(|p| p.exists());
-            found.ok_or_else(|| "no system authorities found".to_owned())?
-        }
-        _ => path,
-    };
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(|e| reason(&e))?;
-        files = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file()).collect();
-        files.sort();
-    }
-    let mut certificates = Vec::new();
-    for file in files {
-        let text = std::fs::read(&file).map_err(|e| reason(&e))?;
-        let pem = pem::read(&text).map_err(|e| e.text().to_owned())?;
-        certificates.extend(pem.certificates);
-    }
-    if certificates.is_empty() { Err("no certificate or crl found".to_owned()) } else { Ok(certificates) }
 }

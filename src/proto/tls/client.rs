@@ -4,6 +4,7 @@
 use super::moment::LoopTime;
 use super::policy::Policy;
 use super::verify::ServerVerifier;
+use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use rustls::client::{ClientSessionMemoryCache, Resumption, Tls12Resumption};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -29,7 +30,8 @@ impl Identity for Arc<CertifiedKey> {
 pub struct ClientSettings {
     pub policy: Policy,
     pub alpn: Vec<Vec<u8>>,
-    pub verifier: Arc<ServerVerifier>,
+    /// May be replaced while running.
+    pub verifier: Arc<ArcSwap<ServerVerifier>>,
     /// `crt`.
     pub certificate: Option<Arc<dyn Identity>>,
     /// False after `no-ssl-reuse`.
@@ -38,28 +40,42 @@ pub struct ClientSettings {
     pub tickets: bool,
 }
 
+/// What of the settings is in force at a moment: the certificate and the verifier. A context is of one moment, and must be
+/// built anew when they have changed.
+#[derive(Clone)]
+pub struct InForce {
+    certificate: Option<Arc<CertifiedKey>>,
+    verifier: Arc<ServerVerifier>,
+}
+
+impl PartialEq for InForce {
+    fn eq(&self, other: &InForce) -> bool {
+        let certificate = |x: &InForce| x.certificate.as_ref().map(Arc::as_ptr);
+        certificate(self) == certificate(other) && Arc::ptr_eq(&self.verifier, &other.verifier)
+    }
+}
+
 /// The settings of one server in the library's form, with a cache of sessions.
 pub struct ClientContext {
     config: Arc<ClientConfig>,
 }
 
 impl ClientSettings {
-    /// The certificate in force. A context shows the one it was built with, and must be built anew for another.
-    pub fn identity(&self) -> Option<Arc<CertifiedKey>> {
-        self.certificate.as_ref()?.key()
+    pub fn in_force(&self) -> InForce {
+        InForce { certificate: self.certificate.as_ref().and_then(|c| c.key()), verifier: self.verifier.load_full() }
     }
 }
 
 impl ClientContext {
     /// One for each worker. Errs if the library refuses the combination, with its words.
-    pub fn new(settings: &ClientSettings) -> Result<Arc<ClientContext>, String> {
+    pub fn new(settings: &ClientSettings, in_force: &InForce) -> Result<Arc<ClientContext>, String> {
         let policy = &settings.policy;
         let builder = ClientConfig::builder_with_details(policy.provider.clone(), Arc::new(LoopTime))
             .with_protocol_versions(policy.protocol_versions())
             .map_err(|e| e.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(settings.verifier.clone());
-        let mut config = match settings.identity() {
+            .with_custom_certificate_verifier(in_force.verifier.clone());
+        let mut config = match in_force.certificate.clone() {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
         };

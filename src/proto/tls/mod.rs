@@ -5,6 +5,7 @@
 
 pub mod chain;
 pub mod client;
+pub mod crl;
 mod facts;
 pub mod failure;
 mod handshake;

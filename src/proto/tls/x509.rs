@@ -112,14 +112,9 @@ impl<'a> Certificate<'a> {
             return entry(name, selector, out);
         }
         if selector.rfc2253 {
-            rfc2253(name, out);
+            rfc2253(name, out)
         } else {
-            for attribute in name.iter_attributes() {
-                out.push(b'/');
-                write_oid(attribute.attr_type(), out);
-                out.push(b'=');
-                out.extend_from_slice(attribute.attr_value().data);
-            }
+            one_line(name, out)
         }
         true
     }
@@ -299,6 +294,23 @@ fn entry(name: &X509Name, selector: DnSelector, out: &mut Vec<u8>) -> bool {
     }
 }
 
+/// `/O=Org/CN=name`.
+fn one_line(name: &X509Name, out: &mut Vec<u8>) {
+    for attribute in name.iter_attributes() {
+        out.push(b'/');
+        write_oid(attribute.attr_type(), out);
+        out.push(b'=');
+        out.extend_from_slice(attribute.attr_value().data);
+    }
+}
+
+/// The same as text.
+pub(super) fn name_text(name: &X509Name) -> String {
+    let mut out = Vec::new();
+    one_line(name, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// RFC 2253: last to first, escaped.
 fn rfc2253(name: &X509Name, out: &mut Vec<u8>) {
     let rdns: Vec<_> = name.iter_rdn().collect();
@@ -370,7 +382,7 @@ fn write_oid(oid: &x509_parser::der_parser::oid::Oid, out: &mut Vec<u8>) {
 }
 
 /// OpenSSL's short names of key and signature algorithms.
-fn algorithm_name(dotted: &str) -> String {
+pub(super) fn algorithm_name(dotted: &str) -> String {
     let name = match dotted {
         "1.2.840.113549.1.1.1" => "rsaEncryption",
         "1.2.840.113549.1.1.4" => "RSA-MD5",
@@ -442,7 +454,7 @@ fn compact_time(time: ASN1Time) -> String {
     )
 }
 
-fn long_time(time: ASN1Time) -> String {
+pub(super) fn long_time(time: ASN1Time) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let t = time.to_datetime();
     let month = MONTHS[usize::from(u8::from(t.month())) - 1];

@@ -7,6 +7,7 @@ use crate::proto::tls::client::ClientContext;
 use crate::proto::tls::session::{Facts, RecordSizes, Session};
 use rcgen::{CertificateParams, KeyPair};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const NOW: u64 = 1_800_000_000;
@@ -72,14 +73,16 @@ impl World {
     fn build(&self, tls: &BindTls) -> Result<(Arc<BindContext>, Vec<String>), Vec<BindError>> {
         let mut warnings = Vec::new();
         let around = Surroundings {
-            global: &self.global,
-            store: &self.store,
-            line: "bind ':443' at [f:1]",
+            global: Arc::new(self.global.clone()),
+            store: self.store.clone(),
+            proxy: "web".into(),
+            origin: "f:1".into(),
+            line: "bind ':443' at [f:1]".into(),
             http: true,
-            tickets: &self.tickets,
-            sessions: &self.sessions,
+            tickets: self.tickets.clone(),
+            sessions: self.sessions.clone(),
         };
-        BindContext::build(tls, &around, &mut warnings).map(|c| (c, warnings))
+        BindContext::build(tls, around, &mut warnings).map(|c| (c, warnings))
     }
 
     fn crt(&self, files: &[&Path]) -> Arc<BindContext> {
@@ -95,7 +98,7 @@ fn line(files: &[&Path]) -> BindTls {
 fn ask(bind: &Arc<BindContext>, name: Option<&str>, words: &ServerTls) -> Result<Facts, TlsError> {
     let world = World::new();
     let (settings, _) = super::super::server::settings(words, false, &world.global, &world.store).unwrap();
-    let context = ClientContext::new(&settings).unwrap();
+    let context = ClientContext::new(&settings, &settings.in_force()).unwrap();
     let mut to_server = Vec::new();
     let mut client = Session::client(context, name, RecordSizes::default(), NOW, &mut to_server)?;
     let mut server = Session::server(bind.clone(), RecordSizes::default());
@@ -304,4 +307,105 @@ fn servers_are_trusted_by_the_certificate_itself() {
     let b = files.certificate("b.pem", &["a.example"], false);
     let words = ServerTls { ca: Some(TrustedCa::File(b)), ..ServerTls::default() };
     assert!(ask(&bind, Some("a.example"), &words).is_err());
+}
+
+#[test]
+fn lists_are_edited_while_running() {
+    let files = Files::new();
+    let world = World::new();
+    let a = files.certificate("a.pem", &["a.example"], false);
+    let b = files.certificate("b.pem", &["b.example"], false);
+    let list = files.write("list", format!("{}\n# more\n", a.display()));
+    let name = list.display().to_string();
+    let tls = BindTls { sources: vec![CertificateSource::CrtList(list)], ..BindTls::default() };
+    let build = || world.build(&tls).map_err(|e| format!("{e:?}")).unwrap().0;
+    let (first, second) = (build(), build());
+    let (store, file) = (&world.store, b.display().to_string());
+    let add = |line: &str| store.add_to_list(&name, line, &world.global);
+    let none = add(&file).unwrap_err();
+    assert_eq!(none, format!("Can't edit the crt-list: certificate '{file}' does not exist!\n"));
+    store.create(&file).unwrap();
+    assert_eq!(add(&file).unwrap_err(), format!("Can't edit the crt-list: certificate '{file}' is empty!\n"));
+    store.set(&file, &fs::read(&b).unwrap()).unwrap();
+    store.commit(&file).unwrap();
+    let inserting = format!("Inserting certificate '{file}' in crt-list '{name}'");
+    assert_eq!(add(&format!("{file} [ssl-max-ver TLSv1.2] x.example")), Ok(format!("{inserting}..\nSuccess!\n")));
+    for bind in [&first, &second] {
+        assert_eq!(shown(bind, Some("x.example"), &anyone()), "b.pem");
+        assert_eq!(ask(bind, Some("x.example"), &anyone()).unwrap().version, "TLSv1.2");
+        assert_eq!(shown(bind, Some("b.example"), &anyone()), "a.pem");
+    }
+    let refused = add(&format!("{file} [verify required]")).unwrap_err();
+    let why = "Proxy 'web': verify is enabled but no CA file specified for bind ':443' at [f:1].";
+    assert_eq!(refused, format!("{inserting}.\n{why}\nFailed!\n"));
+    add(&file).unwrap();
+    let text = format!("# {name}\n{}:1\n{file}:3 [ssl-max-ver TLSv1.2] x.example\n{file}:4\n", a.display());
+    assert_eq!(store.show_lists(Some(&name), true).unwrap(), text);
+    let several = store.delete_from_list(&name, &file).unwrap_err();
+    assert!(several.ends_with("please specify a line number preceded by colons (3, 4)!\n"), "{several}");
+    store.delete_from_list(&name, &format!("{file}:3")).unwrap();
+    assert_eq!(shown(&first, Some("x.example"), &anyone()), "a.pem");
+    assert_eq!(shown(&second, Some("b.example"), &anyone()), "b.pem");
+    let default = store.delete_from_list(&name, &a.display().to_string()).unwrap_err();
+    assert!(default.ends_with("used as default certificate by the following frontends:\n\t- f:1\n\t- f:1\n"));
+    store.delete_from_list(&name, &file).unwrap();
+    assert_eq!(shown(&first, Some("b.example"), &anyone()), "a.pem");
+    assert_eq!(store.delete(&file), Ok(format!("Certificate '{file}' deleted!\n")));
+}
+
+#[test]
+fn trust_files_are_replaced_while_running() {
+    use crate::model::certificates::trust::Kind;
+    let files = Files::new();
+    let world = World::new();
+    let a = files.certificate("a.pem", &["a.example"], false);
+    let (b, key) = make(&["client"], false);
+    let client = files.write("client.pem", b.clone() + &key);
+    let options = TlsOptions { verify: Some(Verify::Required), ca_file: Some(a.clone()), ..TlsOptions::default() };
+    let bind = world.build(&BindTls { options, ..line(&[&a]) }).map_err(|e| format!("{e:?}")).unwrap().0;
+    let words = ServerTls { crt: Some(client), ..anyone() };
+    let (store, name) = (&world.store, a.display().to_string());
+    assert!(ask(&bind, None, &words).is_err());
+    let set = |text: &str, more| store.with_trust(|f| f.set(Kind::Ca, &name, text.as_bytes(), more));
+    assert_eq!(set("junk", true).unwrap_err(), format!("Invalid payload\nCan't update {name}!\n"));
+    assert_eq!(set(&b, true), Ok(format!("transaction created for CA {name}!\n")));
+    assert!(ask(&bind, None, &words).is_err(), "not committed");
+    assert_eq!(store.commit_trust(Kind::Ca, &name), Ok(format!("Committing {name}.\nSuccess!\n")));
+    assert!(ask(&bind, None, &words).is_ok());
+    assert!(store.with_trust(|f| f.list(Kind::Ca)).ends_with(" - 2 certificate(s)\n"));
+    set(&make(&["other"], false).0, false).unwrap();
+    store.commit_trust(Kind::Ca, &name).unwrap();
+    assert!(ask(&bind, None, &words).is_err());
+    let used = store.users_of_trust(&name);
+    let refused = store.with_trust(|f| f.delete(Kind::Ca, &name, used)).unwrap_err();
+    assert_eq!(refused, format!("Can't remove the CA file: CA file '{name}' in use, can't be deleted!\n"));
+}
+
+#[test]
+fn servers_learn_of_replaced_trust_files() {
+    use crate::model::certificates::trust::Kind;
+    let files = Files::new();
+    let world = World::new();
+    let a = files.certificate("a.pem", &["a.example"], false);
+    let b = files.certificate("b.pem", &["b.example"], false);
+    let words = ServerTls { ca: Some(TrustedCa::File(b.clone())), ..ServerTls::default() };
+    let (settings, _) = super::super::server::settings(&words, false, &world.global, &world.store).unwrap();
+    let before = settings.in_force();
+    let (store, name) = (&world.store, b.display().to_string());
+    store.with_trust(|f| f.set(Kind::Ca, &name, &fs::read(&a).unwrap(), false)).unwrap();
+    assert!(settings.in_force() == before);
+    assert_eq!(store.commit_trust(Kind::Ca, &name), Ok(format!("Committing {name}.\nSuccess!\n")));
+    assert!(settings.in_force() != before);
+    let bind = world.crt(&[&a]);
+    let context = ClientContext::new(&settings, &settings.in_force()).unwrap();
+    let mut to_server = Vec::new();
+    let mut client =
+        Session::client(context, Some("a.example"), RecordSizes::default(), NOW, &mut to_server).unwrap();
+    let mut server = Session::server(bind, RecordSizes::default());
+    while !server.is_established() {
+        let mut to_client = Vec::new();
+        server.feed(NOW, &mut to_server, &mut to_client).unwrap();
+        to_server.clear();
+        client.feed(NOW, &mut to_client, &mut to_server).unwrap();
+    }
 }

@@ -151,15 +151,15 @@ impl Setup {
         let policy = self.policy();
         let trust = Some(self.authority.trust(false));
         let verifier = ServerVerifier::new(policy.provider.clone(), trust, None).unwrap();
-        ClientContext::new(&ClientSettings {
+        let settings = ClientSettings {
             policy,
             alpn: vec![alpn.as_bytes().to_vec()],
-            verifier,
+            verifier: Arc::new(arc_swap::ArcSwap::new(verifier)),
             certificate: self.client_certificate.clone().map(|key| Arc::new(key) as _),
             reuse: true,
             tickets: true,
-        })
-        .unwrap()
+        };
+        ClientContext::new(&settings, &settings.in_force()).unwrap()
     }
 }
 
