@@ -1,4 +1,5 @@
-//! Variables of the process that `global` sets (manual 3.1 "set-var"): evaluated in their order when it starts.
+//! Variables of the process that `global` sets (manual 3.1 "set-var"), evaluated in their order when it starts, and that the
+//! runtime API sets later.
 
 use crate::base::clock::Now;
 use crate::language::context::{Context, Payload, Side};
@@ -7,7 +8,7 @@ use crate::language::sample::Sample;
 use crate::language::scratch::Pool;
 use crate::language::vars::{ProcStore, Vars};
 use crate::language::world::{ProcessFact, World};
-use crate::model::global::{Global, ProcessValue};
+use crate::model::global::{Global, ProcessValue, ProcessVar};
 use std::sync::Arc;
 
 /// What the expressions may ask about the process.
@@ -38,9 +39,23 @@ impl World for Process<'_> {
 /// The variables of a process that starts `now`.
 pub fn set(global: &Global, hostname: &str, now: Now, seed: u64) -> Arc<ProcStore> {
     let vars = Vars::default();
-    let pool = Pool::new();
     for (at, var) in (1u64..).zip(&global.process_vars) {
-        let world = Process { global, hostname, random: crate::base::hash::xxh64(&seed.to_ne_bytes(), at) };
+        let random = crate::base::hash::xxh64(&seed.to_ne_bytes(), at);
+        set_one(&vars, var, &Process { global, hostname, random }, now);
+    }
+    vars.proc.clone()
+}
+
+/// Sets a variable while the process runs.
+pub fn set_again(proc: &Arc<ProcStore>, var: &ProcessVar, global: &Global, hostname: &str, now: Now) {
+    let vars = Vars { proc: proc.clone(), ..Vars::default() };
+    let random = crate::base::hash::xxh64(&now.nanos.to_ne_bytes(), 0);
+    set_one(&vars, var, &Process { global, hostname, random }, now);
+}
+
+fn set_one(vars: &Vars, var: &ProcessVar, world: &Process<'_>, now: Now) {
+    let pool = Pool::new();
+    {
         let context = Context {
             session: &mut Session::default(),
             stream: &mut Stream::default(),
@@ -50,9 +65,9 @@ pub fn set(global: &Global, hostname: &str, now: Now, seed: u64) -> Arc<ProcStor
             response_payload: Payload::default(),
             side: Side::Request,
             last_chance: true,
-            vars: &vars,
+            vars,
             pool: &pool,
-            world: &world,
+            world,
             now,
             recorder: None,
         };
@@ -69,5 +84,4 @@ pub fn set(global: &Global, hostname: &str, now: Now, seed: u64) -> Arc<ProcStor
             }
         }
     }
-    vars.proc.clone()
 }

@@ -105,14 +105,12 @@ pub fn letters(s: &Session, ex: &mut Exchange) {
 }
 
 /// The cookie value of a server: as configured, or computed (`dynamic`).
-fn of_server<'a>(w: &'a Worker, proxy: ProxyIndex, live: &'a ServerLive, settings: &Cookie) -> Option<Value<'a>> {
+fn of_server<'a>(w: &'a Worker, proxy: ProxyIndex, live: &'a ServerLive) -> Option<Value<'a>> {
     if let Some(value) = &live.settings.cookie {
         return Some(Value::Text(value.as_bytes()));
     }
-    if !settings.dynamic {
-        return None;
-    }
-    let key = w.plan.proxies[proxy].backend.dynamic_cookie_key.as_deref()?;
+    let key = w.board.live.backend(proxy).dynamic_cookie.key()?;
+    let key = key.as_ref()?;
     let address = live.address()?;
     let Address::Ip(address) = &*address else { return None };
     let mut bytes = w.pool.buf();
@@ -156,7 +154,7 @@ pub fn request(w: &Worker, proxy: ProxyIndex, ex: &mut Exchange, taken: bool) ->
     } else {
         read_dates(w, settings, dates, ex);
         if ex.cookie.given == Given::None {
-            chosen = named(w, proxy, settings, id, ex);
+            chosen = named(w, proxy, id, ex);
         }
     }
     match settings.mode {
@@ -168,13 +166,13 @@ pub fn request(w: &Worker, proxy: ProxyIndex, ex: &mut Exchange, taken: bool) ->
 }
 
 /// The server of a cookie value: the first that may serve, or word that there is one but down.
-fn named(w: &Worker, proxy: ProxyIndex, settings: &Cookie, id: &[u8], ex: &mut Exchange) -> Option<ServerIndex> {
+fn named(w: &Worker, proxy: ProxyIndex, id: &[u8], ex: &mut Exchange) -> Option<ServerIndex> {
     ex.cookie.given = Given::Invalid;
     if id.is_empty() {
         return None;
     }
     for (index, live) in w.board.live.backend(proxy).servers() {
-        if of_server(w, proxy, live, settings).is_none_or(|v| v.as_bytes() != id) {
+        if of_server(w, proxy, live).is_none_or(|v| v.as_bytes() != id) {
             continue;
         }
         let good = live.takes_persistent();
@@ -331,7 +329,7 @@ fn strip(head: &mut Head, name: &[u8]) {
 pub fn response(w: &Worker, proxy: ProxyIndex, server: ServerIndex, ex: &mut Exchange) {
     let Some(settings) = w.plan.proxies[proxy].backend.cookie.as_ref() else { return };
     let Some(live) = w.board.live.server(proxy, server) else { return };
-    let value = of_server(w, proxy, live, settings);
+    let value = of_server(w, proxy, live);
     own(settings, value.as_ref(), ex);
     if settings.mode == CookieMode::Insert && wants(settings, ex, w) {
         insert(w, settings, value.as_ref(), ex);

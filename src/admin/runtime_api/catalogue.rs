@@ -3,7 +3,7 @@
 
 use super::{
     Answer, Call,
-    command::{certificate, frontend, pattern, process, resolvers, server, show, table},
+    command::{certificate, cookie, frontend, memory, pattern, process, resolvers, server, show, table, variable},
 };
 use crate::model::bind::Level;
 
@@ -70,7 +70,8 @@ const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
 /// All commands of a worker, room by room.
-pub static TABLES: [&[Command]; 3] = [COMMANDS, table::COMMANDS, certificate::COMMANDS];
+pub static TABLES: [&[Command]; 6] =
+    [COMMANDS, table::COMMANDS, certificate::COMMANDS, cookie::COMMANDS, memory::COMMANDS, variable::COMMANDS];
 
 static COMMANDS: &[Command] = &[
     command(
@@ -493,12 +494,18 @@ pub fn help_lines(tables: &[&[Command]], words: &[&str], level: Level) -> Vec<&'
         words => {
             let exact = |c: &&Command| c.words.iter().zip(words).all(|(a, b)| a == b);
             let mut found: Vec<&Command> = all().filter(|c| !always(c) && exact(c)).collect();
-            if found.is_empty() {
-                let mut scored: Vec<_> =
-                    all().filter(|c| !always(c)).map(|c| (distance(c.words, words), c)).collect();
+            if found.is_empty() && !all().any(|c| always(&c) && exact(&c)) {
+                // What shares the most first words is near; else what is spelt alike.
+                let shared = |c: &Command| c.words.iter().zip(words).take_while(|(a, b)| a == b).count();
+                let most = all().map(shared).max().unwrap_or(0);
+                let mut scored: Vec<_> = all()
+                    .filter(|c| !always(c) && shared(c) == most)
+                    .map(|c| (distance(c.words, words), c))
+                    .collect();
                 scored.sort_by_key(|(score, _)| *score);
                 let best = scored.first().map_or(0, |(score, _)| *score);
-                found = scored.iter().take(5).filter(|(score, _)| *score <= best + 2).map(|(_, c)| *c).collect();
+                let near = |score: usize| score <= best + 2 || (most > 0 && best > 2);
+                found = scored.iter().take(5).filter(|(score, _)| near(*score)).map(|(_, c)| *c).collect();
             }
             found
         }

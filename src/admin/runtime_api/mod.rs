@@ -88,6 +88,18 @@ pub trait Process {
     }
     /// `show sess`: HAProxy's lines for the listing, one session or all in full. `None`: no such session.
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()>;
+    /// A variable of the process: its type's name and its value as text.
+    fn variable(&self, _name: &str) -> Option<(&'static str, String)> {
+        None
+    }
+    /// `set var`: an expression, or a format. The error is the answer's text.
+    fn set_variable(&mut self, _name: &str, _format: bool, _value: &str) -> Result<(), String> {
+        Err("Variables cannot be set here.".into())
+    }
+    /// The process's `/proc/self/maps`; `None`: it cannot be read, as in a chroot.
+    fn maps(&self) -> Option<String> {
+        None
+    }
     /// `NAME=value` lines.
     fn environment(&self) -> Vec<String>;
     fn startup_logs(&self) -> String;

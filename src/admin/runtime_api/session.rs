@@ -295,7 +295,9 @@ impl CliSession {
     }
 
     /// One line: commands, or a line of a payload.
-    fn line(&mut self, line: String) {
+    fn line(&mut self, mut line: String) {
+        // To HAProxy a NUL ends the line.
+        line.truncate(line.find('\0').unwrap_or(line.len()));
         if let Some(payload) = &mut self.collecting {
             if line != payload.end {
                 payload.text.push_str(&line);
@@ -310,7 +312,7 @@ impl CliSession {
         }
         if let Some(at) = line.rfind("<<") {
             let end = line[at + 2..].trim();
-            let opens = line[..at].ends_with(char::is_whitespace) && !end.contains(char::is_whitespace);
+            let opens = (at == 0 || line[..at].ends_with(char::is_whitespace)) && !end.contains(char::is_whitespace);
             if opens {
                 let (line, end) = (line[..at].trim_end().to_owned(), end.to_owned());
                 self.collecting = Some(Payload { line, end, text: String::new() });
@@ -358,7 +360,10 @@ impl CliSession {
 
     fn execute(&mut self, command: &str, payload: Option<&str>, process: &mut dyn Process) -> Answer {
         let words = words(command);
-        let words: Vec<&str> = words.iter().map(String::as_str).take(WORDS_MAX).collect();
+        if words.len() > WORDS_MAX {
+            return Answer::error("Too many arguments. Commands must have at most 64 arguments.");
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if words.is_empty() {
             return Answer::Empty;
         }
@@ -369,7 +374,7 @@ impl CliSession {
             for line in catalogue::help_lines(&tables, &words, self.state.level) {
                 text.push_str(&format!("  {line}\n"));
             }
-            return Answer::Text(text.into_bytes());
+            return Answer::info(text);
         };
         if found.level > self.state.level {
             return Answer::Message(super::Severity::Alert, "Permission denied".into());
@@ -452,10 +457,6 @@ fn split_chain(line: &str) -> Vec<String> {
         if let Some(last) = commands.last_mut() {
             last.push(c);
         }
-    }
-    // A semicolon at the end begins no command.
-    if commands.len() > 1 && commands.last().is_some_and(|c| c.trim().is_empty()) {
-        commands.pop();
     }
     commands
 }

@@ -12,10 +12,12 @@ use crate::{
         acl::AclSet,
         auth::Userlists,
         parse::{Captures, Error, Parse, SectionKind, SystemFiles},
+        pattern::Registry,
         sample::scope::Points,
     },
-    model::{proxy::Mode, rules::Rules},
+    model::{plan::Plan, proxy::Mode, rules::Rules},
 };
+use std::sync::Arc;
 
 /// How `language` calls a section.
 fn kind(draft: &Draft) -> SectionKind {
@@ -84,22 +86,39 @@ pub fn global<T>(
     origin: Origin,
     run: impl FnOnce(&mut Parse<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let (patterns, no_lists) = (cx.patterns.clone(), Userlists::default());
+    let patterns = cx.patterns.clone();
+    without_proxy(origin, Points::CFG_PARSER, &patterns, cx.global.expose_experimental_directives, run)
+}
+
+/// Runs a parser of `language` for the runtime API.
+pub fn cli<T>(plan: &Plan, run: impl FnOnce(&mut Parse<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    let origin = Origin { file: "CLI".into(), line: 1 };
+    without_proxy(origin, Points::CLI_PARSER, &plan.patterns, true, run)
+}
+
+fn without_proxy<T>(
+    origin: Origin,
+    points: Points,
+    patterns: &Arc<Registry>,
+    experimental: bool,
+    run: impl FnOnce(&mut Parse<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let no_lists = Userlists::default();
     run(&mut Parse {
         origin,
         proxy: "",
         section: SectionKind::Global,
         http: false,
-        points: Points::CFG_PARSER,
+        points,
         acls: &mut AclSet::new(),
-        patterns: &patterns,
+        patterns,
         userlists: &no_lists,
         captures: &mut Captures::default(),
         files: &SystemFiles,
         warnings: Vec::new(),
         references: Vec::new(),
         stick_counters: 0,
-        experimental: cx.global.expose_experimental_directives,
+        experimental,
     })
 }
 

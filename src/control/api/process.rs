@@ -1,13 +1,13 @@
 //! The process as one connection to the runtime API sees and changes it.
 
-use super::super::services;
 use super::super::supervise::Control;
+use super::super::{process_vars, services};
 use super::gather::News;
 use crate::admin::runtime_api::command::table::Table;
 use crate::admin::runtime_api::{Change, Need, Process, Sessions};
 use crate::admin::stats;
 use crate::base::clock::{Millis, Now};
-use crate::config::keyword::server::dynamic;
+use crate::config::keyword::{global::variables, server::dynamic};
 use crate::config::tls::dynamic_server;
 use crate::dataplane::persist::server_of_word;
 use crate::dataplane::registry::Listed;
@@ -15,6 +15,9 @@ use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::Mail;
 use crate::language::logformat::write_log_date;
 use crate::language::pattern::Registry;
+use crate::language::sample::Sample;
+use crate::language::scratch::Pool;
+use crate::language::vars::{Scope, VarName};
 use crate::model::bind::Level;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
@@ -64,6 +67,23 @@ impl<'c> Seat<'c> {
         let (proxy, server) = place?;
         let live = self.board().live.server(proxy, server)?;
         Some((live.settings.name.clone(), live.settings.id))
+    }
+}
+
+/// A value as `get var` tells it: bytes that do not print become dots.
+fn told(sample: &Sample<'_>) -> (&'static str, String) {
+    let printable = |bytes: &[u8]| -> String {
+        let shown = |b: &u8| if matches!(b, 0x20..=0x7e) { *b as char } else { '.' };
+        bytes.iter().map(shown).collect()
+    };
+    match sample {
+        Sample::Bool(b) => ("bool", u8::from(*b).to_string()),
+        Sample::Sint(n) => ("sint", n.to_string()),
+        Sample::Ip(ip @ std::net::IpAddr::V4(_)) => ("ipv4", ip.to_string()),
+        Sample::Ip(ip) => ("ipv6", ip.to_string()),
+        Sample::Str(_) => ("str", printable(sample.bytes().unwrap_or_default())),
+        Sample::Bin(_) => ("bin", printable(sample.bytes().unwrap_or_default())),
+        Sample::Meth(_) => ("meth", printable(sample.bytes().unwrap_or_default())),
     }
 }
 
@@ -251,6 +271,24 @@ impl Process for Seat<'_> {
             }
         }
         Some(())
+    }
+
+    fn variable(&self, name: &str) -> Option<(&'static str, String)> {
+        let name = VarName::parse(name).ok().filter(|n| n.scope == Scope::Proc)?;
+        let pool = Pool::new();
+        let sample = self.control.shared.proc_vars.get(name.id, &pool)?;
+        Some(told(&sample))
+    }
+
+    fn set_variable(&mut self, name: &str, format: bool, value: &str) -> Result<(), String> {
+        let shared = &self.control.shared;
+        let var = variables::at_run_time(name, format, value, &shared.plan)?;
+        process_vars::set_again(&shared.proc_vars, &var, &shared.plan.global, &shared.hostname, self.now());
+        Ok(())
+    }
+
+    fn maps(&self) -> Option<String> {
+        std::fs::read_to_string("/proc/self/maps").ok()
     }
 
     fn environment(&self) -> Vec<String> {

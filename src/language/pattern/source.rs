@@ -164,6 +164,12 @@ impl Source {
         Ok(())
     }
 
+    /// The entries of a prepared version.
+    pub fn prepared(&self, version: u32) -> Option<Entries> {
+        let versions = lock(&self.editing);
+        versions.prepared.iter().find(|(v, _)| *v == version).map(|(_, entries)| entries.clone())
+    }
+
     /// Puts a prepared version in force (`commit acl`).
     pub fn commit(&self, version: u32) -> Result<(), String> {
         let mut versions = lock(&self.editing);

@@ -4,6 +4,7 @@
 use super::pem::{self, Pem};
 use crate::model::tls::ExtraFiles;
 use crate::proto::tls::moment::Binding;
+use crate::proto::tls::ocsp;
 use crate::proto::tls::tickets::wipe;
 use crate::proto::tls::x509;
 use ::aws_lc_rs::digest;
@@ -158,6 +159,25 @@ impl Certificate {
         })
     }
 
+    /// The same with another OCSP response.
+    pub fn with_ocsp(&self, response: Vec<u8>) -> Certificate {
+        let mut key = CertifiedKey::new(self.key.cert.clone(), self.key.key.clone());
+        key.ocsp = Some(response);
+        Certificate {
+            key: Arc::new(key),
+            ecdsa: self.ecdsa,
+            names: self.names.clone(),
+            digest: self.digest,
+            key_file: self.key_file.clone(),
+            has_ocsp: true,
+        }
+    }
+
+    /// What the OCSP response says it is about.
+    pub fn ocsp_id(&self) -> Option<ocsp::CertificateId<'_>> {
+        ocsp::certificate_id(self.key.ocsp.as_deref()?).ok()
+    }
+
     /// The leaf, parsed.
     pub fn leaf(&self) -> Option<x509::Certificate<'_>> {
         x509::Certificate::parse(self.key.cert.first()?)
@@ -177,7 +197,6 @@ impl Certificate {
 
 /// The lines that tell of one certificate, from `Serial:` to `Issuer:`.
 pub fn show_one(certificate: &x509::Certificate<'_>) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>();
     let (from, to) = certificate.validity_text();
     format!(
         "Serial: {}\nnotBefore: {from}\nnotAfter: {to}\nSubject Alternative Name: {}\nAlgorithm: {}\n\
@@ -189,6 +208,11 @@ pub fn show_one(certificate: &x509::Certificate<'_>) -> String {
         dn(certificate, x509::Name::Subject),
         dn(certificate, x509::Name::Issuer),
     )
+}
+
+/// Two capital digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02X}")).collect()
 }
 
 fn dn(certificate: &x509::Certificate<'_>, which: x509::Name) -> String {
@@ -211,13 +235,7 @@ fn read_ocsp(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
     if der.is_empty() {
         return Ok(None);
     }
-    // RFC 6960 §4.2.1: SEQUENCE { responseStatus ENUMERATED successful(0), ... }
-    let header = match der.get(..2) {
-        Some([0x30, 0x82]) => 4,
-        Some([0x30, 0x81]) => 3,
-        _ => 2,
-    };
-    if der[0] != 0x30 || der.get(header..header + 3) != Some(&[0x0a, 1, 0]) {
+    if ocsp::certificate_id(&der).is_err() {
         return Err(LoadError(format!("'{}' : Unsupported OCSP response.", path.display())));
     }
     Ok(Some(der))

@@ -3,12 +3,13 @@
 //! mutex; the data path reads what stands in [`Slot`]s and contexts, which is replaced atomically.
 
 use super::bind::{BindContext, BindError};
-use super::certificate::{Beside, Certificate, LoadError};
+use super::certificate::{Beside, Certificate, LoadError, hex};
 use super::crt_list;
 use super::list::{self, Entry, List};
 use super::trust::{Kind, ServerTrust, TrustFiles};
 use crate::model::tls::TlsGlobal;
 use crate::proto::tls::client::Identity;
+use crate::proto::tls::ocsp::{self, OcspError};
 use crate::proto::tls::tickets::{TLS_TICKETS_NO, TicketKeys, TicketKeysError};
 use crate::proto::tls::verify::Trust;
 use arc_swap::ArcSwapOption;
@@ -443,9 +444,58 @@ impl Store {
         Ok(format!("Filename: {name}\n{}", describe(name, certificate.as_deref(), status)))
     }
 
-    /// Calls `visit` with each slot, in order of names.
-    pub fn each(&self, mut visit: impl FnMut(&Slot)) {
-        self.lock().slots.values().for_each(|slot| visit(slot));
+    /// `show ssl ocsp-response`: the responses that are stapled, a block each.
+    pub fn list_ocsp(&self) -> String {
+        let mut text = String::new();
+        for slot in self.lock().slots.values() {
+            let certificate = slot.certificate.load();
+            let Some(id) = certificate.as_ref().and_then(|c| c.ocsp_id()) else { continue };
+            text.push_str(&format!(
+                "Certificate ID key : {}\nCertificate path : {}\n Certificate ID:\n   Issuer Name Hash: {}\n   \
+                 Issuer Key Hash: {}\n   Serial Number: {}\n",
+                ocsp_key(&id),
+                slot.name,
+                hex(id.issuer_name_hash),
+                hex(id.issuer_key_hash),
+                hex(id.serial),
+            ));
+        }
+        if text.is_empty() { text } else { format!("# Certificate IDs\n{text}") }
+    }
+
+    /// The response with this key, or of the certificate with this name.
+    pub fn ocsp(&self, which: &str) -> Option<Vec<u8>> {
+        let inner = self.lock();
+        inner.slots.values().find_map(|slot| {
+            let certificate = slot.certificate.load();
+            let certificate = certificate.as_ref()?;
+            let named = &*slot.name == which || ocsp_key(&certificate.ocsp_id()?) == which;
+            named.then(|| certificate.key.ocsp.clone())?
+        })
+    }
+
+    /// `set ssl ocsp-response`: takes the place of the response about the same certificate.
+    pub fn set_ocsp(&self, response: Vec<u8>) -> Answer {
+        let id = match ocsp::certificate_id(&response) {
+            Ok(id) => id.der,
+            Err(OcspError::Unreadable) => return Err("Unable to parse OCSP response.\n".to_owned()),
+            Err(OcspError::NotSuccessful) => return Err("OCSP response status not successful.\n".to_owned()),
+        };
+        let inner = self.lock();
+        let mut known = false;
+        for slot in inner.slots.values() {
+            let certificate = slot.certificate.load_full();
+            if let Some(certificate) = certificate.filter(|c| c.ocsp_id().is_some_and(|old| old.der == id)) {
+                slot.certificate.store(Some(Arc::new(certificate.with_ocsp(response.clone()))));
+                known = true;
+            }
+        }
+        match known {
+            true => Ok("OCSP Response updated!\n".to_owned()),
+            false => {
+                Err("OCSP single response: Certificate ID does not match any certificate or issuer.\n".to_owned())
+            }
+        }
     }
 }
 
@@ -461,6 +511,11 @@ fn said(bind: &BindContext, errors: &[BindError]) -> String {
         BindError::Proxy(text) => format!("Proxy '{}': {text}\n", bind.place().0),
     };
     errors.iter().map(one).collect()
+}
+
+/// A response's key on the runtime API.
+fn ocsp_key(id: &ocsp::CertificateId<'_>) -> String {
+    hex(id.der).to_ascii_lowercase()
 }
 
 /// Whether a line of the configuration holds it, beside the store.
@@ -480,7 +535,8 @@ fn describe(name: &str, certificate: Option<&Certificate>, status: &str) -> Stri
         );
     }
     format!(
-        "{files}Option: ocsp-update off\nOption: jwt off\nStatus: {status}\n{}OCSP Response Key: \n",
-        certificate.show()
+        "{files}Option: ocsp-update off\nOption: jwt off\nStatus: {status}\n{}OCSP Response Key: {}\n",
+        certificate.show(),
+        certificate.ocsp_id().map(|id| ocsp_key(&id)).unwrap_or_default()
     )
 }

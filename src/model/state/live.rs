@@ -11,6 +11,7 @@ use crate::{
     base::{address::Address, append::Append, clock::Millis},
     model::{
         balance::roundrobin,
+        persist::DynamicCookie,
         plan::{Plan, ProxyIndex, ServerIndex},
         server::Server,
     },
@@ -95,6 +96,7 @@ pub struct BackendLive {
     detail: Mutex<BackendDetail>,
     /// Process-wide position of `roundrobin` and `static-rr`.
     pub position: roundrobin::Position,
+    pub dynamic_cookie: DynamicCookie,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,6 +178,7 @@ impl Live {
                 version: AtomicU64::new(1),
                 detail: Mutex::default(),
                 position: roundrobin::Position::default(),
+                dynamic_cookie: DynamicCookie::of(&p.backend),
             };
             let frontend = FrontendLive {
                 state: AtomicU8::new(0),
@@ -427,6 +430,7 @@ impl Live {
                 return None;
             }
             d.health.force(health != ForcedHealth::Down);
+            d.health_forced = true;
             match health {
                 ForcedHealth::Up if s.operation() != Operation::Running => {
                     Some(Next::to(Operation::Running, "is UP, changed from CLI.".into()))

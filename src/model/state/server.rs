@@ -71,6 +71,8 @@ pub struct ServerLive {
 #[derive(Debug, Clone)]
 pub struct Detail {
     pub health: Health,
+    /// `set server … health` has said what it is.
+    pub health_forced: bool,
     pub checked: bool,
     pub check_enabled: bool,
     /// A check runs just now.
@@ -100,6 +102,10 @@ pub struct Agent {
     pub enabled: bool,
     pub health: Health,
     pub report: CheckReport,
+    /// Of the line, or of `set server … agent-addr|agent-port|agent-send`. No address: the server's.
+    pub address: Option<std::net::IpAddr>,
+    pub port: u16,
+    pub send: Option<Arc<str>>,
 }
 
 impl ServerLive {
@@ -118,11 +124,15 @@ impl ServerLive {
         let health = if s.init_state == InitState::None { health } else { health.initial(s.init_state) };
         let detail = Detail {
             health: if dynamic { health.just_up() } else { health },
+            health_forced: false,
             checked,
             check_enabled: checked && !dynamic,
             check_running: false,
             check: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },
-            agent: s.agent.as_ref().map(|_| Agent {
+            agent: s.agent.as_ref().map(|a| Agent {
+                address: a.address,
+                port: a.port,
+                send: a.send.as_deref().map(Arc::from),
                 enabled: !dynamic,
                 health: Health::starting(1, 1).just_up(),
                 report: CheckReport { status: CheckStatus::Initialized, ..CheckReport::default() },

@@ -11,6 +11,7 @@ pub mod failure;
 mod handshake;
 pub mod hello;
 pub mod moment;
+pub mod ocsp;
 pub mod policy;
 pub mod records;
 pub mod server;

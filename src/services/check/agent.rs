@@ -167,9 +167,10 @@ async fn exchange(
     let timeouts = &cx.plan.proxies[watch.proxy].timeouts;
     let (connect_ms, check_ms) = pace::timeouts_ms(settings.inter_ms, timeouts.connect, timeouts.check);
     let mut deadline = cx.rt.now().mono.plus(connect_ms);
-    let to = match (settings.address, live.address().as_deref()) {
-        (Some(ip), _) => Address::Ip(SocketAddr::new(ip, settings.port)),
-        (None, Some(Address::Ip(a))) => Address::Ip(SocketAddr::new(a.ip(), settings.port)),
+    let Some(agent) = live.detail().agent else { return Err((CheckStatus::SocketError, "no agent".to_owned())) };
+    let to = match (agent.address, live.address().as_deref()) {
+        (Some(ip), _) => Address::Ip(SocketAddr::new(ip, agent.port)),
+        (None, Some(Address::Ip(a))) => Address::Ip(SocketAddr::new(a.ip(), agent.port)),
         _ => return Err((CheckStatus::SocketError, "no address".to_owned())),
     };
     let options = ConnectOptions::default();
@@ -183,7 +184,7 @@ async fn exchange(
     }
     let broken = |e: &io::Error| (CheckStatus::SocketError, text::system_error(e));
     let late = || (CheckStatus::L7Timeout, String::new());
-    if let Some(question) = &settings.send {
+    if let Some(question) = &agent.send {
         before(&cx.rt, deadline, line.send(question.as_bytes()))
             .await
             .map_err(|_| late())?

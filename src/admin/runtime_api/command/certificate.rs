@@ -128,6 +128,24 @@ pub static COMMANDS: &[Command] = &[
         "set ssl crl-file <crlfile> <payload>    : replace a CRL file",
     ),
     command(
+        &["set", "ssl", "ocsp-response"],
+        Level::Admin,
+        set_ocsp,
+        "set ssl ocsp-response <resp|payload>       : update a certificate's OCSP Response from a base64-encode DER",
+    ),
+    command(
+        &["show", "ssl", "ocsp-response"],
+        Level::Admin,
+        show_ocsp,
+        "show ssl ocsp-response [[text|base64] id]  : display the IDs of the OCSP responses used in memory, or the details of a single OCSP response (in text or base64 format)",
+    ),
+    command(
+        &["show", "ssl", "ocsp-updates"],
+        Level::Admin,
+        show_ocsp_updates,
+        "show ssl ocsp-updates                      : display information about the next 'nb' ocsp responses that will be updated automatically",
+    ),
+    command(
         &["set", "ssl", "tls-key"],
         Level::Admin,
         set_ticket_key,
@@ -452,6 +470,44 @@ pub fn set_ticket_key(call: &mut Call<'_>) -> Answer {
         }
         Err(_) => Answer::error("'set ssl tls-key' received a key of wrong size."),
     }
+}
+
+/// `set ssl ocsp-response <base64>`, or with a payload.
+pub fn set_ocsp(call: &mut Call<'_>) -> Answer {
+    let text = call.payload.unwrap_or(call.argument(0));
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    if text.is_empty() {
+        return Answer::error("'set ssl ocsp-response' expects response in base64 encoding.");
+    }
+    match base64::engine::general_purpose::STANDARD.decode(text) {
+        Ok(response) => listing(store(call).set_ocsp(response)),
+        Err(_) => Answer::error("'set ssl ocsp-response' received invalid base64 encoded response."),
+    }
+}
+
+/// `show ssl ocsp-response [base64 <id|path>]`.
+pub fn show_ocsp(call: &mut Call<'_>) -> Answer {
+    let store = store(call);
+    let (form, which) = match (call.argument(0), call.argument(1)) {
+        ("", _) => return Answer::Text(store.list_ocsp().into_bytes()),
+        (form @ ("text" | "base64"), which) => (form, which),
+        (which, _) => ("text", which),
+    };
+    let Some(response) = store.ocsp(which) else {
+        return Answer::error("'show ssl ocsp-response' expects a valid certid or certificate path.");
+    };
+    if form == "text" {
+        return Answer::error("'show ssl ocsp-response' has no 'text' format in this build, use 'base64'.");
+    }
+    let text = base64::engine::general_purpose::STANDARD.encode(response);
+    Answer::Text(format!("{text}\n").into_bytes())
+}
+
+/// `show ssl ocsp-updates`: no line may ask for `ocsp-update`, so none is due.
+pub fn show_ocsp_updates(_: &mut Call<'_>) -> Answer {
+    let head = "OCSP Certid | Path | Next Update | Last Update | Successes | Failures | Last Update Status | Last \
+                Update Status (str)\n";
+    Answer::Text(head.into())
 }
 
 /// The file that `#<id>` or a name means.

@@ -1,13 +1,16 @@
 //! What the commands do, by what they are about.
 
 pub mod certificate;
+pub mod cookie;
 pub mod frontend;
+pub mod memory;
 pub mod pattern;
 pub mod process;
 pub mod resolvers;
 pub mod server;
 pub mod show;
 pub mod table;
+pub mod variable;
 
 use super::Process;
 use crate::model::plan::{ProxyIndex, ServerIndex};

@@ -53,7 +53,7 @@ impl<'a> Words<'a> {
     fn version(&self) -> Result<Option<u32>, Answer> {
         match self.version {
             None => Ok(None),
-            Some(word) => word.parse().map(Some).map_err(|_| Answer::error("Invalid version number.")),
+            Some(word) => word.parse().map(Some).map_err(|_| Answer::error("Version number out of range.")),
         }
     }
 }
@@ -89,13 +89,12 @@ pub fn show(call: &mut Call<'_>) -> Answer {
         return Answer::Text(out);
     }
     let source = source!(call, words);
-    match words.version() {
+    let entries = match words.version() {
         Err(answer) => return answer,
-        // What is being prepared is not shown before it is committed.
-        Ok(Some(version)) if version != source.versions().0 => return Answer::Text(out),
-        Ok(_) => {}
-    }
-    for entry in source.entries().iter() {
+        Ok(Some(version)) if version != source.versions().0 => Arc::new(source.prepared(version).unwrap_or_default()),
+        Ok(_) => source.entries(),
+    };
+    for entry in entries.iter() {
         out.extend_from_slice(reference(&source, entry.index).as_bytes());
         out.push(b' ');
         out.extend_from_slice(entry.pattern);
@@ -166,8 +165,11 @@ pub fn get(call: &mut Call<'_>) -> Answer {
 pub fn add(call: &mut Call<'_>) -> Answer {
     let words = Words::of(call);
     let complete = match words.kind {
-        Kind::Map => words.rest.len() >= 3 || (words.rest.len() == 1 && call.payload.is_some()),
-        Kind::Acl => words.rest.len() >= 2 || (words.rest.len() == 1 && call.payload.is_some()),
+        Kind::Map => {
+            words.rest.len() >= 3 || (words.rest.len() == 1 && call.payload.is_some_and(|p| !p.trim().is_empty()))
+        }
+        // A payload is for maps only.
+        Kind::Acl => words.rest.len() >= 2,
     };
     if !complete {
         return Answer::error(match words.kind {
@@ -204,6 +206,11 @@ pub fn add(call: &mut Call<'_>) -> Answer {
                 .collect()
         }
     };
+    if let (Kind::Map, Some((key, _))) = (words.kind, pairs.iter().find(|(_, value)| value.is_empty()))
+        && words.rest.len() == 1
+    {
+        return Answer::error(format!("Missing value for key '{key}'."));
+    }
     match version.filter(|v| *v != source.versions().0) {
         Some(version) => {
             let add = |(key, value): &(&str, &str)| source.add_prepared(version, key.as_bytes(), value.as_bytes());
@@ -225,7 +232,7 @@ pub fn set(call: &mut Call<'_>) -> Answer {
     let source = source!(call, words);
     match referenced(&source, key) {
         None => outcome(source.replace_value(key.as_bytes(), value.as_bytes())),
-        Some(None) => Answer::error("entry not found."),
+        Some(None) => Answer::error("key or pattern not found."),
         Some(Some(at)) => outcome(source.edit(|entries| {
             let mut new = crate::language::pattern::Entries::default();
             entries.iter().for_each(|e| new.push(e.pattern, if e.index == at { value.as_bytes() } else { e.value }));
@@ -238,6 +245,8 @@ pub fn set(call: &mut Call<'_>) -> Answer {
 /// The place a `#0x…` means: `None` for a plain key, `Some(None)` for a reference to nothing.
 fn referenced(source: &Source, key: &str) -> Option<Option<usize>> {
     let word = key.strip_prefix('#')?;
+    // What is no number is a key.
+    u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()?;
     Some((0..source.entries().len()).find(|index| reference(source, *index) == word))
 }
 
@@ -289,6 +298,9 @@ pub fn commit(call: &mut Call<'_>) -> Answer {
         Ok(None) => return Answer::error("Missing version number."),
         Err(answer) => return answer,
     };
+    if words.rest.is_empty() {
+        return Answer::error(format!("Missing {} identifier.", words.kind.title()));
+    }
     let source = source!(call, words);
     outcome(source.commit(version))
 }

@@ -38,7 +38,7 @@ pub fn set_rate_limit(call: &mut Call<'_>) -> Answer {
         return Answer::error(RATE_LIMITS);
     }
     if word.is_empty() {
-        return Answer::error("Integer value expected.");
+        return Answer::error("Expects an integer value.");
     }
     // Like HAProxy's: what is no number is zero.
     let value = integer(word).unwrap_or(0);
@@ -121,7 +121,7 @@ pub fn clear_counters(call: &mut Call<'_>) -> Answer {
 
 pub fn shutdown_session(call: &mut Call<'_>) -> Answer {
     let id = call.argument(0).to_owned();
-    if id.is_empty() {
+    if id.is_empty() || !id.starts_with(|c: char| c.is_ascii_digit()) {
         return Answer::error("Session pointer expected (use 'show sess').");
     }
     match call.process.change(Change::ShutdownSession(id)) {

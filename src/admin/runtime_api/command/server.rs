@@ -2,14 +2,14 @@
 
 use super::{backend_of, integer, server_of};
 use crate::{
-    admin::runtime_api::{Answer, Call, Change, Process},
+    admin::runtime_api::{Answer, Call, Change, Process, Severity},
     base::address::Address,
     model::{
         balance::is_dynamic,
         plan::{ProxyIndex, ServerIndex},
         state::{
             live::{AdminState, ForcedHealth},
-            server::ServerLive,
+            server::{Agent, ServerLive},
         },
     },
 };
@@ -53,7 +53,7 @@ pub fn disable(call: &mut Call<'_>) -> Answer {
 
 pub fn get_weight(call: &mut Call<'_>) -> Answer {
     on_server(call, |call, place| match live(call, place) {
-        Some(s) => Answer::info(format!("{} (initial {})", s.user_weight(), s.settings.weight)),
+        Some(s) => Answer::Text(format!("{} (initial {})\n", s.user_weight(), s.settings.weight).into_bytes()),
         None => Answer::error("No such server."),
     })
 }
@@ -117,7 +117,9 @@ pub fn set(call: &mut Call<'_>) -> Answer {
         "check-addr" => check_address(call, place),
         "fqdn" => fqdn(call, place),
         "ssl" => Answer::error("'set server <srv> ssl' cannot be set.  default-server should define ssl settings"),
-        "agent-addr" | "agent-port" | "agent-send" => Answer::error("agent checks are not enabled on this server"),
+        "agent-addr" => agent_address(call, place),
+        "agent-port" => agent_port(call, place),
+        "agent-send" => agent_send(call, place),
         _ => Answer::error(USAGE),
     })
 }
@@ -160,7 +162,9 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     if word.is_empty() {
         return Answer::error("set server <b>/<s> addr requires an address and optionally a port.");
     }
-    let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("Invalid addr '{word}'")) };
+    let Ok(ip) = word.parse::<IpAddr>() else {
+        return Answer::Message(Severity::Warning, format!("Invalid addr '{word}'"));
+    };
     let Some(s) = live(call, (proxy, server)) else { return Answer::error("No such server.") };
     let (old_ip, old_port) = match s.address().as_deref() {
         Some(Address::Ip(a)) => (a.ip(), a.port()),
@@ -173,7 +177,6 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
         }
     };
     let port = match (call.argument(3), call.argument(4)) {
-        ("port", "") => return Answer::error("set server <b>/<s> addr requires an address and optionally a port."),
         ("port", word) if word.starts_with(['+', '-']) => {
             // A relation to the client's port is fixed with the configuration.
             return Answer::error(format!("port mapping '{word}' cannot be set at run time"));
@@ -195,7 +198,7 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
         changes.push(format!("port changed from '{old_port}' to '{port}'"));
     }
     if changes.is_empty() {
-        return Answer::Message(super::super::Severity::Warning, "nothing changed".into());
+        return Answer::Message(Severity::Warning, "nothing changed".into());
     }
     let address = Address::Ip(SocketAddr::new(ip, port));
     call.process.board().live.set_address(proxy, server, Some(address));
@@ -205,29 +208,98 @@ fn address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     }
 }
 
+/// Changes what the agent of a server is asked by; errs as HAProxy does where there is none.
+fn with_agent(call: &mut Call<'_>, (proxy, server): Place, edit: impl FnOnce(&mut Agent)) -> Answer {
+    match call.process.board().live.with_detail(proxy, server, |d| d.agent.as_mut().map(edit).is_some()) {
+        Some(true) => changed(call, Change::ChecksChanged(proxy, server)),
+        _ => Answer::error("agent checks are not enabled on this server"),
+    }
+}
+
+fn has_agent(call: &Call<'_>, place: Place) -> bool {
+    live(call, place).is_some_and(|s| s.detail().agent.is_some())
+}
+
+/// `agent-addr <ip> [port <p>]`.
+fn agent_address(call: &mut Call<'_>, place: Place) -> Answer {
+    let word = call_word(call, 2);
+    if word.is_empty() {
+        return Answer::error("set server <b>/<s> agent-addr requires an address and optionally a port.");
+    }
+    if !has_agent(call, place) {
+        return Answer::error("agent checks are not enabled on this server");
+    }
+    let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("invalid addr '{word}'")) };
+    let port = match call.argument(3) {
+        "port" => match port(call.argument(4)) {
+            Ok(port) => Some(port),
+            Err(text) => return Answer::error(text),
+        },
+        _ => None,
+    };
+    with_agent(call, place, |agent| {
+        agent.address = Some(ip);
+        agent.port = port.unwrap_or(agent.port);
+    })
+}
+
+fn agent_port(call: &mut Call<'_>, place: Place) -> Answer {
+    if call.argument(2).is_empty() {
+        return Answer::error("set server <b>/<s> agent-port requires a port.");
+    }
+    if !has_agent(call, place) {
+        return Answer::error("agent checks are not enabled on this server");
+    }
+    match port(call.argument(2)) {
+        Ok(port) => with_agent(call, place, |agent| agent.port = port),
+        Err(text) => Answer::error(text),
+    }
+}
+
+fn agent_send(call: &mut Call<'_>, place: Place) -> Answer {
+    let word = call_word(call, 2);
+    if !has_agent(call, place) {
+        return Answer::error("agent checks are not enabled on this server.");
+    }
+    with_agent(call, place, |agent| agent.send = Some(word.into()))
+}
+
+/// The argument of `check-port` and `agent-port`.
+fn port(word: &str) -> Result<u16, &'static str> {
+    let number = integer(word).ok_or("provided port is not an integer")?;
+    u16::try_from(number).map_err(|_| "provided port is invalid")
+}
+
 fn check_port(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
+    if call.argument(2).is_empty() {
+        return Answer::error("set server <b>/<s> check-port requires a port.");
+    }
     if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
-    let Some(port) = integer(call.argument(2)) else { return Answer::error("provided port is not an integer") };
-    let Ok(port) = u16::try_from(port) else { return Answer::error("provided port is not valid") };
+    let port = match port(call.argument(2)) {
+        Ok(port) => port,
+        Err(text) => return Answer::error(text),
+    };
     call.process.board().live.with_detail(proxy, server, |d| d.check_port = Some(port));
     changed(call, Change::ChecksChanged(proxy, server))
 }
 
 fn check_address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
     let word = call_word(call, 2);
+    if word.is_empty() {
+        return Answer::error("set server <b>/<s> check-addr requires an address and optionally a port.");
+    }
     if live(call, (proxy, server)).is_none_or(|s| s.settings.check.is_none()) {
         return Answer::error("health checks are not enabled on this server");
     }
     // 3.4 refuses every address here ("invalid addr"); what the manual promises works with ours.
     let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("invalid addr '{word}'")) };
-    let port = match (call.argument(3), integer(call.argument(4))) {
-        ("port", Some(port)) => match u16::try_from(port) {
+    let port = match call.argument(3) {
+        "port" => match port(call.argument(4)) {
             Ok(port) => Some(port),
-            Err(_) => return Answer::error("provided port is not valid"),
+            Err(text) => return Answer::error(text),
         },
-        ("port", None) => return Answer::error("provided port is not an integer"),
         _ => None,
     };
     call.process.board().live.with_detail(proxy, server, |d| {
@@ -300,7 +372,7 @@ pub fn set_maxconn(call: &mut Call<'_>) -> Answer {
         if word.is_empty() {
             return Answer::error("Require <maxconn>.");
         }
-        let Some(value) = integer(word) else { return Answer::error("maxconn string preceded by garbage") };
+        let Some(value) = integer(word) else { return Answer::error("maxconn string empty or preceded by garbage") };
         // 3.4 takes a negative number for a huge one; ours refuses it.
         let Ok(value) = u32::try_from(value) else { return Answer::error("maxconn value out of range") };
         call.process.board().live.set_maxconn(proxy, server, value);
@@ -324,10 +396,12 @@ pub fn add(call: &mut Call<'_>) -> Answer {
         return Answer::error("Require 'backend/server'.");
     };
     let Some(proxy) = backend_of(call.process, backend) else { return Answer::error("No such backend.") };
-    if !is_dynamic(&call.process.plan().proxies[proxy].backend) {
+    let found = &call.process.plan().proxies[proxy];
+    if !is_dynamic(&found.backend) {
+        let kind = if found.has_frontend { "proxy" } else { "backend" };
         return Answer::error(format!(
-            "Backend does not support dynamic servers : proxy '{}' uses a non dynamic load balancing method.",
-            call.process.plan().proxies[proxy].name
+            "Backend does not support dynamic servers : {kind} '{}' uses a non dynamic load balancing method.",
+            found.name
         ));
     }
     let words = &call.words[call.named + 1..];

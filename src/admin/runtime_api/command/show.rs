@@ -41,13 +41,17 @@ pub fn stat(call: &mut Call<'_>) -> Answer {
         return super::resolvers::stat(call);
     }
     let mut selection = Selection { up: has(call, "up"), no_maint: has(call, "no-maint"), ..Selection::default() };
-    let (first, kinds, sid) = (call.argument(0), integer(call.argument(1)), integer(call.argument(2)));
+    let first = call.argument(0);
     let mut none = false;
-    if let (Some(kinds), Some(sid)) = (kinds, sid) {
+    // Three arguments or none; what is no number is zero.
+    if !call.argument(2).is_empty() {
+        let number = |n| integer(call.argument(n)).unwrap_or(0);
+        let (kinds, sid) = (number(1), number(2));
+        none = kinds == 0;
         match integer(first) {
             Some(iid) if iid > 0 => {
                 let found = call.process.plan().proxies.iter().position(|p| p.id as i64 == iid);
-                none = found.is_none();
+                none |= found.is_none();
                 selection.proxy = found;
             }
             Some(_) => {}
@@ -150,10 +154,10 @@ fn state_lines(process: &dyn Process, proxy: ProxyIndex, out: &mut Vec<u8>) {
         };
         let check_state = if settings.check.is_none() && s.admin() & 4 != 0 { 8 } else { check_state };
         let agent_state = d.agent.as_ref().map_or(0, |a| 0x12 | (a.enabled as u32) << 2);
-        let health = if settings.check.is_some() { d.health.value } else { 0 };
+        let health = if settings.check.is_some() || d.health_forced { d.health.value } else { 0 };
         let since = process.now().mono.since(d.last_change.max(start)) / 1000;
         let check_address = d.check_address.map_or("-".into(), |a| a.to_string());
-        let agent = settings.agent.as_ref();
+        let agent = d.agent.as_ref();
         let agent_address = agent.and_then(|a| a.address).map_or("-".into(), |a| a.to_string());
         // Writing to a Vec cannot fail.
         let _ = writeln!(

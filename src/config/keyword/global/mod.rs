@@ -7,7 +7,7 @@ mod process;
 mod stats;
 mod tls;
 mod tune;
-mod variables;
+pub mod variables;
 
 pub use process::overflow as process_overflow;
 

@@ -11,15 +11,40 @@ use crate::{
     },
     language::{
         logformat::{LogFormat, Usage},
-        parse::Error,
+        parse::{Error, Parse},
         sample::Expr,
         vars::{Scope, VarName},
     },
-    model::global::{ProcessValue, ProcessVar},
+    model::{
+        global::{ProcessValue, ProcessVar},
+        plan::Plan,
+    },
 };
 use std::sync::Arc;
 
 pub static ROWS: &[GlobalRow] = &[g("set-var", set_var), g("set-var-fmt", set_var)];
+
+/// Reads what `set var` of the runtime API sets (management guide 9.3). Errs with the answer's text.
+pub fn at_run_time(name: &str, is_format: bool, value: &str, plan: &Plan) -> Result<ProcessVar, String> {
+    let name = VarName::parse(name)?;
+    if name.scope != Scope::Proc {
+        return Err(format!("'set var': cannot set variable '{}', only scope 'proc' is permitted here.", name.text));
+    }
+    let value = expr::cli(plan, |p| value_of(&name, is_format, value, p)).map_err(|e| e.text)?;
+    Ok(ProcessVar { name, value })
+}
+
+fn value_of(name: &VarName, is_format: bool, value: &str, p: &mut Parse<'_>) -> Result<ProcessValue, Error> {
+    if is_format {
+        let format = LogFormat::parse(value, Usage::Value, p);
+        let format = format.map_err(|text| Error::new(2, text.trim_end_matches('.')))?;
+        return Ok(ProcessValue::Format(format));
+    }
+    let expr = Expr::parse_word(value, 2, p)?;
+    let action = format!("set-var({})", name.text);
+    expr.check_scope_of_action(&action, p).map_err(|text| Error::new(2, text))?;
+    Ok(ProcessValue::Expr(expr))
+}
 
 fn set_var(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     let (keyword, name, value) = (a.get(0), a.get(1), a.get(2));
@@ -37,18 +62,7 @@ fn set_var(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         );
         return Err(a.fault(1, text));
     }
-    let value = expr::global(cx, a.origin(), |p| {
-        if is_format {
-            let format = LogFormat::parse(value, Usage::Value, p);
-            let format = format.map_err(|text| Error::new(2, text.trim_end_matches('.')))?;
-            return Ok(ProcessValue::Format(format));
-        }
-        let expr = Expr::parse_word(value, 2, p)?;
-        let action = format!("set-var({})", name.text);
-        expr.check_scope_of_action(&action, p).map_err(|text| Error::new(2, text))?;
-        Ok(ProcessValue::Expr(expr))
-    })
-    .map_err(expr::fault)?;
+    let value = expr::global(cx, a.origin(), |p| value_of(&name, is_format, value, p)).map_err(expr::fault)?;
     cx.global.process_vars.push(Arc::new(ProcessVar { name, value }));
     Ok(())
 }

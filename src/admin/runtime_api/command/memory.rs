@@ -1,0 +1,114 @@
+//! What the process is made of, for those who look after it: `show libs`, `show pools`, `show events`, `show profiling`,
+//! `show cache` (management guide 9.3). Everything told is our own state; what we do not have is told as having none.
+
+use crate::{
+    admin::runtime_api::{
+        Answer, Call,
+        catalogue::{Command, command},
+    },
+    model::bind::Level,
+};
+
+pub static COMMANDS: &[Command] = &[
+    command(&["show", "cache"], Level::Admin, cache, "show cache                              : show cache status"),
+    command(
+        &["show", "events"],
+        Level::User,
+        events,
+        "show events [<sink>] [-w] [-n] [-0]     : show event sink state",
+    ),
+    command(
+        &["show", "libs"],
+        Level::Operator,
+        libs,
+        "show libs                               : show loaded object files and libraries",
+    ),
+    command(
+        &["show", "pools"],
+        Level::User,
+        pools,
+        "show pools [by*] [match <pfx>] [nb]     : report information about the memory pools usage",
+    ),
+    command(
+        &["show", "profiling"],
+        Level::Admin,
+        profiling,
+        "show profiling [<what>|<#lines>|<opts>]*: show profiling state (all,status,tasks,memory)",
+    ),
+];
+
+/// No configuration has a cache.
+pub fn cache(_: &mut Call<'_>) -> Answer {
+    Answer::Empty
+}
+
+/// There are no sinks: `ring` sections are refused.
+pub fn events(call: &mut Call<'_>) -> Answer {
+    match call.argument(0) {
+        "" => Answer::Text(
+            b"Supported events sinks are listed below. Add -0(zero), -w(wait), -n(new). Any key to stop.\n".to_vec(),
+        ),
+        _ => Answer::error("No such event sink"),
+    }
+}
+
+/// Object files of the process by the range of addresses they are mapped to.
+pub fn libs(call: &mut Call<'_>) -> Answer {
+    let Some(maps) = call.process.maps() else { return Answer::error("The process's maps cannot be read.") };
+    Answer::Text(objects(&maps).into_bytes())
+}
+
+/// `<begin>-<end> (<length>) <file>` for each file of a `/proc/<pid>/maps` whose code is mapped.
+fn objects(maps: &str) -> String {
+    let mut found: Vec<(u64, u64, &str, bool)> = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(range), Some(rights), Some(path)) = (words.next(), words.next(), words.nth(3)) else { continue };
+        let Some((begin, end)) = range.split_once('-') else { continue };
+        let (Ok(begin), Ok(end)) = (u64::from_str_radix(begin, 16), u64::from_str_radix(end, 16)) else { continue };
+        if !path.starts_with('/') {
+            continue;
+        }
+        let code = rights.contains('x');
+        match found.iter_mut().find(|f| f.2 == path) {
+            Some(known) => (known.0, known.1, known.3) = (known.0.min(begin), known.1.max(end), known.3 | code),
+            None => found.push((begin, end, path, code)),
+        }
+    }
+    let lines = found
+        .iter()
+        .filter(|f| f.3)
+        .map(|(begin, end, path, _)| format!("{begin:#014x}-{:#014x} ({:#09x}) {path}\n", end - 1, end - begin));
+    lines.collect()
+}
+
+/// Memory is the allocator's and the rings': there are no pools in HAProxy's sense.
+pub fn pools(_: &mut Call<'_>) -> Answer {
+    Answer::Text(
+        b"Dumping pools usage. Use SIGQUIT to flush them.\n\
+          Total: 0 pools, 0 bytes allocated, 0 used (~0 by thread caches).\n"
+            .to_vec(),
+    )
+}
+
+/// Nothing is profiled, and nothing can be made to be.
+pub fn profiling(_: &mut Call<'_>) -> Answer {
+    Answer::Text(
+        b"Per-task CPU profiling              : off           # set profiling tasks {on|auto|off}\n\
+          Memory usage profiling              : off           # set profiling memory {on|off}\n"
+            .to_vec(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn libraries_are_read_from_maps() {
+        let maps = "55b113ff1000-55b114000000 r--p 00000000 08:01 12 /opt/x\n\
+                    55b114000000-55b114d94000 r-xp 0000f000 08:01 12 /opt/x\n\
+                    7f00-7f80 r--p 00000000 08:01 13 /data\n\
+                    7f580bea9000-7f580bee5000 r-xp 00000000 00:00 0 \n\
+                    7ffd0000-7ffe0000 rw-p 00000000 00:00 0 [stack]\n";
+        assert_eq!(super::objects(maps), "0x55b113ff1000-0x55b114d93fff (0x0da3000) /opt/x\n");
+    }
+}
