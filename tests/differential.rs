@@ -24,6 +24,8 @@ macro_rules! scenario {
 
 #[path = "differential/balance.rs"]
 mod balance;
+#[path = "differential/cli.rs"]
+mod cli;
 #[path = "differential/compression.rs"]
 mod compression;
 #[path = "differential/cookies.rs"]
