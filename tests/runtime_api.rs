@@ -136,7 +136,7 @@ fn recorded_exchanges_have_the_same_answers() {
         ("add server be_web/n 127.0.0.1:9 resolvers r", "'resolvers' option is not accepted for dynamic server\n"),
         (
             "add server fixed/n 127.0.0.1:9",
-            "Backend does not support dynamic servers : proxy 'fixed' uses a non dynamic load balancing method.\n",
+            "Backend does not support dynamic servers : backend 'fixed' uses a non dynamic load balancing method.\n",
         ),
         ("add server be_web/n 127.0.0.1:9", "New server registered.\n"),
         ("del server be_web/s1", "Only servers in maintenance mode can be deleted.\n"),
@@ -220,6 +220,50 @@ fn servers_come_and_go_under_traffic() {
     let total: usize = counts.values().sum();
     wait_until("all is counted", || bench.stat("web", "FRONTEND", "hrsp_2xx") == total.to_string());
     assert_eq!(bench.stat("b", "BACKEND", "hrsp_2xx"), total.to_string());
+    bench.program.assert_runs();
+}
+
+/// As an orchestrator does it: a whole generation of servers comes, serves, is drained and goes.
+#[test]
+fn a_hundred_servers_come_and_go_and_every_request_is_counted_once() {
+    const SERVERS: usize = 100;
+    let (old, new) = (Origin::start(vec![Step::Serve(OK.into())]), Origin::start(vec![Step::Serve(OK.into())]));
+    let rest = format!(" default_backend b\nbackend b\n server old 127.0.0.1:{}", old.port);
+    let mut bench = Bench::start("nbthread 2", &rest);
+    let load = Load::start(bench.port.number, 4, true);
+    let all = |command: &dyn Fn(usize) -> String, answer: &str| {
+        for n in 0..SERVERS {
+            assert_eq!(bench.ask(&command(n)), answer, "{}", command(n));
+        }
+    };
+    // Answers of each of the new servers, by number.
+    let served = || {
+        let text = bench.ask("show stat b 4 -1");
+        let mut lines = text.lines();
+        let names: Vec<&str> = lines.next().expect("a header").trim_start_matches("# ").split(',').collect();
+        let column = names.iter().position(|n| *n == "hrsp_2xx").expect("a known field");
+        let fields = lines.map(|line| line.split(',').collect::<Vec<_>>());
+        let new = fields.filter(|f| f.len() > column && f[1].starts_with('n'));
+        new.map(|f| f[column].parse::<usize>().expect("a number")).collect::<Vec<_>>()
+    };
+    all(&|n| format!("add server b/n{n} 127.0.0.1:{} check", new.port), "New server registered.\n\n");
+    all(&|n| format!("enable health b/n{n}; enable server b/n{n}"), "\n\n");
+    wait_until("every server serves", || served().iter().filter(|count| **count > 0).count() == SERVERS);
+    all(&|n| format!("set server b/n{n} state drain"), "\n");
+    all(&|n| format!("set server b/n{n} state maint"), "\n");
+    all(&|n| format!("wait 5s srv-removable b/n{n}"), "Done.\n\n");
+    let by_new: usize = served().iter().sum();
+    all(&|n| format!("del server b/n{n}"), "Server deleted.\n\n");
+    assert!(served().is_empty());
+    let before = load.counts().values().sum::<usize>();
+    wait_until("the old server serves alone", || load.counts().values().sum::<usize>() > before + 20);
+    let counts = load.stop();
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+    let total: usize = counts.values().sum();
+    wait_until("all is counted", || bench.stat("web", "FRONTEND", "hrsp_2xx") == total.to_string());
+    assert_eq!(bench.stat("b", "BACKEND", "hrsp_2xx"), total.to_string());
+    let by_old: usize = bench.stat("b", "old", "hrsp_2xx").parse().expect("a number");
+    assert_eq!(by_old + by_new, total);
     bench.program.assert_runs();
 }
 

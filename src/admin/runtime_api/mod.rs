@@ -120,12 +120,17 @@ pub enum Need {
     Sessions,
 }
 
-/// `show sess …`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sessions<'a> {
-    List,
-    AllInFull,
-    One(&'a str),
+/// `show sess …`: which streams, and how much of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sessions<'a> {
+    /// This one alone.
+    pub id: Option<&'a str>,
+    pub in_full: bool,
+    /// Of at least this age.
+    pub older_s: u64,
+    pub frontend: Option<ProxyIndex>,
+    pub backend: Option<ProxyIndex>,
+    pub server: Option<(ProxyIndex, ServerIndex)>,
 }
 
 /// What only the control plane or the workers can do.
@@ -179,6 +184,8 @@ pub enum Answer {
     Message(Severity, String),
     /// A listing, with its own line ends.
     Text(Vec<u8>),
+    /// Success, once every worker has heard of it.
+    Confirmed,
     /// Ask again until it is true or the time is over.
     Wait { until_ms: u64, removable: Option<(String, String)> },
     /// Success, without even an empty line.

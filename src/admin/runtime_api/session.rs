@@ -86,6 +86,8 @@ pub struct CliSession {
     target: Option<u32>,
     collecting: Option<Payload>,
     waiting: Option<(u64, Option<(String, String)>)>,
+    /// The last command's answer is kept until the workers have heard of it.
+    confirming: bool,
     quit: bool,
 }
 
@@ -117,6 +119,7 @@ impl CliSession {
             target: None,
             collecting: None,
             waiting: None,
+            confirming: false,
             quit: false,
         }
     }
@@ -164,6 +167,10 @@ impl CliSession {
 
     /// Looks again whether a waiting command may end.
     pub fn resume(&mut self, process: &mut dyn Process, out: &mut Vec<u8>) -> Then {
+        if std::mem::take(&mut self.confirming) {
+            self.finish(Answer::Empty, out);
+            return self.after_wait(process, out);
+        }
         let Some((until_ms, removable)) = self.waiting.take() else { return self.run(process, out) };
         let now = process.now().mono.0;
         match &removable {
@@ -232,6 +239,10 @@ impl CliSession {
                 };
                 if let Answer::Reload { hard } = answer {
                     return Then::Reload { hard };
+                }
+                if let Answer::Confirmed = answer {
+                    self.confirming = true;
+                    return Then::Gather(Need::Counters);
                 }
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
@@ -389,7 +400,7 @@ impl CliSession {
             Answer::Silent | Answer::Reload { .. } => return,
             // On a master's socket, what only changes the session is not confirmed.
             Answer::Empty if self.target.is_some() => return,
-            Answer::Empty | Answer::Wait { .. } | Answer::Table(_) => {}
+            Answer::Empty | Answer::Confirmed | Answer::Wait { .. } | Answer::Table(_) => {}
             Answer::Quit => {
                 self.quit = true;
                 return;

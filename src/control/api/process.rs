@@ -262,15 +262,22 @@ impl Process for Seat<'_> {
 
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()> {
         let streams = self.streams.as_deref().unwrap_or_default();
-        match which {
-            Sessions::List => streams.iter().for_each(|(_, s)| self.line(s, out)),
-            Sessions::AllInFull => streams.iter().for_each(|(w, s)| self.full(*w, s, out)),
-            Sessions::One(id) => {
-                let (w, s) = streams.iter().find(|(_, s)| handle(s) == id)?;
-                self.full(*w, s, out);
+        let (mut found, now) = (false, self.now().mono);
+        let wanted = |s: &Listed| {
+            which.id.is_none_or(|id| handle(s) == id)
+                && now.since(s.start.mono) / 1000 >= which.older_s
+                && which.frontend.is_none_or(|f| s.frontend == f)
+                && which.backend.is_none_or(|b| s.backend == Some(b))
+                && which.server.is_none_or(|server| s.server == Some(server))
+        };
+        for (worker, stream) in streams.iter().filter(|(_, s)| wanted(s)) {
+            found = true;
+            match which.in_full {
+                true => self.full(*worker, stream, out),
+                false => self.line(stream, out),
             }
         }
-        Some(())
+        (found || which.id.is_none()).then_some(())
     }
 
     fn variable(&self, name: &str) -> Option<(&'static str, String)> {

@@ -29,7 +29,7 @@ fn change(call: &mut Call<'_>, proxy: ProxyIndex, change: Change, state: Fronten
     match call.process.change(change) {
         Ok(()) => {
             call.process.board().live.frontend(proxy).set_state(state);
-            Answer::Empty
+            Answer::Confirmed
         }
         Err(text) => Answer::error(text),
     }

@@ -60,7 +60,7 @@ fn changed(call: &mut Call<'_>) -> Answer {
 }
 
 /// A duration; bare numbers are in units of `bare_ms`. `None`: not one.
-fn duration_ms(word: &str, bare_ms: u64) -> Option<u64> {
+pub(super) fn duration_ms(word: &str, bare_ms: u64) -> Option<u64> {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = word[..digits].parse().ok()?;
     let ms = match &word[digits..] {

@@ -1,6 +1,6 @@
 //! `show …`: what the process is and does.
 
-use super::{backend_of, integer};
+use super::{backend_of, integer, process::duration_ms, server_of};
 use crate::{
     admin::{
         runtime_api::{Answer, Call, Process, Sessions},
@@ -349,23 +349,66 @@ fn date(wall_us: u64) -> String {
     )
 }
 
-const SESS_HELP: &str = "Usage: show sess [help|<id>|all]
-  - without argument: one line for each stream
-  - <id>: this stream in full
-  - all: every stream in full
+const SESS_HELP: &str = "Usage: show sess [<id> | all | help] [<options>*]
+Dumps active streams (formerly called 'sessions'). Available selectors:
+   <id>         dump only this stream identifier (0x...)
+   all          dump all matching streams in large format
+   help         show this message
+Available options: \n   older <age>  only display streams older than <age> seconds
+   server <b/s> only show streams attached to this backend+server
+   backend <b>  only show streams attached to this backend
+   frontend <f> only show streams attached to this frontend
+Without any argument, all streams are dumped in a shorter format.
 ";
 
-/// `show sess [help|<id>|all]`.
+/// The words of `show sess`. Errs with the answer.
+fn sessions_of<'c>(call: &'c Call<'_>) -> Result<Sessions<'c>, Answer> {
+    let mut which = Sessions::default();
+    let mut n = 0;
+    while !call.argument(n).is_empty() {
+        let (word, value) = (call.argument(n), call.argument(n + 1));
+        match word {
+            "help" => return Err(Answer::Text(SESS_HELP.into())),
+            "all" => which.in_full = true,
+            id if id.starts_with("0x") => which = Sessions { id: Some(id), in_full: true, ..which },
+            "older" if value.is_empty() => {
+                return Err(Answer::error("Expects a minimum age (in seconds by default)."));
+            }
+            "frontend" if value.is_empty() => return Err(Answer::error("Missing frontend name.")),
+            "backend" if value.is_empty() => return Err(Answer::error("Missing backend name.")),
+            "server" if value.is_empty() => {
+                return Err(Answer::error("Missing server name (<backend>/<server>)."));
+            }
+            "older" => match duration_ms(value, 1000) {
+                Some(ms) => which.older_s = ms / 1000,
+                None => return Err(Answer::error("Invalid age.")),
+            },
+            "frontend" => match call.process.plan().frontend(value) {
+                Some(found) => which.frontend = Some(found),
+                None => return Err(Answer::error("No such frontend.")),
+            },
+            "backend" => match backend_of(call.process, value) {
+                Some(found) => which.backend = Some(found),
+                None => return Err(Answer::error("No such backend.")),
+            },
+            "server" => match server_of(call.process, value) {
+                Ok(found) => which.server = Some(found),
+                Err(text) => return Err(Answer::error(text)),
+            },
+            _ => return Err(Answer::error(format!("Unsupported option '{word}', try 'help' for more info."))),
+        }
+        n += if matches!(word, "older" | "frontend" | "backend" | "server") { 2 } else { 1 };
+    }
+    Ok(which)
+}
+
+/// `show sess [help|<id>|all] [older <age>] [frontend <f>] [backend <b>] [server <b/s>]`.
 pub fn sess(call: &mut Call<'_>) -> Answer {
-    let word = call.argument(0);
-    let which = match word {
-        "" => Sessions::List,
-        "all" => Sessions::AllInFull,
-        "help" => return Answer::Text(SESS_HELP.into()),
-        id if id.starts_with("0x") => Sessions::One(id),
-        _ => return Answer::error(format!("Unsupported option '{word}', try 'help' for more info.")),
+    let which = match sessions_of(call) {
+        Ok(which) => which,
+        Err(answer) => return answer,
     };
-    let lists = matches!(which, Sessions::List);
+    let lists = which == Sessions::default();
     let mut out = Vec::new();
     match call.process.sessions(which, &mut out) {
         Some(()) => {
