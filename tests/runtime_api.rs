@@ -419,6 +419,7 @@ fn tables_are_shown_changed_and_cleared() {
     let mut client = Client::connect(bench.port.number);
     client.send("GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
     client.closed();
+    common::wait_until("the stream is over", || bench.ask("show table t").contains(" use=0 "));
     let header = "# table: t, type: ip, size:10240, used:1\n";
     assert_eq!(bench.ask("show table"), format!("# table: names, type: string, size:65536, used:0\n{header}\n"));
     let shown = bench.ask("show table t");

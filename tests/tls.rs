@@ -517,3 +517,58 @@ fn certificates_are_replaced_while_clients_are_served() {
     ask("enable server b/n");
     assert_eq!(serial(&mut old).as_deref(), Some("4D"));
 }
+
+/// What a renewal hook and an administrator of client certificates do, with several workers that all must know.
+#[test]
+fn lists_and_trust_files_change_while_clients_are_served() {
+    let setup = Setup::new();
+    let (socket, dir) = (setup.directory.join("admin.sock"), setup.directory.join(""));
+    let other = Authority::new("Other");
+    let (alice, mallory) = (setup.authority.issue(&["alice"], false, 20), other.issue(&["mallory"], false, 30));
+    setup.directory.write("list", format!("{dir}server.pem\n"));
+    setup.directory.write("crl.pem", setup.authority.revocations(21) + &other.revocations(31));
+    let program = Program::start(
+        &under_test(),
+        &setup.directory,
+        &format!(
+            "global\n stats socket {socket} level admin\n{}frontend f\n bind 127.0.0.1:{} ssl crt-list {dir}list \
+             ca-file {dir}ca.pem crl-file {dir}crl.pem verify optional\n{TELL}",
+            HEAD.trim_start_matches("global\n"),
+            setup.port.number,
+        ),
+        &[setup.port.number],
+    );
+    common::wait_until("the socket is there", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    let ask = |command: &str| common::cli::ask(&socket, command);
+    let put = |command: &str, text: &str| ask(&format!("{command} <<\n{}\n", text.trim_end()));
+    // Connections go to either worker: each is asked often enough.
+    let new = setup.authority.issue(&["a.new.example"], false, 77);
+    let served = || (0..8).filter(|_| shown(&setup, "a.new.example").is_ok_and(|c| c == new.der)).count();
+    let file = format!("{dir}new.pem");
+    assert_eq!(served(), 0);
+    ask(&format!("new ssl cert {file}"));
+    put(&format!("set ssl cert {file}"), &new.pem);
+    assert_eq!(ask(&format!("commit ssl cert {file}")), format!("Committing {file}\nSuccess!\n\n"));
+    let added = put(&format!("add ssl crt-list {dir}list"), &format!("{file} [ssl-max-ver TLSv1.2] *.new.example"));
+    assert_eq!(added, format!("Inserting certificate '{file}' in crt-list '{dir}list'.\nSuccess!\n\n"));
+    assert_eq!(served(), 8);
+    let answer = setup.ask(setup.authority.client(), "a.new.example").expect("an answer");
+    assert_eq!(field(&answer, "x-version"), Some("TLSv1.2"));
+    let deleted = ask(&format!("del ssl crt-list {dir}list {file}:2"));
+    assert_eq!(deleted, format!("Entry '{file}' deleted in crtlist '{dir}list'!\n\n"));
+    assert_eq!(served(), 0);
+    assert_eq!(ask(&format!("del ssl cert {file}")), format!("Certificate '{file}' deleted!\n\n"));
+
+    let client = |issued| setup.ask(setup.authority.client().identity(issued), "localhost");
+    client(&alice).expect("alice is trusted");
+    client(&mallory).expect_err("nobody knows mallory");
+    put(&format!("add ssl ca-file {dir}ca.pem"), &other.pem());
+    client(&mallory).expect_err("not before the commit");
+    assert_eq!(ask(&format!("commit ssl ca-file {dir}ca.pem")), format!("Committing {dir}ca.pem.\nSuccess!\n\n"));
+    (0..8).for_each(|_| drop(client(&mallory).expect("mallory is trusted now")));
+    put(&format!("set ssl crl-file {dir}crl.pem"), &setup.authority.revocations(20));
+    client(&alice).expect("not before the commit");
+    assert_eq!(ask(&format!("commit ssl crl-file {dir}crl.pem")), format!("Committing {dir}crl.pem.\nSuccess!\n\n"));
+    (0..8).for_each(|_| drop(client(&alice).expect_err("alice is revoked")));
+    drop(program);
+}
