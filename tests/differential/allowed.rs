@@ -1,5 +1,6 @@
 //! The differences from the packaged haproxy (2.6) that are right, each with its reason. ringway's personality is
-//! HAProxy 3.4's, so most are changes between the two.
+//! HAProxy 3.4's, so most are changes between the two. Those of the runtime API stand beside their exchanges, in
+//! `cli/*.txt`: the answer of 3.4.0 where 2.6 has another, and ringway's own with its reason.
 
 /// In this scenario (or in all: `*`), where haproxy's transcript has `theirs`, ours must have `ours`.
 pub struct Allowed {

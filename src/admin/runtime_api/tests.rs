@@ -9,7 +9,11 @@ use crate::{admin::fixture::Fake, base::clock::Millis, model::bind::Level};
 fn ask_at(fake: &mut Fake, level: Level, line: &str) -> String {
     let mut session = CliSession::new(level, TABLES.to_vec());
     let mut out = Vec::new();
-    session.feed(format!("{line}\n").as_bytes(), fake, &mut out);
+    let mut then = session.feed(format!("{line}\n").as_bytes(), fake, &mut out);
+    // The workers of this process hear at once.
+    while matches!(then, Then::Gather(_)) {
+        then = session.resume(fake, &mut out);
+    }
     String::from_utf8(out).unwrap()
 }
 

@@ -36,7 +36,7 @@ fn take<'d>(der: &mut &'d [u8]) -> Option<Element<'d>> {
         0x81..=0x84 => {
             let bytes = usize::from(first & 0x7f);
             let digits = all.get(2..2 + bytes)?;
-            (digits.iter().fold(0usize, |n, d| n << 8 | usize::from(*d)), 2 + bytes)
+            (digits.iter().fold(0usize, |n, d| (n << 8) | usize::from(*d)), 2 + bytes)
         }
         _ => return None,
     };
@@ -88,41 +88,50 @@ fn basic(outer: &[u8]) -> Option<CertificateId<'_>> {
 mod tests {
     use super::*;
 
-    /// The head of a response that openssl made.
-    const RESPONSE: &str = "3082010f0a0100a082010830820104\
-        06092b06010505073001010481f63081f33081c0a1223020310c300a060355040a0c034f72673110300e06035504030c0754657374204341\
-        180f32303236313132363133323532315a30643062303a300906052b0e03021a0500041429e362adf3ed3239c130fda4eeae3873bb893ab9\
-        0414da8ab270e4ce0a8ec9e3ed7659e6943d517cea15020103\
-        8000180f32303236313132363133323532315aa011180f32303335303231323133323532315aa1233021301f06092b0601050507300102\
-        04120410b0fde12cea72ac95710fdf2f509f52c1300a06082a8648ce3d0403020322003000000000000000000000000000000000000000000\
-        000000000000000000000";
+    /// An element of DER; longer ones have their length in two bytes.
+    fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = match content.len() {
+            n @ 0..=0x7f => vec![n as u8],
+            n => vec![0x82, (n >> 8) as u8, n as u8],
+        };
+        [&[tag][..], &length, &content].concat()
+    }
 
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.bytes().filter_map(|b| (b as char).to_digit(16)).map(|d| d as u8).collect();
-        digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    fn id() -> Vec<u8> {
+        let algorithm = element(SEQUENCE, &[&[0x06, 1, 42], &[0x05, 0]]);
+        element(SEQUENCE, &[&algorithm, &element(OCTETS, &[&[7; 20]]), &element(OCTETS, &[&[8; 20]]), &[0x02, 1, 3]])
+    }
+
+    /// A response of this status, in the shape that openssl gives it.
+    fn response(status: u8) -> Vec<u8> {
+        let single = element(SEQUENCE, &[&id(), &[0x80, 0], &element(0x18, &[b"20261126132521Z"])]);
+        let responder = element(0xa1, &[&element(SEQUENCE, &[&[0x31, 0]])]);
+        let produced = element(0x18, &[b"20261126132521Z"]);
+        let data = element(SEQUENCE, &[&responder, &produced, &element(SEQUENCE, &[&single])]);
+        let basic = element(SEQUENCE, &[&data, &element(SEQUENCE, &[]), &element(0x03, &[&[0; 70]])]);
+        let kind = [0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
+        let bytes = element(SEQUENCE, &[&kind, &element(OCTETS, &[&basic])]);
+        element(SEQUENCE, &[&[0x0a, 1, status], &element(0xa0, &[&bytes])])
     }
 
     #[test]
     fn the_certificate_of_a_response_is_found() {
-        let response = bytes(RESPONSE);
-        let id = certificate_id(&response).unwrap();
-        assert_eq!(id.serial, [3]);
-        assert_eq!(id.issuer_name_hash[..2], [0x29, 0xe3]);
-        assert_eq!(id.issuer_key_hash[..2], [0xda, 0x8a]);
-        assert_eq!(id.der[..2], [0x30, 0x3a]);
+        let (response, der) = (response(0), id());
+        let found = certificate_id(&response).unwrap();
+        assert_eq!((found.der, found.serial), (&der[..], &[3][..]));
+        assert_eq!((found.issuer_name_hash, found.issuer_key_hash), (&[7; 20][..], &[8; 20][..]));
     }
 
     #[test]
     fn cut_and_wrong_responses_are_refused() {
-        let response = bytes(RESPONSE);
-        for end in 0..200 {
-            assert!(certificate_id(&response[..end]).is_err());
+        let whole = response(0);
+        for end in 0..whole.len() {
+            assert_eq!(certificate_id(&whole[..end]), Err(OcspError::Unreadable), "{end} bytes");
         }
-        let mut refusal = response.clone();
-        refusal[6] = 1;
-        assert_eq!(certificate_id(&refusal), Err(OcspError::NotSuccessful));
-        for at in 0..response.len() {
-            let mut odd = response.clone();
+        assert_eq!(certificate_id(&response(6)), Err(OcspError::NotSuccessful));
+        for at in 0..whole.len() {
+            let mut odd = whole.clone();
             odd[at] ^= 0xff;
             let _ = certificate_id(&odd);
         }
