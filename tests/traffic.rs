@@ -371,3 +371,30 @@ fn a_server_killed_under_load_is_left_and_taken_back() {
     assert!(counts.keys().all(|status| *status == 200), "no request may fail: {counts:?}");
     program.assert_runs();
 }
+
+#[test]
+fn rules_that_wait_for_a_body_larger_than_a_buffer_hold_nobody_up() {
+    let directory = Directory::new();
+    let large = "x".repeat(100_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{large}", large.len());
+    let origin = Origin::start(vec![Step::Serve(answer.into())]);
+    let lines = format!(
+        "mode http\n http-request wait-for-body time 10s\n http-request wait-for-body time 10s at-least 90000\n \
+         http-response wait-for-body time 10s\n server s 127.0.0.1:{}",
+        origin.port
+    );
+    let (mut program, port) = listen(&directory, &lines);
+    let mut client = Client::connect(port.number);
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}", large.len(), &large[..50_000]));
+    // Whoever spins while the rest is missing serves nobody else.
+    let mut other = Client::connect(port.number);
+    other.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.status(), 200);
+    client.send(&large[50_000..]);
+    assert_eq!(client.status(), 200);
+    assert!(
+        origin.records().iter().any(|r| r.bytes.ends_with(large.as_bytes())),
+        "the body reaches the server whole"
+    );
+    program.assert_runs();
+}

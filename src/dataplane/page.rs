@@ -5,7 +5,7 @@ use super::rules::{self, Phase, with_context};
 use super::session::Session;
 use super::stream::body::Body;
 use super::stream::termination::Failure;
-use super::stream::{Exchange, Next, reply};
+use super::stream::{Exchange, Next, reply, request};
 use super::worker::Answer;
 use crate::language::auth;
 use crate::language::context::{Payload, Side};
@@ -58,7 +58,7 @@ pub async fn serve(
         let tune = &s.w.plan.global.tune;
         let wait = s.settings().timeouts.http_request.or(s.settings().timeouts.client);
         let deadline = wait.map_or(crate::base::clock::Millis::NEVER, |ms| s.w.rt.now().mono.plus(ms));
-        body.gather(&s.transport, tune.buffer_room(), deadline).await?;
+        request::gather(s, ex, body, tune.buffer_room(), deadline).await?;
     }
     let mut answer = Answer::default();
     let rest = target(&ex.request, page).unwrap_or_default();

@@ -5,7 +5,8 @@
 use super::session::Session;
 use super::stream::body::Body;
 use super::stream::termination::Failure;
-use super::stream::{Exchange, Next, reply};
+use super::stream::{Exchange, Next, reply, request, response};
+use super::transport::Transport;
 use super::worker::{Answer, Seen, Worker};
 use super::world::{StreamWorld, Tracking};
 use crate::base::clock::Millis;
@@ -166,19 +167,21 @@ pub(super) async fn run_request(
         return Ok(Phase::Continue);
     }
     let mut start = 0;
-    let mut last_chance = true;
     loop {
-        let complete = body.is_complete() || body.gathered_all();
         let gathered = std::mem::take(&mut body.gathered);
-        let size = body.announced().unwrap_or(gathered.len() as u64);
-        let payload = Payload { bytes: &gathered, complete, size };
-        let verdict = with_patience(s, ex, Side::Request, payload, last_chance, |cx| set.run(cx, start));
+        let payload = payload(body, &gathered);
+        let verdict = with_patience(s, ex, Side::Request, payload, true, |cx| set.run(cx, start));
         body.gathered = gathered;
         match verdict {
             Verdict::Wait { what, resume } => {
                 start = resume;
-                wait(s, ex, what, body).await?;
-                last_chance = true;
+                match what {
+                    Wait::Body { time_ms, at_least } => {
+                        let deadline = s.w.rt.now().mono.plus(time_ms);
+                        request::gather(s, ex, body, enough(s, at_least), deadline).await?;
+                    }
+                    other => wait(s, ex, other).await,
+                }
             }
             Verdict::Continue | Verdict::Accept => return Ok(Phase::Continue),
             // Few requests get here: what an answer needs is not in the frame of every request.
@@ -187,29 +190,26 @@ pub(super) async fn run_request(
     }
 }
 
-async fn wait(s: &Session, ex: &Exchange, what: Wait, body: &mut Body) -> Result<(), Failure> {
-    let rt = &s.w.rt;
+/// What rules see of a body.
+fn payload<'a>(body: &Body, gathered: &'a [u8]) -> Payload<'a> {
+    let size = body.announced().unwrap_or(gathered.len() as u64);
+    Payload { bytes: gathered, complete: body.gathered_all(), size }
+}
+
+/// Waits for what rules want, but for a body.
+async fn wait(s: &Session, ex: &Exchange, what: Wait) {
     match what {
-        Wait::Payload | Wait::Handshake => Ok(()),
-        Wait::Pause(ms) => {
-            sleep(rt, ms).await;
-            Ok(())
-        }
-        Wait::Table => {
-            ex.memo.wait().await;
-            Ok(())
-        }
-        Wait::Name => {
-            ex.lookup.wait().await;
-            Ok(())
-        }
-        Wait::Body { time_ms, at_least } => {
-            let tune = &s.w.plan.global.tune;
-            let most = tune.buffer_room();
-            let enough = if at_least == 0 { most } else { most.min(at_least as usize) };
-            body.gather(&s.transport, enough, rt.now().mono.plus(time_ms)).await
-        }
+        Wait::Payload | Wait::Handshake | Wait::Body { .. } => {}
+        Wait::Pause(ms) => sleep(&s.w.rt, ms).await,
+        Wait::Table => ex.memo.wait().await,
+        Wait::Name => ex.lookup.wait().await,
     }
+}
+
+/// Bytes of a body that rules wait for: no more than a buffer has room for.
+fn enough(s: &Session, at_least: u64) -> usize {
+    let most = s.w.plan.global.tune.buffer_room();
+    if at_least == 0 { most } else { most.min(at_least as usize) }
 }
 
 /// Turns the verdict of a request phase into what happens.
@@ -484,13 +484,19 @@ fn add_address(head: &mut Head, option: &ForwardFor, address: Option<IpAddr>) {
 }
 
 /// Response rules: `http-response` of backend and frontend, then `http-after-response`.
-pub async fn response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) -> Result<(), Failure> {
+pub async fn response(
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    body: &mut Body,
+    from: &Transport,
+) -> Result<(), Failure> {
     let w = s.w.clone();
     let back = &w.plan.proxies[proxy].rules;
     let front = &s.settings().rules;
-    response_set(s, ex, &back.http_response).await?;
+    response_set(s, ex, &back.http_response, body, from).await?;
     if proxy != s.proxy {
-        response_set(s, ex, &front.http_response).await?;
+        response_set(s, ex, &front.http_response, body, from).await?;
     }
     if let Some((of, server)) = ex.server {
         super::cookie::response(&w, of, server, ex);
@@ -499,24 +505,34 @@ pub async fn response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex) -> Resu
     Ok(())
 }
 
-async fn response_set(s: &Session, ex: &mut Exchange, set: &RuleSet) -> Result<(), Failure> {
+async fn response_set(
+    s: &Session,
+    ex: &mut Exchange,
+    set: &RuleSet,
+    body: &mut Body,
+    from: &Transport,
+) -> Result<(), Failure> {
     if set.is_empty() {
         return Ok(());
     }
     let mut start = 0;
     loop {
-        let verdict = with_patience(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, start));
+        let gathered = std::mem::take(&mut body.gathered);
+        let payload = payload(body, &gathered);
+        let verdict = with_patience(s, ex, Side::Response, payload, true, |cx| set.run(cx, start));
+        body.gathered = gathered;
         match verdict {
             Verdict::Continue | Verdict::Accept => return Ok(()),
-            Verdict::Wait { what: Wait::Pause(ms), resume } => {
-                sleep(&s.w.rt, ms).await;
+            Verdict::Wait { what, resume } => {
                 start = resume;
+                match what {
+                    Wait::Body { time_ms, at_least } => {
+                        let deadline = s.w.rt.now().mono.plus(time_ms);
+                        response::gather(body, from, enough(s, at_least), deadline).await?;
+                    }
+                    other => wait(s, ex, other).await,
+                }
             }
-            Verdict::Wait { what: Wait::Table, resume } => {
-                ex.memo.wait().await;
-                start = resume;
-            }
-            Verdict::Wait { resume, .. } => start = resume,
             Verdict::Failed => {
                 s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
                 return Err(Failure::ResponseRewrite);

@@ -202,3 +202,33 @@ scenario!(slow_but_steady_is_no_timeout, |run| {
     c.ask(GET);
     run.logs(1);
 });
+
+scenario!(wait_for_body_408_when_its_time_is_over, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("http-request wait-for-body time 150ms if METH_POST", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(wait_for_body_of_a_response_504_when_its_time_is_over, |run| {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+    run.origin("s1", vec![Step::Request, Step::Send(half.into()), Step::Eof]);
+    run.http("", "http-response wait-for-body time 150ms\n server s1 127.0.0.1:{s1}");
+    run.client().ask(GET);
+    run.origin_ended("s1", 0);
+    run.logs(1);
+});
+
+scenario!(wait_for_body_of_a_response_sees_it_whole, |run| {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    run.origin("s1", vec![Step::Request, Step::Send(head.into()), Step::Pause(50), Step::Send("world".into())]);
+    run.http(
+        "",
+        "http-response wait-for-body time 3s\n http-response set-header x-length %[res.body_len]\n \
+         server s1 127.0.0.1:{s1}",
+    );
+    run.client().ask(GET);
+    run.logs(1);
+});

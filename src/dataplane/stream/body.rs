@@ -4,7 +4,6 @@
 use super::super::filter::Filter;
 use super::super::mux::Reader;
 use super::super::transport::{SendError, Transport};
-use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::task::before;
@@ -110,20 +109,27 @@ impl Body {
         self.sender_done()
     }
 
-    /// Reads data ahead until `enough` is there, the body is complete or `deadline` comes.
-    pub async fn gather(&mut self, from: &Transport, enough: usize, deadline: Millis) -> Result<(), Failure> {
+    /// Reads data ahead until `enough` is there or the body is complete.
+    ///
+    /// # Errors
+    /// When `deadline` comes first, or the sender is at fault; what was gathered stays.
+    pub async fn gather(&mut self, from: &Transport, enough: usize, deadline: Millis) -> Result<(), ReadError> {
         while self.gathered.len() < enough && !self.sender_done() {
             let gathered = std::mem::take(&mut self.gathered);
             let read = self.read(from, deadline).await;
             self.gathered = gathered;
             match read {
                 Ok(Read::Data(data)) => self.gathered.extend_from_slice(data.bytes()),
-                Ok(Read::End) | Err(ReadError::TimedOut) => break,
-                Err(ReadError::Broken) => return Err(Failure::BodyAborted),
-                Err(ReadError::Malformed(e)) => return Err(Failure::BadBody(e)),
+                Ok(Read::End) => break,
+                Err(e) => return Err(e),
             }
         }
         Ok(())
+    }
+
+    /// The next read tells of `failed`, behind the data that was gathered.
+    pub fn fail_later(&mut self, failed: ReadError) {
+        self.failed = Some(failed);
     }
 
     /// Decodes what has arrived of a chunked body, so that what is wrong with it shows now.

@@ -85,7 +85,8 @@ pub(super) async fn download(
     }
     persist::answered(w, link.proxy, s, ex).await;
     compression::judge(s, ex, link.proxy, message.framing);
-    rules::response(s, ex, link.proxy).await?;
+    let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);
+    rules::response(s, ex, link.proxy, &mut body, &link.transport).await?;
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;
     let old_client = ex.request_version < Version::Http11;
@@ -101,7 +102,6 @@ pub(super) async fn download(
     let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
     let stopping = w.closes_kept();
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
-    let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);
     if s.settings().options.http_drop_response_trailers {
         body.drop_trailers();
     }
@@ -260,7 +260,7 @@ async fn start_tunnel(
     timeouts: &StreamTimeouts,
 ) -> Result<Done, Failure> {
     persist::answered(&s.w, link.proxy, s, ex).await;
-    rules::response(s, ex, link.proxy).await?;
+    rules::response(s, ex, link.proxy, &mut Body::nothing(), &link.transport).await?;
     let mut wire = Block::take();
     s.transport.put_head(&ex.response, false, &mut wire);
     s.respell(&mut wire);

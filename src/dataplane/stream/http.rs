@@ -102,7 +102,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
         let timeouts = &s.settings().timeouts;
         let wait = timeouts.http_request.or(timeouts.client);
         let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
-        body.gather(&s.transport, most, deadline).await?;
+        request::gather(s, ex, &mut body, most, deadline).await?;
     }
     if let Some(next) = rules::monitor(s, ex, &mut body).await {
         return Ok(next);

@@ -1,8 +1,9 @@
-//! Reads a request head from the client, within its time and size.
+//! Reads a request head from the client, within its time and size, and its body for rules that look at it.
 
 use super::super::capture;
 use super::super::session::Session;
 use super::Exchange;
+use super::body::{Body, ReadError};
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
@@ -75,4 +76,23 @@ pub async fn read(s: &Session, ex: &mut Exchange, first: Piece) -> Result<Receiv
             Ok(_) => return Err(Failure::RequestAborted),
         }
     }
+}
+
+/// Reads the body ahead for rules that look at it: `enough` of it, or all.
+pub async fn gather(
+    s: &Session,
+    ex: &mut Exchange,
+    body: &mut Body,
+    enough: usize,
+    deadline: Millis,
+) -> Result<(), Failure> {
+    body.gather(&s.transport, enough, deadline).await.map_err(|error| match error {
+        ReadError::TimedOut => {
+            // The log shows no time for a request that was not whole (observed).
+            ex.request_ns = 0;
+            Failure::BodyAwaited
+        }
+        ReadError::Broken => Failure::BodyAborted,
+        ReadError::Malformed(e) => Failure::BadBody(e),
+    })
 }

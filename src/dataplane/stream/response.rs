@@ -1,10 +1,13 @@
-//! Reads a response head from the server while the client and the clock are watched.
+//! Reads a response head from the server while the client and the clock are watched, and its body for rules that look
+//! at it.
 
 use super::super::capture;
 use super::super::connect::Link;
 use super::super::mux::Stream;
 use super::super::session::Session;
+use super::super::transport::Transport;
 use super::Exchange;
+use super::body::{Body, ReadError};
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
@@ -85,6 +88,20 @@ pub async fn read(
                 }
             }
         }
+    }
+}
+
+/// Reads the body ahead for rules that look at it: `enough` of it, or all. One that breaks off passes as far as it came,
+/// like one that nobody waited for.
+pub async fn gather(body: &mut Body, from: &Transport, enough: usize, deadline: Millis) -> Result<(), Failure> {
+    match body.gather(from, enough, deadline).await {
+        Err(ReadError::TimedOut) => Err(Failure::ResponseTimeout),
+        Err(ReadError::Malformed(e)) => Err(Failure::BadResponse(e)),
+        Err(ReadError::Broken) => {
+            body.fail_later(ReadError::Broken);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

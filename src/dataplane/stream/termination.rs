@@ -37,6 +37,8 @@ pub enum Failure {
     BodyTimeout,
     /// The client broke off its body.
     BodyAborted,
+    /// The body was not there in time for rules that look at it (`wait-for-body`, `option http-buffer-request`).
+    BodyAwaited,
     /// The client's chunked body is malformed.
     BadBody(ParseError),
     /// The server broke off its body.
@@ -89,6 +91,7 @@ impl Failure {
             RequestAborted => Answer::RawPage(400),
             BadBody(_) => Answer::Page(400),
             BodyTimeout | BodyAborted => Answer::Page(400),
+            BodyAwaited => Answer::Page(408),
             NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown | ServerUp => {
                 Answer::Page(503)
             }
@@ -109,7 +112,7 @@ impl Failure {
         use Failure::*;
         *match self {
             BadRequest(_) => b"PR",
-            RequestTimeout => b"cR",
+            RequestTimeout | BodyAwaited => b"cR",
             RequestAborted => b"CR",
             NoServer | ConnectFailed => b"SC",
             QueueRefused => b"SQ",
@@ -147,7 +150,7 @@ impl Failure {
         use Failure::*;
         match self {
             BadRequest(_) | RequestTimeout | RequestAborted => true,
-            BodyTimeout | BodyAborted => true,
+            BodyTimeout | BodyAborted | BodyAwaited => true,
             BadBody(e) => e.side == Side::Client,
             _ => false,
         }

@@ -50,7 +50,7 @@ pub enum Verdict {
 pub enum Wait {
     /// More bytes, or the end of `inspect-delay`.
     Payload,
-    /// The body: at most this long, until this many bytes are there (0: all).
+    /// The body: at most this long, until this many bytes are there (0: all) or a buffer is full. It is not asked for twice.
     Body { time_ms: u64, at_least: u64 },
     /// An answer from a stick table's home.
     Table,

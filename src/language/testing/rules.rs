@@ -110,7 +110,7 @@ fn rules_wait_for_bytes_and_decide_at_the_last_chance() {
     ));
     assert!(matches!(
         bench.rules(Phase::HttpRequest, &["set-var(txn.a) int(1)", "wait-for-body time 1s"]),
-        Ok(Verdict::Wait { what: Wait::Body { time_ms: 1000, at_least: 0 }, resume: 1 })
+        Ok(Verdict::Wait { what: Wait::Body { time_ms: 1000, at_least: 0 }, resume: 2 })
     ));
 }
 

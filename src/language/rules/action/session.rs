@@ -267,7 +267,8 @@ fn wait_for_body(at: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Ru
     Ok(Box::new(move |cx| {
         let payload = cx.payload(side);
         let enough = payload.complete || (at_least > 0 && payload.bytes.len() as u64 >= at_least);
-        if enough { Flow::Next } else { Flow::Wait(Wait::Body { time_ms, at_least }) }
+        // It waits once: what has come by then is all that later rules see of the body.
+        if enough { Flow::Next } else { Flow::WaitThenNext(Wait::Body { time_ms, at_least }) }
     }))
 }
 
