@@ -140,6 +140,12 @@ fn corpus() -> Vec<Case> {
     }
     add("data that looks like a request".into(), base("POST"), SMUGGLED.as_bytes(), vec![]);
     add("CONNECT with a path".into(), with(b"CONNECT", b"http", b"h:80", b"/case"), b"", vec![]);
+    for (protocol, length) in [("websocket", "37"), ("websocket", "0"), ("h2c", "0"), ("chat", "5")] {
+        let mut fields = base("CONNECT");
+        fields.insert(1, field(":protocol", protocol));
+        fields.push(field("content-length", length));
+        add(format!("CONNECT for {protocol}, {length} bytes"), fields, SMUGGLED.as_bytes(), vec![]);
+    }
     cases
 }
 
@@ -254,5 +260,43 @@ fn no_http2_request_reaches_an_http1_server_as_two() {
     }
     // Some are harmless and pass; were it none or all, nothing would have been tried.
     assert!(passed > 10 && passed < cases.len() / 2, "{passed} of {}", cases.len());
+    program.assert_runs();
+}
+
+#[test]
+fn an_extended_connect_with_a_length_spoils_no_connection_for_others() {
+    let directory = Directory::new();
+    let answer = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").into_bytes();
+    // It answers an upgrade by its head, and would then read the announced body.
+    let origin = Origin::start(vec![
+        Step::Until(b"\r\n\r\n".to_vec()),
+        Step::Send(answer("200 OK")),
+        Step::Until(b"\r\n\r\n".to_vec()),
+        Step::Send(answer("200 OK")),
+    ]);
+    let port = Port::hold();
+    let config = format!(
+        "global\n nbthread 1\ndefaults\n mode http\n timeout connect 3s\n timeout client 3s\n timeout server 3s\n \
+         http-reuse always\nlisten l\n bind 127.0.0.1:{}\n server s 127.0.0.1:{}\n",
+        port.number, origin.port
+    );
+    let mut program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    frame(4, 0, 0, &[], &mut out);
+    headers(&with(b"GET", b"http", b"h", b"/first"), true, 1, &mut out);
+    let mut connect = base("CONNECT");
+    connect.insert(1, field(":protocol", "websocket"));
+    connect.push(field("content-length", "20"));
+    headers(&connect, false, 3, &mut out);
+    let mut attacker = TcpStream::connect(("127.0.0.1", port.number)).expect("a connection");
+    attacker.set_read_timeout(Some(Duration::from_secs(4))).expect("a timeout");
+    attacker.write_all(&out).expect("the attack");
+    wait(&mut attacker);
+    let mut victim = crate::common::client::Client::connect(port.number);
+    victim.send("GET /victim HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(victim.status(), 200);
+    for record in origin.records() {
+        assert!(!record.bytes.windows(14).any(|w| w == b"content-length"), "{}", show(&record.bytes));
+    }
     program.assert_runs();
 }

@@ -220,9 +220,7 @@ impl HeadReader {
             return Err(Malformed::Authority);
         }
         let protocol = part(PROTOCOL);
-        if protocol
-            .is_some_and(|p| p.is_empty() || !p.iter().all(|&b| NAME_BYTES[usize::from(b.to_ascii_lowercase())]))
-        {
+        if protocol.is_some_and(|p| !is_protocol(p)) {
             return Err(Malformed::Protocol);
         }
         if method == b"CONNECT" && protocol.is_none() {
@@ -414,6 +412,12 @@ fn trimmed(value: &[u8]) -> &[u8] {
     let Some(start) = value.iter().position(|b| !is_blank(b)) else { return &[] };
     let end = value.iter().rposition(|b| !is_blank(b)).map_or(0, |at| at + 1);
     &value[start..end]
+}
+
+/// A token, but not HTTP/2 itself: what followed would pass the rules unseen, in HTTP/1 by `Upgrade: h2c`.
+fn is_protocol(protocol: &[u8]) -> bool {
+    let is_h2 = [&b"h2"[..], b"h2c"].iter().any(|name| protocol.eq_ignore_ascii_case(name));
+    !protocol.is_empty() && !is_h2 && protocol.iter().all(|&b| NAME_BYTES[usize::from(b.to_ascii_lowercase())])
 }
 
 /// RFC 3986 §3.1.

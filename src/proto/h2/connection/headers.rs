@@ -216,10 +216,15 @@ impl Connection {
     }
 
     fn request(&mut self, id: StreamId, facts: Facts, ends: bool) -> Outcome {
-        // RFC 9110 §9.3.6: CONNECT has no content, so nothing can announce its length.
+        // RFC 9110 §9.3.6: CONNECT has no content, so nothing can announce its length; one with `:protocol` neither, whose
+        // DATA would else be a body to the next server and bytes of a tunnel to us.
         let expected = facts.content_length;
-        if (ends || facts.connect) && expected.unwrap_or(0) > 0 {
+        let connect = facts.connect || self.reader.protocol().is_some();
+        if (ends || connect) && expected.unwrap_or(0) > 0 {
             return Err(Fault::Stream(id, ErrorCode::PROTOCOL_ERROR));
+        }
+        if connect && expected.is_some() {
+            self.reader.head.remove(b"content-length");
         }
         self.streams.insert(Stream {
             id,
@@ -227,7 +232,7 @@ impl Connection {
             local: Side::Head,
             send: SendWindow::new(self.send_initial),
             receive: ReceiveWindow::new(self.stream_window()),
-            expected: expected.filter(|_| !facts.connect),
+            expected: expected.filter(|_| !connect),
             head_request: false,
             connect: facts.connect,
         });

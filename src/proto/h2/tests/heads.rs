@@ -249,3 +249,23 @@ fn targets_of_every_form_go_out() {
         }
     }
 }
+
+#[test]
+fn extended_connect_announces_no_length_and_is_not_http2_again() {
+    let connect = |protocol: &'static str, more: &[(&'static str, &'static str)]| {
+        let base = [
+            (":method", "CONNECT"),
+            (":protocol", protocol),
+            (":scheme", "https"),
+            (":authority", "a.example"),
+            (":path", "/chat"),
+        ];
+        request(&[&base[..], more].concat())
+    };
+    assert_eq!(connect("websocket", &[("content-length", "20")]), Err(ErrorCode::PROTOCOL_ERROR));
+    let head = connect("websocket", &[("content-length", "0")]).expect("no content");
+    assert!(!head.contains("content-length"), "{head}");
+    for protocol in ["h2", "h2c", "H2C"] {
+        assert_eq!(connect(protocol, &[]), Err(ErrorCode::PROTOCOL_ERROR), "{protocol}");
+    }
+}
