@@ -330,3 +330,32 @@ fn the_judge_sees_two_readings() {
         assert_eq!(read_strictly(bytes.as_bytes()).is_ok(), is_clear, "{bytes:?}");
     }
 }
+
+#[test]
+fn a_body_behind_an_answer_of_a_response_rule_is_no_request() {
+    let directory = Directory::new();
+    let early = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::start(vec![Step::Until(b"\r\n\r\n".to_vec()), Step::Send(early.into())]);
+    let rules = [
+        "return status 200 content-type text/plain string no if { status 413 }",
+        "deny if { status 413 }",
+        "redirect location /elsewhere if { status 413 }",
+    ];
+    for rule in rules {
+        let port = Port::hold();
+        let config = format!(
+            "defaults\n mode http\n timeout connect 2s\n timeout client 4s\n timeout server 4s\nlisten l\n bind \
+             127.0.0.1:{}\n http-response {rule}\n server s 127.0.0.1:{}\n",
+            port.number, origin.port
+        );
+        let mut program = Program::start(&under_test(), &directory, &config, &[port.number]);
+        let mut client = Client::connect(port.number);
+        client.send("POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nx");
+        client.response();
+        client.send(MARKER);
+        client.closed();
+        let seen = origin.requests("/marker");
+        assert_eq!(seen, 0, "{rule}: the body was read as a request");
+        program.assert_runs();
+    }
+}

@@ -179,3 +179,30 @@ scenario!(deny_of_a_backend_rule, |run| {
     run.client().ask(GET);
     run.logs(1);
 });
+
+scenario!(pipelined_request_is_read_behind_a_503, |run| {
+    run.refusing("s1");
+    run.origin("s2", vec![Step::Serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())]);
+    run.http(
+        "use_backend other if { path /other }",
+        "retries 0\n server s1 127.0.0.1:{s1}\nbackend other\n server s2 127.0.0.1:{s2}",
+    );
+    let mut c = run.client();
+    c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n");
+    c.response();
+    run.logs(1);
+    // Read as a request it would be a smuggled one.
+    c.send("GET /smuggled HTTP/1.1\r\nHost: aaa\r\n\r\n");
+    c.response();
+    run.logs(1);
+});
+
+scenario!(pipelined_request_is_read_behind_a_502, |run| {
+    run.origin("s1", vec![Step::Request, Step::Close]);
+    run.http("http-request return status 200 if { path /second }", "retries 0\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    c.response();
+    c.response();
+    run.logs(2);
+});

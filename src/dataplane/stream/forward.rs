@@ -35,7 +35,7 @@ use std::task::Poll;
 pub(super) async fn forward(
     s: &mut Session,
     ex: &mut Exchange,
-    mut body: Body,
+    body: &mut Body,
     message: Message,
     proxy: ProxyIndex,
 ) -> Result<Next, Failure> {
@@ -56,18 +56,18 @@ pub(super) async fn forward(
         body.drop_trailers();
     }
     // A body that has fully arrived may be sent twice; one that is on its way may not.
-    let repeatable = Repeatable::of(retry_on, &mut body, &mut filter)?;
+    let repeatable = Repeatable::of(retry_on, body, &mut filter)?;
     loop {
         let link = match connect::establish(&w, s, ex, proxy, None).await {
             Ok(link) => link,
-            Err(Failure::ServerRedirects) => return Ok(reply::server_redirect(s, ex, &mut body).await),
+            Err(Failure::ServerRedirects) => return Ok(reply::server_redirect(s, ex, body).await),
             Err(failure) => return Err(failure),
         };
         ex.connected_ns = w.rt.now().nanos;
         note_link(&w, s, ex, &link);
         let coding = coding.towards(&link.transport);
         let upload = Upload { mode, repeatable: repeatable.as_ref(), filter: &mut filter, coding };
-        let result = converse(s, ex, &link, &mut body, upload, asked, &timeouts).await;
+        let result = converse(s, ex, &link, body, upload, asked, &timeouts).await;
         let failure = match result {
             Ok(done) => return Ok(conclude(s, ex, link, body, done, &timeouts).await),
             Err(failure) => failure,

@@ -32,13 +32,15 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     w.counts().process().add(ProcessCounter::CurrStreams, 1);
     w.counts().process().add(ProcessCounter::CumStreams, 1);
     let place = registry::enter(s, &ex);
+    // It outlives the exchange: an answer of ours is followed by whatever stands behind the request's body.
+    let mut body = Body::unread();
     let result = {
-        let work = pin!(exchange(s, &mut ex, first));
+        let work = pin!(exchange(s, &mut ex, &mut body, first));
         registry::watched(&place, work).await
     };
     let next = match result {
         Ok(next) => next,
-        Err(failure) => reply::failure(s, &mut ex, failure).await,
+        Err(failure) => reply::failure(s, &mut ex, &mut body, failure).await,
     };
     finish(s, &mut ex);
     registry::leave(&w, &ex);
@@ -59,13 +61,13 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     ex.begin(s, s.accepted);
     if timed_out {
         w.counts().frontend(s.proxy).request(w.rt.now().mono);
-        reply::failure(s, &mut ex, Failure::RequestTimeout).await;
+        reply::failure(s, &mut ex, &mut Body::unread(), Failure::RequestTimeout).await;
         if options.dontlognull {
             ex.logged = true;
         }
         finish(s, &mut ex);
     } else {
-        reply::failure(s, &mut ex, Failure::RequestAborted).await;
+        reply::failure(s, &mut ex, &mut Body::unread(), Failure::RequestAborted).await;
         if options.dontlognull {
             ex.logged = true;
         }
@@ -74,7 +76,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     w.exchanges.give(ex);
 }
 
-async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Next, Failure> {
+async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Piece) -> Result<Next, Failure> {
     let w = s.w.clone();
     let received = match request::read(s, ex, first).await {
         Ok(received) => received,
@@ -86,7 +88,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     count_request(&w, s);
     let message = received.message;
     note_request(s, ex, &message);
-    let mut body = Body::new(&s.transport, message.framing, Side::Client, &request::limits(s), received.rest);
+    *body = Body::new(&s.transport, message.framing, Side::Client, &request::limits(s), received.rest);
     if message.framing == Framing::Chunked && s.transport.stream().is_none() {
         // What came with the head is judged with it.
         body.look_ahead().map_err(|e| {
@@ -102,12 +104,12 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
         let timeouts = &s.settings().timeouts;
         let wait = timeouts.http_request.or(timeouts.client);
         let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
-        request::gather(s, ex, &mut body, most, deadline).await?;
+        request::gather(s, ex, body, most, deadline).await?;
     }
-    if let Some(next) = rules::monitor(s, ex, &mut body).await {
+    if let Some(next) = rules::monitor(s, ex, body).await {
         return Ok(next);
     }
-    if let Some(next) = rules::frontend(s, ex, &mut body).await? {
+    if let Some(next) = rules::frontend(s, ex, body).await? {
         return Ok(next);
     }
     let Some(proxy) = rules::choose_backend(s, ex).await else {
@@ -118,7 +120,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, first: Piece) -> Result<Ne
     w.counts().backend(proxy).add(BackendCounter::ReqTot, 1);
     // What came before the backend was known counts for it too.
     w.counts().backend(proxy).add(BackendCounter::Reqbin, ex.facts.request_bytes_in);
-    if let Some(next) = rules::backend(s, ex, &mut body, proxy).await? {
+    if let Some(next) = rules::backend(s, ex, body, proxy).await? {
         return Ok(next);
     }
     rules::standard_fields(s, ex, proxy);
@@ -176,7 +178,7 @@ pub(super) async fn conclude(
     s: &mut Session,
     ex: &mut Exchange,
     link: Link,
-    mut body: Body,
+    body: &mut Body,
     done: Done,
     timeouts: &StreamTimeouts,
 ) -> Next {

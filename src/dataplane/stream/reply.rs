@@ -26,8 +26,8 @@ pub fn silence(ex: &mut Exchange, letters: [u8; 2]) -> Next {
     Next::Close
 }
 
-/// The stream failed: tell the client what it may be told.
-pub async fn failure(s: &Session, ex: &mut Exchange, failure: Failure) -> Next {
+/// The stream failed: tell the client what it may be told. `body`: what there is of the request's, and what follows it.
+pub async fn failure(s: &Session, ex: &mut Exchange, body: &mut Body, failure: Failure) -> Next {
     ex.failure = Some(failure);
     if let Failure::BadRequest(_) = failure {
         ex.facts.bad_request = true;
@@ -40,32 +40,19 @@ pub async fn failure(s: &Session, ex: &mut Exchange, failure: Failure) -> Next {
     }
     if let Some(reply) = ex.replacement.take() {
         // A response rule answered in the server's stead.
-        let mut nothing = Body::nothing();
         ex.intercepted = true;
         let letters = failure.letters();
-        return rule(s, ex, &mut nothing, &reply, letters).await;
+        return rule(s, ex, body, &reply, letters).await;
     }
     match failure.answer() {
         termination::Answer::Silence => Next::Close,
         termination::Answer::RawPage(status) if s.transport.stream().is_none() => raw_page(s, ex, status).await,
         termination::Answer::Page(status) | termination::Answer::RawPage(status) => {
-            let mut unread = Body::unread();
-            if matches!(
-                failure,
-                Failure::NoServer
-                    | Failure::QueueTimeout
-                    | Failure::QueueRefused
-                    | Failure::ConnectFailed
-                    | Failure::ConnectTimeout
-            ) && ex.request_is_bodyless()
-            {
-                unread = Body::nothing();
+            if failure.spoils_client() {
+                page(s, ex, &mut Body::unread(), status, failure.letters()).await
+            } else {
+                page(s, ex, body, status, failure.letters()).await
             }
-            let keeps = matches!(failure, Failure::NoResponse | Failure::BadResponse(_) | Failure::ResponseTimeout);
-            if keeps && ex.request_is_bodyless() {
-                unread = Body::nothing();
-            }
-            page(s, ex, &mut unread, status, failure.letters()).await
         }
     }
 }

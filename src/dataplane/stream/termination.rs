@@ -171,6 +171,11 @@ impl Failure {
         ) || matches!(self, ServerDataTimeout)
     }
 
+    /// Whether the client's connection cannot carry another request: it is at fault itself, or gone.
+    pub fn spoils_client(self) -> bool {
+        matches!(self, Failure::BadBody(_)) || self.is_request_error() || self.is_client_abort()
+    }
+
     /// The client went away by itself (`cli_abrt`).
     pub fn is_client_abort(self) -> bool {
         use Failure::*;
