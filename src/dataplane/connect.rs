@@ -4,6 +4,7 @@
 use super::idle::{Idle, Way};
 use super::key::{KeyOf, last_server};
 use super::mux::backend;
+use super::proxy_protocol;
 use super::queue::{Place, Slot};
 use super::session::Session;
 use super::stream::Exchange;
@@ -12,6 +13,7 @@ use super::tls::Offer;
 use super::transport::Transport;
 use super::worker::{Seen, Worker};
 use crate::base::address::Address;
+use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::driver::{ConnectOptions, KeepAlive};
 use crate::engine::frame::Frame;
@@ -28,6 +30,8 @@ use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::server::ServerLive;
 use crate::proto::http::head::Head;
 use crate::proto::websocket;
+use std::cell::Cell;
+use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -49,6 +53,7 @@ pub struct Link {
     /// Requests this connection carried before this one.
     pub requests: u32,
     way: Way,
+    private: Cell<bool>,
     _used: Used,
     slot: Option<Slot>,
 }
@@ -68,35 +73,41 @@ impl Link {
         w: &Rc<Worker>,
         proxy: ProxyIndex,
         assigned: Assigned,
-        transport: Transport,
-        requests: u32,
+        (transport, requests, private): (Transport, u32, bool),
         way: Way,
     ) -> Link {
         let server = assigned.server;
         w.counts().server(proxy, server).connection_used(w.rt.now().mono);
         w.backends[proxy].idle.in_service(server, true);
         let _used = Used(w.clone(), proxy, server);
-        Link { transport, proxy, server, requests, way, _used, slot: assigned.slot }
+        Link { transport, proxy, server, requests, way, private: Cell::new(private), _used, slot: assigned.slot }
     }
 
     pub fn was_reused(&self) -> bool {
         self.requests > 0
     }
 
+    /// The server knows the client by this connection: only its session may use it again.
+    pub fn make_private(&self) {
+        self.private.set(true);
+    }
+
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
     pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
-        let Link { transport, proxy, server, requests, way, _used, slot } = self;
+        let Link { transport, proxy, server, requests, way, private, _used, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;
         let worn = settings.max_reuse.is_some_and(|max| requests >= max);
+        let private = private.get();
         let never = w.plan.proxies[proxy].backend.http_reuse == HttpReuse::Never;
         let left = live.is_deleted() || live.in_maintenance() || live.moves() != way.moves;
         if worn || left || !transport.is_quiet() {
             return;
         }
-        let idle = Idle { transport, since: w.rt.now().mono, requests: requests + 1, safe: requests > 0, way };
-        if never {
+        let (since, safe) = (w.rt.now().mono, requests > 0);
+        let idle = Idle { transport, since, requests: requests + 1, safe, private, way };
+        if never || private {
             // It stays with the client's connection, which alone may use it again.
             idle.transport.watch(w.janitor.get());
             s.own.set(Some(Box::new((proxy, server, idle))));
@@ -262,20 +273,22 @@ pub async fn establish(
         let proto = websocket_proto(&live.settings, ex);
         let mut way = Way::of(live, s.facts.borrow().dst);
         way.from = foreign_source(live.settings.source.as_ref().or(settings.backend.source.as_ref()), s, ex);
-        if let Some((transport, carried)) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
-            ex.facts.server_tls = transport.tls_facts();
+        let header = proxy_protocol::header(s, ex, &live.settings);
+        way.told = header.as_ref().map(|h| w.keyed.hash_one(&h[..]));
+        if let Some(found) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
+            ex.facts.server_tls = found.0.tls_facts();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
-            return Ok(Link::new(w, proxy, assigned, transport, carried, way));
+            return Ok(Link::new(w, proxy, assigned, found, way));
         }
-        let opening = Frame::new(open(w, s, ex, (proxy, server), live, sni.as_deref(), (way, proto)));
+        let opening = Frame::new(open(w, ex, (proxy, server), live, header, sni.as_deref(), (way, proto)));
         let failure = match opening.await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
                 super::rules::observe(w, proxy, server, Seen::Connected);
-                return Ok(Link::new(w, proxy, assigned, transport, 0, way));
+                return Ok(Link::new(w, proxy, assigned, (transport, 0, false), way));
             }
             Err(failure) => failure,
         };
@@ -384,21 +397,21 @@ fn may_share(w: &Worker, s: &Session, proxy: ProxyIndex) -> Option<bool> {
     }
 }
 
-/// A connection that this request may use, and how many requests it has carried: a stream on one that carries others
-/// (HTTP/2), or an idle one. `proto`: only one that speaks this.
+/// A connection that this request may use, how many requests it has carried, and whether it is the session's alone: a
+/// stream on one that carries others (HTTP/2), or an idle one. `proto`: only one that speaks this.
 fn reusable(
     w: &Rc<Worker>,
     s: &Session,
     (proxy, server): (ProxyIndex, ServerIndex),
     sni: Option<&str>,
     (way, proto): (Way, Option<Proto>),
-) -> Option<(Transport, u32)> {
+) -> Option<(Transport, u32, bool)> {
     let only_safe = may_share(w, s, proxy);
     if proto != Some(Proto::H1)
         && only_safe.is_some()
         && let Some((stream, carried)) = w.backends[proxy].connections.take(w, (proxy, server), sni, way)
     {
-        return Some((Transport::from(stream), carried));
+        return Some((Transport::from(stream), carried, false));
     }
     if proto == Some(Proto::H2) {
         return None;
@@ -409,10 +422,10 @@ fn reusable(
         && idle.way == way
         && idle.transport.is_quiet()
     {
-        return Some((idle.transport, idle.requests));
+        return Some((idle.transport, idle.requests, idle.private));
     }
     let idle = w.backends[proxy].idle.take(w, (proxy, server), only_safe?, sni, way)?;
-    Some((idle.transport, idle.requests))
+    Some((idle.transport, idle.requests, false))
 }
 
 /// The address that a connection seems to come from (manual 4.2 "source", `usesrc`); `None`: one of ours.
@@ -442,13 +455,13 @@ fn nth_value<'a>(head: &'a Head, name: &[u8], occurrence: i32) -> Option<&'a [u8
     values.nth(at)
 }
 
-/// Opens a new connection, with the PROXY protocol in front where the server wants it.
+/// Opens a new connection, with the PROXY protocol's `header` in front where the server wants one.
 async fn open(
     w: &Rc<Worker>,
-    s: &Session,
     ex: &mut Exchange,
     (proxy, index): (ProxyIndex, ServerIndex),
     live: &ServerLive,
+    header: Option<Block>,
     sni: Option<&str>,
     (way, proto): (Way, Option<Proto>),
 ) -> Result<Transport, Failure> {
@@ -485,9 +498,7 @@ async fn open(
         conn.reset_on_close();
     }
     let mut transport = Transport::from(conn);
-    let mut header = crate::base::buf::Block::take();
-    super::proxy_protocol::header(s, ex, server, &mut header);
-    if !header.is_empty() {
+    if let Some(header) = header {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;
     }

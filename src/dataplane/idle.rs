@@ -21,6 +21,8 @@ pub struct Idle {
     pub requests: u32,
     /// It was shared before, so that a first request may use it too (`http-reuse safe`).
     pub safe: bool,
+    /// Its server knows the client by it: no other client may use it.
+    pub private: bool,
     pub way: Way,
 }
 
@@ -33,6 +35,8 @@ pub struct Way {
     pub to: Option<SocketAddr>,
     /// Where from, if that is an address of the client's choice (`source ... usesrc`).
     pub from: Option<SocketAddr>,
+    /// What the server was told of the client before anything else (`send-proxy`), as a keyed hash.
+    pub told: Option<u64>,
 }
 
 impl Way {
@@ -53,7 +57,7 @@ impl Way {
             }
             _ => None,
         };
-        Way { moves, to, from: None }
+        Way { moves, to, from: None, told: None }
     }
 }
 

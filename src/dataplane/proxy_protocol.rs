@@ -84,16 +84,17 @@ fn apply(s: &Session, header: &proxy_protocol::Header<'_>) {
 }
 
 /// The PROXY protocol header that a server wants first, if it wants one.
-pub fn header(s: &Session, ex: &Exchange, server: &Server, out: &mut Block) {
-    let Some(settings) = &server.send_proxy else { return };
+pub fn header(s: &Session, ex: &Exchange, server: &Server) -> Option<Block> {
+    let settings = server.send_proxy.as_ref()?;
+    let mut out = Block::take();
     let facts = s.facts.borrow();
     let ends = match (facts.src, facts.dst) {
         (Some(source), Some(destination)) => encode::Ends::Ip { source, destination },
         _ => encode::Ends::Local,
     };
     if !settings.v2 {
-        encode::v1(&ends, out);
-        return;
+        encode::v1(&ends, &mut out);
+        return Some(out);
     }
     let tls = facts.tls.as_deref();
     let certificate =
@@ -125,5 +126,6 @@ pub fn header(s: &Session, ex: &Exchange, server: &Server, out: &mut Block) {
         crc32c: settings.crc32c,
         ..encode::Options::default()
     };
-    encode::v2(&ends, &options, out);
+    encode::v2(&ends, &options, &mut out);
+    Some(out)
 }

@@ -42,7 +42,8 @@ pub struct Session {
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
-    /// The server connection that only this session may use again (`http-reuse never`).
+    /// The server connection that only this session may use again (`http-reuse never`, or a server that knows the client by
+    /// it).
     pub own: Cell<Option<Box<(ProxyIndex, ServerIndex, Idle)>>>,
     /// The server of the last request (`option prefer-last-server`).
     pub last_server: Cell<Option<(ProxyIndex, ServerIndex)>>,

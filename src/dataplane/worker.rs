@@ -39,6 +39,7 @@ use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::hash::RandomState;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -220,6 +221,8 @@ pub struct Worker {
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
     random: Cell<u64>,
+    /// Hashes what peers may choose.
+    pub keyed: RandomState,
     /// Accept loops: proxy, the task, and whether it is to go on.
     accepting: RefCell<Vec<(ProxyIndex, TaskId, Rc<Cell<Accepting>>)>>,
     /// Accept loops that wait for a connection to end.
@@ -286,6 +289,7 @@ impl Worker {
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
+            keyed: RandomState::new(),
             accepting: RefCell::default(),
             full: RefCell::default(),
             listening: RefCell::default(),

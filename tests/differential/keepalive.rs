@@ -183,3 +183,18 @@ scenario!(client_leaves_and_the_server_connection_stays_for_others, |run| {
     d.ask(GET);
     run.logs(1);
 });
+
+scenario!(a_server_that_knows_its_client_by_the_connection_keeps_it, |run| {
+    let challenge = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM abc\r\nContent-Length: 0\r\n\r\n";
+    run.origin("s1", vec![Step::Request, Step::Send(challenge.into()), Step::Serve(OK.into())]);
+    run.http("", "http-reuse always\n server s1 127.0.0.1:{s1}");
+    let mut known = run.client();
+    known.ask("GET /1 HTTP/1.1\r\nHost: a\r\nAuthorization: NTLM x\r\n\r\n");
+    known.ask("GET /2 HTTP/1.1\r\nHost: a\r\nAuthorization: NTLM y\r\n\r\n");
+    run.logs(2);
+    let mut other = run.client();
+    other.ask("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+    known.ask("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+});

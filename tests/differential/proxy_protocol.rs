@@ -171,3 +171,18 @@ scenario!(send_proxy_v2, |run| sending_v2(run, "send-proxy-v2"));
 scenario!(send_proxy_v2_with_checksum, |run| {
     sending_v2(run, "send-proxy-v2 proxy-v2-options crc32c");
 });
+
+scenario!(a_connection_that_told_of_one_client_serves_no_other, |run| {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let (next, answer) = (Step::Until(b"\r\n\r\n".to_vec()), Step::Send(ok.into()));
+    run.origin("s1", vec![next.clone(), answer.clone(), next, answer]);
+    run.http("", "http-reuse always\n server s1 127.0.0.1:{s1} send-proxy");
+    let mut first = run.client();
+    first.ask("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+    let mut second = run.client();
+    second.ask("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+    run.keep(first);
+    run.keep(second);
+});

@@ -80,6 +80,9 @@ pub(super) async fn download(
     w.counts().server(link.proxy, link.server).response(status);
     rules::observe(w, link.proxy, link.server, Seen::Status(status));
     log::capture_response(s, ex);
+    if response::asks_for_this_connection(&ex.response) {
+        link.make_private();
+    }
     if message.framing == Framing::Tunnel {
         return start_tunnel(s, ex, link, rest, timeouts).await;
     }

@@ -147,6 +147,19 @@ async fn from_stream(
     Ok(Received { message, rest: Piece::Empty })
 }
 
+/// Whether the server is about to know the client by the connection, not by what each request says: NTLM, and Negotiate
+/// where it stands for that (RFC 4559 §6; manual 4.2 "http-reuse").
+pub fn asks_for_this_connection(head: &Head) -> bool {
+    let name: &[u8] = match head.status() {
+        401 => b"www-authenticate",
+        407 => b"proxy-authenticate",
+        _ => return false,
+    };
+    let begins =
+        |value: &[u8], scheme: &[u8]| value.get(..scheme.len()).is_some_and(|v| v.eq_ignore_ascii_case(scheme));
+    head.values(name).any(|value| begins(value, b"NTLM") || begins(value, b"Negotiate"))
+}
+
 /// An extended CONNECT has succeeded: the answer as HTTP/1.1 and the rules know it (RFC 8441 §5).
 fn switch(request: &Head, response: &mut Head) {
     response.set_status(101, b"Switching Protocols");
