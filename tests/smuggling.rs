@@ -359,3 +359,77 @@ fn a_body_behind_an_answer_of_a_response_rule_is_no_request() {
         program.assert_runs();
     }
 }
+
+/// Rules that touch Content-Length, Transfer-Encoding or Connection: whatever they do, both sides read one message in one
+/// way. Rule, request, answer of the origin, what the client gets, what the origin gets without the first two lines.
+const EDITS: [(&str, &str, &str, &str, &str); 12] = [
+    ("http-request del-header content- -m beg", POST, OK, OK, "content-length: 5\r\n\r\nhello"),
+    ("http-request set-header content-length 7", POST, OK, OK, "content-length: 5\r\n\r\nhello"),
+    ("http-request set-header content-length 7", GET, OK, OK, "\r\n"),
+    ("http-request set-header transfer-encoding chunked", POST, OK, OK, "content-length: 5\r\n\r\nhello"),
+    ("http-request set-header transfer-encoding chunked", GET, OK, OK, "\r\n"),
+    (
+        "http-request set-header content-length 3",
+        CHUNKED,
+        OK,
+        OK,
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ),
+    (
+        "http-request del-header transfer-encoding",
+        CHUNKED,
+        OK,
+        OK,
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ),
+    ("http-response set-header transfer-encoding chunked", GET, OK, OK, "\r\n"),
+    ("http-response set-header content-length 1", GET, OK, OK, "\r\n"),
+    ("http-response set-header content-length 3", GET, CHUNKS, CHUNKS, "\r\n"),
+    ("http-response del-header content-length", GET, OK, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok", "\r\n"),
+    (
+        "http-response del-header transfer-encoding",
+        GET,
+        CHUNKS,
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello",
+        "\r\n",
+    ),
+];
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const CHUNKS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+const CHUNKED: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+
+#[test]
+fn rules_cannot_make_head_and_body_disagree() {
+    let directory = Directory::new();
+    let mut config = String::from(
+        "defaults\n mode http\n http-reuse never\n timeout connect 2s\n timeout client 4s\n timeout server 4s\n",
+    );
+    let mut rows = Vec::new();
+    for (number, (rule, _, answer, ..)) in EDITS.iter().enumerate() {
+        let (port, origin) = (Port::hold(), Origin::start(vec![Step::Serve((*answer).into())]));
+        config.push_str(&format!(
+            "listen l{number}\n bind 127.0.0.1:{}\n {rule}\n server s 127.0.0.1:{}\n",
+            port.number, origin.port
+        ));
+        rows.push((port, origin));
+    }
+    let ports: Vec<u16> = rows.iter().map(|(port, _)| port.number).collect();
+    let mut program = Program::start(&under_test(), &directory, &config, &ports);
+    for ((port, origin), (rule, request, _, answer, received)) in rows.iter().zip(EDITS) {
+        let mut client = Client::connect(port.number);
+        client.send(request);
+        assert_eq!(show(&client.response()), show(answer.as_bytes()), "{rule}");
+        let method = request.split(' ').next().unwrap_or_default();
+        let wanted = format!("{method} / HTTP/1.1\r\nhost: a\r\n{received}");
+        assert_eq!(show(&origin.records()[0].bytes), show(wanted.as_bytes()), "{rule}");
+        if answer.contains("close") {
+            client.closed();
+        } else {
+            client.send(GET);
+            assert_eq!(client.status(), 200, "{rule}");
+        }
+    }
+    program.assert_runs();
+}

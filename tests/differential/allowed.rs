@@ -67,6 +67,12 @@ pub const DECISIONS: &[Allowed] = &[
         "the empty reason that we fill in counts with the head",
     ),
     allow(
+        "errors::answer_with_a_bad_chunk_502",
+        "T/T/T/-1/T 502 0",
+        "T/T/T/-1/T 502 58",
+        "the head was read before its first chunk, and counts",
+    ),
+    allow(
         "keepalive::max_reuse",
         "s1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\ns1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\n\
          s1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\ns1.0 < host: a\\r\\n\ns1.0 < \\r\\n\ns1.0 < GET / HTTP/1.1\\r\\n\n\
@@ -84,6 +90,18 @@ pub const ALLOWED: &[Allowed] = &[
         "(vary accept-encoding+Accept-Encoding)",
         "(vary accept-encoding)",
         "3.4 does not repeat what Vary says already",
+    ),
+    allow(
+        "framing::status_without_body_that_a_rule_has_set_drops_it",
+        "204 No Content\\r\\n\nC1 < \\r\\n",
+        "204 No Content\\r\\n\nC1 < content-length: 5\\r\\n\nC1 < \\r\\n",
+        "3.4 leaves the length that the server has said",
+    ),
+    allow(
+        "timeouts::wait_for_body_of_a_response_504_when_its_time_is_over",
+        "T/T/T/-1/T 504 0 - - sR--",
+        "T/T/T/T/T 504 50 - - sH--",
+        "3.4 takes the wait for a part of the response, whose head has come",
     ),
     allow("errors::nul_in_header_400", PASSED, BAD_REQUEST_PAGE, NUL),
     allow(

@@ -206,3 +206,11 @@ scenario!(pipelined_request_is_read_behind_a_502, |run| {
     c.response();
     run.logs(2);
 });
+
+scenario!(answer_with_a_bad_chunk_502, |run| {
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n";
+    run.origin("s1", vec![Step::Request, Step::Send(answer.into())]);
+    run.http("", "retries 0\n server s1 127.0.0.1:{s1}");
+    run.client().ask(GET);
+    run.logs(1);
+});

@@ -349,3 +349,51 @@ scenario!(client_that_leaves_in_the_middle_of_its_body, |run| {
     c.reset();
     run.logs(1);
 });
+
+/// A message whose rules touch what says where it ends, and another one behind it on the same connection.
+fn edited(run: &mut Run, rule: &str, request: &str, answer: &str) {
+    run.origin("s1", vec![Step::Serve(answer.into())]);
+    run.http(&format!("{rule} if {{ var(txn.case) -m found }}"), "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask(request);
+    run.logs(1);
+    c.ask("GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(1);
+}
+
+const CASE: &str = "http-request set-var(txn.case) int(1) if { path /case }\n";
+const FIVE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+const GET_CASE: &str = "GET /case HTTP/1.1\r\nHost: a\r\n\r\n";
+
+scenario!(rule_that_closes_the_clients_connection, |run| {
+    run.origin("s1", vec![Step::Serve(FIVE.into())]);
+    run.http("http-response set-header connection close", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send(GET_CASE);
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(reply_that_would_set_its_own_length, |run| {
+    let reply = "http-request return status 200 content-type text/plain string hello hdr content-length 99";
+    edited(run, &format!("{CASE} {reply}"), GET_CASE, OK);
+});
+
+scenario!(head_that_a_rule_made_a_get_is_answered_without_body, |run| {
+    run.origin("s1", vec![Step::Serve(FIVE.into())]);
+    run.http("http-request set-method GET", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("HEAD /case HTTP/1.1\r\nHost: a\r\n\r\n");
+    c.response_to_head();
+    c.ask("GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
+    run.logs(2);
+});
+
+scenario!(status_without_body_that_a_rule_has_set_drops_it, |run| {
+    edited(run, &format!("{CASE} http-response set-status 204"), GET_CASE, FIVE);
+});
+
+scenario!(status_not_modified_that_a_rule_has_set_drops_the_body, |run| {
+    edited(run, &format!("{CASE} http-response set-status 304"), GET_CASE, CHUNKS);
+});

@@ -149,6 +149,19 @@ impl Body {
         self.gathered = all;
     }
 
+    /// Takes what has arrived of it out of the way: how many bytes, and whether that was all.
+    pub fn drain(&mut self) -> (u64, bool) {
+        let mut dropped = 0;
+        while !self.is_complete() {
+            match self.ready() {
+                Ok(Some(Read::Data(data))) => dropped += data.bytes().len() as u64,
+                Ok(Some(Read::End)) => break,
+                Ok(None) | Err(_) => return (dropped, false),
+            }
+        }
+        (dropped, true)
+    }
+
     pub fn is_complete(&self) -> bool {
         self.gathered.is_empty() && self.sender_done()
     }

@@ -18,7 +18,7 @@ use crate::engine::{Chain, Piece};
 use crate::model::proxy::ConnectionMode;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
-use crate::proto::h1::framing::{Asked, Framing};
+use crate::proto::h1::framing::{self, Asked, Framing};
 use crate::proto::h1::persistence::{self, Persistence};
 use crate::proto::http::head::Version;
 use std::cell::Cell;
@@ -93,37 +93,70 @@ pub(super) async fn download(
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;
     let old_client = ex.request_version < Version::Http11;
-    let coding = match message.framing {
-        Framing::Chunked if !old_client => Coding::Chunked,
-        _ => Coding::Identity,
+    // What the client gets has no body, whatever the server was asked for and has answered.
+    let silent = ex.facts.method == b"HEAD" || matches!(ex.response.status(), 204 | 304);
+    let framed = match message.framing {
+        Framing::UntilClose => false,
+        Framing::Chunked if old_client => false,
+        Framing::Length(_) | Framing::Chunked if silent || link.transport.stream().is_some() => true,
+        // A rule has taken the word away: the connection's end says it, as in HAProxy.
+        Framing::Length(_) => ex.response.contains(b"content-length"),
+        Framing::Chunked => ex.response.contains(b"transfer-encoding"),
+        Framing::None | Framing::Tunnel => true,
     };
-    if message.framing == Framing::Chunked && old_client {
-        ex.response.remove(b"transfer-encoding");
-    }
-    let framed =
-        !matches!(message.framing, Framing::UntilClose) && (message.framing != Framing::Chunked || !old_client);
     let server_keeps = mode == ConnectionMode::KeepAlive && message.is_persistent(ex.response.version());
     let stopping = w.closes_kept();
+    let closes = closes || persistence::asks_to_close(&ex.response);
     let client_keeps = ex.keep_client && framed && !closes && !message.must_close && !stopping;
     if s.settings().options.http_drop_response_trailers {
         body.drop_trailers();
     }
-    let mut filter = compression::response(s, ex, link.proxy);
-    let coding = if filter.is_some() { Coding::Chunked } else { coding }.towards(&s.transport);
+    let mut filter = if silent { None } else { compression::response(s, ex, link.proxy) };
+    let coding = match message.framing {
+        _ if filter.is_some() => Coding::Chunked,
+        Framing::Chunked if framed => Coding::Chunked,
+        _ => Coding::Identity,
+    };
+    let coding = coding.towards(&s.transport);
+    if !silent {
+        let told = match message.framing {
+            _ if coding == Coding::Chunked => Framing::Chunked,
+            Framing::Length(n) if framed && filter.is_none() => Framing::Length(n),
+            // An answer to another question has none of the body that its length announces.
+            Framing::None => Framing::Length(0),
+            _ => Framing::UntilClose,
+        };
+        framing::tell(&mut ex.response, told);
+    }
     ex.facts.status = ex.response.status();
+    if silent && message.framing != Framing::None {
+        send_head(s, ex, coding, client_keeps, timeouts).await?;
+        // What has come of the body is dropped; the connection goes with what has not.
+        let (dropped, whole) = body.drain();
+        ex.count_response_bytes(w, s.proxy, s.bind, dropped + body.counted_end());
+        let (rest, server_keeps) = (std::mem::take(&mut body.pending), server_keeps && whole);
+        let upload_complete = upload_done.get();
+        return Ok(Done { rest, server_keeps, client_keeps, tunnel: false, upload_complete });
+    }
     let mut chain = Chain::new();
     let mut moved = 0u64;
-    let ready = body.ready();
+    let ready = match body.ready() {
+        Ok(ready) => ready,
+        // Nothing has been sent yet.
+        Err(ReadError::Malformed(e)) => {
+            ex.response_ns = 0;
+            return Err(Failure::BadResponse(e));
+        }
+        Err(_) => return Err(Failure::ServerAborted),
+    };
     let mut finished = false;
-    let last = body.is_complete()
-        && !matches!(ready, Ok(Some(Read::Data(_))))
-        && filter.is_none()
-        && body.trailers().is_none();
+    let last =
+        body.is_complete() && !matches!(ready, Some(Read::Data(_))) && filter.is_none() && body.trailers().is_none();
     let mut first = Block::take();
     write_response(s, ex, coding, client_keeps, last, &mut first);
     s.respell(&mut first);
     match ready {
-        Ok(Some(Read::Data(data))) => {
+        Some(Read::Data(data)) => {
             let data = match &mut filter {
                 Some(filter) => {
                     let data = body.join_ready(&link.transport, data);
@@ -149,9 +182,7 @@ pub(super) async fn download(
                 moved += body.join_chain(&link.transport, coding, &mut chain);
             }
         }
-        Ok(Some(Read::End) | None) => chain.push(Piece::Block(first, 0)),
-        Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
-        Err(_) => return Err(Failure::ServerAborted),
+        Some(Read::End) | None => chain.push(Piece::Block(first, 0)),
     }
     if body.is_complete() {
         if !last || coding == Coding::Chunked {
@@ -227,10 +258,6 @@ fn write_response(s: &Session, ex: &mut Exchange, coding: Coding, keeps: bool, l
         s.transport.put_head(&ex.response, last, wire);
         return;
     }
-    if coding == Coding::Chunked && !ex.response.contains(b"transfer-encoding") {
-        // The server's protocol needs no word for it.
-        ex.response.append(b"transfer-encoding", b"chunked");
-    }
     let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let token = persistence::response_token(ex.request_version, ex.response.version(), then);
     if let Some(token) = token
@@ -244,6 +271,22 @@ fn write_response(s: &Session, ex: &mut Exchange, coding: Coding, keeps: bool, l
     if let Some(token) = token {
         encode::append_field(wire, b"connection", token);
     }
+}
+
+/// Sends a response of which only the head goes on.
+async fn send_head(
+    s: &Session,
+    ex: &mut Exchange,
+    coding: Coding,
+    keeps: bool,
+    timeouts: &StreamTimeouts,
+) -> Result<(), Failure> {
+    let mut wire = Block::take();
+    write_response(s, ex, coding, keeps, true, &mut wire);
+    s.respell(&mut wire);
+    ex.response_started = true;
+    log::early(s, ex);
+    send_to_client(s, wire.into(), timeouts).await
 }
 
 pub async fn send_to_client(s: &Session, chain: Chain, timeouts: &StreamTimeouts) -> Result<(), Failure> {

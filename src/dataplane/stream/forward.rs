@@ -20,7 +20,7 @@ use crate::model::plan::ProxyIndex;
 use crate::model::proxy::ConnectionMode;
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::proto::h1::encode;
-use crate::proto::h1::framing::{Asked, Framing};
+use crate::proto::h1::framing::{self, Asked, Framing};
 use crate::proto::h1::parse::Message;
 use crate::proto::h1::persistence::{self, Persistence};
 use crate::proto::http::head::Version;
@@ -184,10 +184,6 @@ fn write_request(
         _ if pretend => Persistence::KeepAlive,
         _ => Persistence::Close,
     };
-    if upload.coding == Coding::Chunked && !ex.request.contains(b"transfer-encoding") {
-        // The client's protocol needs no word for it.
-        encode::append_field(wire, b"transfer-encoding", b"chunked");
-    }
     if ex.request.version() >= Version::Http2 && websocket::is_asked_for(&ex.request) {
         // The client's protocol needs no key.
         let (high, low) = (w.random(), w.random());
@@ -259,6 +255,13 @@ async fn converse(
     let ended = body.is_complete();
     let bodyless = first.bytes().is_empty();
     let last = ended && bodyless && from.filter.is_none() && body.trailers().is_none() && !is_open(asked);
+    let told = match (from.coding, ex.request_framing) {
+        (Coding::Chunked, _) => Framing::Chunked,
+        // The frames say it.
+        (Coding::Frames, Framing::Chunked) => Framing::UntilClose,
+        (_, framing) => framing,
+    };
+    framing::tell(&mut ex.request, told);
     let mut wire = Block::take();
     match (asked, to.stream()) {
         (Asked::Upgrade | Asked::WebSocket, Some(stream)) => {

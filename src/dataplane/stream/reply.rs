@@ -4,7 +4,7 @@
 use super::super::rules;
 use super::super::session::Session;
 use super::super::worker::Answer;
-use super::body::{Body, Coding, Read};
+use super::body::{Body, Coding};
 use super::http::StreamTimeouts;
 use super::termination::{self, Failure};
 use super::{Exchange, Next};
@@ -12,7 +12,7 @@ use crate::base::buf::Block;
 use crate::engine::{Chain, Piece};
 use crate::language::rules::reply::{Reply, Source};
 use crate::model::http_errors::ErrorReply;
-use crate::proto::h1::framing::{Asked, Framing};
+use crate::proto::h1::framing::{self, Asked, Framing};
 use crate::proto::h1::parse::{Limits, Parsed, parse_response};
 use crate::proto::h1::persistence::{self, Persistence};
 use crate::proto::http::head::{Head, Version};
@@ -226,8 +226,18 @@ async fn send(
     }
     ex.intercepted = true;
     rules::after_response(s, ex, ex.backend);
-    let drained = drain(body);
-    let keeps = ex.keep_client && drained && !closes && !s.w.closes_kept() && !client_must_close(s);
+    let told = match (chunked, ex.response.contains(b"content-length")) {
+        (true, _) => Framing::Chunked,
+        (false, true) => Framing::Length(payload.bytes().len() as u64),
+        (false, false) => Framing::UntilClose,
+    };
+    let head_only = ex.facts.method == b"HEAD" || matches!(ex.response.status(), 204 | 304);
+    if !head_only {
+        framing::tell(&mut ex.response, told);
+    }
+    let (_, drained) = body.drain();
+    let closes = closes || client_must_close(s) || persistence::asks_to_close(&ex.response);
+    let keeps = ex.keep_client && drained && !closes && !s.w.closes_kept();
     let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let framed = s.transport.stream().is_some();
     if !framed && let Some(token) = persistence::response_token(ex.request_version, ex.response.version(), then) {
@@ -237,7 +247,6 @@ async fn send(
     ex.facts.server_status = 0;
     let mut wire = Block::take();
     let mut chain = Chain::new();
-    let head_only = ex.request.method() == b"HEAD" || matches!(ex.response.status(), 204 | 304);
     s.transport.put_head(&ex.response, head_only || payload.bytes().is_empty(), &mut wire);
     s.respell(&mut wire);
     if head_only || framed && payload.bytes().is_empty() {
@@ -273,16 +282,4 @@ async fn send(
 
 fn client_must_close(s: &Session) -> bool {
     s.settings().options.connection_mode == crate::model::proxy::ConnectionMode::Close
-}
-
-/// Takes what has arrived of an unread body out of the way; false when some of it is still to come.
-fn drain(body: &mut Body) -> bool {
-    while !body.is_complete() {
-        match body.ready() {
-            Ok(Some(Read::Data(_))) => {}
-            Ok(Some(Read::End)) => break,
-            Ok(None) | Err(_) => return false,
-        }
-    }
-    true
 }

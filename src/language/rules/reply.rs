@@ -61,6 +61,9 @@ enum Body {
     Format(LogFormat),
 }
 
+/// Fields that a reply makes itself.
+const RESERVED: [&str; 3] = ["content-length", "transfer-encoding", "content-type"];
+
 impl ReplyFormat {
     /// Parses up to the condition. `status` is the action's default, `body` whether it answers from the error files
     /// unless told otherwise.
@@ -112,6 +115,10 @@ impl ReplyFormat {
                     };
                     let format = LogFormat::parse(value, Usage::Header, p).map_err(|e| w.error(e))?;
                     w.next();
+                    if RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r)) {
+                        p.warnings.push(format!("header '{name}' always ignored by the http reply."));
+                        continue;
+                    }
                     reply.headers.push((name.as_bytes().into(), format));
                 }
                 _ => break,

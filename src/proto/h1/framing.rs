@@ -1,6 +1,7 @@
 //! Where a message body ends (RFC 9112 §6.3), decided once per head from its Content-Length and Transfer-Encoding.
 
 use super::error::Fault;
+use crate::proto::http::{self, head::Head};
 
 /// How the bytes after a head are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +136,71 @@ pub fn of_response(status: u16, asked: Asked, coding: Coding, length: Option<u64
     }
 }
 
+/// Makes Content-Length and Transfer-Encoding of a head that is about to be written say how its body is sent, `sent`, and
+/// nothing else: rules may have edited them, and two readings of one message are a smuggled one. A head without any word
+/// is right for [`Framing::None`]; `UntilClose` and `Tunnel` have no word.
+pub fn tell(head: &mut Head, sent: Framing) {
+    if is_told(head, sent) {
+        return;
+    }
+    head.remove(b"content-length");
+    head.remove(b"transfer-encoding");
+    match sent {
+        Framing::Length(n) => head.append(b"content-length", http::decimal(n, &mut [0; 20])),
+        Framing::Chunked => head.append(b"transfer-encoding", b"chunked"),
+        Framing::None | Framing::UntilClose | Framing::Tunnel => {}
+    }
+}
+
+fn is_told(head: &Head, sent: Framing) -> bool {
+    let mut told = matches!(sent, Framing::None | Framing::UntilClose | Framing::Tunnel);
+    for (name, value) in head.fields() {
+        told = match (name.len(), sent) {
+            (14, Framing::Length(n)) if name == b"content-length" => !told && decimal(value) == Some(n),
+            (14, Framing::None) if name == b"content-length" => value == b"0",
+            (14, _) if name == b"content-length" => false,
+            (17, Framing::Chunked) if name == b"transfer-encoding" => {
+                !told && Coding::Absent.and_line(value) == Ok(Coding::Chunked)
+            }
+            (17, _) if name == b"transfer-encoding" => false,
+            _ => continue,
+        };
+        if !told {
+            return false;
+        }
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::http::head::Version;
+
+    #[test]
+    fn a_head_tells_what_is_sent_and_nothing_else() {
+        let told = |sent, fields: &[(&str, &str)]| {
+            let mut head = Head::response(200, b"OK", Version::Http11);
+            for (name, value) in fields {
+                head.append(name.as_bytes(), value.as_bytes());
+            }
+            tell(&mut head, sent);
+            let fields = head.fields().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii()));
+            fields.collect::<Vec<_>>().join("|")
+        };
+        let (length, coding) = (("content-length", "5"), ("transfer-encoding", "chunked"));
+        assert_eq!(told(Framing::Length(5), &[length, ("x", "y")]), "content-length: 5|x: y");
+        assert_eq!(told(Framing::Length(5), &[("x", "y")]), "x: y|content-length: 5");
+        assert_eq!(told(Framing::Length(6), &[length]), "content-length: 6");
+        assert_eq!(told(Framing::Length(5), &[length, length]), "content-length: 5");
+        assert_eq!(told(Framing::Length(5), &[length, coding]), "content-length: 5");
+        assert_eq!(told(Framing::Chunked, &[coding]), "transfer-encoding: chunked");
+        assert_eq!(told(Framing::Chunked, &[("transfer-encoding", "gzip")]), "transfer-encoding: chunked");
+        assert_eq!(told(Framing::Chunked, &[coding, length]), "transfer-encoding: chunked");
+        assert_eq!(told(Framing::None, &[length, coding]), "");
+        assert_eq!(told(Framing::None, &[("content-length", "0")]), "content-length: 0");
+        assert_eq!(told(Framing::UntilClose, &[length, ("x", "y")]), "x: y");
+    }
 
     #[test]
     fn equal_lengths_are_one_and_others_are_refused() {

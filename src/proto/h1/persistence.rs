@@ -139,9 +139,17 @@ pub fn response_token(request: Version, response: Version, then: Persistence) ->
     }
 }
 
-/// Adds `token` to the Connection field of a head that is about to be written: to the first line there is, else as a
-/// new line at the end.
+/// Whether a rule wants the connection to end: what a peer says of that was taken out when its head was read.
+pub fn asks_to_close(head: &Head) -> bool {
+    head.values(b"connection").flat_map(list).any(|t| t.eq_ignore_ascii_case(b"close"))
+}
+
+/// Adds `token` to the Connection field of a head that is about to be written, if it is not there: to the first line
+/// there is, else as a new line at the end.
 pub fn add_token(head: &mut Head, token: &[u8]) {
+    if head.values(b"connection").flat_map(list).any(|t| t.eq_ignore_ascii_case(token)) {
+        return;
+    }
     match head.position(b"connection", 0).and_then(|i| head.field(i).map(|f| (i, f.1))) {
         Some((index, value)) => {
             let joined = [value, b", ", token].concat();
