@@ -112,3 +112,30 @@ scenario!(no_retry_without_retry_on, |run| {
     run.client().ask(GET);
     run.logs(1);
 });
+
+scenario!(retry_on_status_passes_the_answer_to_a_request_that_cannot_be_repeated, |run| {
+    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy";
+    run.origin("s1", vec![Step::Until(b"abc".to_vec()), Step::Send(busy.into()), Step::Close]);
+    run.http("", "retry-on 503\n retries 2\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    run.origin_received("s1", 0, b"abc");
+    c.response();
+    run.forget();
+});
+
+scenario!(retry_on_status_passes_the_answer_where_retries_are_disabled, |run| {
+    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy";
+    run.origin("s1", vec![Step::Request, Step::Send(busy.into()), Step::Close]);
+    run.http("http-request disable-l7-retry", "retry-on 503\n retries 2\n server s1 127.0.0.1:{s1}");
+    run.client().ask(GET);
+    run.logs(1);
+});
+
+scenario!(trailers_of_a_request_that_may_be_repeated_are_sent, |run| {
+    failing_then_good(run, vec![Step::Request, Step::Close]);
+    run.http("", "retry-on empty-response\n retries 1\n server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n");
+    run.logs(1);
+});

@@ -232,3 +232,27 @@ scenario!(wait_for_body_of_a_response_sees_it_whole, |run| {
     run.client().ask(GET);
     run.logs(1);
 });
+
+fn buffering(run: &mut Run, frontend: &str, backend: &str) {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http(&format!("timeout http-request 150ms\n {frontend}"), &format!("{backend}\n server s1 127.0.0.1:{{s1}}"));
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    c.closed();
+    run.logs(1);
+}
+
+scenario!(buffered_request_408_when_its_body_is_late, |run| buffering(run, "option http-buffer-request", ""));
+
+scenario!(buffered_request_of_a_backend_408, |run| buffering(run, "", "option http-buffer-request"));
+
+scenario!(who_waits_for_a_body_asks_for_it, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("option http-buffer-request", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    c.response();
+    c.send("body");
+    c.response();
+    run.logs(1);
+});

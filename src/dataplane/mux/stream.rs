@@ -398,5 +398,7 @@ fn message(head: &Head, end: bool) -> Message {
     };
     let websocket = upgrade && websocket::is_asked_for(head);
     let tokens = Tokens { upgrade, websocket, ..Tokens::default() };
-    Message { consumed: 0, framing, tokens, must_close: false, expects_continue: false }
+    let expects_continue =
+        head.is_request() && head.first(b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+    Message { consumed: 0, framing, tokens, must_close: false, expects_continue }
 }

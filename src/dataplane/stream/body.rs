@@ -44,6 +44,8 @@ pub struct Body {
     trailers: Option<Box<Head>>,
     /// `option http-drop-request-trailers` or its twin for responses: they do not go on.
     trailers_dropped: bool,
+    /// Its sender waits for 100 (Continue) before it begins (RFC 9110 §10.1.1).
+    held_back: bool,
     /// What went wrong behind data that was read ahead; told by the next read.
     failed: Option<ReadError>,
 }
@@ -90,6 +92,7 @@ impl Body {
             announced: None,
             trailers: None,
             trailers_dropped: false,
+            held_back: false,
             failed: None,
         }
     }
@@ -102,6 +105,16 @@ impl Body {
     /// Its length, when the head said it.
     pub fn announced(&self) -> Option<u64> {
         self.announced
+    }
+
+    /// Whether its sender asked for 100 (Continue).
+    pub fn expect_continue(&mut self, expected: bool) {
+        self.held_back = expected;
+    }
+
+    /// Whether its sender has to be told to begin; nothing has come so far.
+    pub fn is_held_back(&self) -> bool {
+        self.held_back && !self.sender_done() && self.gathered.is_empty() && self.pending.bytes().is_empty()
     }
 
     /// All data that is to come was gathered.

@@ -36,7 +36,7 @@ pub(super) struct Done {
     pub upload_complete: bool,
 }
 
-/// Brings the response to the client.
+/// Brings the response to the client. `repeatable`: the request may be sent again instead, where `retry-on` names the status.
 pub(super) async fn download(
     s: &Session,
     ex: &mut Exchange,
@@ -45,6 +45,7 @@ pub(super) async fn download(
     deadline: &Cell<Millis>,
     timeouts: &StreamTimeouts,
     upload_done: &Cell<bool>,
+    repeatable: bool,
 ) -> Result<Done, Failure> {
     let w = &s.w;
     let settings = &w.plan.proxies[link.proxy];
@@ -73,7 +74,7 @@ pub(super) async fn download(
     let status = ex.response.status();
     ex.facts.server_status = status;
     ex.facts.response_version = ex.response.version().as_str();
-    if settings.backend.retry_on.statuses.contains(&status) && retries_left(ex, settings) {
+    if repeatable && settings.backend.retry_on.statuses.contains(&status) && retries_left(ex, &settings.backend) {
         return Err(Failure::RetryStatus(status));
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
@@ -143,10 +144,7 @@ pub(super) async fn download(
     let ready = match body.ready() {
         Ok(ready) => ready,
         // Nothing has been sent yet.
-        Err(ReadError::Malformed(e)) => {
-            ex.response_ns = 0;
-            return Err(Failure::BadResponse(e));
-        }
+        Err(ReadError::Malformed(e)) => return Err(Failure::BadResponse(e)),
         Err(_) => return Err(Failure::ServerAborted),
     };
     let mut finished = false;

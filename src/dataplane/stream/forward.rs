@@ -15,7 +15,7 @@ use super::{Exchange, Next, reply};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::{Chain, Piece};
-use crate::model::backend::RetryOn;
+use crate::model::backend::{Backend, RetryOn};
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::ConnectionMode;
 use crate::model::state::counters::{BackendCounter, ServerCounter};
@@ -127,9 +127,13 @@ impl Repeatable {
     }
 }
 
-fn may_retry(on: &RetryOn, failure: Failure, ex: &Exchange, backend: &crate::model::backend::Backend) -> bool {
-    let retries = ex.facts.retries_max.unwrap_or(backend.retries);
-    if ex.facts.retries >= retries || ex.facts.l7_retry_disabled {
+/// Whether another attempt is allowed, as far as the request is concerned.
+pub(super) fn retries_left(ex: &Exchange, backend: &Backend) -> bool {
+    !ex.facts.l7_retry_disabled && ex.facts.retries < ex.facts.retries_max.unwrap_or(backend.retries)
+}
+
+fn may_retry(on: &RetryOn, failure: Failure, ex: &Exchange, backend: &Backend) -> bool {
+    if !retries_left(ex, backend) {
         return false;
     }
     match failure {
@@ -289,7 +293,7 @@ async fn converse(
                 body::frame(coding, first, &mut chain);
             }
             if ends {
-                body::end(to, coding, None, &mut chain);
+                body::end(to, coding, body.trailers(), &mut chain);
             }
         }
         None => {
@@ -306,7 +310,7 @@ async fn converse(
         let sent_whole = send_first(to, chain, timeouts).await?;
         ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
         let deadline = Cell::new(server_deadline(rt.now().mono));
-        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true)).await;
+        let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true), repeatable.is_some()).await;
         return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
     }
     // The server's clock starts when it has the whole request.
@@ -322,7 +326,7 @@ async fn converse(
             let moved = upload(&s.transport, to, body, filter, coding, timeouts, &sent_bytes, &server_gone).await;
             moved.map_err(upload_failure)
         };
-        let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done);
+        let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done, repeatable.is_some());
         let (mut up, mut down) = (pin!(up), pin!(down));
         let mut done: Option<Done> = None;
         poll_fn(|cx| {
@@ -421,8 +425,4 @@ async fn upload(
         }
     }
     Ok(())
-}
-
-pub(super) fn retries_left(ex: &Exchange, settings: &crate::model::proxy::Proxy) -> bool {
-    ex.facts.retries < ex.facts.retries_max.unwrap_or(settings.backend.retries)
 }

@@ -97,14 +97,9 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Pi
         })?;
     }
     rules::unique_id(s, ex);
+    body.expect_continue(message.expects_continue);
     if s.settings().options.http_buffer_request {
-        // The whole body, or as much as a buffer holds, is there before any rule runs.
-        let tune = &w.plan.global.tune;
-        let most = tune.buffer_room();
-        let timeouts = &s.settings().timeouts;
-        let wait = timeouts.http_request.or(timeouts.client);
-        let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
-        request::gather(s, ex, body, most, deadline).await?;
+        buffer_request(s, ex, body).await?;
     }
     if let Some(next) = rules::monitor(s, ex, body).await {
         return Ok(next);
@@ -120,11 +115,24 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Pi
     w.counts().backend(proxy).add(BackendCounter::ReqTot, 1);
     // What came before the backend was known counts for it too.
     w.counts().backend(proxy).add(BackendCounter::Reqbin, ex.facts.request_bytes_in);
+    if proxy != s.proxy && w.plan.proxies[proxy].options.http_buffer_request {
+        buffer_request(s, ex, body).await?;
+    }
     if let Some(next) = rules::backend(s, ex, body, proxy).await? {
         return Ok(next);
     }
     rules::standard_fields(s, ex, proxy);
     forward(s, ex, body, message, proxy).await
+}
+
+/// `option http-buffer-request` (manual 4.2): the whole body, or as much as a buffer holds, is there before the proxy's
+/// rules run.
+async fn buffer_request(s: &Session, ex: &mut Exchange, body: &mut Body) -> Result<(), Failure> {
+    let most = s.w.plan.global.tune.buffer_room();
+    let timeouts = &s.settings().timeouts;
+    let wait = timeouts.http_request.or(timeouts.client);
+    let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
+    request::gather(s, ex, body, most, deadline).await
 }
 
 fn count_request(w: &Worker, s: &Session) {

@@ -5,10 +5,12 @@ use super::super::session::Session;
 use super::Exchange;
 use super::body::{Body, ReadError};
 use super::termination::Failure;
+use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::engine::task::before;
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_request};
+use crate::proto::http::head::{Head, Version};
 
 /// The limits that hold for requests of this session.
 pub fn limits(s: &Session) -> Limits {
@@ -86,6 +88,15 @@ pub async fn gather(
     enough: usize,
     deadline: Millis,
 ) -> Result<(), Failure> {
+    if body.is_held_back() {
+        // Who waits for the body has to ask for it; the server need not do so again.
+        body.expect_continue(false);
+        ex.request.remove(b"expect");
+        let mut wire = Block::take();
+        s.transport.put_head(&Head::response(100, b"Continue", Version::Http11), false, &mut wire);
+        let sent = s.transport.send(wire.into(), s.settings().timeouts.client).await;
+        sent.map_err(|_| Failure::BodyAborted)?;
+    }
     body.gather(&s.transport, enough, deadline).await.map_err(|error| match error {
         ReadError::TimedOut => {
             // The log shows no time for a request that was not whole (observed).
