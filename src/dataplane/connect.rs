@@ -281,6 +281,10 @@ pub async fn establish(
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, found, way));
         }
+        if s.transport.is_broken() {
+            return Err(Failure::AbortedInConnect);
+        }
+        s.transport.watch(w.rt.current());
         let opening = Frame::new(open(w, ex, (proxy, server), live, header, sni.as_deref(), (way, proto)));
         let failure = match opening.await {
             Ok(transport) => {

@@ -5,6 +5,7 @@
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
+use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::clock::Now;
 use crate::base::slab::{Key, Slab};
@@ -31,6 +32,19 @@ pub struct Place {
     pub backend: Cell<Option<ProxyIndex>>,
     pub server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     killed: Cell<Option<Failure>>,
+    pub leaving: Cell<Leaving>,
+}
+
+/// What of its client ends a stream, wherever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaving {
+    /// Nothing: it looks itself.
+    Unseen,
+    /// A reset.
+    #[default]
+    Broken,
+    /// The end of what the client sends, too (`option abortonclose`).
+    Ended,
 }
 
 /// A stream as it is told to other threads.
@@ -82,17 +96,32 @@ impl Registry {
     }
 }
 
-/// Runs a stream's work under the registry's eye: it ends with its failure when it is killed. The work stays where it is
-/// pinned: by value it would be copied, and it is the largest state that a request has.
+/// Runs a stream's work under the registry's eye: it ends with its failure when it is killed, or when it waits while its
+/// `client` has left. The work stays where it is pinned: by value it would be copied, and it is the largest state that a
+/// request has.
 pub async fn watched<T>(
     place: &Place,
+    client: Option<&Transport>,
     mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> Result<T, Failure> {
     poll_fn(|cx| match place.killed.take() {
         Some(failure) => Poll::Ready(Err(failure)),
-        None => work.as_mut().poll(cx),
+        None => match work.as_mut().poll(cx) {
+            Poll::Pending if client.is_some_and(|client| has_left(client, place.leaving.get())) => {
+                Poll::Ready(Err(Failure::ClientAborted))
+            }
+            polled => polled,
+        },
     })
     .await
+}
+
+fn has_left(client: &Transport, leaving: Leaving) -> bool {
+    match leaving {
+        Leaving::Unseen => false,
+        Leaving::Broken => client.is_broken(),
+        Leaving::Ended => client.end_seen(),
+    }
 }
 
 /// The stream of `ex` begins.
@@ -107,6 +136,7 @@ pub fn enter(s: &Session, ex: &Exchange) -> Rc<Place> {
     place.backend.set(None);
     place.server.set(None);
     place.killed.set(None);
+    place.leaving.set(Leaving::default());
     place.key.set(Some(s.w.registry.0.borrow_mut().insert(place.clone())));
     place
 }

@@ -178,7 +178,7 @@ pub(super) async fn run_request(
                 match what {
                     Wait::Body { time_ms, at_least } => {
                         let deadline = s.w.rt.now().mono.plus(time_ms);
-                        request::gather(s, ex, body, enough(s, at_least), deadline).await?;
+                        Frame::new(request::gather(s, ex, body, enough(s, at_least), deadline)).await?;
                     }
                     other => wait(s, ex, other).await,
                 }
@@ -200,7 +200,10 @@ fn payload<'a>(body: &Body, gathered: &'a [u8]) -> Payload<'a> {
 async fn wait(s: &Session, ex: &Exchange, what: Wait) {
     match what {
         Wait::Payload | Wait::Handshake | Wait::Body { .. } => {}
-        Wait::Pause(ms) => sleep(&s.w.rt, ms).await,
+        Wait::Pause(ms) => {
+            s.transport.watch(s.w.rt.current());
+            sleep(&s.w.rt, ms).await;
+        }
         Wait::Table => ex.memo.wait().await,
         Wait::Name => ex.lookup.wait().await,
     }
@@ -528,7 +531,7 @@ async fn response_set(
                 match what {
                     Wait::Body { time_ms, at_least } => {
                         let deadline = s.w.rt.now().mono.plus(time_ms);
-                        response::gather(body, from, enough(s, at_least), deadline).await?;
+                        Frame::new(response::gather(body, from, enough(s, at_least), deadline)).await?;
                     }
                     other => wait(s, ex, other).await,
                 }

@@ -124,6 +124,14 @@ impl Transport {
         }
     }
 
+    /// Whether a failure was received: the peer has reset its connection or stream, or that broke.
+    pub fn is_broken(&self) -> bool {
+        match &self.0 {
+            Under::Connection { conn, .. } => conn.is_broken(),
+            Under::Stream(stream) => stream.is_broken(),
+        }
+    }
+
     /// Wakes `task` on any news from the peer, though nobody reads.
     pub fn watch(&self, task: TaskId) {
         match &self.0 {

@@ -270,6 +270,11 @@ impl Conn {
         self.rt.conns.borrow().get(self.key).is_none_or(|c| c.ended.is_some())
     }
 
+    /// A failure was received: the peer has reset the connection, or it broke.
+    pub fn is_broken(&self) -> bool {
+        self.rt.conns.borrow().get(self.key).is_none_or(|c| c.ended.is_some_and(|e| e < 0))
+    }
+
     /// Keeps receiving armed and wakes `task` on any news: for a connection that waits for reuse.
     pub fn watch(&self, task: TaskId) {
         let mut conns = self.rt.conns.borrow_mut();

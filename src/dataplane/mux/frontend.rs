@@ -49,6 +49,8 @@ struct Client {
     s: Rc<Session>,
     /// Streams begun; the first has a timeout of its own.
     begun: Cell<u32>,
+    /// Streams that are served at once.
+    streams_max: usize,
 }
 
 impl Client {
@@ -59,6 +61,12 @@ impl Client {
 
 impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
+        if mux.open() >= self.streams_max {
+            // Streams that the client has reset count until their work has ended.
+            let mut out = mux.out.borrow_mut();
+            mux.codec.borrow_mut().reset(id, ErrorCode::REFUSED_STREAM, &mut out);
+            return;
+        }
         let number = self.begun.get() + 1;
         self.begun.set(number);
         let stream = mux.enter(id);
@@ -70,9 +78,9 @@ impl Side for Client {
         self.count(FrontendCounter::H2BackendOpenStreams);
         let parent = self.s.clone();
         let task = w.rt.spawn(async move {
-            let mut s = Session::of_stream(&parent, stream, number);
+            let s = Session::of_stream(&parent, stream, number);
             // A stream is one request; what would follow is a stream of its own.
-            stream::http::serve(&mut s, Piece::Empty).await;
+            stream::http::serve(&s, Piece::Empty).await;
             s.w.counts().frontend(s.proxy).sub(FrontendCounter::H2BackendOpenStreams, 1);
         });
         if let Some(state) = mux.state(id) {
@@ -147,8 +155,9 @@ pub async fn serve(s: Session, first: Piece) {
     w.counts().frontend(s.proxy).add(FrontendCounter::H2OpenConnections, 1);
     w.counts().frontend(s.proxy).add(FrontendCounter::H2TotalConnections, 1);
     let proxy = s.proxy;
+    let streams_max = config.max_concurrent_streams as usize;
     let mux = Mux::new(&w, config, None);
-    let client = Client { s: Rc::new(s), begun: Cell::new(0) };
+    let client = Client { s: Rc::new(s), begun: Cell::new(0), streams_max };
     mux.drive(&client.s.transport, first, &client).await;
     w.counts().frontend(proxy).sub(FrontendCounter::H2OpenConnections, 1);
 }

@@ -2,6 +2,7 @@
 
 use super::super::connect::Link;
 use super::super::filter::compression;
+use super::super::registry::Leaving;
 use super::super::session::Session;
 use super::super::transport::SendError;
 use super::super::worker::Seen;
@@ -131,7 +132,7 @@ pub(super) async fn download(
     }
     ex.facts.status = ex.response.status();
     if silent && message.framing != Framing::None {
-        send_head(s, ex, coding, client_keeps, timeouts).await?;
+        Frame::new(send_head(s, ex, coding, client_keeps, timeouts)).await?;
         // What has come of the body is dropped; the connection goes with what has not.
         let (dropped, whole) = body.drain();
         ex.count_response_bytes(w, s.proxy, s.bind, dropped + body.counted_end());
@@ -193,6 +194,13 @@ pub(super) async fn download(
     send_to_client(s, chain, timeouts).await?;
     if moved > 0 {
         ex.count_response_bytes(w, s.proxy, s.bind, moved);
+    }
+    if !finished {
+        // A client that leaves has no use for the rest.
+        if abort {
+            ex.place.leaving.set(Leaving::Ended);
+        }
+        s.transport.watch(w.rt.current());
     }
     if !finished && coding == Coding::Identity && filter.is_none() {
         Frame::new(splice::response(s, ex, link, &mut body, timeouts)).await?;

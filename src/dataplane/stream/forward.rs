@@ -33,7 +33,7 @@ use std::task::Poll;
 
 /// Passes the request to a server and its response back, again with another one where `retry-on` allows it.
 pub(super) async fn forward(
-    s: &mut Session,
+    s: &Session,
     ex: &mut Exchange,
     body: &mut Body,
     message: Message,

@@ -24,7 +24,7 @@ use crate::proto::http::head::Head;
 use std::pin::pin;
 
 /// Serves the request whose first bytes are here.
-pub async fn serve(s: &mut Session, first: Piece) -> Next {
+pub async fn serve(s: &Session, first: Piece) -> Next {
     let w = s.w.clone();
     let mut ex = w.exchanges.take();
     ex.begin(s, w.rt.now());
@@ -36,10 +36,14 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     let mut body = Body::unread();
     let result = {
         let work = pin!(exchange(s, &mut ex, &mut body, first));
-        registry::watched(&place, work).await
+        registry::watched(&place, Some(&s.transport), work).await
     };
     let next = match result {
         Ok(next) => next,
+        Err(Failure::ClientAborted) => {
+            let failure = abort(&ex);
+            reply::failure(s, &mut ex, &mut body, failure).await
+        }
         Err(failure) => reply::failure(s, &mut ex, &mut body, failure).await,
     };
     finish(s, &mut ex);
@@ -47,6 +51,15 @@ pub async fn serve(s: &mut Session, first: Piece) -> Next {
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
     next
+}
+
+/// What the client has left while it was done.
+fn abort(ex: &Exchange) -> Failure {
+    match (ex.response_started, ex.connected_ns) {
+        (true, _) => Failure::ClientAborted,
+        (false, 0) => Failure::AbortedInConnect,
+        (false, _) => Failure::AbortedInResponse,
+    }
 }
 
 /// A connection that ended, or ran out of time, before it said anything.
@@ -76,7 +89,7 @@ pub async fn empty_connection(s: &mut Session, timed_out: bool) {
     w.exchanges.give(ex);
 }
 
-async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Piece) -> Result<Next, Failure> {
+async fn exchange(s: &Session, ex: &mut Exchange, body: &mut Body, first: Piece) -> Result<Next, Failure> {
     let w = s.w.clone();
     let received = match request::read(s, ex, first).await {
         Ok(received) => received,
@@ -99,7 +112,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Pi
     rules::unique_id(s, ex);
     body.expect_continue(message.expects_continue);
     if s.settings().options.http_buffer_request {
-        buffer_request(s, ex, body).await?;
+        Frame::new(buffer_request(s, ex, body)).await?;
     }
     if let Some(next) = rules::monitor(s, ex, body).await {
         return Ok(next);
@@ -116,7 +129,7 @@ async fn exchange(s: &mut Session, ex: &mut Exchange, body: &mut Body, first: Pi
     // What came before the backend was known counts for it too.
     w.counts().backend(proxy).add(BackendCounter::Reqbin, ex.facts.request_bytes_in);
     if proxy != s.proxy && w.plan.proxies[proxy].options.http_buffer_request {
-        buffer_request(s, ex, body).await?;
+        Frame::new(buffer_request(s, ex, body)).await?;
     }
     if let Some(next) = rules::backend(s, ex, body, proxy).await? {
         return Ok(next);
@@ -183,7 +196,7 @@ impl StreamTimeouts {
 
 /// After the response: both connections go where they belong.
 pub(super) async fn conclude(
-    s: &mut Session,
+    s: &Session,
     ex: &mut Exchange,
     link: Link,
     body: &mut Body,
@@ -193,6 +206,8 @@ pub(super) async fn conclude(
     let w = s.w.clone();
     if done.tunnel {
         let pending = std::mem::take(&mut body.pending);
+        // It passes on what its sides sent before they left.
+        ex.place.leaving.set(registry::Leaving::Unseen);
         let end = Frame::new(relay::tunnel(s, ex, &link, pending, done.rest, timeouts)).await;
         if let Some(failure) = end {
             ex.failure = Some(failure);

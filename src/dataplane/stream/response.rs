@@ -115,9 +115,7 @@ async fn from_stream(
     abort_on_close: bool,
 ) -> Result<Received, Failure> {
     let rt = &s.w.rt;
-    if abort_on_close {
-        s.transport.watch(rt.current());
-    }
+    s.transport.watch(rt.current());
     let mut message = poll_fn(|_| match stream.poll_head(&mut ex.response) {
         Poll::Ready(Ok(message)) => Poll::Ready(Ok(message)),
         // What the server has not looked at may go elsewhere (RFC 9113 §8.7).
@@ -179,9 +177,7 @@ enum Waited {
 
 async fn wait(s: &Session, link: &Link, deadline: &Cell<Millis>, abort_on_close: bool) -> Waited {
     let rt = &s.w.rt;
-    if abort_on_close {
-        s.transport.watch(rt.current());
-    }
+    s.transport.watch(rt.current());
     poll_fn(|_| {
         let received: Poll<io::Result<Option<Piece>>> = link.transport.poll_recv();
         match received {

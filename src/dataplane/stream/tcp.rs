@@ -26,7 +26,7 @@ pub async fn run(s: &mut Session, pending: Piece) {
     let place = registry::enter(s, &ex);
     let result = {
         let work = pin!(serve(s, &mut ex, pending));
-        registry::watched(&place, work).await
+        registry::watched(&place, None, work).await
     };
     if let Err(failure) = result {
         ex.failure = Some(failure);
