@@ -75,6 +75,7 @@ impl<S: Read + Write> H2Client<S> {
             max_concurrent_streams: u32::MAX,
             initial_window_size: 65_535,
             connection_window: 1 << 20,
+            shared_window: 0,
             header_table_size: 4096,
             max_frame_size: 16_384,
             head_bytes: 65_536,

@@ -130,7 +130,7 @@ pub fn begin(
     let config = Config {
         max_concurrent_streams: tune.h2_be_max_concurrent_streams.unwrap_or(tune.h2_max_concurrent_streams),
         initial_window_size: tune.h2_be_initial_window_size.unwrap_or(tune.h2_initial_window_size),
-        connection_window: tune.h2_be_rxbuf,
+        shared_window: tune.h2_be_rxbuf,
         scheme: if transport.tls_facts().is_some() { "https" } else { "http" },
         ..config(tune, Role::Client)
     };

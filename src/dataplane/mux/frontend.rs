@@ -146,7 +146,7 @@ pub async fn serve(s: Session, first: Piece) {
     let config = Config {
         max_concurrent_streams: tune.h2_fe_max_concurrent_streams.unwrap_or(tune.h2_max_concurrent_streams),
         initial_window_size: tune.h2_fe_initial_window_size.unwrap_or(tune.h2_initial_window_size),
-        connection_window: tune.h2_fe_rxbuf,
+        shared_window: tune.h2_fe_rxbuf,
         extended_connect: !w.plan.global.h2_workaround_bogus_websocket_clients,
         ..config(tune, Role::Server)
     };

@@ -174,7 +174,11 @@ impl Mux {
         let mut streams = self.streams.borrow_mut();
         if let Ok(i) = streams.binary_search_by_key(&state.id.get(), |s| s.id.get()) {
             let state = streams.remove(i);
-            state.clear();
+            // Nobody will take what is left: the connection's window has to have it back.
+            let left = state.clear();
+            if left > 0 {
+                self.released(state.id.get(), left);
+            }
             let mut spare = self.spare.borrow_mut();
             // A reader of its body may still hold it.
             if spare.len() < SPARE && Rc::strong_count(&state) <= 2 {

@@ -57,15 +57,16 @@ impl State {
         self.task.set(task);
     }
 
-    /// As new, but for its memory.
-    pub fn clear(&self) {
+    /// As new, but for its memory. Gives the bytes of data that nobody took.
+    pub fn clear(&self) -> usize {
         self.heads.borrow_mut().clear();
-        self.input.borrow_mut().clear();
+        let left = self.input.borrow_mut().drain(..).map(|piece| piece.bytes().len()).sum();
         self.trailers.take();
         self.ended.set(false);
         self.broken.set(None);
         self.sent_end.set(false);
         self.ending.take();
+        left
     }
 
     pub fn wake(&self, rt: &Rt) {
@@ -277,6 +278,38 @@ impl Stream {
         mux.wake();
     }
 
+    /// Waits until what was put has room to be sent: heads are put without asking for it.
+    pub async fn breathe(&self, timeout_ms: Option<u64>) -> Result<(), SendError> {
+        let rt = self.rt();
+        let deadline = timeout_ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
+        poll_fn(|_| {
+            let mux = &self.0.mux;
+            if self.is_broken() || mux.ended.get() {
+                return Poll::Ready(Err(SendError::Broken(io::ErrorKind::ConnectionReset.into())));
+            }
+            if mux.out.borrow().len() < OUT_MAX {
+                return Poll::Ready(Ok(()));
+            }
+            if rt.reached(deadline) {
+                return Poll::Ready(Err(SendError::TimedOut));
+            }
+            self.wait_for_room();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The running task is woken when there may be room to send.
+    fn wait_for_room(&self) {
+        let Reader { mux, state } = &self.0;
+        let task = self.rt().current();
+        state.task.set(task);
+        let mut waiting = mux.waiting.borrow_mut();
+        if !waiting.contains(&task) {
+            waiting.push_back(task);
+        }
+    }
+
     /// Our message ends behind what [`Stream::send`] sends next, with trailers if there are any.
     pub fn end(&self, trailers: Option<&Head>) {
         let ending = match trailers {
@@ -288,7 +321,7 @@ impl Stream {
 
     /// Sends all of `chain` as data, and the end if it was said. Waits for room in the windows and behind what others send.
     pub async fn send(&self, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
-        let Reader { mux, state } = &self.0;
+        let mux = &self.0.mux;
         let rt = self.rt();
         let later = |ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         let mut deadline = later(timeout_ms);
@@ -307,11 +340,7 @@ impl Stream {
             if rt.reached(deadline) {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
-            state.task.set(rt.current());
-            let mut waiting = mux.waiting.borrow_mut();
-            if !waiting.contains(&rt.current()) {
-                waiting.push_back(rt.current());
-            }
+            self.wait_for_room();
             Poll::Pending
         })
         .await

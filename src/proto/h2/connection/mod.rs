@@ -40,6 +40,9 @@ pub struct Config {
     pub initial_window_size: u32,
     /// The same for the whole connection; what is below the protocol's 65535 counts as that.
     pub connection_window: u32,
+    /// Bytes that all open streams share: the window of each becomes its share, at least 2^14, as its data is taken. 0:
+    /// windows stay as they are.
+    pub shared_window: u32,
     /// Bytes of the decoder's dynamic table.
     pub header_table_size: u32,
     /// Largest payload that we take; brought into the range from 2^14 to 2^24-1.
@@ -62,6 +65,7 @@ impl Config {
             max_concurrent_streams: 100,
             initial_window_size: 16384,
             connection_window: WINDOW_MAX,
+            shared_window: 0,
             header_table_size: DEFAULT_TABLE_SIZE as u32,
             max_frame_size: MIN_MAX_FRAME_SIZE,
             head_bytes: 15360,
@@ -265,6 +269,26 @@ impl Connection {
     /// The window that a new stream has for what the peer sends: ours holds once it is acknowledged.
     fn stream_window(&self) -> u32 {
         if self.acknowledged { self.config.initial_window_size } else { WINDOW_DEFAULT }
+    }
+
+    /// The window that a stream is to have now.
+    fn stream_share(&self) -> u32 {
+        match self.config.shared_window {
+            0 => self.stream_window(),
+            // What we announced does not hold yet, and moves all windows when it does.
+            _ if !self.acknowledged => WINDOW_DEFAULT,
+            shared => (shared / self.streams.len().max(1) as u32).clamp(MIN_MAX_FRAME_SIZE, WINDOW_MAX),
+        }
+    }
+
+    /// The connection's window opens with the first data: most connections never need it. It does not wait for that to be
+    /// taken, which a slow reader may never do.
+    fn open_connection(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.opened, true)
+            && let Some(increment) = self.receive_window.grow(self.config.connection_window - WINDOW_DEFAULT)
+        {
+            frame::window_update(0, increment, out);
+        }
     }
 
     fn die(&mut self, error: ConnectionError, out: &mut Vec<u8>) -> ConnectionError {

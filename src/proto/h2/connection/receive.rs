@@ -200,6 +200,7 @@ impl Connection {
             return Err(ConnectionError::FrameSize.into());
         }
         self.receive_window.receive(len).map_err(|_| ConnectionError::FlowControl)?;
+        self.open_connection(out);
         self.step = Step::Skip;
         let ends = self.frame.has(flag::END_STREAM);
         let Some(stream) = self.streams.get_mut(id) else {

@@ -4,7 +4,6 @@
 
 use super::super::StreamId;
 use super::super::error::ErrorCode;
-use super::super::flow::WINDOW_DEFAULT;
 use super::super::flow::{ReceiveWindow, SendWindow};
 use super::super::frame::{self, HEADER_LEN, flag, kind};
 use super::super::head;
@@ -130,18 +129,13 @@ impl Connection {
     /// window has come together. Bytes of a stream that is over must be released too: the connection's window counts
     /// them.
     pub fn release(&mut self, stream: StreamId, n: usize, out: &mut Vec<u8>) {
-        // The connection's window opens with the first data: most connections never need it.
-        if !std::mem::replace(&mut self.opened, true)
-            && let Some(increment) = self.receive_window.grow(self.config.connection_window - WINDOW_DEFAULT)
-        {
-            frame::window_update(0, increment, out);
-        }
         if let Some(increment) = self.receive_window.release(n as u32, self.config.connection_window) {
             frame::window_update(0, increment, out);
         }
+        let share = self.stream_share();
         if let Some(open) = self.streams.get_mut(stream)
             && open.remote != Side::Ended
-            && let Some(increment) = open.receive.release(n as u32, self.config.initial_window_size)
+            && let Some(increment) = open.receive.release(n as u32, share)
         {
             frame::window_update(stream, increment, out);
         }
