@@ -9,8 +9,11 @@ use common::h2::{H2Client, get, request};
 use common::origin::{Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
-use common::{pattern, show};
+use common::{pattern, show, wait_until};
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
 const HEAD: &str = "global\n maxconn 500\ndefaults\n mode http\n timeout connect 5s\n timeout client 8s\n \
                     timeout server 8s\n";
@@ -246,4 +249,112 @@ fn an_answer_that_ends_with_its_head_has_a_length_for_http1() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let answer = show(&client.response());
     assert!(answer.contains("content-length: 0"), "{answer}");
+}
+
+/// An origin that begins each answer and goes on for ever.
+fn endless() -> Origin {
+    let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    Origin::start(vec![Step::Request, Step::Send(begin.to_vec()), Step::Eof])
+}
+
+#[test]
+fn streams_that_a_client_resets_leave_their_servers() {
+    let directory = Directory::new();
+    let origin = endless();
+    let (mut program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let mut client = H2Client::connect(port.number);
+    let ids: Vec<u32> = (0..5).map(|_| client.send(&get("/"), b"")).collect();
+    origin.wait_for("all requests", |r| r.iter().filter(|c| !c.bytes.is_empty()).count() == 5);
+    for id in ids {
+        client.codec.reset(id, ringway::proto::h2::ErrorCode::CANCEL, &mut client.out);
+    }
+    client.flush();
+    for index in 0..5 {
+        origin.ended(index);
+    }
+    let answer = client.send(&get("/"), b"");
+    origin.wait_for("another request", |r| r.len() == 6);
+    // Its connection's end is the end of its streams.
+    drop((client, answer));
+    origin.ended(5);
+    program.assert_runs();
+}
+
+#[test]
+fn streams_that_are_reset_at_once_reach_no_server() {
+    let directory = Directory::new();
+    let origin = endless();
+    let (mut program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let mut client = H2Client::connect(port.number);
+    for _ in 0..500 {
+        let id = client.codec.open().expect("room for a stream");
+        client.codec.send_head(id, &get("/reset"), true, &mut client.out);
+        client.codec.reset(id, ringway::proto::h2::ErrorCode::CANCEL, &mut client.out);
+    }
+    client.flush();
+    let last = client.send(&get("/last"), b"");
+    wait_until("the last request", || origin.requests("/last") == 1);
+    assert!(origin.connections() < 100, "{} connections", origin.connections());
+    drop((client, last));
+    program.assert_runs();
+}
+
+#[test]
+fn who_reads_slowly_does_not_stop_others_on_a_shared_server_connection() {
+    let directory = Directory::new();
+    let (behind, front) = (Port::hold(), Port::hold());
+    let large = pattern(300_000, 7);
+    let origin = serving(&large);
+    let config = format!(
+        "{HEAD}listen front\n bind 127.0.0.1:{}\n http-reuse always\n server s 127.0.0.1:{} proto h2\nlisten behind\n \
+         bind 127.0.0.1:{} proto h2\n http-request return status 200 content-type a/b string x if {{ path /x }}\n \
+         server s 127.0.0.1:{}\n",
+        front.number, behind.number, behind.number, origin.port
+    );
+    let config = config.replace("global\n", "global\n nbthread 1\n");
+    let mut program = Program::start(&under_test(), &directory, &config, &[front.number, behind.number]);
+    let mut slow = H2Client::connect(front.number);
+    let ids: Vec<u32> = (0..60).map(|_| slow.send(&get("/large"), b"")).collect();
+    wait_until("all requests", || origin.requests("/large") == 60);
+    // Enough of them for all that the slow one may hold to arrive meanwhile.
+    for _ in 0..100 {
+        let mut other = Client::connect(front.number);
+        other.send("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(other.status(), 200);
+    }
+    for id in ids {
+        let answer = slow.answer(id);
+        assert!(answer.body == large, "{} bytes of {}", answer.body.len(), large.len());
+    }
+    program.assert_runs();
+}
+
+#[test]
+fn interim_responses_wait_for_a_client_that_does_not_read() {
+    let directory = Directory::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let (mut program, port) =
+        proxy(&directory, &format!("server s 127.0.0.1:{}", listener.local_addr().expect("an address").port()));
+    let mut client = H2Client::connect(port.number);
+    client.send(&get("/"), b"");
+    let (mut server, _) = listener.accept().expect("the proxy");
+    server.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(2000)).repeat(30);
+    let mut sent = 0;
+    while sent < 64 << 20 && server.write_all(hint.as_bytes()).is_ok() {
+        sent += hint.len();
+    }
+    assert!(sent < 48 << 20, "{sent} bytes of interim responses were taken from the server and went nowhere");
+    program.assert_runs();
+}
+
+#[test]
+fn an_upgrade_waits_no_longer_than_a_response_for_a_server_that_says_nothing() {
+    let directory = Directory::new();
+    let origin = Origin::start(vec![Step::Eof]);
+    let (_program, port) =
+        proxy(&directory, &format!("timeout server 300ms\n retries 0\n server s 127.0.0.1:{} proto h2", origin.port));
+    let mut client = Client::connect(port.number);
+    client.send("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    assert_eq!(client.status(), 504);
 }

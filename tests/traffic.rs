@@ -398,3 +398,26 @@ fn rules_that_wait_for_a_body_larger_than_a_buffer_hold_nobody_up() {
     );
     program.assert_runs();
 }
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_response_leaves_its_server() {
+    let directory = Directory::new();
+    let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let origin = Origin::start(vec![Step::Request, Step::Send(begin.to_vec()), Step::Eof]);
+    let (mut program, port) = listen(&directory, &format!("mode http\n server s 127.0.0.1:{}", origin.port));
+    for index in 0..3 {
+        let mut client = Client::connect(port.number);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.until(b"hello");
+        match index {
+            0 => client.reset(),
+            1 => {
+                client.half_close();
+                client.closed();
+            }
+            _ => drop(client),
+        }
+        origin.ended(index);
+    }
+    program.assert_runs();
+}

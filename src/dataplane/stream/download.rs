@@ -67,6 +67,9 @@ pub(super) async fn download(
             s.transport.put_head(&ex.response, false, &mut wire);
             s.respell(&mut wire);
             send_to_client(s, wire.into(), timeouts).await?;
+            if let Some(stream) = s.transport.stream() {
+                stream.breathe(timeouts.client).await.map_err(client_failure)?;
+            }
         }
         ex.response.clear();
     };
@@ -296,10 +299,13 @@ async fn send_head(
 }
 
 pub async fn send_to_client(s: &Session, chain: Chain, timeouts: &StreamTimeouts) -> Result<(), Failure> {
-    match s.transport.send(chain, timeouts.client).await {
-        Ok(_) => Ok(()),
-        Err(SendError::TimedOut) => Err(Failure::ClientDataTimeout),
-        Err(SendError::Broken(_)) => Err(Failure::ClientAborted),
+    s.transport.send(chain, timeouts.client).await.map_err(client_failure)
+}
+
+fn client_failure(error: SendError) -> Failure {
+    match error {
+        SendError::TimedOut => Failure::ClientDataTimeout,
+        SendError::Broken(_) => Failure::ClientAborted,
     }
 }
 

@@ -14,6 +14,7 @@ use super::termination::Failure;
 use super::{Exchange, Next, reply};
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::engine::task::before;
 use crate::engine::{Chain, Piece};
 use crate::model::backend::{Backend, RetryOn};
 use crate::model::plan::ProxyIndex;
@@ -269,9 +270,13 @@ async fn converse(
     let mut wire = Block::take();
     match (asked, to.stream()) {
         (Asked::Upgrade | Asked::WebSocket, Some(stream)) => {
-            if !stream.takes_upgrades().await {
+            let deadline = timeouts.server.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
+            match before(rt, deadline, stream.takes_upgrades()).await {
+                Ok(true) => {}
                 // Its protocol has no way to ask for another one.
-                return Err(Failure::NoResponse);
+                Ok(false) => return Err(Failure::NoResponse),
+                // It has not even said what it takes.
+                Err(_) => return Err(Failure::ResponseTimeout),
             }
             stream.put_upgrade(&ex.request, ex.request.first(b"upgrade").unwrap_or_default());
         }
