@@ -248,6 +248,8 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         Verdict::UseService(name) => return service(s, ex, body, &name).await,
         Verdict::Failed => {
             s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+            // The log shows no time for a request whose rules were not done with it (observed).
+            ex.request_ns = 0;
             return Err(Failure::Rewrite);
         }
         // Config refuses what would lead here: caches, mode switches.

@@ -271,7 +271,7 @@ impl Worker {
             server_names: RefCell::new(plan.proxies.iter().map(|_| Vec::new()).collect()),
             exchanges: Exchanges::default(),
             heads: Heads::default(),
-            pool: Pool::new(),
+            pool: Pool::bounded(shared.plan.global.tune.bufsize),
             log: LogOut::new(rt.clone(), shared.clone(), index),
             handshakes: Default::default(),
             tls_clients: Default::default(),

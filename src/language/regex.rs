@@ -75,8 +75,9 @@ impl Regex {
     }
 
     /// Appends `subject` with its first match, or every match, replaced; false when nothing matched (and nothing was
-    /// appended).
-    pub fn replace(&self, subject: &[u8], with: &Replacement, all: bool, out: &mut Vec<u8>) -> bool {
+    /// appended). What would make it more than `most` bytes is left out.
+    pub fn replace(&self, subject: &[u8], with: &Replacement, all: bool, most: usize, out: &mut Vec<u8>) -> bool {
+        let most = out.len().saturating_add(most);
         let mut at = 0;
         let mut copied = 0;
         let mut any = false;
@@ -89,6 +90,10 @@ impl Regex {
             });
             let Some((from, to)) = span else { break };
             any = true;
+            if out.len() >= most {
+                out.truncate(most);
+                return true;
+            }
             copied = to;
             // An empty match moves on by a byte, which is kept.
             at = if to > from { to } else { to + 1 };
@@ -98,6 +103,7 @@ impl Regex {
         }
         if any {
             out.extend_from_slice(&subject[copied.min(subject.len())..]);
+            out.truncate(most);
         }
         any
     }
@@ -182,6 +188,7 @@ mod tests {
             subject.as_bytes(),
             &Replacement::parse(with.as_bytes()).unwrap(),
             all,
+            100,
             &mut out,
         );
         done.then(|| String::from_utf8(out).unwrap())
@@ -192,6 +199,7 @@ mod tests {
         assert_eq!(replaced("(a)(b)", r"\2\1\\\x41", "xaby", false).unwrap(), r"xba\Ay");
         assert_eq!(replaced("a", "b", "aaa", false).unwrap(), "baa");
         assert_eq!(replaced("a", "b", "aaa", true).unwrap(), "bbb");
+        assert_eq!(replaced("a", &"b".repeat(30), "aaaaaaaa", true).unwrap(), "b".repeat(100));
         assert_eq!(replaced("x*", "-", "ab", true).unwrap(), "-a-b-");
         assert_eq!(replaced("z", "b", "aaa", true), None);
     }

@@ -9,15 +9,36 @@ const KEPT_MAX: usize = 64;
 /// A buffer that grew past this is given back to the allocator instead.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
-/// A worker's spare buffers.
-#[derive(Debug, Default)]
+/// Bytes of a value at most, where nothing else is configured: tune.bufsize at its default.
+const VALUE_MAX: usize = 16 * 1024;
+
+/// A worker's spare buffers, and how much may be in one that expressions have written.
+#[derive(Debug)]
 pub struct Pool {
     spare: RefCell<Vec<Vec<u8>>>,
+    value_max: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool::bounded(VALUE_MAX)
+    }
 }
 
 impl Pool {
     pub fn new() -> Self {
         Pool::default()
+    }
+
+    /// With values of at most `value_max` bytes (`tune.bufsize`).
+    pub fn bounded(value_max: usize) -> Self {
+        Pool { spare: RefCell::default(), value_max }
+    }
+
+    /// Bytes that a converter may make, and that a head may take once rules have edited it: a buffer's, as in HAProxy.
+    /// Whoever sends the input decides by what it is multiplied.
+    pub fn value_max(&self) -> usize {
+        self.value_max
     }
 
     /// An empty buffer that returns here when dropped.

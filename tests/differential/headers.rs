@@ -175,3 +175,17 @@ scenario!(redirect_prefix_and_scheme, |run| {
     run.client_to("fe2").ask("GET /a/b?c=d HTTP/1.1\r\nHost: example.org\r\n\r\n");
     run.logs(2);
 });
+
+scenario!(header_that_does_not_fit_a_buffer_500, |run| {
+    run.origin("s1", vec![Step::Serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())]);
+    run.http(
+        "http-request set-header x-large \"%[req.hdr(y)]%[req.hdr(y)]\" if { path /large }\n http-request set-header \
+         x-length \"%[req.hdr(y),regsub(y,zzzz,g),length]\"",
+        "server s1 127.0.0.1:{s1}",
+    );
+    let mut c = run.client();
+    c.ask(&format!("GET /large HTTP/1.1\r\nHost: a\r\nY: {}\r\n\r\n", "y".repeat(9000)));
+    run.logs(1);
+    c.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nY: {}\r\n\r\n", "y".repeat(9000)));
+    run.logs(1);
+});

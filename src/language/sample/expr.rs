@@ -196,7 +196,7 @@ impl Expr {
         let mut sample = (self.fetch.run)(&self.args, cx, probe)?;
         for step in &self.steps {
             sample = sample.cast(step.convert.input, cx.pool)?;
-            sample = (step.convert.run)(&step.args, sample, cx)?;
+            sample = (step.convert.run)(&step.args, sample, cx)?.cut(cx.pool.value_max());
         }
         Some(sample)
     }

@@ -119,6 +119,15 @@ pub enum Sample<'c> {
 }
 
 impl<'c> Sample<'c> {
+    /// Its first `most` bytes.
+    pub fn cut(self, most: usize) -> Self {
+        match self {
+            Sample::Str(bytes) if bytes.as_slice().len() > most => Sample::Str(bytes.slice(0, most)),
+            Sample::Bin(bytes) if bytes.as_slice().len() > most => Sample::Bin(bytes.slice(0, most)),
+            other => other,
+        }
+    }
+
     pub fn str(bytes: &'c [u8]) -> Self {
         Sample::Str(Bytes::Ref(bytes))
     }

@@ -6,7 +6,7 @@ use crate::language::logformat::LogFormat;
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::pattern::{Entries, Method, PatternSet};
 use crate::language::regex::{Regex, Replacement};
-use crate::language::rules::Flow;
+use crate::language::rules::{Flow, Verdict};
 use crate::language::sample::Sample;
 use crate::language::sample::fetch::split_values;
 use std::sync::Arc;
@@ -29,17 +29,34 @@ fn two<'w>(w: &mut Words<'w>) -> Result<&'w str, Error> {
     w.expect(TWO)
 }
 
+/// A colon, a blank and the line's end.
+const FIELD_FRAME: usize = 4;
+
+/// Whether the head stays within a buffer with `more` bytes.
+pub(super) fn fits(cx: &mut Context<'_>, side: Side, more: usize) -> bool {
+    let most = cx.pool.value_max();
+    cx.head_mut(side).is_none_or(|head| head.wire_len() + more <= most)
+}
+
+/// An edit did not fit: it was not made, and unless rules are lenient the message ends here (manual 4.4 "strict-mode").
+pub(super) fn too_large(cx: &Context<'_>) -> Flow {
+    if cx.stream.lenient { Flow::Next } else { Flow::Stop(Verdict::Failed) }
+}
+
 fn add(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let name = Box::<[u8]>::from(two(w)?.as_bytes());
     let value = head_format(w, TWO, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
+            if !fits(cx, side, name.len() + text.len() + FIELD_FRAME) {
+                return too_large(cx);
+            }
             if let Some(head) = cx.head_mut(side) {
                 head.append(&name, text);
             }
-        });
-        Flow::Next
+            Flow::Next
+        })
     }))
 }
 
@@ -49,11 +66,14 @@ fn set(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> 
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
+            if !fits(cx, side, name.len() + text.len() + FIELD_FRAME) {
+                return too_large(cx);
+            }
             if let Some(head) = cx.head_mut(side) {
                 head.set(&name, text);
             }
-        });
-        Flow::Next
+            Flow::Next
+        })
     }))
 }
 
@@ -146,20 +166,28 @@ impl Replace {
 }
 
 /// Gives every line of a name to `edit`, which appends the new value and tells whether it changed.
-fn each_line(cx: &mut Context<'_>, side: Side, name: &[u8], edit: impl Fn(&[u8], &mut Vec<u8>) -> bool) {
+fn each_line(cx: &mut Context<'_>, side: Side, name: &[u8], edit: impl Fn(&[u8], &mut Vec<u8>) -> bool) -> Flow {
     let mut new = cx.pool.take();
+    let most = cx.pool.value_max();
+    let mut fits = true;
     if let Some(head) = cx.head_mut(side) {
         let mut from = 0;
         while let Some(index) = head.position(name, from) {
             from = index + 1;
             new.clear();
+            let before = head.field(index).map_or(0, |(_, value)| value.len());
             let changed = head.field(index).is_some_and(|(_, value)| edit(value, &mut new));
+            fits = !changed || head.wire_len() - before + new.len() <= most;
+            if !fits {
+                break;
+            }
             if changed {
                 head.replace_value(index, &new);
             }
         }
     }
     cx.pool.give(new);
+    if fits { Flow::Next } else { too_large(cx) }
 }
 
 /// Each field line as a whole.
@@ -167,10 +195,12 @@ fn replace_header(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<R
     let rule = Replace::parse(w, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
+        let most = cx.pool.value_max();
+        let mut flow = Flow::Next;
         rule.with.with(cx, |cx, with| {
-            each_line(cx, side, &rule.name, |line, new| rule.regex.replace(line, with, false, new));
+            flow = each_line(cx, side, &rule.name, |line, new| rule.regex.replace(line, with, false, most, new));
         });
-        Flow::Next
+        flow
     }))
 }
 
@@ -179,21 +209,23 @@ fn replace_value(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Ru
     let rule = Replace::parse(w, p)?;
     let side = at.phase.side();
     Ok(Box::new(move |cx| {
+        let most = cx.pool.value_max();
+        let mut flow = Flow::Next;
         rule.with.with(cx, |cx, with| {
-            each_line(cx, side, &rule.name, |line, new| replace_values(&rule.regex, line, with, new));
+            flow = each_line(cx, side, &rule.name, |line, new| replace_values(&rule.regex, line, with, most, new));
         });
-        Flow::Next
+        flow
     }))
 }
 
 /// What stands between values (commas and blanks) stays as it is.
-fn replace_values(regex: &Regex, line: &[u8], with: &Replacement, new: &mut Vec<u8>) -> bool {
+fn replace_values(regex: &Regex, line: &[u8], with: &Replacement, most: usize, new: &mut Vec<u8>) -> bool {
     let mut changed = false;
     let mut copied = 0;
     for value in split_values(line) {
         let start = value.as_ptr() as usize - line.as_ptr() as usize;
         new.extend_from_slice(&line[copied..start]);
-        if regex.replace(value, with, false, new) {
+        if regex.replace(value, with, false, most.saturating_sub(new.len()), new) {
             changed = true;
         } else {
             new.extend_from_slice(value);

@@ -1,8 +1,9 @@
 //! Actions on the request line: `set-method`, `set-path`, `set-pathq`, `set-query`, `set-uri`, `replace-path`,
 //! `replace-pathq`, `replace-uri`, and `set-status` of responses.
 
-use super::header::With;
+use super::header::{With, fits, too_large};
 use super::{AFTER, Action, At, REQUEST, RESPONSE, Run, head_format, row, with_text};
+use crate::language::context::{Context, Side};
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::regex::Regex;
 use crate::language::rules::Flow;
@@ -67,6 +68,12 @@ fn put(head: &mut Head, part: Part, text: &[u8], out: &mut Vec<u8>) {
     head.set_uri(out);
 }
 
+/// Whether the head stays within a buffer with `text` in the place of the target, or of a part of it.
+fn takes(cx: &mut Context<'_>, text: &[u8]) -> bool {
+    let target = cx.request.as_deref().map_or(0, |head| head.uri().len());
+    fits(cx, Side::Request, text.len().saturating_sub(target))
+}
+
 fn set(w: &mut Words<'_>, p: &mut Parse<'_>, edit: fn(&mut Head, &[u8], &mut Vec<u8>)) -> Result<Run, Error> {
     if w.at_condition() {
         return Err(w.error("expects exactly 1 argument <format>"));
@@ -74,13 +81,16 @@ fn set(w: &mut Words<'_>, p: &mut Parse<'_>, edit: fn(&mut Head, &[u8], &mut Vec
     let value = head_format(w, "expects exactly 1 argument <format>", p)?;
     Ok(Box::new(move |cx| {
         with_text(cx, &value, |cx, text| {
+            if !takes(cx, text) {
+                return too_large(cx);
+            }
             let mut out = cx.pool.take();
             if let Some(head) = cx.request.as_deref_mut() {
                 edit(head, text, &mut out);
             }
             cx.pool.give(out);
-        });
-        Flow::Next
+            Flow::Next
+        })
     }))
 }
 
@@ -93,18 +103,26 @@ fn replace(w: &mut Words<'_>, p: &mut Parse<'_>, part: Part) -> Result<Run, Erro
     let regex = Regex::new(w.expect(USAGE)?, false).map_err(|e| Error::new(index, e))?;
     let with = With::parse(w, USAGE, p)?;
     Ok(Box::new(move |cx| {
+        let mut flow = Flow::Next;
+        let most = cx.pool.value_max();
         with.with(cx, |cx, with| {
             let (mut new, mut uri) = (cx.pool.take(), cx.pool.take());
-            if let Some(head) = cx.request.as_deref_mut()
+            if let Some(head) = cx.request.as_deref()
                 && let Some((from, to)) = range(head.uri(), part)
-                && regex.replace(&head.uri()[from..to], with, false, &mut new)
+                && regex.replace(&head.uri()[from..to], with, false, most, &mut new)
             {
-                put(head, part, &new, &mut uri);
+                if takes(cx, &new) {
+                    if let Some(head) = cx.request.as_deref_mut() {
+                        put(head, part, &new, &mut uri);
+                    }
+                } else {
+                    flow = too_large(cx);
+                }
             }
             cx.pool.give(new);
             cx.pool.give(uri);
         });
-        Flow::Next
+        flow
     }))
 }
 

@@ -301,7 +301,7 @@ fn regsub<'c>(args: &'c Args, sample: Sample<'c>, cx: &'c Context<'_>) -> Option
     let (Arg::Regex(regex, flags), Arg::Replacement(with)) = (args.get(0), args.get(1)) else { return None };
     let bytes = bytes_of(sample)?;
     let mut out = cx.buf();
-    match regex.replace(bytes.as_slice(), with, flags.global, &mut out) {
+    match regex.replace(bytes.as_slice(), with, flags.global, cx.pool.value_max(), &mut out) {
         true => Some(Sample::str_buf(out)),
         false => Some(Sample::Str(bytes)),
     }
