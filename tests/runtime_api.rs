@@ -268,6 +268,26 @@ fn a_hundred_servers_come_and_go_and_every_request_is_counted_once() {
 }
 
 #[test]
+fn a_weight_of_zero_is_no_drain_and_a_drained_server_shows_its_weight() {
+    let origin = Origin::start(vec![Step::Serve(OK.into())]);
+    let bench = Bench::start(
+        "",
+        &format!(
+            " default_backend be\nbackend be\n balance roundrobin\n server s 127.0.0.1:{0} check inter 50ms weight 3\n \
+             server t 127.0.0.1:{0}",
+            origin.port
+        ),
+    );
+    wait_until("it is checked", || bench.stat("be", "s", "status") == "UP");
+    assert_eq!(bench.ask("set weight be/s 10%").trim(), "");
+    assert_eq!([bench.stat("be", "s", "status"), bench.stat("be", "s", "weight")], ["UP", "0"]);
+    bench.ask("set weight be/s 3");
+    bench.ask("set server be/s state drain");
+    assert_eq!([bench.stat("be", "s", "status"), bench.stat("be", "s", "weight")], ["DRAIN", "3"]);
+    assert_eq!(bench.stat("be", "BACKEND", "weight"), "1");
+}
+
+#[test]
 fn sessions_are_listed_and_shut_down() {
     let silent = Origin::start(vec![Step::Eof]);
     let rest = format!(" default_backend b\nbackend b\n server s 127.0.0.1:{}", silent.port);

@@ -193,8 +193,9 @@ impl ServerLive {
         self.admin() & admin::MAINT != 0
     }
 
+    /// Drained by an administrator. A weight of 0 has the same effect on balancing and is shown by the weight alone.
     pub fn in_drain(&self) -> bool {
-        self.admin() & admin::MAINT == 0 && (self.admin() & admin::DRAIN != 0 || self.user_weight() == 0)
+        self.admin() & admin::MAINT == 0 && self.admin() & admin::DRAIN != 0
     }
 
     /// May be chosen by balancing.
@@ -230,9 +231,6 @@ impl ServerLive {
 
     /// Weight as `show stat` shows it.
     pub fn shown_weight(&self) -> u32 {
-        if self.admin() & (admin::MAINT | admin::DRAIN) == admin::FORCED_DRAIN {
-            return 0;
-        }
         self.effective_weight().div_ceil(WEIGHT_SCALE)
     }
 

@@ -83,8 +83,7 @@ pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
         };
     }
     let unwatched = !detail.checked && !detail.agent.as_ref().is_some_and(|a| a.enabled);
-    // A weight of 0 drains a server; one that nobody checks is shown as such all the same.
-    if s.in_drain() && !(unwatched && mask & admin::DRAIN == 0) {
+    if s.in_drain() {
         return match mask & admin::INHERITED_DRAIN != 0 && mask & admin::FORCED_DRAIN == 0 {
             true => tracked_name(scene, object).map_or("DRAIN".into(), |name| format!("DRAIN (via {name})")),
             false => progress("DRAIN"),
