@@ -42,8 +42,10 @@ pub fn write_absent(style: Style, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes an expression's value.
-pub fn write_sample(sample: &Sample<'_>, style: Style, out: &mut Vec<u8>) {
+/// Writes an expression's value; in a head's lines `+Q` has no effect on one, as with HAProxy.
+pub fn write_sample(sample: Option<&Sample<'_>>, style: Style, out: &mut Vec<u8>) {
+    let style = Style { quote: style.quote && style.usage != Usage::Header, ..style };
+    let Some(sample) = sample else { return write_absent(style, out) };
     match sample.bytes() {
         Some(b"") if style.usage.is_log() && !style.quote => write_absent(style, out),
         Some(bytes) => write_value(bytes, style, out),
@@ -90,7 +92,8 @@ pub fn write_number(n: i64, style: Style, out: &mut Vec<u8>) {
 
 /// Writes an address, in hexadecimal with `+X`.
 pub fn write_ip(ip: IpAddr, style: Style, out: &mut Vec<u8>) {
-    if style.quote {
+    let quote = style.quote && !style.hex;
+    if quote {
         out.push(b'"');
     }
     match (style.hex, ip) {
@@ -98,7 +101,7 @@ pub fn write_ip(ip: IpAddr, style: Style, out: &mut Vec<u8>) {
         (true, IpAddr::V6(a)) => crate::language::sample::cast::push_hex(out, &a.octets()),
         (false, ip) => push_ip(out, &ip),
     }
-    if style.quote {
+    if quote {
         out.push(b'"');
     }
 }

@@ -87,10 +87,7 @@ impl LogFormat {
                     }
                 }
                 Step::Tag(tag, style) => tag.write(cx, *style, out),
-                Step::Expr(expr, style) => match expr.eval(cx) {
-                    Some(sample) => escape::write_sample(&sample, *style, out),
-                    None => escape::write_absent(*style, out),
-                },
+                Step::Expr(expr, style) => escape::write_sample(expr.eval(cx).as_ref(), *style, out),
             }
         }
     }

@@ -179,7 +179,7 @@ impl Bench {
     }
 
     pub fn format_as(&mut self, text: &str, usage: Usage) -> String {
-        let points = if usage == Usage::Value { Points::FE_HRQ_HDR } else { Points::FE_LOG_END };
+        let points = if !usage.is_log() { Points::FE_HRQ_HDR } else { Points::FE_LOG_END };
         match self.parse(points, |p| LogFormat::parse(text, usage, p)) {
             Err(e) => e,
             Ok(format) => self.with(Side::Request, |cx| {

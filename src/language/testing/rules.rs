@@ -163,6 +163,14 @@ fn built_in_formats_give_haproxys_lines() {
 }
 
 #[test]
+fn quotes_of_a_format_in_a_head_are_those_of_its_tags() {
+    let mut bench = Bench::default();
+    let format = "%{+Q}[str(a)]|%{+Q}[var(txn.x)]|%{+Q}s|%{+Q,+X}ci";
+    assert_eq!(bench.format_as(format, Usage::Header), "a||\"<NOSRV>\"|7F000001");
+    assert_eq!(bench.format_as(format, Usage::Value), "\"a\"|\"\"|\"<NOSRV>\"|7F000001");
+}
+
+#[test]
 fn every_tag_can_be_written() {
     let mut bench = Bench::with_tls();
     for name in crate::language::logformat::tag_names() {
