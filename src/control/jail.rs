@@ -1,5 +1,6 @@
 //! What a process gives up before it serves: its limits are raised first, then root directory, groups and user.
 
+use crate::config::diagnostic::Severity;
 use crate::engine::process;
 use crate::model::global::Global;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -7,34 +8,70 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors that are needed beside connections: rings, logs, listeners and checks.
 pub const RESERVE: u64 = 64;
 
-/// The connections at once that the process can hold: the configured number, or what the descriptor limit allows
-/// (manual 3 "maxconn", "ulimit-n"). The limit is raised where that is possible; it is never lowered.
-pub fn raise_limits(global: &Global, listeners: usize) -> u32 {
+/// Descriptors at most where the limit is nobody's choice (manual 3.1 "fd-hard-limit"): more of them cost memory.
+const FD_HARD_LIMIT: u64 = 1 << 20;
+
+/// What the process may hold.
+pub struct Limits {
+    /// Connections at once.
+    pub maxconn: u32,
+    /// What is to be told of limits that could not be had (`no strict-limits`).
+    pub messages: Vec<(Severity, String)>,
+}
+
+/// Raises the limit of descriptors to what the configuration needs (manual 3.1 "maxconn", "ulimit-n", "fd-hard-limit"). It
+/// is never lowered.
+///
+/// # Errors
+/// HAProxy's line, where the limit can't be had and `strict-limits` stands.
+pub fn raise_limits(global: &Global, listeners: usize, program: &str) -> Result<Limits, String> {
     raise_locked_memory();
     let now = getrlimit(Resource::Nofile);
     let (soft, hard) = (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX));
+    let cap = global.fd_hard_limit.unwrap_or(FD_HARD_LIMIT);
     let overhead = RESERVE + listeners as u64;
+    let needed = |maxconn: u32| 2 * u64::from(maxconn) + overhead;
     let wanted = match (global.ulimit_n, global.maxconn) {
         (Some(n), _) => n,
-        (None, Some(maxconn)) => 2 * maxconn as u64 + overhead,
-        (None, None) => hard.min(1 << 20),
+        (None, Some(maxconn)) => needed(maxconn),
+        (None, None) => hard.min(cap),
     };
-    let mut limit = soft;
-    if wanted > soft {
-        let raised = Rlimit { current: Some(wanted), maximum: Some(wanted.max(hard)) };
-        let most = Rlimit { current: Some(hard), maximum: Some(hard) };
-        limit = if setrlimit(Resource::Nofile, raised).is_ok() {
-            wanted
-        } else if setrlimit(Resource::Nofile, most).is_ok() {
-            hard
-        } else {
-            soft
-        };
+    let set = |current: u64, maximum: u64| {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: Some(maximum) }).is_ok()
+    };
+    let least = soft.min(cap);
+    let limit = if wanted <= least || wanted <= cap && set(wanted, wanted.max(hard)) {
+        wanted.max(least)
+    } else if soft < hard.min(cap) && set(hard.min(cap), hard) {
+        hard.min(cap)
+    } else {
+        least
+    };
+    let mut messages = Vec::new();
+    if limit < wanted {
+        let fits = hard.saturating_sub(overhead) / 2;
+        let text = format!(
+            "[{program}.main()] Cannot raise FD limit to {wanted}, current limit is {limit} and hard limit is {hard}. You \
+             may prefer to let HAProxy adjust the limit by itself; for this, please just drop any 'maxconn' and 'ulimit-n' \
+             from the global section, and possibly add 'fd-hard-limit' lower than this hard limit. You may also force a \
+             new 'maxconn' value that is a bit lower than half of the hard limit minus listeners and checks. This results \
+             in roughly {fits} here."
+        );
+        if global.strict_limits {
+            return Err(text);
+        }
+        messages.push((Severity::Warning, text));
     }
-    match global.maxconn {
-        Some(maxconn) => maxconn,
-        None => (limit.saturating_sub(overhead) / 2).min(u32::MAX as u64) as u32,
+    let maxconn = global.maxconn.unwrap_or((limit.saturating_sub(overhead) / 2).min(u64::from(u32::MAX)) as u32);
+    if limit < needed(maxconn) && !messages.is_empty() {
+        let maxsock = needed(maxconn);
+        let text = format!(
+            "[{program}.main()] FD limit ({limit}) too low for maxconn={maxconn}/maxsock={maxsock}. Please raise \
+             'ulimit-n' to {maxsock} or more to avoid any trouble."
+        );
+        messages.push((Severity::Alert, text));
     }
+    Ok(Limits { maxconn, messages })
 }
 
 /// Rings are set up by the user that serves, and there are kernels (6.18 is one) that count half a megabyte of each worker's

@@ -11,6 +11,7 @@ use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
 use crate::dataplane::capture::Captures;
+use crate::dataplane::log;
 use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::worker::{About, Shared, Worker};
 use crate::engine::Reactor;
@@ -227,7 +228,16 @@ fn start(
     let workers = plan.global.nbthread.max(1);
     let binds: usize =
         plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
-    let maxconn = jail::raise_limits(&plan.global, binds * workers);
+    let maxconn = match jail::raise_limits(&plan.global, binds * workers, &speaker.executable) {
+        Ok(limits) => {
+            speaker.say_all(limits.messages);
+            limits.maxconn
+        }
+        Err(text) => {
+            speaker.say(Severity::Alert, &text);
+            return 1;
+        }
+    };
     // The ring is tried before anything is opened, so that a refusal is told at once.
     if let Err(e) = Uring::new() {
         speaker.say(Severity::Alert, &e.to_string());
@@ -313,6 +323,7 @@ fn start(
         speaker.say(Severity::Alert, &format!("[{}.main()] {text}", speaker.executable));
         return 1;
     }
+    let outside_logs = if plan.global.chroot.is_some() { log::open_outside(&plan) } else { Vec::new() };
     if let Err(text) = jail::enter(&plan.global, &speaker.executable) {
         speaker.say(Severity::Alert, &text);
         return 1;
@@ -376,6 +387,7 @@ fn start(
     }
     let proc_vars = process_vars::set(&plan.global, &hostname(), now, seed);
     let shared = Arc::new(Shared {
+        outside_logs,
         captures: Captures::new(plan.proxies.len()),
         about,
         tables,

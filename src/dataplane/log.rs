@@ -9,11 +9,12 @@ use super::worker::{Seen, Shared, Worker};
 use crate::base::address::Address;
 use crate::base::buf::Block;
 use crate::engine::Rt;
-use crate::engine::driver::{Fd, sockets};
+use crate::engine::driver::{ConnectOptions, Fd, Socket, sockets};
+use crate::engine::process;
 use crate::language::context::{Payload, Side};
 use crate::language::facts::LogLevel;
 use crate::model::logging::{LogFraming, LogSink, LogTarget};
-use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 use crate::model::state::counters::{
     BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
@@ -25,6 +26,26 @@ use std::sync::Arc;
 
 const LEVEL_ERR: u8 = 3;
 const LEVEL_INFO: u8 = 6;
+
+/// Sockets to the UNIX targets of a plan, for a process that is about to lose sight of them by its `chroot`. A target that
+/// nobody reads yet is left out.
+pub fn open_outside(plan: &Plan) -> Vec<(LogSink, Fd)> {
+    let proxies = plan.proxies.iter().flat_map(|p| &p.log.targets);
+    let peers = plan.peers.iter().flat_map(|p| &p.log_targets);
+    let mut open: Vec<(LogSink, Fd)> = Vec::new();
+    for target in plan.global.log_targets.iter().chain(proxies).chain(peers) {
+        let LogSink::Datagram(address @ Address::Unix(_)) = &target.sink else { continue };
+        if open.iter().any(|(sink, _)| *sink == target.sink) {
+            continue;
+        }
+        let Ok(fd) = sockets::open(Socket::Datagram, address, &ConnectOptions::default()) else { continue };
+        match sockets::connect_now(fd, address) {
+            Ok(()) => open.push((target.sink.clone(), fd)),
+            Err(_) => sockets::close(fd),
+        }
+    }
+    open
+}
 
 /// A thread's sockets and counters for logging; the control thread has one too.
 pub struct LogOut {
@@ -164,13 +185,22 @@ impl LogOut {
         };
         if sinks[index].1.is_none() {
             let fd = self.rt.datagram(address).ok()?;
-            if sockets::connect_now(fd, address).is_err() {
-                self.rt.close_fd(fd);
-                return None;
-            }
-            sinks[index].1 = Some(fd);
+            sinks[index].1 = match sockets::connect_now(fd, address) {
+                Ok(()) => Some(fd),
+                Err(_) => {
+                    self.rt.close_fd(fd);
+                    self.outside(sink)
+                }
+            };
         }
         sinks[index].1
+    }
+
+    /// The socket of a target that lies outside the jail. One inside at the same path goes before it, as with HAProxy,
+    /// which has no other.
+    fn outside(&self, sink: &LogSink) -> Option<Fd> {
+        let (_, fd) = self.shared.outside_logs.iter().find(|(s, _)| s == sink)?;
+        process::duplicate(*fd).ok()
     }
 }
 

@@ -31,10 +31,11 @@ use crate::language::scratch::Pool;
 use crate::language::vars::ProcStore;
 use crate::model::balance::Balancer;
 use crate::model::bind::Bind;
+use crate::model::logging::LogSink;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Proxy;
 use crate::model::state::board::{self, Board, FrontendRate, ProcessRate};
-use crate::model::state::counters::{FrontendCounter, ProcessCounter};
+use crate::model::state::counters::{FrontendCounter, ListenerCounter, ProcessCounter};
 use crate::model::state::event::Event;
 use crate::proto::http::head::Head;
 use std::cell::{Cell, RefCell};
@@ -137,6 +138,8 @@ pub struct Shared {
     pub about: About,
     /// For `show errors`.
     pub captures: Captures,
+    /// Sockets to log targets that the process's root directory hides.
+    pub outside_logs: Vec<(LogSink, Fd)>,
     /// Bytes of the compression states of all workers.
     pub compression_memory: AtomicU64,
 }
@@ -719,6 +722,8 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
     let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
     let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
     let full = full || most > 0 && w.board.process(ProcessCounter::CurrConns) >= most;
+    let line = w.plan.proxies[proxy].frontend.binds[bind].maxconn.unwrap_or(0).into();
+    let full = full || line > 0 && w.board.listener(proxy, bind, ListenerCounter::Scur) >= line;
     full || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
 }
 

@@ -277,6 +277,7 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
     let plan = Arc::new(plan(text));
     let board = Arc::new(Board::new(&plan, count));
     let shared = Arc::new(Shared {
+        outside_logs: Vec::new(),
         tables: Arc::new(Registry::new(&plan, count, seed)),
         plan: plan.clone(),
         board: board.clone(),

@@ -1,0 +1,118 @@
+//! What a process asks of the system and keeps to: limits, its jail, and what it may become.
+
+mod common;
+
+use common::client::Client;
+use common::directory::Directory;
+use common::origin::{Gate, Origin, Step};
+use common::port::Port;
+use common::program::{Program, under_test};
+use common::syslog::Syslog;
+use common::wait_until;
+use std::process::Command;
+use std::time::Duration;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const DEFAULTS: &str = "defaults\n mode http\n timeout connect 2s\n timeout client 5s\n timeout server 5s\n";
+
+#[test]
+fn a_limit_of_descriptors_that_cannot_be_had_ends_the_start() {
+    let directory = Directory::new();
+    let port = Port::hold();
+    let config = |lines: &str| {
+        format!(
+            "global\n {lines}\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n http-request return status 200\n",
+            port.number
+        )
+    };
+    for lines in ["fd-hard-limit 100\n maxconn 3000", "fd-hard-limit 100\n ulimit-n 300"] {
+        let file = directory.write("c.cfg", config(lines));
+        let run = Command::new(under_test()).args(["-db", "-f", &file]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(1), "{lines}: {said}");
+        assert!(said.contains("[ALERT]") && said.contains("Cannot raise FD limit to"), "{lines}: {said}");
+    }
+    let program = Program::start(
+        &under_test(),
+        &directory,
+        &config("fd-hard-limit 100\n maxconn 3000\n no strict-limits"),
+        &[port.number],
+    );
+    let said = program.messages();
+    assert!(
+        said.contains("[WARNING]") && said.contains("FD limit (100) too low for maxconn=3000/maxsock="),
+        "{said}"
+    );
+    let mut client = Client::connect(port.number);
+    assert_eq!(client.send(GET).status(), 200);
+}
+
+#[test]
+fn connections_follow_fd_hard_limit() {
+    let directory = Directory::new();
+    let (port, socket) = (Port::hold(), directory.join("admin.sock"));
+    let config = format!(
+        "global\n fd-hard-limit 1000\n stats socket {socket}\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n \
+         http-request return status 200\n",
+        port.number
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    wait_until("the socket is there", || std::path::Path::new(&socket).exists());
+    let info = common::cli::ask(&socket, "show info");
+    let maxconn = info.lines().find_map(|l| l.strip_prefix("Maxconn: ")).expect("a line").parse::<u32>();
+    assert!((300..500).contains(&maxconn.expect("a number")), "{info}");
+}
+
+#[test]
+fn maxconn_of_a_bind_line_holds_for_that_line() {
+    let gate = Gate::new();
+    let ok = Step::Send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into());
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), ok, Step::Close]);
+    let directory = Directory::new();
+    let (small, other) = (Port::hold(), Port::hold());
+    let config = format!(
+        "{DEFAULTS}frontend f\n bind 127.0.0.1:{} maxconn 2\n bind 127.0.0.1:{}\n \
+         http-request return status 204 if {{ path /other }}\n default_backend b\nbackend b\n server s 127.0.0.1:{}\n",
+        small.number, other.number, origin.port
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[small.number, other.number]);
+    let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(small.number)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    wait_until("two are served", || origin.connections() == 2);
+    assert_eq!(Client::connect(other.number).send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").status(), 204);
+    // The limit must hold while the others wait.
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(origin.connections(), 2, "more connections than maxconn");
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.status(), 200);
+    }
+}
+
+#[test]
+fn a_log_socket_outside_the_jail_is_reached() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can change its root directory: nothing to see here");
+        return;
+    }
+    let directory = Directory::new();
+    let sink = Syslog::unix(&directory.join("log"));
+    let port = Port::hold();
+    std::fs::create_dir(directory.join("jail")).expect("a jail");
+    let config = format!(
+        "global\n chroot {}\n log {} local0\n{DEFAULTS} log global\n option httplog\nfrontend f\n \
+         bind 127.0.0.1:{}\n http-request return status 200\n",
+        directory.join("jail"),
+        sink.address,
+        port.number
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    for _ in 0..2 {
+        let mut client = Client::connect(port.number);
+        assert_eq!(client.send(GET).status(), 200);
+        drop(client);
+        sink.line_with(&["f f/<NOSRV>", "GET / HTTP/1.1"]);
+    }
+}
