@@ -116,3 +116,82 @@ fn a_log_socket_outside_the_jail_is_reached() {
         sink.line_with(&["f f/<NOSRV>", "GET / HTTP/1.1"]);
     }
 }
+
+fn status_only(directory: &Directory, global: &str) -> (Program, Port) {
+    let port = Port::hold();
+    let config = format!(
+        "global\n {global}\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n http-request return status 200\n",
+        port.number
+    );
+    (Program::start(&under_test(), directory, &config, &[port.number]), port)
+}
+
+/// Sockets that listen on a port of 127.0.0.1.
+fn listeners(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    table.lines().filter(|l| l.contains(&format!(" 0100007F:{port:04X} 00000000:0000 0A "))).count()
+}
+
+#[test]
+fn without_reuseport_workers_share_a_socket_and_a_successor_takes_over() {
+    let directory = Directory::new();
+    let (_other, port) = status_only(&Directory::new(), "nbthread 3");
+    assert_eq!(listeners(port.number), 3);
+    let port = Port::hold();
+    let config = format!(
+        "global\n nbthread 3\n noreuseport\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n http-request return status 200\n",
+        port.number
+    );
+    let mut old = Program::start(&under_test(), &directory, &config, &[port.number]);
+    assert_eq!(listeners(port.number), 1);
+    for _ in 0..20 {
+        assert_eq!(Client::connect(port.number).send(GET).status(), 200);
+    }
+    let file = directory.write("new.cfg", &config);
+    let pidfile = directory.join("pid");
+    let words = ["-D", "-f", &file, "-p", &pidfile, "-sf", &old.pid().to_string()];
+    let run = Command::new(under_test()).args(words).output().expect("it runs");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(old.wait(), 0);
+    assert_eq!(listeners(port.number), 1);
+    let answered = Client::connect(port.number).send(GET).status();
+    let pid = std::fs::read_to_string(&pidfile).expect("a pid file").trim().parse().expect("a pid");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    assert_eq!(answered, 200);
+}
+
+#[test]
+fn programs_gain_no_rights_unless_that_is_wanted() {
+    let privileges = |global| {
+        let directory = Directory::new();
+        let (program, _port) = status_only(&directory, global);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("its status");
+        status.lines().find_map(|l| l.strip_prefix("NoNewPrivs:\t").map(str::to_owned)).expect("a line")
+    };
+    assert_eq!([privileges("nbthread 1"), privileges("insecure-setuid-wanted")], ["1", "0"]);
+}
+
+#[test]
+fn cores_are_dumped_where_that_is_set() {
+    for (line, wanted) in [("set-dumpable", true), ("set-dumpable off", false)] {
+        let directory = Directory::new();
+        let (program, _port) = status_only(&directory, line);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.pid())).expect("its limits");
+        let core = limits.lines().find(|l| l.starts_with("Max core file size")).expect("a line");
+        let own = std::fs::read_to_string("/proc/self/limits").expect("our limits");
+        let own = own.lines().find(|l| l.starts_with("Max core file size")).expect("a line").to_owned();
+        assert!(if wanted { core.contains("unlimited") } else { core == own }, "{line}: {core}");
+    }
+}
+
+#[test]
+fn a_process_that_exits_quickly_still_finishes() {
+    let directory = Directory::new();
+    let (mut program, port) = status_only(&directory, "quick-exit");
+    let mut client = Client::connect(port.number);
+    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status(), 200);
+    drop(client);
+    program.signal(rustix::process::Signal::USR1);
+    assert_eq!(program.wait(), 0);
+}

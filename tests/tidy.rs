@@ -104,3 +104,70 @@ fn every_file_says_what_it_is_for() {
         house().into_iter().filter(|(_, t)| !t.trim_start().starts_with("//!")).map(|(f, _)| f).collect();
     assert!(bare.is_empty(), "no header: {}", bare.join(" "));
 }
+
+/// Settings that are read from the configuration and that nothing behind it reads, with the reason. Whatever else is
+/// accepted has to do something.
+const UNREAD: &[(&str, &str)] = &[
+    ("busy_polling", "told by a notice"),
+    ("unix_bind", "the defaults of later bind lines"),
+    ("maxpipes", "refused by name"),
+    ("expose_deprecated_directives", "decides what the load warns about"),
+    ("http_err_codes", "refused by name"),
+    ("http_fail_codes", "refused by name"),
+    ("cluster_secret", "refused by name"),
+    ("guid", "a name that only the load compares"),
+    ("guid_prefix", "a name that only the load compares"),
+    ("checkcache", "refused by name"),
+    ("http_use_proxy_header", "refused by name"),
+    ("max_keep_alive_queue", "refused by name"),
+    ("hash_balance_factor", "refused by name"),
+    ("hash_preserve_affinity", "refused by name"),
+    ("max_session_srv_conns", "refused by name"),
+    ("use_fcgi_app", "refused by name"),
+    ("zero_rtt_rejected", "no early data is ever sent to a server"),
+    ("pool_low_conn", "refused by name"),
+    ("hash_key", "refused by name"),
+    ("pool_conn_name", "refused by name"),
+    ("proxy_v2_tlvs", "refused by name"),
+    ("strict_maxconn", "refused by name"),
+    ("idle_ping_ms", "refused by name"),
+    ("reuse_pool", "refused by name"),
+    ("nice", "refused by name"),
+    ("tcp_ss", "refused by name"),
+    ("show_modules", "refused by name"),
+    ("default_dh_param", "told by a notice"),
+    ("filter_legacy", "decides what the load warns about"),
+];
+
+#[test]
+fn every_setting_of_the_model_is_read_by_somebody() {
+    let house = house();
+    let readers: Vec<(&String, String)> = house
+        .iter()
+        .filter(|(file, _)| !file.starts_with("config/keyword/") && !is_test(file))
+        .map(|(file, text)| (file, text.lines().map(code).collect::<Vec<_>>().join("\n")))
+        .collect();
+    let is_read = |field: &str| {
+        let word = format!(".{field}");
+        readers.iter().any(|(_, text)| {
+            text.match_indices(&word).any(|(at, _)| {
+                let after = &text[at + word.len()..];
+                let whole = !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+                whole && !(after.starts_with(" = ") || after.starts_with('('))
+            })
+        })
+    };
+    let mut unread = Vec::new();
+    for file in ["global", "proxy", "frontend", "backend", "server", "bind", "check", "stats", "tls", "compression"] {
+        for line in house[&format!("model/{file}.rs")].lines() {
+            let field = line.strip_prefix("    pub ").and_then(|l| l.split_once(':')).map(|(name, _)| name);
+            let Some(field) = field.filter(|f| !f.contains(['(', ' '])) else { continue };
+            if !is_read(field) && !UNREAD.iter().any(|(name, _)| *name == field) {
+                unread.push(format!("model/{file}.rs: {field}"));
+            }
+        }
+    }
+    assert!(unread.is_empty(), "nobody reads\n{}", unread.join("\n"));
+    let stale: Vec<_> = UNREAD.iter().filter(|(name, _)| is_read(name)).map(|(name, _)| *name).collect();
+    assert!(stale.is_empty(), "read after all: {stale:?}");
+}

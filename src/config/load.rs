@@ -33,6 +33,8 @@ pub struct Options {
     pub startup_version: Option<String>,
     /// `-n`: the process's limit of connections, over the file's.
     pub maxconn: Option<u32>,
+    /// `-dV`: as `ssl-server-verify none`.
+    pub no_server_verify: bool,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             master_worker: false,
             startup_version: None,
             maxconn: None,
+            no_server_verify: false,
         }
     }
 }

@@ -31,6 +31,10 @@ impl Inherited {
         self.0.remove(name).unwrap_or_default()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Closes what the new configuration has no use for.
     pub fn close(self) {
         self.0.into_values().flatten().for_each(sockets::close);

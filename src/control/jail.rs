@@ -90,7 +90,7 @@ pub fn descriptors() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// `chroot`, `group`, `user`. The error is HAProxy's line.
+/// `chroot`, `group`, `user`, `set-dumpable`, `insecure-setuid-wanted`. The error is HAProxy's line.
 pub fn enter(global: &Global, program: &str) -> Result<(), String> {
     if let Some(path) = &global.chroot {
         rustix::process::chroot(path.as_path())
@@ -100,5 +100,15 @@ pub fn enter(global: &Global, program: &str) -> Result<(), String> {
     process::become_user(global.uid, global.gid).map_err(|(call, _)| match (call, global.uid, global.gid) {
         ("setuid", Some(uid), _) => format!("[{program}.main()] Cannot set uid {uid}."),
         (_, _, gid) => format!("[{program}.main()] Cannot set gid {}.", gid.unwrap_or_default()),
-    })
+    })?;
+    if global.set_dumpable {
+        let unlimited = Rlimit { current: None, maximum: None };
+        // Where it may not be raised, what there is serves.
+        let _ = setrlimit(Resource::Core, unlimited);
+        process::allow_core_dumps();
+    }
+    if !global.insecure_setuid_wanted {
+        process::forbid_new_privileges();
+    }
+    Ok(())
 }

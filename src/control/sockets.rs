@@ -35,6 +35,7 @@ pub fn open_all(
 ) -> Result<Vec<Listeners>, Vec<String>> {
     let mut all: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
+    let spread = Spread { workers, shared: plan.global.noreuseport };
     for (index, proxy) in plan.proxies.iter().enumerate() {
         if proxy.disabled || !proxy.has_frontend {
             continue;
@@ -43,19 +44,19 @@ pub fn open_all(
             let backlog = bind.backlog.or(proxy.frontend.backlog).or(proxy.frontend.maxconn).unwrap_or(maxconn);
             for address in &bind.addresses {
                 let name = inherit::name(address, bind);
-                let mut opened = reopen(address, bind, backlog, workers, inherited.take(&name));
+                let mut opened = reopen(address, bind, backlog, spread, inherited.take(&name));
                 while let Err((_, e)) = &opened
                     && e.kind() == io::ErrorKind::AddrInUse
                     && retries > 0
                 {
                     retries -= 1;
                     std::thread::sleep(RETRY_AFTER);
-                    opened = open(address, bind, backlog, workers);
+                    opened = open(address, bind, backlog, spread);
                 }
                 match opened {
                     Ok(fds) => {
                         let distinct = match address {
-                            Address::Ip(_) => fds.len(),
+                            Address::Ip(_) if !spread.shared => fds.len(),
                             // A successor has it from who started us.
                             Address::Inherited(_) => 0,
                             // Those that the workers share are one socket.
@@ -89,23 +90,30 @@ fn reopen(
     address: &Address,
     bind: &Bind,
     backlog: u32,
-    workers: usize,
+    spread: Spread,
     mut old: Vec<Fd>,
 ) -> Result<Vec<Fd>, (&'static str, io::Error)> {
     if old.is_empty() {
-        return open(address, bind, backlog, workers);
+        return open(address, bind, backlog, spread);
     }
     for fd in &old {
         sockets::listen(*fd, backlog.clamp(1, i32::MAX as u32) as i32).map_err(|e| ("cannot listen to socket", e))?;
     }
     match address {
-        Address::Ip(a) => {
-            while old.len() < workers {
-                old.push(open_tcp(*a, bind, backlog.clamp(1, i32::MAX as u32) as i32)?);
+        Address::Ip(a) if !spread.shared => {
+            while old.len() < spread.workers {
+                old.push(open_tcp(*a, bind, backlog.clamp(1, i32::MAX as u32) as i32, true)?);
             }
             Ok(old)
         }
-        _ => shared(old[0], workers),
+        // Whoever had one for each worker may have more of them than we do: each is served.
+        Address::Ip(_) if old.len() >= spread.workers => Ok(old),
+        Address::Ip(_) => {
+            let missing = shared(old[0], spread.workers - old.len() + 1)?;
+            old.extend(missing.into_iter().skip(1));
+            Ok(old)
+        }
+        _ => shared(old[0], spread.workers),
     }
 }
 
@@ -131,16 +139,30 @@ fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Er
     )
 }
 
+/// How workers come to sockets of an address.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub workers: usize,
+    /// One socket for all of them (`noreuseport`), instead of one for each.
+    pub shared: bool,
+}
+
+impl Spread {
+    /// For the control thread alone.
+    pub const ALONE: Spread = Spread { workers: 1, shared: false };
+}
+
 /// One socket per worker for an address. The error names the step that failed.
 pub fn open(
     address: &Address,
     bind: &Bind,
     backlog: u32,
-    workers: usize,
+    Spread { workers, shared: one }: Spread,
 ) -> Result<Vec<Fd>, (&'static str, io::Error)> {
     let backlog = backlog.clamp(1, i32::MAX as u32) as i32;
     match address {
-        Address::Ip(a) => (0..workers).map(|_| open_tcp(*a, bind, backlog)).collect(),
+        Address::Ip(a) if one => shared(open_tcp(*a, bind, backlog, false)?, workers),
+        Address::Ip(a) => (0..workers).map(|_| open_tcp(*a, bind, backlog, true)).collect(),
         Address::Unix(path) => shared(open_unix(path, bind, backlog)?, workers),
         Address::Abstract(name) => shared(open_abstract(name, backlog)?, workers),
         Address::Inherited(fd) => {
@@ -161,12 +183,19 @@ fn shared(fd: Fd, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> 
     Ok(fds)
 }
 
-fn open_tcp(address: SocketAddr, bind: &Bind, backlog: i32) -> Result<Fd, (&'static str, io::Error)> {
+fn open_tcp(
+    address: SocketAddr,
+    bind: &Bind,
+    backlog: i32,
+    reuse_port: bool,
+) -> Result<Fd, (&'static str, io::Error)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
         .map_err(|e| ("cannot create receiving socket", e))?;
     let step = |what, r: io::Result<()>| r.map_err(|e| (what, e));
     step("cannot set SO_REUSEADDR", socket.set_reuse_address(true))?;
-    step("cannot set SO_REUSEPORT", socket.set_reuse_port(true))?;
+    if reuse_port {
+        step("cannot set SO_REUSEPORT", socket.set_reuse_port(true))?;
+    }
     // Accepted connections inherit it.
     step("cannot disable Nagle", socket.set_tcp_nodelay(true))?;
     if address.is_ipv6() {

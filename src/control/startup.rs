@@ -92,6 +92,7 @@ fn options(args: &Args) -> load::Options {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         master_worker: args.master_worker,
         startup_version: None,
+        no_server_verify: args.no_server_verify,
         maxconn: args.maxconn.map(|n| n.min(u32::MAX as u64) as u32),
     }
 }
@@ -129,6 +130,8 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         return code;
     }
     let Some(mut plan) = outcome.plan else { return 1 };
+    plan.global.noreuseport |= args.no_reuseport;
+    plan.global.nosplice |= args.no_splice || args.no_zero_copy;
     match &leash {
         // These are the master's matters.
         Some(leash) => {
@@ -271,11 +274,20 @@ fn start(
     let mut exposed = Vec::new();
     let follows = former.is_some() || !args.finish.is_empty() || !args.terminate.is_empty();
     let retries = if follows { BIND_RETRIES } else { 0 };
+    let old = || args.finish.iter().chain(&args.terminate);
+    // Without SO_REUSEPORT an address has one owner: the old processes let go of theirs for as long (management guide 4).
+    let pauses = plan.global.noreuseport && inherited.is_empty();
+    if pauses {
+        old().for_each(|pid| drop(process::kill(*pid, libc::SIGTTOU)));
+    }
     let listeners = match sockets::open_all(&plan, workers, maxconn, &mut inherited, &mut exposed, retries) {
         Ok(listeners) => listeners,
         Err(errors) => {
             for e in &errors {
                 speaker.say(Severity::Alert, e);
+            }
+            if pauses {
+                old().for_each(|pid| drop(process::kill(*pid, libc::SIGTTIN)));
             }
             speaker.say_failed_listeners();
             return 1;
@@ -418,6 +430,7 @@ fn serve(
     program: &str,
 ) -> i32 {
     let workers = listeners.len();
+    let quick_exit = shared.plan.global.quick_exit;
     let mut posts = office(workers + 1, MAIL_CAPACITY);
     let Some(own_post) = posts.pop() else { return 1 };
     let ready = Arc::new(Barrier::new(workers + 1));
@@ -460,6 +473,8 @@ fn serve(
     }
     let end = supervise::run(shared, own_post, api, peering, launch, signals, &ready);
     match end {
+        // The workers have nothing left to do; what they hold goes with the process.
+        supervise::End::Finished if quick_exit => 0,
         supervise::End::Finished => {
             for thread in threads {
                 let _ = thread.join();

@@ -46,7 +46,12 @@ pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
     for (number, section) in plan.peers.iter().enumerate().filter(|(_, s)| !s.disabled) {
         for (address, bind) in section.listeners() {
             let bind = Arc::new(bind);
-            match super::sockets::open(&address, &bind, bind.backlog.unwrap_or(PEERS_BACKLOG), 1) {
+            match super::sockets::open(
+                &address,
+                &bind,
+                bind.backlog.unwrap_or(PEERS_BACKLOG),
+                super::sockets::Spread::ALONE,
+            ) {
                 Ok(fds) => {
                     let listening = |fd| Listening { section: number, bind: bind.clone(), fd };
                     sockets.extend(fds.into_iter().map(listening));
@@ -86,7 +91,12 @@ pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
     let mut errors = Vec::new();
     for (number, bind) in plan.global.stats_sockets.iter().enumerate() {
         for address in &bind.addresses {
-            match super::sockets::open(address, bind, bind.backlog.unwrap_or(API_BACKLOG), 1) {
+            match super::sockets::open(
+                address,
+                bind,
+                bind.backlog.unwrap_or(API_BACKLOG),
+                super::sockets::Spread::ALONE,
+            ) {
                 Ok(fds) => api.extend(fds.into_iter().map(|fd| (number, fd))),
                 Err((what, e)) => {
                     let text = e.to_string();

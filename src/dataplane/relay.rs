@@ -15,6 +15,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+/// How often bytes are counted with `option contstats` (manual 4.2 says typically every 5 seconds).
+const CONTSTATS_MS: u64 = 5000;
+
 /// What is known of a relay while it runs.
 struct Relay<'a> {
     rt: &'a Rt,
@@ -23,6 +26,7 @@ struct Relay<'a> {
     /// The last moment something came from or went to a side.
     client_active: Cell<Millis>,
     server_active: Cell<Millis>,
+    /// Bytes since they were counted last.
     from_client: Cell<u64>,
     from_server: Cell<u64>,
     client_ended: Cell<bool>,
@@ -107,10 +111,20 @@ pub async fn run(
         server_ended: Cell::new(false),
         splices: Splices::of(s, link),
     };
-    let failure = relay.both(from_client, from_server, timeouts).await;
-    ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.get());
-    ex.count_response_bytes(&s.w, s.proxy, s.bind, relay.from_server.get());
-    failure
+    let mut both = pin!(relay.both(from_client, from_server, timeouts));
+    let continuous = s.settings().options.contstats;
+    let mut counted = now;
+    poll_fn(|cx| {
+        let polled = both.as_mut().poll(cx);
+        let now = relay.rt.now().mono;
+        if polled.is_ready() || continuous && now.since(counted) >= CONTSTATS_MS {
+            counted = now;
+            ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.take());
+            ex.count_response_bytes(&s.w, s.proxy, s.bind, relay.from_server.take());
+        }
+        polled
+    })
+    .await
 }
 
 impl Relay<'_> {

@@ -154,6 +154,18 @@ pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> Result<(), (&'static s
     Ok(())
 }
 
+/// Lets the kernel write a core of this process.
+pub fn allow_core_dumps() {
+    // SAFETY: a system call on numbers; a refusal changes nothing.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+}
+
+/// Programs that this process runs from now on gain nothing by set-user-id bits.
+pub fn forbid_new_privileges() {
+    // SAFETY: a system call on numbers; a refusal changes nothing.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+}
+
 /// Detaches from the terminal: a session of its own, standard descriptors on /dev/null.
 pub fn detach() {
     // SAFETY: a system call without arguments.

@@ -54,7 +54,9 @@ pub struct Global {
     /// `external-check`, and whether the environment is passed on (`preserve-env`).
     pub external_check: Option<bool>,
     pub insecure_fork_wanted: bool,
+    /// Programs that this process runs may gain rights by their set-user-id bits.
     pub insecure_setuid_wanted: bool,
+    /// `set-dumpable`: the process may dump its core.
     pub set_dumpable: bool,
     /// A descriptor limit that can't be raised is an error (`strict-limits`, on by default).
     pub strict_limits: bool,
@@ -62,8 +64,9 @@ pub struct Global {
     pub nosplice: bool,
     /// WebSocket over HTTP/2 is not offered to clients.
     pub h2_workaround_bogus_websocket_clients: bool,
+    /// Workers share one socket for each address instead of having one each (`noreuseport`, `-dR`).
     pub noreuseport: bool,
-    pub nogetaddrinfo: bool,
+    /// A process that has finished leaves without tearing its threads down.
     pub quick_exit: bool,
     pub unix_bind: UnixBind,
     pub maxconnrate: Option<u32>,
@@ -76,7 +79,6 @@ pub struct Global {
     pub maxpipes: Option<u32>,
     pub fd_hard_limit: Option<u64>,
     pub mworker_max_reloads: Option<u32>,
-    pub thread_groups: Option<u32>,
     pub expose_deprecated_directives: bool,
     pub expose_experimental_directives: bool,
     /// `http-err-codes`, `http-fail-codes`, as written.
@@ -88,6 +90,7 @@ pub struct Global {
     pub cluster_secret: Option<String>,
     /// `dns-accept-family`; `None`: `auto`.
     pub dns_accept_family: Option<super::resolvers::Families>,
+    /// Greatest values are shown (`stats calculate-max-counters`, on by default).
     pub stats_calculate_max_counters: bool,
 }
 
@@ -261,7 +264,6 @@ impl Default for Global {
             nosplice: false,
             h2_workaround_bogus_websocket_clients: false,
             noreuseport: false,
-            nogetaddrinfo: false,
             quick_exit: false,
             unix_bind: UnixBind::default(),
             maxconnrate: None,
@@ -272,7 +274,6 @@ impl Default for Global {
             maxpipes: None,
             fd_hard_limit: None,
             mworker_max_reloads: None,
-            thread_groups: None,
             expose_deprecated_directives: false,
             expose_experimental_directives: false,
             http_err_codes: Vec::new(),

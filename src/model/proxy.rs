@@ -83,7 +83,6 @@ pub struct Options {
     pub srvtcpka: bool,
     pub contstats: bool,
     pub http_ignore_probes: bool,
-    pub http_no_delay: bool,
     pub http_use_proxy_header: bool,
     pub http_buffer_request: bool,
     pub idle_close_on_response: bool,
@@ -106,7 +105,6 @@ pub struct Options {
     pub disable_h2_upgrade: bool,
     pub http_drop_request_trailers: bool,
     pub http_drop_response_trailers: bool,
-    pub use_small_buffers: bool,
     pub http_restrict_req_hdr_names: RestrictNames,
     pub forwarded: Option<Forwarded>,
 }
@@ -215,7 +213,6 @@ impl Default for Options {
             srvtcpka: false,
             contstats: false,
             http_ignore_probes: false,
-            http_no_delay: false,
             http_use_proxy_header: false,
             http_buffer_request: false,
             idle_close_on_response: false,
@@ -238,7 +235,6 @@ impl Default for Options {
             disable_h2_upgrade: false,
             http_drop_request_trailers: false,
             http_drop_response_trailers: false,
-            use_small_buffers: false,
             http_restrict_req_hdr_names: RestrictNames::default(),
             forwarded: None,
         }

@@ -3,6 +3,7 @@
 use crate::config::diagnostic::Severity;
 use crate::config::section::Loading;
 use crate::model::plan::Plan;
+use crate::model::tls::ServerVerify;
 
 /// Ids count from 2 (1 is the runtime API's own proxy) and leave out those that were written; so do servers' from 1 and
 /// listeners'.
@@ -43,6 +44,9 @@ pub(super) fn assign_ids(cx: &mut Loading<'_>) {
 pub(super) fn global(cx: &mut Loading<'_>) {
     if let Some(maxconn) = cx.options.maxconn {
         cx.global.maxconn = Some(maxconn);
+    }
+    if cx.options.no_server_verify {
+        cx.global.tls.server_verify = ServerVerify::None;
     }
     if cx.global.expose_experimental_directives {
         let text = "Option 'expose-experimental-directives' is set in the global section but is no longer used. It is strongly \

@@ -345,7 +345,7 @@ fn open(words: &[String], open: Vec<OwnedFd>, speaker: &mut Speaker) -> Result<V
             let name = if name.starts_with('/') { format!("unix@{name}") } else { name };
             let socket = open.next().map_or_else(
                 || {
-                    let fds = sockets::open(address, &bind, bind.backlog.unwrap_or(BACKLOG), 1)?;
+                    let fds = sockets::open(address, &bind, bind.backlog.unwrap_or(BACKLOG), sockets::Spread::ALONE)?;
                     let fd = fds.into_iter().next().and_then(process::inherited);
                     fd.ok_or(("cannot bind socket", std::io::ErrorKind::Other.into()))
                 },

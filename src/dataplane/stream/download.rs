@@ -93,7 +93,7 @@ pub(super) async fn download(
     }
     persist::answered(w, link.proxy, s, ex).await;
     compression::judge(s, ex, link.proxy, message.framing);
-    let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s), rest);
+    let mut body = Body::new(&link.transport, message.framing, Side::Server, &response::limits(s, ex.backend), rest);
     rules::response(s, ex, link.proxy, &mut body, &link.transport).await?;
     let mode = server_mode(s, settings.options.connection_mode);
     let closes = s.settings().options.connection_mode == ConnectionMode::Close;

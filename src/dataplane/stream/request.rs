@@ -19,6 +19,7 @@ pub fn limits(s: &Session) -> Limits {
         head_bytes: tune.buffer_room(),
         fields: tune.http_maxhdr.saturating_sub(1),
         unsafe_violations: s.settings().options.accept_unsafe_violations_in_http_request,
+        keep_insecure: s.w.plan.global.h1_do_not_close_on_insecure_transfer_encoding,
         any_method_with_body: s.w.plan.global.h1_accept_payload_with_any_method,
         ..Limits::REQUEST
     }

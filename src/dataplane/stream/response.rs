@@ -11,6 +11,7 @@ use super::body::{Body, ReadError};
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
+use crate::model::plan::ProxyIndex;
 use crate::proto::h1::error::{Fault, ParseError};
 use crate::proto::h1::framing::{Asked, Framing};
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_response};
@@ -21,9 +22,17 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
-pub fn limits(s: &Session) -> Limits {
+/// The limits that hold for responses of this stream's backend.
+pub fn limits(s: &Session, backend: Option<ProxyIndex>) -> Limits {
     let tune = &s.w.plan.global.tune;
-    Limits { head_bytes: tune.buffer_room(), fields: tune.http_maxhdr.saturating_sub(1), ..Limits::RESPONSE }
+    Limits {
+        head_bytes: tune.buffer_room(),
+        fields: tune.http_maxhdr.saturating_sub(1),
+        unsafe_violations: backend
+            .is_some_and(|b| s.w.plan.proxies[b].options.accept_unsafe_violations_in_http_response),
+        keep_insecure: s.w.plan.global.h1_do_not_close_on_insecure_transfer_encoding,
+        ..Limits::RESPONSE
+    }
 }
 
 /// A complete response head is in `ex.response`; what follows it in the same piece comes back.
@@ -45,7 +54,7 @@ pub async fn read(
     if let Some(stream) = link.transport.stream() {
         return from_stream(s, ex, stream, asked, deadline, abort_on_close).await;
     }
-    let limits = limits(s);
+    let limits = limits(s, ex.backend);
     ex.input.clear();
     let mut any = false;
     loop {

@@ -25,6 +25,8 @@ pub struct Board {
     baseline: Block,
     /// A worker's share of the 1024 requests that the averages cover.
     window: u64,
+    /// Greatest values are kept (`stats calculate-max-counters`).
+    maxima: bool,
     /// Server states, addresses, weights; paused frontends.
     pub live: Live,
 }
@@ -81,6 +83,7 @@ impl Board {
             blocks: (0..=workers).map(|_| Block::new(plan)).collect(),
             baseline: Block::new(plan),
             window: (1024 / workers.max(1) as u64).max(16),
+            maxima: plan.global.stats_calculate_max_counters,
             live: Live::new(plan),
         }
     }
@@ -146,31 +149,39 @@ impl Board {
         sum.wrapping_sub(find(&self.baseline).map_or(0, Counter::get))
     }
 
+    /// Keeps a greatest value, where these are wanted.
+    #[inline]
+    fn raise(&self, maximum: &Counter, value: u64) {
+        if self.maxima {
+            maximum.raise(value);
+        }
+    }
+
     /// A maximum together with its gauge, since the gauge may stand higher than any worker noticed.
     pub fn peak(&self, gauge: u64, maximum: u64) -> u64 {
-        gauge.max(maximum)
+        if self.maxima { gauge.max(maximum) } else { 0 }
     }
 
     /// Events a second at `now` over all workers, and the most in any second.
     pub fn frontend_rate(&self, proxy: ProxyIndex, which: FrontendRate, now: Millis) -> (u32, u32) {
         let (rate, recent) = self.rates(now, |b| Some(which.of(b.proxies.get(proxy)?.frontend.peek()?)));
-        (rate, recent.max(self.frontend(proxy, which.maximum()) as u32))
+        (rate, self.peak(recent.into(), self.frontend(proxy, which.maximum())) as u32)
     }
 
     pub fn backend_rate(&self, proxy: ProxyIndex, now: Millis) -> (u32, u32) {
         let (rate, recent) = self.rates(now, |b| Some(&b.proxies.get(proxy)?.backend.peek()?.session_rate));
-        (rate, recent.max(self.backend(proxy, BackendCounter::RateMax) as u32))
+        (rate, self.peak(recent.into(), self.backend(proxy, BackendCounter::RateMax)) as u32)
     }
 
     pub fn server_rate(&self, proxy: ProxyIndex, server: ServerIndex, now: Millis) -> (u32, u32) {
         let (rate, recent) =
             self.rates(now, |b| Some(&b.proxies.get(proxy)?.servers.get(server)?.peek()?.session_rate));
-        (rate, recent.max(self.server(proxy, server, ServerCounter::RateMax) as u32))
+        (rate, self.peak(recent.into(), self.server(proxy, server, ServerCounter::RateMax)) as u32)
     }
 
     pub fn process_rate(&self, which: ProcessRate, now: Millis) -> (u32, u32) {
         let (rate, recent) = self.rates(now, |b| Some(which.of(&b.process)));
-        (rate, which.maximum().map_or(recent, |id| recent.max(self.process(id) as u32)))
+        (rate, which.maximum().map_or(recent, |id| self.peak(recent.into(), self.process(id)) as u32))
     }
 
     fn rates<'a>(&'a self, now: Millis, find: impl Fn(&'a Block) -> Option<&'a Rate>) -> (u32, u32) {

@@ -7,6 +7,30 @@ pub(super) fn unfold(input: &[u8], bare_lf: bool) -> Option<Vec<u8>> {
     unfold_from(input, leading + memchr::memchr(b'\n', &input[leading..])? + 1, bare_lf)
 }
 
+/// Takes out the lines of a complete head whose names no field can have (`option
+/// accept-unsafe-violations-in-http-response`), and tells how many bytes they were. A line without a name, or without
+/// the colon after it, stays. None while the head's end is not here.
+pub(super) fn without_bad_names(input: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let leading = input.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
+    let first = leading + memchr::memchr(b'\n', &input[leading..])? + 1;
+    let (mut kept, mut at) = (input[..first].to_vec(), first);
+    loop {
+        let end = at + memchr::memchr(b'\n', &input[at..])? + 1;
+        let line = &input[at..end];
+        let is_bad = memchr::memchr(b':', line).is_some_and(|colon| colon > 0 && !line[..colon].iter().all(is_token));
+        if !is_bad {
+            kept.extend_from_slice(line);
+        }
+        at = end;
+        if matches!(line, b"\r\n" | b"\n") {
+            let dropped = at - kept.len();
+            kept.extend_from_slice(&input[at..]);
+            return Some((kept, dropped));
+        }
+    }
+}
+
 /// Joins from the line that begins at `first` on. A bare LF is left for the parser to refuse where it must.
 pub(super) fn unfold_from(input: &[u8], first: usize, bare_lf: bool) -> Option<Vec<u8>> {
     let mut joined: Option<Vec<u8>> = None;

@@ -70,6 +70,17 @@ impl Coding {
         }
         Ok(coding)
     }
+
+    /// The same for a server whose violations are accepted: empty elements and repeated `chunked` say nothing.
+    pub fn and_lenient_line(self, value: &[u8]) -> Result<Coding, Fault> {
+        let mut coding = self;
+        for token in value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty()) {
+            if coding != Coding::Chunked || !token.eq_ignore_ascii_case(b"chunked") {
+                coding = coding.and_line(token)?;
+            }
+        }
+        Ok(coding)
+    }
 }
 
 /// Takes one Content-Length line into account: digits only, and repetitions of the same number are one number

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 
 use super::error::{Fault, ParseError, Side};
 use super::explain::explain;
-use super::fold::{unfold, unfold_from};
+use super::fold::{unfold, unfold_from, without_bad_names};
 use super::framing::{self, Asked, Coding, Framing};
 use super::persistence::{self, Tokens};
 use crate::proto::http::head::{Head, Kind, Span, Version};
@@ -26,10 +26,14 @@ pub struct Limits {
     /// stands before us may have read a client's bytes differently.
     pub bare_lf: bool,
     /// `option accept-unsafe-violations-in-http-request`: bytes above 127 and `#` in the URI, an authority that is
-    /// not Host, a WebSocket request without key.
+    /// not Host, a WebSocket request without key. `option accept-unsafe-violations-in-http-response`: field names that are
+    /// none (their lines are dropped), empty and repeated codings, a WebSocket answer to no key.
     pub unsafe_violations: bool,
     /// `h1-accept-payload-with-any-method`: GET, HEAD and DELETE of HTTP/1.0 may have a body.
     pub any_method_with_body: bool,
+    /// `h1-do-not-close-on-insecure-transfer-encoding`: a message that has both Transfer-Encoding and Content-Length
+    /// does not end its connection.
+    pub keep_insecure: bool,
 }
 
 impl Limits {
@@ -40,6 +44,7 @@ impl Limits {
         bare_lf: false,
         unsafe_violations: false,
         any_method_with_body: false,
+        keep_insecure: false,
     };
     /// Default bounds for responses.
     pub const RESPONSE: Limits = Limits { bare_lf: true, ..Limits::REQUEST };
@@ -251,8 +256,25 @@ impl Reader<'_> {
                 Side::Server => self.response(&joined, slots),
             });
         }
+        if error == httparse::Error::HeaderName && self.is_lenient() {
+            let Some((kept, dropped)) = without_bad_names(&input[..head_end]) else { return self.partial(input) };
+            // At most once: the names that are left can be names.
+            if dropped == 0 {
+                let (fault, at) = explain(input, error);
+                return self.refuse(fault, at);
+            }
+            return with_fields(self.limits, |slots| self.response(&kept, slots)).map(|parsed| match parsed {
+                Parsed::Complete(m) => Parsed::Complete(Message { consumed: m.consumed + dropped, ..m }),
+                other => other,
+            });
+        }
         let (fault, at) = explain(input, error);
         self.refuse(fault, at)
+    }
+
+    /// A server's violations are accepted.
+    fn is_lenient(&self) -> bool {
+        self.side == Side::Server && self.limits.unsafe_violations
     }
 
     /// RFC 9112 §2.2: empty lines before a request are ignored; they too are CRLF.
@@ -303,7 +325,12 @@ impl Reader<'_> {
             };
             at = self.line_end(input, skip_spaces(input, end(value)))?;
             let name = self.head.field_from_wire(name, value);
-            if let Err(fault) = known.note(name, field.value) {
+            let noted =
+                match self.side == Side::Server && self.limits.unsafe_violations && name == b"transfer-encoding" {
+                    true => known.coding.and_lenient_line(field.value).map(|coding| known.coding = coding),
+                    false => known.note(name, field.value),
+                };
+            if let Err(fault) = noted {
                 return self.refuse(fault, value.start as usize);
             }
         }
@@ -348,6 +375,13 @@ impl Reader<'_> {
             Ok(framing) => framing,
             Err(fault) => return self.refuse(fault, consumed),
         };
+        if self.is_lenient() {
+            match known.coding {
+                Coding::Absent => drop(self.head.remove(b"transfer-encoding")),
+                Coding::Chunked => self.head.set(b"transfer-encoding", b"chunked"),
+                _ => {}
+            }
+        }
         // RFC 9112 §6.1, §6.3: these carry neither.
         let bodiless = framing == Framing::Tunnel || matches!(status, 100..=199 | 204);
         let mut must_close = self.one_length(&known, bodiless);
@@ -365,7 +399,10 @@ impl Reader<'_> {
                 return self.refuse(Fault::UnexpectedSwitch, consumed);
             }
             // Like HAProxy 3.4 this asks for an answer to the key, not for the right one.
-            if self.asked == Asked::WebSocket && !self.head.contains(b"sec-websocket-accept") {
+            if self.asked == Asked::WebSocket
+                && !self.limits.unsafe_violations
+                && !self.head.contains(b"sec-websocket-accept")
+            {
                 return self.refuse(Fault::WebSocket, consumed);
             }
         }
@@ -373,7 +410,7 @@ impl Reader<'_> {
     }
 
     /// Leaves one Content-Length line, or none beside chunks (RFC 9112 §6.3) or where `without`. Tells whether it
-    /// stood beside Transfer-Encoding.
+    /// stood beside Transfer-Encoding and the connection is to end for that.
     fn one_length(&mut self, known: &Known, without: bool) -> bool {
         let Some(length) = known.length else {
             return false;
@@ -390,7 +427,7 @@ impl Reader<'_> {
                 self.head.remove_at(next);
             }
         }
-        beside_chunks
+        beside_chunks && !self.limits.keep_insecure
     }
 }
 

@@ -253,3 +253,46 @@ fn joining_folded_lines_stops_at_the_end_of_the_head() {
         assert!(matches!(&input[message.consumed..], b" x" | b"\n x"), "{}", input.escape_ascii());
     }
 }
+
+#[test]
+fn a_length_beside_chunks_ends_the_connection_unless_that_is_switched_off() {
+    let input = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert!(request(input).1.must_close);
+    let mut head = Head::new();
+    let limits = Limits { keep_insecure: true, ..Limits::REQUEST };
+    let Ok(Parsed::Complete(message)) = parse_request(input, &limits, &mut head) else { panic!("not complete") };
+    assert_eq!((message.must_close, message.framing), (false, Framing::Chunked));
+    assert_eq!(passed_on(&head), "POST / HTTP/1.1|host: a|transfer-encoding: chunked||");
+}
+
+#[test]
+fn violations_of_a_server_are_accepted_where_that_is_said() {
+    let lenient = Limits { unsafe_violations: true, ..Limits::RESPONSE };
+    let cases: [(&[u8], &str); 6] = [
+        (b"b@d name: x\r\nA: b\r\nContent-Length: 2", "a: b|content-length: 2"),
+        (b"A: b\r\nb\x00d: x\r\n y\r\nContent-Length: 2", "a: b|content-length: 2"),
+        (b"foo : x\r\nContent-Length: 2", "content-length: 2"),
+        (b"Transfer-Encoding:\r\nContent-Length: 2", "content-length: 2"),
+        (b"Transfer-Encoding: chunked, chunked", "transfer-encoding: chunked"),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: ,chunked", "transfer-encoding: chunked"),
+    ];
+    for (fields, wanted) in cases {
+        let input = [b"HTTP/1.1 200 OK\r\n", fields, b"\r\n\r\nok"].concat();
+        assert!(response(&input, Asked::Other).is_err(), "{}", input.escape_ascii());
+        let mut head = Head::new();
+        for split in 0..input.len() - 2 {
+            let part = parse_response(&input[..split], &lenient, Asked::Other, &mut head);
+            assert_eq!(part, Ok(Parsed::Partial), "{}", input[..split].escape_ascii());
+        }
+        match parse_response(&input, &lenient, Asked::Other, &mut head) {
+            Ok(Parsed::Complete(message)) => assert_eq!(message.consumed, input.len() - 2),
+            other => panic!("{other:?} for {}", input.escape_ascii()),
+        }
+        assert_eq!(passed_on(&head), format!("HTTP/1.1 200 OK|{wanted}||"));
+    }
+    for fields in [&b": x"[..], b"foo", b"A: b\x00c", b"Transfer-Encoding: gzip"] {
+        let input = [b"HTTP/1.1 200 OK\r\n", fields, b"\r\n\r\n"].concat();
+        let parsed = parse_response(&input, &lenient, Asked::Other, &mut Head::new());
+        assert!(parsed.is_err(), "{}", input.escape_ascii());
+    }
+}

@@ -39,7 +39,7 @@ pub fn status<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
 
 fn most(scene: &Scene<'_>, object: Object, maximum: BackendCounter, gauge: BackendCounter) -> u32 {
     let read = |id| scene.board.backend(object.proxy(), id);
-    read(maximum).max(read(gauge)) as u32
+    scene.board.peak(read(gauge), read(maximum)) as u32
 }
 
 pub fn smax<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {

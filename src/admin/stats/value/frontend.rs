@@ -45,7 +45,7 @@ pub fn status<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
 
 pub fn smax<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
     let read = |id| scene.board.frontend(object.proxy(), id);
-    Value::U32(read(FrontendCounter::Smax).max(read(FrontendCounter::Scur)) as u32)
+    Value::U32(scene.board.peak(read(FrontendCounter::Scur), read(FrontendCounter::Smax)) as u32)
 }
 
 pub fn slim<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {

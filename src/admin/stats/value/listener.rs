@@ -31,7 +31,7 @@ pub fn svname<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
 
 pub fn smax<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
     let read = |id| scene.board.listener(object.proxy(), number(object), id);
-    Value::U32(read(ListenerCounter::Smax).max(read(ListenerCounter::Scur)) as u32)
+    Value::U32(scene.board.peak(read(ListenerCounter::Scur), read(ListenerCounter::Smax)) as u32)
 }
 
 pub fn slim<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {

@@ -112,7 +112,7 @@ pub fn qmax<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
 
 fn most(scene: &Scene<'_>, object: Object, maximum: ServerCounter, gauge: ServerCounter) -> u32 {
     let read = |id| scene.board.server(object.proxy(), index(object), id);
-    read(maximum).max(read(gauge)) as u32
+    scene.board.peak(read(gauge), read(maximum)) as u32
 }
 
 fn limit<'a>(limit: u32) -> Value<'a> {

@@ -81,7 +81,7 @@ pub static ROWS: &[GlobalRow] = &[
     g("thread-groups", |cx, a| {
         before_sections(cx, a)?;
         a.at_most(1)?;
-        cx.global.thread_groups = Some(whole(a, 64)?);
+        whole(a, 64)?;
         notice(cx, a, "every thread is a worker of its own here, so groups of threads change nothing");
         Ok(())
     }),

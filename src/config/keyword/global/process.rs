@@ -1,6 +1,6 @@
 //! Process management (manual 3.1): identity, files, threads.
 
-use super::{GlobalRow, g, switch};
+use super::{GlobalRow, g, limits::notice, switch};
 use crate::{
     config::{
         keyword::{
@@ -85,8 +85,21 @@ pub static ROWS: &[GlobalRow] = &[
     g("insecure-fork-wanted", switch!(insecure_fork_wanted)),
     g("insecure-setuid-wanted", switch!(insecure_setuid_wanted)),
     g("set-dumpable", |cx, a| {
-        cx.global.set_dumpable = cx.prefix == crate::config::keyword::Prefix::None;
-        a.at_most(1)
+        a.at_most(1)?;
+        let on = match a.get(1) {
+            "" | "on" => true,
+            "off" => false,
+            "libs" => {
+                notice(cx, a, "the libraries of this process are not copied into its memory");
+                true
+            }
+            other => {
+                let text = format!("'set-dumpable' only supports 'on' and 'off' as an argument, found '{other}'.");
+                return Err(a.fault(1, text));
+            }
+        };
+        cx.global.set_dumpable = on && cx.prefix == crate::config::keyword::Prefix::None;
+        Ok(())
     }),
     g("expose-deprecated-directives", switch!(expose_deprecated_directives)),
     g("expose-experimental-directives", |cx, a| {
@@ -95,7 +108,10 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("quick-exit", switch!(quick_exit)),
-    g("nogetaddrinfo", switch!(nogetaddrinfo)),
+    g("nogetaddrinfo", |cx, a| {
+        notice(cx, a, "names are always asked of getaddrinfo(3)");
+        a.at_most(0)
+    }),
     g("h1-accept-payload-with-any-method", switch!(h1_accept_payload_with_any_method)),
     g("h1-do-not-close-on-insecure-transfer-encoding", switch!(h1_do_not_close_on_insecure_transfer_encoding)),
     g("http-err-codes", |cx, a| {

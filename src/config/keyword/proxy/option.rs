@@ -44,6 +44,7 @@ pub static SWITCHES: &[Switch] = &[
     switch!("dontlog-normal", Frontend, dontlog_normal),
     switch!("dontlognull", Frontend, dontlognull),
     switch!("accept-unsafe-violations-in-http-request", Frontend, accept_unsafe_violations_in_http_request),
+    // NUL in values, other names of the protocol and numbers of other lengths are refused all the same.
     switch!("accept-unsafe-violations-in-http-response", Backend, accept_unsafe_violations_in_http_response),
     switch!("h1-case-adjust-bogus-client", Frontend, h1_case_adjust_bogus_client),
     switch!("h1-case-adjust-bogus-server", Backend, h1_case_adjust_bogus_server),
@@ -51,7 +52,8 @@ pub static SWITCHES: &[Switch] = &[
     switch!("http-drop-request-trailers", Backend, http_drop_request_trailers),
     switch!("http-drop-response-trailers", Frontend, http_drop_response_trailers),
     switch!("http-ignore-probes", Frontend, http_ignore_probes),
-    switch!("http-no-delay", Nothing, http_no_delay),
+    // Every segment leaves at once on every connection here (TCP_NODELAY).
+    Switch { name: "http-no-delay", needs: Nothing, set: |_, _| {} },
     switch!("http-pretend-keepalive", Backend, http_pretend_keepalive),
     switch!("http-use-proxy-header", Frontend, http_use_proxy_header),
     switch!("idle-close-on-response", Frontend, idle_close_on_response),
@@ -70,7 +72,6 @@ pub static SWITCHES: &[Switch] = &[
     switch!("tcp-smart-accept", Frontend, maybe tcp_smart_accept),
     switch!("tcp-smart-connect", Backend, maybe tcp_smart_connect),
     switch!("transparent", Backend, transparent),
-    switch!("use-small-buffers", Nothing, use_small_buffers),
 ];
 
 /// An option with words: its name, the side it belongs to, whether `no` is taken, and what reads it.
@@ -91,6 +92,16 @@ const fn n(name: &'static str, needs: Needs, read: crate::config::keyword::Handl
 
 /// Options with words of their own. Words start at `a.get(0)`, the option's name.
 pub static WORDED: &[Worded] = &[
+    n("use-small-buffers", Backend, |_, a| {
+        for (at, word) in (1..a.len()).map(|at| (at, a.get(at))) {
+            if !matches!(word, "queue" | "l7-retries" | "check") {
+                let text = format!("'{word}' is not supported by option 'use-small-buffers'.");
+                return Err(a.fault(at, text));
+            }
+        }
+        // What waits holds as many bytes as it has, not a buffer.
+        Ok(())
+    }),
     n("httpclose", Nothing, |cx, a| connection(cx, a, ConnectionMode::Close)),
     n("http-server-close", Nothing, |cx, a| connection(cx, a, ConnectionMode::ServerClose)),
     n("http-keep-alive", Nothing, |cx, a| connection(cx, a, ConnectionMode::KeepAlive)),

@@ -125,7 +125,7 @@ impl Frontend<'_> {
         use FrontendCounter::*;
         self.add(ConnTot, 1);
         if self.cell.connection_rate.add(1, now) {
-            self.cell.counters.of(ConnRateMax).raise(self.recent(FrontendRate::Connections, now));
+            self.board.raise(self.cell.counters.of(ConnRateMax), self.recent(FrontendRate::Connections, now));
         }
     }
 
@@ -136,10 +136,10 @@ impl Frontend<'_> {
         self.add(Stot, 1);
         self.add(Scur, 1);
         if self.cell.session_rate.add(1, now) {
-            self.cell.counters.of(RateMax).raise(self.recent(FrontendRate::Sessions, now));
+            self.board.raise(self.cell.counters.of(RateMax), self.recent(FrontendRate::Sessions, now));
         }
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
-            self.cell.counters.of(Smax).raise(self.board.frontend(self.proxy, Scur));
+            self.board.raise(self.cell.counters.of(Smax), self.board.frontend(self.proxy, Scur));
         }
     }
 
@@ -155,7 +155,7 @@ impl Frontend<'_> {
         use FrontendCounter::*;
         self.add(ReqTot, 1);
         if self.cell.request_rate.add(1, now) {
-            self.cell.counters.of(ReqRateMax).raise(self.recent(FrontendRate::Requests, now));
+            self.board.raise(self.cell.counters.of(ReqRateMax), self.recent(FrontendRate::Requests, now));
         }
     }
 
@@ -186,7 +186,7 @@ impl Listener<'_> {
         self.add(Stot, 1);
         self.add(Scur, 1);
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
-            self.cell.counters.of(Smax).raise(self.board.listener(self.proxy, self.bind, Scur));
+            self.board.raise(self.cell.counters.of(Smax), self.board.listener(self.proxy, self.bind, Scur));
         }
     }
 
@@ -205,10 +205,10 @@ impl Backend<'_> {
         self.add(Scur, 1);
         if self.cell.session_rate.add(1, now) {
             let recent = self.board.rates(now, |b| Some(&b.proxies.get(self.proxy)?.backend.peek()?.session_rate)).1;
-            self.cell.counters.of(RateMax).raise(recent as u64);
+            self.board.raise(self.cell.counters.of(RateMax), recent as u64);
         }
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
-            self.cell.counters.of(Smax).raise(self.board.backend(self.proxy, Scur));
+            self.board.raise(self.cell.counters.of(Smax), self.board.backend(self.proxy, Scur));
         }
     }
 
@@ -230,7 +230,7 @@ impl Backend<'_> {
         use BackendCounter::*;
         self.add(Qcur, 1);
         if self.cell.qcur_peak.is_new(self.cell.counters.of(Qcur).get(), now) {
-            self.cell.counters.of(Qmax).raise(self.board.backend(self.proxy, Qcur));
+            self.board.raise(self.cell.counters.of(Qmax), self.board.backend(self.proxy, Qcur));
         }
     }
 
@@ -244,7 +244,7 @@ impl Backend<'_> {
     pub fn times(self, times: &Times) {
         use BackendCounter::*;
         let maxima = [QtimeMax, CtimeMax, RtimeMax, TtimeMax].map(|id| self.cell.counters.of(id));
-        average(&self.cell.averages, maxima, times, self.board.window);
+        average(&self.cell.averages, maxima, times, self.board);
         record(&self.cell.latency, times);
     }
 }
@@ -261,10 +261,10 @@ impl Server<'_> {
             let recent = self
                 .board
                 .rates(now, |b| Some(&b.proxies.get(self.proxy)?.servers.get(self.server)?.peek()?.session_rate));
-            self.cell.counters.of(RateMax).raise(recent.1 as u64);
+            self.board.raise(self.cell.counters.of(RateMax), recent.1 as u64);
         }
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
-            self.cell.counters.of(Smax).raise(self.board.server(self.proxy, self.server, Scur));
+            self.board.raise(self.cell.counters.of(Smax), self.board.server(self.proxy, self.server, Scur));
         }
     }
 
@@ -278,7 +278,7 @@ impl Server<'_> {
         use ServerCounter::*;
         self.add(Qcur, 1);
         if self.cell.qcur_peak.is_new(self.cell.counters.of(Qcur).get(), now) {
-            self.cell.counters.of(Qmax).raise(self.board.server(self.proxy, self.server, Qcur));
+            self.board.raise(self.cell.counters.of(Qmax), self.board.server(self.proxy, self.server, Qcur));
         }
     }
 
@@ -306,7 +306,7 @@ impl Server<'_> {
     pub fn times(self, times: &Times) {
         use ServerCounter::*;
         let maxima = [QtimeMax, CtimeMax, RtimeMax, TtimeMax].map(|id| self.cell.counters.of(id));
-        average(&self.cell.averages, maxima, times, self.board.window);
+        average(&self.cell.averages, maxima, times, self.board);
         record(&self.cell.latency, times);
     }
 
@@ -324,7 +324,7 @@ impl Process<'_> {
             && let Some(maximum) = which.maximum()
         {
             let recent = self.board.rates(now, |b| Some(which.of(&b.process))).1;
-            self.cell.counters.of(maximum).raise(recent as u64);
+            self.board.raise(self.cell.counters.of(maximum), recent as u64);
         }
     }
 }
@@ -346,12 +346,12 @@ fn record(latency: &OnceLock<Box<Latency>>, times: &Times) {
 }
 
 #[inline]
-fn average(averages: &Averages, maxima: [&Counter; 4], times: &Times, window: u64) {
+fn average(averages: &Averages, maxima: [&Counter; 4], times: &Times, board: &Board) {
     let four = [&averages.qtime, &averages.ctime, &averages.rtime, &averages.ttime];
     let values = [times.queue_us, times.connect_us, times.response_us, times.total_us];
     for ((average, maximum), us) in four.into_iter().zip(maxima).zip(values) {
         let ms = us.unwrap_or(0) / 1000;
-        average.record(ms, window);
-        maximum.raise(ms);
+        average.record(ms, board.window);
+        board.raise(maximum, ms);
     }
 }
