@@ -131,9 +131,19 @@ pub async fn assign(
     let timeout = settings.timeouts.queue.or(settings.timeouts.connect);
     let mut place: Option<Place> = None;
     let mut deadline = Millis::NEVER;
+    let hashed = matches!(key, KeyOf::Bytes(_) | KeyOf::Address(_));
     loop {
+        // The full server that a hash insists on.
+        let mut insisted = None;
         let may_try = match &place {
-            None => w.backends[proxy].queue.is_empty(),
+            // Who waits for another server stands in nobody's way.
+            None => w.backends[proxy].queue.is_empty() || hashed,
+            // A server that has gone frees no slot that could wake us in turn.
+            Some(place)
+                if hashed && place.server().is_some_and(|s| !live.server(s).is_some_and(ServerLive::is_usable)) =>
+            {
+                true
+            }
             Some(place) => place.is_first(),
         };
         let mut full = !may_try;
@@ -141,7 +151,11 @@ pub async fn assign(
             // Another worker may take the slot between pick and take: then look again, a few times.
             for _ in 0..8 {
                 let mut balancer = w.backends[proxy].balancer.borrow_mut();
+                // Who waits for a server keeps to it while it is there.
+                let kept = place.as_ref().filter(|_| hashed).and_then(Place::server);
+                let kept = kept.filter(|s| live.server(*s).is_some_and(ServerLive::is_usable));
                 let choice = match &key {
+                    _ if let Some(server) = kept => forced(live.server(server), server, true),
                     KeyOf::Server(server) => {
                         forced(live.server(*server), *server, super::persist::may_take(w, proxy, *server, ex))
                     }
@@ -151,7 +165,7 @@ pub async fn assign(
                 };
                 let choice = match choice {
                     // The only server is the one that failed: it is tried again.
-                    Choice::None | Choice::Full if excluding.is_some() => {
+                    Choice::None | Choice::Full if excluding.is_some() && kept.is_none() => {
                         balancer.pick(Key::None, None, live, w.rt.now())
                     }
                     other => other,
@@ -162,6 +176,14 @@ pub async fn assign(
                     Choice::None => return Err(Failure::NoServer),
                     Choice::Full => {
                         full = true;
+                        break;
+                    }
+                    Choice::Queue(server) => {
+                        (full, insisted) = (true, Some(server));
+                        break;
+                    }
+                    Choice::Server(server) if hashed && place.is_none() && w.backends[proxy].queue.awaits(server) => {
+                        (full, insisted) = (true, Some(server));
                         break;
                     }
                     Choice::Server(server) => {
@@ -175,17 +197,20 @@ pub async fn assign(
                             Some(slot) => {
                                 return Ok(Assigned { server, slot: Some(slot) });
                             }
-                            None => full = true,
+                            None => (full, insisted) = (true, hashed.then_some(server)),
                         }
                     }
                 }
             }
         }
         debug_assert!(full);
+        if place.as_ref().is_some_and(|p| insisted.is_some() && p.server() != insisted) {
+            place = None;
+        }
         if place.is_none() {
             let bound = match &key {
                 KeyOf::Server(server) => Some(*server),
-                _ => None,
+                _ => insisted,
             };
             if let Some(server) = bound
                 && let Some(s) = live.server(server)

@@ -9,6 +9,7 @@ use crate::model::backend::Balance;
 use crate::model::balance::{hdr, rdp_cookie, uri, url_param};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
+use crate::model::state::counters::ServerCounter;
 
 /// What the algorithm hashes, or who is meant already.
 pub enum KeyOf {
@@ -31,13 +32,17 @@ impl KeyOf {
     }
 }
 
-/// `option prefer-last-server`: the server of the session's last request, while it has room.
+/// `option prefer-last-server`: the server of the session's last request, also when it is full, while no more streams
+/// wait for it than `max-keep-alive-queue` says (manual 4.2).
 pub fn last_server(w: &Worker, proxy: ProxyIndex, s: &Session) -> Option<KeyOf> {
     if !w.plan.proxies[proxy].options.prefer_last_server {
         return None;
     }
     let (backend, server) = s.last_server.get()?;
-    let usable = w.board.live.server(proxy, server).is_some_and(|l| l.is_usable() && !l.is_full());
+    let queued = || w.board.server(proxy, server, ServerCounter::Qcur);
+    let waits = |limit: Option<u32>| limit.is_none_or(|most| queued() < u64::from(most));
+    let most = w.plan.proxies[proxy].backend.max_keep_alive_queue;
+    let usable = w.board.live.server(proxy, server).is_some_and(|l| l.is_usable() && (!l.is_full() || waits(most)));
     (backend == proxy && usable).then_some(KeyOf::Server(server))
 }
 

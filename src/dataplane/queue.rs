@@ -38,6 +38,11 @@ impl Queue {
         self.waiting.borrow().iter().filter(|w| w.server == Some(server)).count()
     }
 
+    /// Whether somebody waits whom a free slot of `server` could serve.
+    pub fn awaits(&self, server: ServerIndex) -> bool {
+        self.waiting.borrow().iter().any(|e| e.server.is_none_or(|s| s == server))
+    }
+
     /// Wakes the first stream that a free slot of `server` can serve.
     pub fn wake_for(&self, w: &Worker, server: ServerIndex) -> bool {
         let waiting = self.waiting.borrow();
@@ -74,17 +79,31 @@ impl Place {
         queue.waiting.borrow_mut().push_back(Waiting { ticket, task: w.rt.current(), server });
         let now = w.rt.now().mono;
         match server {
-            Some(server) => w.counts().server(proxy, server).queued(now),
+            Some(server) => {
+                w.counts().server(proxy, server).queued(now);
+                note(w, proxy, server, true);
+            }
             None => w.counts().backend(proxy).queued(now),
         }
         Place { w: w.clone(), proxy, server, ticket, ahead }
     }
 
     /// Nobody who wants the same slot came earlier.
+    /// The server that it waits for alone.
+    pub fn server(&self) -> Option<ServerIndex> {
+        self.server
+    }
+
     pub fn is_first(&self) -> bool {
         let waiting = self.w.backends[self.proxy].queue.waiting.borrow();
         let rival = |e: &&Waiting| self.server.is_none() || e.server.is_none() || e.server == self.server;
         waiting.iter().find(rival).is_none_or(|e| e.ticket == self.ticket)
+    }
+}
+
+fn note(w: &Worker, proxy: ProxyIndex, server: ServerIndex, begins: bool) {
+    if let Some(live) = w.board.live.server(proxy, server) {
+        live.waits(begins);
     }
 }
 
@@ -93,7 +112,10 @@ impl Drop for Place {
         let queue = &self.w.backends[self.proxy].queue;
         queue.waiting.borrow_mut().retain(|e| e.ticket != self.ticket);
         match self.server {
-            Some(server) => self.w.counts().server(self.proxy, server).dequeued(),
+            Some(server) => {
+                self.w.counts().server(self.proxy, server).dequeued();
+                note(&self.w, self.proxy, server, false);
+            }
             None => self.w.counts().backend(self.proxy).dequeued(),
         }
     }

@@ -7,12 +7,15 @@ use super::stream::Exchange;
 use super::stream::http::StreamTimeouts;
 use super::stream::termination::Failure;
 use super::transport::{SendError, Transport};
+use super::worker::Worker;
 use crate::base::clock::Millis;
 use crate::engine::splice::Pipe;
 use crate::engine::{Piece, Rt};
+use crate::model::state::counters::ProcessCounter;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 /// How often bytes are counted with `option contstats` (manual 4.2 says typically every 5 seconds).
@@ -21,6 +24,7 @@ const CONTSTATS_MS: u64 = 5000;
 /// What is known of a relay while it runs.
 struct Relay<'a> {
     rt: &'a Rt,
+    worker: &'a Worker,
     client: &'a Transport,
     server: &'a Transport,
     /// The last moment something came from or went to a side.
@@ -101,6 +105,7 @@ pub async fn run(
     let now = s.w.rt.now().mono;
     let relay = Relay {
         rt: &s.w.rt,
+        worker: &s.w,
         client: &s.transport,
         server: &link.transport,
         client_active: Cell::new(now),
@@ -125,6 +130,29 @@ pub async fn run(
         polled
     })
     .await
+}
+
+/// Counts a pipe while it lives.
+struct PipeCount<'a>(&'a Worker);
+
+impl<'a> PipeCount<'a> {
+    /// `None`: there are as many pipes as may be (manual 3.2 "maxpipes"). Workers that ask at the same moment may pass the
+    /// bound by one each.
+    fn of(w: &'a Worker) -> Option<PipeCount<'a>> {
+        let quarter = || w.board.live.process.hard_maxconn.load(Ordering::Relaxed) / 4;
+        let most = w.plan.global.maxpipes.unwrap_or_else(quarter);
+        if w.board.process(ProcessCounter::PipesUsed) >= u64::from(most) {
+            return None;
+        }
+        w.counts().process().add(ProcessCounter::PipesUsed, 1);
+        Some(PipeCount(w))
+    }
+}
+
+impl Drop for PipeCount<'_> {
+    fn drop(&mut self) {
+        self.0.counts().process().sub(ProcessCounter::PipesUsed, 1);
+    }
 }
 
 impl Relay<'_> {
@@ -222,6 +250,7 @@ impl Relay<'_> {
         if source.has_ended() {
             return Spliced::Unable;
         }
+        let Some(_counted) = PipeCount::of(self.worker) else { return Spliced::Unable };
         let Ok(mut pipe) = Pipe::new(self.rt) else { return Spliced::Unable };
         loop {
             let n = match pipe.fill(source, u64::MAX).await {

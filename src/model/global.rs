@@ -76,18 +76,19 @@ pub struct Global {
     pub maxcompcpuusage: u32,
     /// Bytes of compression state at most (written in MB).
     pub maxzlibmem: Option<u64>,
+    /// Pipes for splicing at once; `None`: a quarter of `maxconn`.
     pub maxpipes: Option<u32>,
     pub fd_hard_limit: Option<u64>,
     pub mworker_max_reloads: Option<u32>,
     pub expose_deprecated_directives: bool,
     pub expose_experimental_directives: bool,
-    /// `http-err-codes`, `http-fail-codes`, as written.
-    pub http_err_codes: Vec<String>,
-    pub http_fail_codes: Vec<String>,
+    /// Statuses that `http_err_cnt` of stick tables counts (`http-err-codes`).
+    pub http_err_codes: Statuses,
+    /// Statuses that `http_fail_cnt` of stick tables counts (`http-fail-codes`).
+    pub http_fail_codes: Statuses,
     /// `close-spread-time`; `u64::MAX` is `infinite`.
     pub close_spread_time_ms: Option<u64>,
     pub grace_ms: Option<u64>,
-    pub cluster_secret: Option<String>,
     /// `dns-accept-family`; `None`: `auto`.
     pub dns_accept_family: Option<super::resolvers::Families>,
     /// Greatest values are shown (`stats calculate-max-counters`, on by default).
@@ -105,6 +106,25 @@ pub struct ProcessVar {
 pub enum ProcessValue {
     Expr(Expr),
     Format(LogFormat),
+}
+
+/// A set of statuses from 100 to 599.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statuses([u64; 8]);
+
+impl Statuses {
+    /// With all of `range` in it, or none of it; what is no status is left out.
+    pub fn with(mut self, range: std::ops::RangeInclusive<u16>, member: bool) -> Statuses {
+        for bit in range.filter(|status| (100..600).contains(status)).map(|status| status - 100) {
+            let (word, mask) = (&mut self.0[usize::from(bit / 64)], 1 << (bit % 64));
+            *word = if member { *word | mask } else { *word & !mask };
+        }
+        self
+    }
+
+    pub fn contains(&self, status: u16) -> bool {
+        (100..600).contains(&status) && self.0[usize::from((status - 100) / 64)] >> ((status - 100) % 64) & 1 == 1
+    }
 }
 
 /// `unix-bind`: defaults for UNIX listening sockets.
@@ -276,11 +296,10 @@ impl Default for Global {
             mworker_max_reloads: None,
             expose_deprecated_directives: false,
             expose_experimental_directives: false,
-            http_err_codes: Vec::new(),
-            http_fail_codes: Vec::new(),
+            http_err_codes: Statuses::default().with(400..=499, true),
+            http_fail_codes: Statuses::default().with(500..=599, true).with(501..=501, false).with(505..=505, false),
             close_spread_time_ms: None,
             grace_ms: None,
-            cluster_secret: None,
             dns_accept_family: None,
             stats_calculate_max_counters: true,
         }

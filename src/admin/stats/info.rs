@@ -111,7 +111,9 @@ pub static KEYS: &[Key] = &[
         "Total number of SSL endpoints on this worker process since started (front+back)",
         |s| n32(s.board.process(ProcessCounter::CumSslConns)),
     ),
-    key(23, "Maxpipes", "CLP", "Hard limit on the number of pipes for splicing, 0=unlimited", |_| n32(0)),
+    key(23, "Maxpipes", "CLP", "Hard limit on the number of pipes for splicing, 0=unlimited", |s| {
+        n32(s.plan.global.maxpipes.unwrap_or(0).into())
+    }),
     key(24, "PipesUsed", "MGP", "Current number of pipes in use in this worker process", |s| {
         n32(s.board.process(ProcessCounter::PipesUsed))
     }),

@@ -458,3 +458,19 @@ fn column_is_that_of_the_offending_word() {
     let message = outcome.diagnostics.messages().iter().find(|m| m.text.contains("unexpected character"));
     assert_eq!(message.and_then(|m| m.column), Some(17));
 }
+
+#[test]
+fn statuses_that_count_as_errors_are_replaced_extended_and_reduced() {
+    let of = |line: &str| {
+        let global = plan("global", &format!("http-err-codes {line}")).global;
+        (100..600).filter(|status| global.http_err_codes.contains(*status)).collect::<Vec<u16>>()
+    };
+    assert_eq!(of("400,402-404,490"), [400, 402, 403, 404, 490]);
+    assert_eq!(of("400-499 -450 +500"), (400..450).chain(451..501).collect::<Vec<_>>());
+    assert_eq!(of("+501,505"), (400..500).chain([501, 505]).collect::<Vec<_>>());
+    let global = plan("global", "http-fail-codes -500").global;
+    assert_eq!(
+        [500, 501, 502, 505, 599].map(|s| global.http_fail_codes.contains(s)),
+        [false, false, true, false, true]
+    );
+}

@@ -8,16 +8,9 @@
 const HTTP2: &str = "HTTP/2";
 
 pub static UNSERVED: &[(&str, &str, &str)] = &[
-    ("global", "maxpipes", "a bound on pipes"),
-    ("global", "cluster-secret", "keys derived from it"),
-    ("global", "http-err-codes", "counters by class of status"),
-    ("global", "http-fail-codes", "counters by class of status"),
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "tcp-response content", "rules on what a server says in TCP mode"),
-    ("proxy", "max-keep-alive-queue", "idle connections given up for a long queue"),
-    ("proxy", "hash-balance-factor", "bounded-load hashing"),
-    ("proxy", "hash-preserve-affinity", "bounded-load hashing"),
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),
@@ -28,7 +21,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("bind", "nice", "priorities of tasks"),
     ("bind", "tcp-ss", "saved SYN packets"),
     ("server", "check-reuse-pool", "checks over connections of the traffic"),
-    ("server", "pool-low-conn", "idle connections shared between threads"),
     ("server", "check-proto h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("source", "<port>-<port>", "ports of our own choice"),

@@ -220,16 +220,15 @@ impl Exchange {
     /// What the end of a request counts for tracked entries (manual 11.1): the outcome and the bytes.
     pub fn count_tracked(&mut self, s: &Session) {
         let status = self.facts.status;
-        let outcome = match status {
-            400..500 => Some(What::Error),
-            501 | 505 => None,
-            500..600 => Some(What::Failure),
-            _ => None,
-        };
+        let global = &s.w.plan.global;
+        let (error, failure) = (global.http_err_codes.contains(status), global.http_fail_codes.contains(status));
         for slots in [&self.tracked, s.tracked()] {
             let slots = slots.borrow();
-            if let Some(what) = outcome {
-                slots.count(what, 1);
+            if error {
+                slots.count(What::Error, 1);
+            }
+            if failure {
+                slots.count(What::Failure, 1);
             }
             slots.count(What::BytesIn, self.facts.request_bytes_in);
             slots.count(What::BytesOut, self.facts.response_bytes_in);

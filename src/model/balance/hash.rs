@@ -2,22 +2,24 @@
 //! key: seen by asking it, see the vectors in the tests.
 
 use super::{
-    Key, View,
+    Choice, Key, View, is_below,
     smooth::{reduced, turns},
-    takes,
 };
 use crate::{
     base::hash::{crc32, djb2, sdbm},
     model::{
-        backend::{HashFunction, HashType},
+        backend::{Backend, HashFunction, HashPreserveAffinity, HashType},
         plan::ServerIndex,
-        state::live::BackendLive,
+        state::{live::BackendLive, server::ServerLive},
     },
 };
 
 #[derive(Debug)]
 pub struct HashTable {
     kind: HashType,
+    /// `hash-balance-factor`; 0: no bound.
+    factor: u32,
+    affinity: HashPreserveAffinity,
     /// `map-based`: one entry for each unit of weight.
     map: Vec<u32>,
     /// `consistent`: points on the ring in order.
@@ -25,8 +27,18 @@ pub struct HashTable {
 }
 
 impl HashTable {
-    pub fn new(kind: HashType) -> HashTable {
-        HashTable { kind, map: Vec::new(), ring: Vec::new() }
+    pub fn new(backend: &Backend) -> HashTable {
+        // Both belong to the ring (manual 4.2 "hash-balance-factor", "hash-preserve-affinity").
+        let (factor, affinity) = match backend.hash.consistent {
+            true => (backend.hash_balance_factor, backend.hash_preserve_affinity),
+            false => (0, HashPreserveAffinity::Always),
+        };
+        HashTable { kind: backend.hash, factor, affinity, map: Vec::new(), ring: Vec::new() }
+    }
+
+    /// Servers' loads matter even without `maxconn`.
+    pub fn is_bounded(&self) -> bool {
+        self.factor > 0
     }
 
     pub fn refresh(&mut self, view: &View) {
@@ -53,7 +65,9 @@ impl HashTable {
         Some(if self.kind.avalanche { avalanche(hash) } else { hash })
     }
 
-    pub fn pick(&self, hash: u32, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+    /// The key's server, whether or not it is full: the stream waits for it then, where `hash-preserve-affinity` does
+    /// not say to go on.
+    pub fn pick(&self, hash: u32, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Choice {
         let (len, start) = match self.kind.consistent {
             true => (self.ring.len(), nearest(&self.ring, hash)),
             false => (self.map.len(), hash as usize % self.map.len().max(1)),
@@ -62,8 +76,25 @@ impl HashTable {
             true => self.ring[i % len].1,
             false => self.map[i % len],
         } as ServerIndex;
-        let found = (0..len).map(|step| at(start + step)).find(|index| takes(live, *index, excluding));
-        found.or_else(|| excluding.filter(|index| takes(live, *index, None) && (0..len).any(|i| at(i) == *index)))
+        let there = |index: ServerIndex| live.server(index);
+        let passed_over = |index: ServerIndex| {
+            let saturated = match self.affinity {
+                HashPreserveAffinity::Always => false,
+                HashPreserveAffinity::Maxconn => there(index).is_some_and(ServerLive::is_full),
+                HashPreserveAffinity::Maxqueue => there(index).is_some_and(|s| s.is_full() && s.queue_is_full()),
+            };
+            saturated || self.factor > 0 && !is_below(self.factor, index, view, live)
+        };
+        let all = || (0..len).map(|step| at(start + step));
+        let wanted = || all().filter(|index| Some(*index) != excluding);
+        // Points of one server follow each other: what was passed over is not looked at twice in a row.
+        let mut last = None;
+        let found = wanted().find(|index| last.replace(*index) != Some(*index) && !passed_over(*index));
+        match found.or_else(|| wanted().next()).or_else(|| all().next()) {
+            None => Choice::None,
+            Some(index) if there(index).is_some_and(ServerLive::is_full) => Choice::Queue(index),
+            Some(index) => Choice::Server(index),
+        }
     }
 }
 

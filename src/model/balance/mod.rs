@@ -37,6 +37,8 @@ pub enum Key<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     Server(ServerIndex),
+    /// This one alone, which has as many streams as it takes: wait in its queue.
+    Queue(ServerIndex),
     /// There are usable servers, all with as many streams as they take: wait in the backend's queue.
     Full,
     /// Nobody to serve: 503.
@@ -116,15 +118,17 @@ impl Balancer {
             Balance::StaticRr => Method::StaticRr(static_rr::StaticRr::default()),
             Balance::Leastconn => Method::Leastconn(leastconn::Leastconn::default()),
             Balance::First => Method::First,
-            Balance::Random(draws) => Method::Random(random::Random::new(*draws, seed)),
-            Balance::Default | Balance::Sticky => Method::Random(random::Random::new(2, seed)),
+            Balance::Random(draws) => Method::Random(random::Random::new(*draws, backend.hash_balance_factor, seed)),
+            Balance::Default | Balance::Sticky => {
+                Method::Random(random::Random::new(2, backend.hash_balance_factor, seed))
+            }
             Balance::Source
             | Balance::Uri { .. }
             | Balance::UrlParam { .. }
             | Balance::Hdr { .. }
             | Balance::Hash(_)
             | Balance::LogHash(_)
-            | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend.hash)),
+            | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend)),
         };
         let dynamic = is_dynamic(backend);
         Balancer { view: View::default(), method, fallback: Default::default(), allbackups, dynamic }
@@ -149,7 +153,7 @@ impl Balancer {
             Method::First => first::pick(view, excluding, live),
             Method::Random(m) => m.pick(view, excluding, live),
             Method::Hash(m) => match m.hash(key) {
-                Some(hash) => m.pick(hash, excluding, live),
+                Some(hash) => return m.pick(hash, view, excluding, live),
                 None => fallback.pick(view, excluding, live, now),
             },
         };
@@ -161,7 +165,11 @@ impl Balancer {
 
     /// Whether the caller must count streams with `ServerLive::take_slot` even without `maxconn`.
     pub fn needs_slots(&self) -> bool {
-        matches!(self.method, Method::Leastconn(_) | Method::Random(_))
+        match &self.method {
+            Method::Leastconn(_) | Method::Random(_) => true,
+            Method::Hash(m) => m.is_bounded(),
+            _ => false,
+        }
     }
 
     #[cold]
@@ -186,6 +194,23 @@ pub fn is_dynamic(backend: &Backend) -> bool {
         Balance::Sticky => true,
         _ => backend.hash.consistent,
     }
+}
+
+/// Whether a server is below its share of the load with `hash-balance-factor` (manual 4.2): `factor` percents of all
+/// streams, the new one included and rounded up, are dealt out by weight in the order of the servers.
+fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) -> bool {
+    let served = |index| live.server(index).map_or(0, |s| u64::from(s.served()));
+    let (mut streams, mut total, mut before, mut own) = (1, 0, 0, 0);
+    for candidate in &view.candidates {
+        if candidate.index == index {
+            (before, own) = (total, u64::from(candidate.weight));
+        }
+        streams += served(candidate.index);
+        total += u64::from(candidate.weight);
+    }
+    let slots = (streams * u64::from(factor)).div_ceil(100);
+    let dealt = |weight: u64| slots * weight / total.max(1);
+    served(index) < dealt(before + own) - dealt(before)
 }
 
 /// The server may be given a stream now.

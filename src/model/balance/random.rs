@@ -1,19 +1,21 @@
 //! `random(draws)`: of so many servers drawn by weight, the least loaded one.
 
-use super::{View, takes};
+use super::{View, is_below, takes};
 use crate::model::{plan::ServerIndex, state::live::BackendLive};
 
 #[derive(Debug)]
 pub struct Random {
     draws: u32,
+    /// `hash-balance-factor`; 0: no bound.
+    factor: u32,
     state: u64,
     /// Servers and running sums of their weights.
     sums: Vec<(u64, u32)>,
 }
 
 impl Random {
-    pub fn new(draws: u32, seed: u64) -> Random {
-        Random { draws: draws.max(1), state: seed | 1, sums: Vec::new() }
+    pub fn new(draws: u32, factor: u32, seed: u64) -> Random {
+        Random { draws: draws.max(1), factor, state: seed | 1, sums: Vec::new() }
     }
 
     pub fn refresh(&mut self, view: &View) {
@@ -36,7 +38,7 @@ impl Random {
             };
             let index = *index as ServerIndex;
             let Some(server) = live.server(index) else { continue };
-            if !takes(live, index, excluding) {
+            if !takes(live, index, excluding) || self.factor > 0 && !is_below(self.factor, index, view, live) {
                 continue;
             }
             // Load per weight, in fixed point.

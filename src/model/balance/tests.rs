@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     base::{clock::Millis, origin::Origin},
     model::{
-        backend::{HashFunction, HashType},
+        backend::{HashFunction, HashPreserveAffinity, HashType},
         plan::Plan,
         proxy::Proxy,
         server::Server,
@@ -301,5 +301,90 @@ fn ten_thousand_servers_are_no_trouble() {
             let index = balancer.pick(key, None, live.backend(0), at(turn)).server().unwrap();
             live.server(0, index).unwrap().take_slot(0, turn);
         }
+    }
+}
+
+/// The servers of one key, each of which is given the stream; letters where the stream would wait instead.
+fn given(balancer: &mut Balancer, live: &Live, n: usize) -> String {
+    let pick = |_| match balancer.pick(Key::Bytes(b"key"), None, live.backend(0), at(1)) {
+        Choice::Server(index) => {
+            assert!(live.server(0, index).unwrap().take_slot(0, 1));
+            char::from(b'0' + index as u8)
+        }
+        Choice::Queue(index) => char::from(b'a' + index as u8),
+        _ => '-',
+    };
+    (0..n).map(pick).collect()
+}
+
+fn hashed(plan: &mut Plan, affinity: HashPreserveAffinity, factor: u32) -> Balancer {
+    let backend = &mut plan.proxies[0].backend;
+    backend.hash = HashType { consistent: true, avalanche: true, ..HashType::default() };
+    (backend.hash_preserve_affinity, backend.hash_balance_factor) = (affinity, factor);
+    let it = balancer(plan, Balance::Hash("path".into()));
+    assert_eq!(it.needs_slots(), factor > 0);
+    it
+}
+
+#[test]
+fn a_hash_keeps_to_its_server_unless_affinity_may_be_lost() {
+    use HashPreserveAffinity::*;
+    for (affinity, waiting, pattern) in
+        [(Always, 0, "0aaa"), (Maxconn, 0, "012a"), (Maxqueue, 0, "0aaa"), (Maxqueue, 1, "012a")]
+    {
+        let mut plan = plan(&[1, 1, 1]);
+        plan.proxies[0].backend.servers.iter_mut().for_each(|s| (s.maxconn, s.maxqueue) = (1, 1));
+        let mut balancer = hashed(&mut plan, affinity, 0);
+        let live = Live::new(&plan);
+        for server in 0..3 {
+            (0..waiting).for_each(|_| live.server(0, server).unwrap().waits(true));
+        }
+        let got = given(&mut balancer, &live, 4);
+        // The key's server is called 0, the next on the ring 1 and so on.
+        let mut order: Vec<u8> = Vec::new();
+        let mut named = String::new();
+        for c in got.bytes() {
+            let (base, index) = if c.is_ascii_digit() { (b'0', c - b'0') } else { (b'a', c - b'a') };
+            if !order.contains(&index) {
+                order.push(index);
+            }
+            let place = order.iter().position(|o| *o == index).unwrap() as u8;
+            named.push(char::from(base + place));
+        }
+        assert_eq!(named, pattern, "{affinity:?} with {waiting} waiting: {got}");
+    }
+}
+
+/// Four servers in the order in which a key meets them on the ring.
+fn ring_order(key: &str) -> Vec<ServerIndex> {
+    let mut plan = plan(&[1, 1, 1, 1]);
+    plan.proxies[0].backend.servers.iter_mut().for_each(|s| s.maxconn = 1);
+    let mut balancer = hashed(&mut plan, HashPreserveAffinity::Maxconn, 0);
+    let live = Live::new(&plan);
+    let mut pick = || {
+        let index = balancer.pick(Key::Bytes(key.as_bytes()), None, live.backend(0), at(1)).server().unwrap();
+        assert!(live.server(0, index).unwrap().take_slot(0, 1));
+        index
+    };
+    (0..4).map(|_| pick()).collect()
+}
+
+#[test]
+fn a_bounded_hash_deals_the_load_as_haproxy_does() {
+    // Seen of HAProxy 3.4 with four servers, the key's own first: the loads' order for one key.
+    for (factor, wanted) in [(150, "32302320"), (200, "323232323232"), (125, "320320312302")] {
+        let mut plan = plan(&[1, 1, 1, 1]);
+        let mut balancer = hashed(&mut plan, HashPreserveAffinity::Always, factor);
+        let live = Live::new(&plan);
+        let key = "/a";
+        assert_eq!(ring_order(key), [3, 2, 0, 1]);
+        let got: String = (0..wanted.len())
+            .map(|_| {
+                let index = balancer.pick(Key::Bytes(key.as_bytes()), None, live.backend(0), at(1)).server().unwrap();
+                assert!(live.server(0, index).unwrap().take_slot(0, 1));
+                char::from(b'0' + index as u8)
+            })
+            .collect();
+        assert_eq!(got, wanted, "factor {factor}");
     }
 }

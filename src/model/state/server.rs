@@ -57,6 +57,8 @@ pub struct ServerLive {
     effective_weight: AtomicU32,
     maxconn: AtomicU32,
     served: AtomicU32,
+    /// Streams that wait for this server alone.
+    waiting: AtomicU32,
     /// When it last took or gave back a slot: the order of equally loaded servers in `leastconn`.
     stamp: AtomicU64,
     deleted: AtomicBool,
@@ -157,6 +159,7 @@ impl ServerLive {
             effective_weight: AtomicU32::new(s.weight * WEIGHT_SCALE),
             maxconn: AtomicU32::new(s.maxconn),
             served: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
             stamp: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             address: ArcSwapOption::from(s.address.clone().map(Arc::new)),
@@ -320,6 +323,19 @@ impl ServerLive {
             return max;
         }
         min.max((max as u64 * backend_sessions / fullconn as u64) as u32)
+    }
+
+    /// A stream begins or ends to wait for this server alone, on any worker.
+    pub fn waits(&self, begins: bool) {
+        match begins {
+            true => self.waiting.fetch_add(1, Relaxed),
+            false => self.waiting.fetch_sub(1, Relaxed),
+        };
+    }
+
+    /// As many wait as may (`maxqueue`).
+    pub fn queue_is_full(&self) -> bool {
+        self.settings.maxqueue > 0 && self.waiting.load(Relaxed) >= self.settings.maxqueue
     }
 
     /// All slots taken: balancing looks further.

@@ -9,7 +9,10 @@ use crate::{
         },
         section::Loading,
     },
-    model::{global::DefaultPath, resolvers::Families},
+    model::{
+        global::{DefaultPath, Statuses},
+        resolvers::Families,
+    },
 };
 use std::path::PathBuf;
 
@@ -52,7 +55,10 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("cluster-secret", |cx, a| {
         a.at_most(1)?;
-        cx.global.cluster_secret = Some(a.get(1).to_owned());
+        if a.get(1).is_empty() {
+            return Err(a.fault(1, "expects an ASCII string argument."));
+        }
+        notice(cx, a, "there is no QUIC here, whose tokens are all that it is for");
         Ok(())
     }),
     g("dns-accept-family", dns_accept_family),
@@ -115,11 +121,11 @@ pub static ROWS: &[GlobalRow] = &[
     g("h1-accept-payload-with-any-method", switch!(h1_accept_payload_with_any_method)),
     g("h1-do-not-close-on-insecure-transfer-encoding", switch!(h1_do_not_close_on_insecure_transfer_encoding)),
     g("http-err-codes", |cx, a| {
-        cx.global.http_err_codes.extend(a.strings(1));
+        cx.global.http_err_codes = statuses(a, cx.global.http_err_codes)?;
         Ok(())
     }),
     g("http-fail-codes", |cx, a| {
-        cx.global.http_fail_codes.extend(a.strings(1));
+        cx.global.http_fail_codes = statuses(a, cx.global.http_fail_codes)?;
         Ok(())
     }),
     g("server-state-base", |cx, a| {
@@ -133,6 +139,43 @@ pub static ROWS: &[GlobalRow] = &[
     g("spread-checks", spread_checks),
     g("max-spread-checks", max_spread_checks),
 ];
+
+/// `[+-]{low[-{high}]}[,...]`, each word of which replaces, extends or reduces the set.
+fn statuses(a: &Args<'_>, now: Statuses) -> Result<Statuses, Fault> {
+    let keyword = a.get(0);
+    if a.get(1).is_empty() {
+        return Err(a.fault(1, format!("Missing status codes range for '{keyword}'.")));
+    }
+    let mut set = now;
+    for (at, word) in (1..a.len()).map(|at| (at, a.get(at))) {
+        let (ranges, member) = match word.strip_prefix('-') {
+            Some(rest) => (rest, false),
+            None => (word.strip_prefix('+').unwrap_or(word), true),
+        };
+        if !word.starts_with(['+', '-']) {
+            set = Statuses::default();
+        }
+        for range in ranges.split(',') {
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            let (Ok(low), Ok(high)) = (low.parse::<u16>(), high.parse::<u16>()) else {
+                let text = format!(
+                    "Invalid status codes range '{word}' in '{keyword}' at position {at}. Ranges must be in the form \
+                     [+-]{{low[-{{high}}]}}[,...]."
+                );
+                return Err(a.fault(at, text));
+            };
+            if low < 100 || high > 599 || low > high {
+                let text = format!(
+                    "Invalid status codes range '{word}' in '{keyword}'.\n Codes must be between 100 and 599 and ranges in \
+                     ascending order."
+                );
+                return Err(a.fault(at, text));
+            }
+            set = set.with(low..=high, member);
+        }
+    }
+    Ok(set)
+}
 
 fn master_worker(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     match a.get(1) {

@@ -386,6 +386,7 @@ pub static OPTIONS: &[ServerOption] = &[
         };
         Ok(1)
     }),
+    // A thread never takes another's idle connection here, which is what this asks for.
     o("pool-low-conn", 1, |s, _, a| {
         s.server.pool_low_conn = count(&word(a, "'pool-low-conn' expects <value> as argument.")?);
         Ok(1)
