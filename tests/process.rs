@@ -195,3 +195,35 @@ fn a_process_that_exits_quickly_still_finishes() {
     program.signal(rustix::process::Signal::USR1);
     assert_eq!(program.wait(), 0);
 }
+
+#[test]
+fn connections_leave_from_the_ports_of_a_source_range() {
+    let gate = Gate::new();
+    let ok = Step::Send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into());
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), ok, Step::Close]);
+    let directory = Directory::new();
+    let (port, first) = (Port::hold(), Port::hold());
+    // The range may run into ports that others hold: they are passed over.
+    let (low, high) = (first.number.saturating_sub(40).max(1024), first.number);
+    let config = format!(
+        "global\n nbthread 2\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n default_backend b\nbackend b\n retries 0\n \
+         server s 127.0.0.1:{} source 127.0.0.1:{low}-{high}\n",
+        port.number, origin.port
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(port.number)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    wait_until("all are there", || origin.connections() == clients.len());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let to = format!(" 0100007F:{:04X} 01 ", origin.port);
+    let from = table.lines().filter(|l| l.contains(&to)).filter_map(|l| l.split_whitespace().nth(1)?.split_once(':'));
+    let from: Vec<u16> = from.filter_map(|(_, port)| u16::from_str_radix(port, 16).ok()).collect();
+    assert_eq!(from.len(), clients.len(), "{table}");
+    assert!(from.iter().all(|p| (low..=high).contains(p)), "{low}-{high}: {from:?}");
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.status(), 200);
+    }
+}

@@ -484,6 +484,13 @@ fn nth_value<'a>(head: &'a Head, name: &[u8], occurrence: i32) -> Option<&'a [u8
     values.nth(at)
 }
 
+/// The address to connect from, with port number `n` of the range where there is one (manual 5.2 "source").
+fn port_of_range(source: &Source, n: u64) -> SocketAddr {
+    let first = source.address.port();
+    let ports = u64::from(source.port_last.saturating_sub(first)) + 1;
+    SocketAddr::new(source.address.ip(), first + (n % ports) as u16)
+}
+
 /// Opens a new connection, with the PROXY protocol's `header` in front where the server wants one.
 async fn open(
     w: &Rc<Worker>,
@@ -502,8 +509,9 @@ async fn open(
     };
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
-    let options = ConnectOptions {
-        source: way.from.or(source.map(|s| s.address)),
+    let first = w.random();
+    let mut options = ConnectOptions {
+        source: way.from.or(source.map(|s| port_of_range(s, first))),
         interface: source.and_then(|s| s.interface.clone()),
         transparent: way.from.is_some(),
         keepalive: settings.options.srvtcpka.then_some(KeepAlive {
@@ -518,10 +526,19 @@ async fn open(
         sndbuf: tune.sndbuf_server,
     };
     let deadline = settings.timeouts.connect.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
-    let conn = match before(&w.rt, deadline, Conn::connect(&w.rt, &address, &options)).await {
-        Err(_) => return Err(Failure::ConnectTimeout),
-        Ok(Err(e)) => return Err(connect_failure(&e)),
-        Ok(Ok(conn)) => conn,
+    // A port of a range that is taken leaves the others.
+    let range = source.filter(|s| way.from.is_none() && s.port_last > s.address.port());
+    let mut left = range.map_or(0, |s| s.port_last - s.address.port());
+    let conn = loop {
+        match before(&w.rt, deadline, Conn::connect(&w.rt, &address, &options)).await {
+            Err(_) => return Err(Failure::ConnectTimeout),
+            Ok(Err(e)) if left > 0 && matches!(e.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) => {
+                options.source = range.map(|s| port_of_range(s, first.wrapping_add(left.into())));
+                left -= 1;
+            }
+            Ok(Err(e)) => return Err(connect_failure(&e)),
+            Ok(Ok(conn)) => break conn,
+        }
     };
     if settings.options.nolinger {
         conn.reset_on_close();

@@ -18,9 +18,6 @@ pub fn read(cx: &Loading<'_>, a: &Args<'_>, missing: &str) -> Result<(Source, us
     }
     let (address, port_last) =
         address::source(word, environment).map_err(|text| (1, format!("'source {word}' : {text}")))?;
-    if port_last != 0 && cx.options.refuse_unserved && unserved::reason("source", "<port>-<port>").is_some() {
-        return Err((1, absent::text("source <addr>:<port>-<port>")));
-    }
     let mut source = Source { address, port_last, usesrc: None, interface: None };
     let mut at = 2;
     loop {

@@ -23,7 +23,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "check-reuse-pool", "checks over connections of the traffic"),
     ("server", "check-proto h2", HTTP2),
     ("server", "idle-ping", HTTP2),
-    ("source", "<port>-<port>", "ports of our own choice"),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),
     ("server", "hash-key", "positions on the hash ring"),
