@@ -33,7 +33,7 @@ impl Site {
         let socket = directory.join("admin.sock");
         let (o, d) = (origin.number, dead.number);
         let config = format!(
-            "global\n stats socket {socket} level admin\n maxconn 10000\ndefaults\n mode http\n timeout connect 2s\n timeout \
+            "global\n stats socket {socket} level admin\n maxconn 4000\ndefaults\n mode http\n timeout connect 2s\n timeout \
              client 5s\n timeout server 5s\nfrontend public\n bind 127.0.0.1:{}\n use_backend api if {{ path_beg /api }}\n \
              use_backend static if {{ path_beg /static }}\n default_backend app\nbackend app\n server app1 127.0.0.1:{o} \
              check inter 200ms\n server app2 127.0.0.1:{o} check inter 200ms\n server app3 127.0.0.1:{d} check inter 200ms \

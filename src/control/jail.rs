@@ -8,6 +8,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors that are needed beside connections: rings, logs, listeners and checks.
 pub const RESERVE: u64 = 64;
 
+/// What HAProxy 3.4 was seen to add to twice the connections, with one listener.
+const RESERVE_OF_HAPROXY: u64 = 17;
+
 /// Descriptors at most where the limit is nobody's choice (manual 3.1 "fd-hard-limit"): more of them cost memory.
 const FD_HARD_LIMIT: u64 = 1 << 20;
 
@@ -47,8 +50,10 @@ pub fn raise_limits(global: &Global, listeners: usize, program: &str) -> Result<
     } else {
         least
     };
+    // HAProxy keeps fewer descriptors beside its connections: where it starts, so do we.
+    let required = global.ulimit_n.or(global.maxconn.map(|n| 2 * u64::from(n) + RESERVE_OF_HAPROXY)).unwrap_or(0);
     let mut messages = Vec::new();
-    if limit < wanted {
+    if limit < required {
         let fits = hard.saturating_sub(overhead) / 2;
         let text = format!(
             "[{program}.main()] Cannot raise FD limit to {wanted}, current limit is {limit} and hard limit is {hard}. You \
