@@ -2,17 +2,23 @@
 //! counted, and silence is measured on each side.
 
 use super::connect::Link;
+use super::rules;
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::http::StreamTimeouts;
 use super::stream::termination::Failure;
 use super::transport::{SendError, Transport};
 use super::worker::Worker;
+use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::splice::Pipe;
+use crate::engine::task::before;
 use crate::engine::{Piece, Rt};
+use crate::language::rules::Wait;
+use crate::model::plan::ProxyIndex;
+use crate::model::proxy::Mode;
 use crate::model::state::counters::ProcessCounter;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -79,7 +85,12 @@ enum Spliced {
 enum Broken {
     Client,
     Server,
+    /// By a rule on what the server says; without a failure where it only closes.
+    ByRule(Option<Failure>),
 }
+
+/// Whose answer `tcp-response content` rules look at: the session, its stream and the backend.
+type Inspected<'a> = (&'a Session, &'a RefCell<&'a mut Exchange>, ProxyIndex);
 
 /// A tunnel after `101` or a CONNECT: the failure that ended it, if one did.
 pub async fn tunnel(
@@ -116,7 +127,12 @@ pub async fn run(
         server_ended: Cell::new(false),
         splices: Splices::of(s, link),
     };
-    let mut both = pin!(relay.both(from_client, from_server, timeouts));
+    // HAProxy 3.4 evaluates these rules in TCP mode alone.
+    let inspects =
+        s.settings().mode != Mode::Http && !s.w.plan.proxies[link.proxy].rules.tcp_response_content.is_empty();
+    let ex = RefCell::new(ex);
+    let inspected = if inspects { Some((s, &ex, link.proxy)) } else { None };
+    let mut both = pin!(relay.both(from_client, from_server, timeouts, inspected));
     let continuous = s.settings().options.contstats;
     let mut counted = now;
     poll_fn(|cx| {
@@ -124,6 +140,7 @@ pub async fn run(
         let now = relay.rt.now().mono;
         if polled.is_ready() || continuous && now.since(counted) >= CONTSTATS_MS {
             counted = now;
+            let mut ex = ex.borrow_mut();
             ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.take());
             ex.count_response_bytes(&s.w, s.proxy, s.bind, relay.from_server.take());
         }
@@ -156,20 +173,33 @@ impl Drop for PipeCount<'_> {
 }
 
 impl Relay<'_> {
-    async fn both(&self, up: Piece, down: Piece, timeouts: &StreamTimeouts) -> Option<Failure> {
-        let (mut up, mut down) = (pin!(self.pump(Direction::Up, up)), pin!(self.pump(Direction::Down, down)));
+    async fn both(
+        &self,
+        up: Piece,
+        down: Piece,
+        timeouts: &StreamTimeouts,
+        inspected: Option<Inspected<'_>>,
+    ) -> Option<Failure> {
+        let down = async {
+            let down = match inspected {
+                Some(what) => self.inspect(what, down).await?,
+                None => down,
+            };
+            self.pump(Direction::Down, down).await
+        };
+        let (mut up, mut down) = (pin!(self.pump(Direction::Up, up)), pin!(down));
         let (mut up_done, mut down_done) = (false, false);
         poll_fn(|cx| {
             if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
                 up_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(Some(failure(broken)));
+                    return Poll::Ready(failure(broken));
                 }
             }
             if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
                 down_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(Some(failure(broken)));
+                    return Poll::Ready(failure(broken));
                 }
             }
             if up_done && down_done {
@@ -181,6 +211,48 @@ impl Relay<'_> {
             }
         })
         .await
+    }
+
+    /// Gathers the server's first bytes until `tcp-response content` rules have made up their mind (manual 4.2 "tcp-response
+    /// inspect-delay"); the client's bytes go on meanwhile. A buffer at most is gathered.
+    async fn inspect(&self, (s, ex, proxy): Inspected<'_>, first: Piece) -> Result<Piece, Broken> {
+        let (rt, rules) = (self.rt, &s.w.plan.proxies[proxy].rules);
+        let most = s.w.plan.global.tune.buffer_room();
+        let deadline = rt.now().mono.plus(rules.response_inspect_delay_ms.unwrap_or(0));
+        let mut gathered = Block::copy_of(first.bytes());
+        let mut ended = false;
+        loop {
+            // Without bytes there is nothing to judge yet.
+            if !gathered.is_empty() || ended {
+                let last = ended || gathered.len() >= most || rt.reached(deadline);
+                let verdict = rules::inspect_response(s, &mut ex.borrow_mut(), proxy, &gathered, last);
+                match verdict {
+                    rules::Inspected::Pass => return Ok(Piece::Block(gathered, 0)),
+                    refused @ (rules::Inspected::Reject | rules::Inspected::Close) => {
+                        self.from_server.set(self.from_server.get() + gathered.len() as u64);
+                        let rejects = matches!(refused, rules::Inspected::Reject);
+                        return Err(Broken::ByRule(rejects.then_some(Failure::ResponseRejected)));
+                    }
+                    rules::Inspected::Wait(Wait::Table, _) => {
+                        poll_fn(|_| if ex.borrow().memo.is_answered() { Poll::Ready(()) } else { Poll::Pending })
+                            .await;
+                        continue;
+                    }
+                    rules::Inspected::Wait(..) if last => return Ok(Piece::Block(gathered, 0)),
+                    rules::Inspected::Wait(..) => {}
+                }
+            }
+            let deadline = if gathered.is_empty() { Millis::NEVER } else { deadline };
+            match before(rt, deadline, self.server.recv()).await {
+                Err(_) => {}
+                Ok(Ok(Some(more))) => {
+                    self.server_active.set(rt.now().mono);
+                    gathered.extend_from_slice(more.bytes());
+                }
+                Ok(Ok(None)) => ended = true,
+                Ok(Err(_)) => return Err(Broken::Server),
+            }
+        }
     }
 
     /// Moves one direction's bytes until its end, which is passed on.
@@ -314,9 +386,10 @@ impl Relay<'_> {
     }
 }
 
-fn failure(broken: Broken) -> Failure {
+fn failure(broken: Broken) -> Option<Failure> {
     match broken {
-        Broken::Client => Failure::ClientAborted,
-        Broken::Server => Failure::ServerAborted,
+        Broken::Client => Some(Failure::ClientAborted),
+        Broken::Server => Some(Failure::ServerAborted),
+        Broken::ByRule(failure) => failure,
     }
 }

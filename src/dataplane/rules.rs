@@ -596,6 +596,8 @@ pub enum Inspected {
     /// More bytes may change the answer; resume at this rule.
     Wait(Wait, usize),
     Reject,
+    /// The server's side is closed (`tcp-response content close`).
+    Close,
 }
 
 /// Runs `tcp-request content` rules on the first bytes of a TCP session.
@@ -626,6 +628,7 @@ pub fn inspect(
 }
 
 /// The same for `tcp-response content`.
+/// All rules are evaluated anew each time.
 pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes: &[u8], last: bool) -> Inspected {
     let rules = &s.w.plan.proxies[proxy].rules;
     let payload = Payload { bytes, complete: last, size: bytes.len() as u64 };
@@ -633,6 +636,12 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
     match with_patience(s, ex, Side::Response, payload, last, |cx| set.run(cx, 0)) {
         Verdict::Continue | Verdict::Accept => Inspected::Pass,
         Verdict::Wait { what, resume } => Inspected::Wait(what, resume),
+        Verdict::Close => Inspected::Close,
+        Verdict::SilentDrop => {
+            count_denied_response(s, ex);
+            s.transport.drop_silently();
+            Inspected::Reject
+        }
         _ => {
             count_denied_response(s, ex);
             Inspected::Reject

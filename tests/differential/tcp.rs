@@ -188,3 +188,27 @@ scenario!(a_listen_section, |run| {
     c.closed();
     run.logs(1);
 });
+
+const RESPONSE_RULES: &str = "tcp-response inspect-delay 2s\n tcp-response content accept if { res.payload(0,3) -m str abc }\n \
+                              tcp-response content reject if { res.payload(0,3) -m found }";
+
+fn says(run: &mut Run, first: &str, then: &str) {
+    let steps = [Step::Send(first.into()), Step::Pause(50), Step::Send(then.into()), Step::Eof, Step::Close];
+    run.origin("s1", steps.to_vec());
+    run.tcp("", &format!("{RESPONSE_RULES}\n server s1 127.0.0.1:{{s1}}"));
+    let mut c = run.client();
+    if format!("{first}{then}").starts_with("abc") {
+        c.until(b"rest");
+        c.half_close();
+    }
+    c.closed();
+    run.logs(1);
+}
+
+scenario!(what_a_server_says_passes_once_rules_accept_it, |run| {
+    says(run, "ab", "c and the rest");
+});
+
+scenario!(what_a_server_says_is_rejected, |run| {
+    says(run, "de", "f and the rest");
+});

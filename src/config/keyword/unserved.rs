@@ -10,7 +10,6 @@ const HTTP2: &str = "HTTP/2";
 pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "tcp-response content", "rules on what a server says in TCP mode"),
     ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),

@@ -79,7 +79,7 @@ async fn inspect(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, pending: Pie
         let last = ended || bytes.len() >= most || w.rt.reached(deadline);
         match rules::inspect(s, ex, proxy, bytes, last, start) {
             rules::Inspected::Pass => break,
-            rules::Inspected::Reject => {
+            rules::Inspected::Reject | rules::Inspected::Close => {
                 ex.facts.termination = *b"PR--";
                 return Err(Failure::Rejected);
             }

@@ -61,6 +61,8 @@ pub enum Failure {
     Internal,
     /// A rule refused a TCP session.
     Rejected,
+    /// By `tcp-response content`.
+    ResponseRejected,
     /// A response rule denied the response; its reply is in the exchange.
     ResponseDenied,
     /// A response rule answers in the server's stead.
@@ -102,7 +104,7 @@ impl Failure {
             ResponseTimeout => Answer::Page(504),
             ConnectResource | Rewrite | Internal | ServerRedirects => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
-            Rejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
+            Rejected | ResponseRejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
         }
     }
@@ -127,6 +129,7 @@ impl Failure {
             ServerRedirects => b"LC",
             RetryStatus(_) => b"SH",
             Rejected => b"PR",
+            ResponseRejected => b"PD",
             ResponseTimeout => b"sH",
             AbortedInResponse => b"CH",
             BodyTimeout => b"cH",

@@ -117,7 +117,7 @@ impl Memo {
         }
     }
 
-    fn is_answered(&self) -> bool {
+    pub fn is_answered(&self) -> bool {
         let s = self.0.borrow();
         let Some(tables) = &s.tables else { return true };
         s.notes.iter().all(|n| match n {
