@@ -115,7 +115,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("guid_prefix", "a name that only the load compares"),
     ("checkcache", "refused by name"),
     ("http_use_proxy_header", "refused by name"),
-    ("max_session_srv_conns", "refused by name"),
     ("use_fcgi_app", "refused by name"),
     ("zero_rtt_rejected", "no early data is ever sent to a server"),
     ("pool_low_conn", "no thread takes another's idle connection"),

@@ -108,6 +108,10 @@ impl Link {
         let (since, safe) = (w.rt.now().mono, requests > 0);
         let idle = Idle { transport, since, requests: requests + 1, safe, private, way };
         if never || private {
+            // A session keeps one connection at most, so that only a limit of none is ever met.
+            if s.settings().backend.max_session_srv_conns == Some(0) {
+                return;
+            }
             // It stays with the client's connection, which alone may use it again.
             idle.transport.watch(w.janitor.get());
             s.own.set(Some(Box::new((proxy, server, idle))));

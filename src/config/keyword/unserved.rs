@@ -10,7 +10,6 @@ const HTTP2: &str = "HTTP/2";
 pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
-    ("proxy", "max-session-srv-conns", "idle connections bound to a session"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),
     ("option", "http-use-proxy-header", "the field that browsers send to proxies"),
