@@ -198,7 +198,7 @@ impl Conn {
     }
 
     fn cancel(&self, target: Token) {
-        self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target });
+        self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { fd: self.fd, target });
     }
 
     /// The next piece of data; `None` at the end of the stream. Wakes the task that asked last.

@@ -126,8 +126,13 @@ impl Listener {
     pub fn pause(&self) {
         let armed = self.rt.listeners.borrow().get(self.key).is_some_and(|l| l.armed);
         if armed {
-            self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target: token(Kind::Accept, self.key) });
+            self.cancel();
         }
+    }
+
+    fn cancel(&self) {
+        let target = token(Kind::Accept, self.key);
+        self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { fd: self.fd, target });
     }
 }
 
@@ -136,7 +141,7 @@ impl Drop for Listener {
         let state = self.rt.listeners.borrow_mut().remove(self.key);
         if let Some(state) = state {
             if state.armed {
-                self.rt.push(token(Kind::Operation, Key::NONE), Op::Cancel { target: token(Kind::Accept, self.key) });
+                self.cancel();
             }
             for fd in state.queue.into_iter().flatten() {
                 self.rt.push(token(Kind::Operation, Key::NONE), Op::Close { fd });

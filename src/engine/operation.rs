@@ -26,6 +26,8 @@ pub(super) struct OpState {
     /// Nobody ever waited: a failure is counted.
     pub detached: bool,
     pub hold: Hold,
+    /// The descriptor it is about.
+    pub fd: Fd,
     /// Descriptor that dies with the operation when nobody waits for it any more.
     pub owned_fd: Option<Fd>,
 }

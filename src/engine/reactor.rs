@@ -375,7 +375,7 @@ impl Reactor {
         {
             self.arm(key, conn);
         }
-        let fd_token = receive_token(group, key);
+        let (fd, target) = (conn.fd, receive_token(group, key));
         drop(conns);
         match verdict {
             Receive::Data(id, len) => {
@@ -389,7 +389,7 @@ impl Reactor {
                 if let Some(conn) = self.conns.borrow_mut().get_mut(key) {
                     conn.queue.push_back(lease);
                 }
-                self.push(token(Kind::Operation, Key::NONE), Op::Cancel { target: fd_token });
+                self.push(token(Kind::Operation, Key::NONE), Op::Cancel { fd, target });
             }
             Receive::Starved => {
                 let mut a = self.activity.get();
@@ -504,9 +504,9 @@ impl Reactor {
         unsafe { self.driver.borrow_mut().push(token, op) };
     }
 
-    fn start(self: &Rc<Self>, hold: Hold, owned_fd: Option<Fd>, op: impl FnOnce(&Hold) -> Op) -> Operation {
+    fn start(self: &Rc<Self>, fd: Fd, hold: Hold, owned_fd: Option<Fd>, op: impl FnOnce(&Hold) -> Op) -> Operation {
         let state =
-            OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, owned_fd };
+            OpState { task: self.current.get(), result: None, abandoned: false, detached: false, hold, fd, owned_fd };
         let key = self.operations.borrow_mut().insert(state);
         let op = op(&self.operations.borrow().get(key).expect("just inserted").hold);
         self.push(token(Kind::Operation, key), op);
@@ -515,7 +515,7 @@ impl Reactor {
 
     pub(super) fn start_send(self: &Rc<Self>, fd: Fd, chain: Chain) -> Operation {
         if chain.pieces().len() == 1 {
-            return self.start(Hold::Chain(chain), None, |hold| match hold {
+            return self.start(fd, Hold::Chain(chain), None, |hold| match hold {
                 Hold::Chain(chain) => {
                     let bytes = chain.pieces()[0].bytes();
                     Op::Send { fd, data: bytes.as_ptr(), len: bytes.len() as u32 }
@@ -530,7 +530,7 @@ impl Reactor {
         }
         message.header.msg_iov = message.slices.as_mut_ptr();
         message.header.msg_iovlen = chain.pieces().len();
-        self.start(Hold::Message(chain, message), None, |hold| match hold {
+        self.start(fd, Hold::Message(chain, message), None, |hold| match hold {
             Hold::Message(_, message) => Op::SendMsg { fd, message: &raw const **message },
             _ => unreachable!("a send holds its message"),
         })
@@ -539,7 +539,8 @@ impl Reactor {
     /// Sends a datagram and forgets it: one that is not taken at once is lost and counted.
     pub fn send_detached(&self, fd: Fd, block: Block) {
         let hold = Hold::Chain(block.into());
-        let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, owned_fd: None };
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: true, hold, fd, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
         let op = match &self.operations.borrow().get(key).expect("just inserted").hold {
             Hold::Chain(chain) => {
@@ -558,7 +559,8 @@ impl Reactor {
             return;
         }
         let hold = Hold::Chain(block.into());
-        let state = OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, owned_fd: None };
+        let state =
+            OpState { task: Key::NONE, result: None, abandoned: true, detached: false, hold, fd, owned_fd: None };
         let key = self.operations.borrow_mut().insert(state);
         let data = match &self.operations.borrow().get(key).expect("just inserted").hold {
             Hold::Chain(chain) => chain.pieces()[0].bytes().as_ptr(),
@@ -595,7 +597,7 @@ impl Reactor {
     }
 
     pub(super) fn start_connect(self: &Rc<Self>, fd: Fd, name: Name) -> Operation {
-        self.start(Hold::Name(Box::new(name)), Some(fd), |hold| match hold {
+        self.start(fd, Hold::Name(Box::new(name)), Some(fd), |hold| match hold {
             Hold::Name(name) => Op::Connect { fd, address: &raw const **name },
             _ => unreachable!("a connect holds its name"),
         })
@@ -603,11 +605,12 @@ impl Reactor {
 
     /// Waits for events (poll(2)) on any descriptor.
     pub fn poll_fd(self: &Rc<Self>, fd: Fd, events: i16) -> Polling {
-        Polling(self.start(Hold::Nothing, None, |_| Op::Poll { fd, events }))
+        Polling(self.start(fd, Hold::Nothing, None, |_| Op::Poll { fd, events }))
     }
 
     pub(super) fn cancel_operation(&self, key: Key) {
-        self.push(token(Kind::Operation, Key::NONE), Op::Cancel { target: token(Kind::Operation, key) });
+        let Some(fd) = self.operations.borrow().get(key).map(|op| op.fd) else { return };
+        self.push(token(Kind::Operation, Key::NONE), Op::Cancel { fd, target: token(Kind::Operation, key) });
     }
 
     /// The result and what was held, once the operation is over.

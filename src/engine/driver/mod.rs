@@ -85,7 +85,9 @@ pub enum Op {
         fd: Fd,
         events: i16,
     },
+    /// Ends the operation of this token on this descriptor, if it is still under way.
     Cancel {
+        fd: Fd,
         target: Token,
     },
     /// Closes the descriptor after the operations pushed before it.
@@ -96,6 +98,20 @@ pub enum Op {
     Wake {
         peer: WakeHandle,
     },
+}
+
+impl Op {
+    /// The descriptor it is about.
+    pub fn fd(&self) -> Option<Fd> {
+        match *self {
+            Op::Accept { fd } | Op::Recv { fd, .. } | Op::RecvInto { fd, .. } | Op::Send { fd, .. } => Some(fd),
+            Op::SendNow { fd, .. } | Op::SendMsg { fd, .. } | Op::Connect { fd, .. } | Op::Poll { fd, .. } => {
+                Some(fd)
+            }
+            Op::Cancel { fd, .. } | Op::Close { fd } => Some(fd),
+            Op::Wake { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

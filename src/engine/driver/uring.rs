@@ -81,7 +81,7 @@ impl Uring {
                 opcode::Connect::new(types::Fd(fd), storage.cast(), len).build()
             }
             Op::Poll { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32).build(),
-            Op::Cancel { target } => return opcode::AsyncCancel::new(target.0).build().user_data(IGNORED),
+            Op::Cancel { target, .. } => return opcode::AsyncCancel::new(target.0).build().user_data(IGNORED),
             Op::Close { fd } => return opcode::Close::new(types::Fd(fd)).build().user_data(IGNORED),
             Op::Wake { peer } => {
                 return opcode::MsgRingData::new(types::Fd(peer.0), 0, WAKE_TOKEN.0, None).build().user_data(IGNORED);

@@ -314,12 +314,7 @@ impl Net {
             Op::Cancel { .. } | Op::Close { .. } | Op::Wake { .. } => None,
         };
         if let Some(what) = what {
-            let fd = match op {
-                Op::Accept { fd } | Op::Recv { fd, .. } | Op::Send { fd, .. } | Op::SendNow { fd, .. } => fd,
-                Op::SendMsg { fd, .. } | Op::Connect { fd, .. } | Op::Poll { fd, .. } => fd,
-                Op::RecvInto { fd, .. } => fd,
-                Op::Cancel { .. } | Op::Close { .. } | Op::Wake { .. } => return,
-            };
+            let Some(fd) = op.fd() else { return };
             let closing = self.hosts[host].pushed.iter().any(|(_, o)| matches!(o, Op::Close { fd: f } if *f == fd));
             let sock = if closing { None } else { self.sock_of(host, fd) };
             let Some(sock) = sock else {
@@ -348,7 +343,7 @@ impl Net {
             }
             Op::Connect { .. } => self.start_connect(host, token),
             Op::Poll { .. } => self.start_poll(host, token),
-            Op::Cancel { target } => {
+            Op::Cancel { target, .. } => {
                 if self.is_running(host, target) && self.random.chance(self.weather.late_cancel) {
                     let delay = self.random.below(2_000_000);
                     self.schedule(self.nanos + delay, What::CancelDue { host, token: target.0 });
