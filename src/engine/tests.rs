@@ -1,6 +1,6 @@
 //! The engine on the real kernel, over loopback.
 
-use super::driver::{ConnectOptions, Group, uring::Uring};
+use super::driver::{ConnectOptions, Driver, Group, epoll::Epoll, uring::Uring};
 use super::listener::Listener;
 use super::task::{Elapsed, before, join, sleep};
 use super::{Chain, Conn, Piece, Reactor, Rt};
@@ -10,8 +10,22 @@ use std::cell::Cell;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::rc::Rc;
 
-fn on_uring(test: impl AsyncFnOnce(Rt) + 'static) {
-    let rt = Reactor::new(Box::new(Uring::new().expect("io_uring")));
+/// Runs a test on each driver for this kernel.
+fn on_each(test: impl AsyncFnOnce(Rt) + Clone + 'static) {
+    on(uring(), test.clone());
+    on(epoll(), test);
+}
+
+fn uring() -> Box<dyn Driver> {
+    Box::new(Uring::new().expect("io_uring"))
+}
+
+fn epoll() -> Box<dyn Driver> {
+    Box::new(Epoll::new().expect("epoll"))
+}
+
+fn on(driver: Box<dyn Driver>, test: impl AsyncFnOnce(Rt) + 'static) {
+    let rt = Reactor::new(driver);
     let done = Rc::new(Cell::new(false));
     let (flag, inner) = (done.clone(), rt.clone());
     rt.spawn(async move {
@@ -39,7 +53,7 @@ async fn pair(rt: &Rt) -> (Conn, Conn) {
 
 #[test]
 fn ten_megabytes_arrive_in_order_through_both_groups() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         for group in [Group::Small, Group::Large] {
             let (a, b) = pair(&rt).await;
             b.set_group(group);
@@ -77,7 +91,7 @@ fn ten_megabytes_arrive_in_order_through_both_groups() {
 
 #[test]
 fn a_reader_that_lags_pauses_the_receive_and_loses_nothing() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, b) = pair(&rt).await;
         let total = 2usize << 20;
         let send = async {
@@ -105,7 +119,7 @@ fn a_reader_that_lags_pauses_the_receive_and_loses_nothing() {
 
 #[test]
 fn a_deadline_ends_a_wait_and_the_connection_lives_on() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, b) = pair(&rt).await;
         let soon = rt.now().mono.plus(20);
         assert_eq!(before(&rt, soon, b.recv()).await.err(), Some(Elapsed));
@@ -117,7 +131,7 @@ fn a_deadline_ends_a_wait_and_the_connection_lives_on() {
 
 #[test]
 fn a_send_that_is_cancelled_tells_what_left() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, b) = pair(&rt).await;
         let mut block = Block::take();
         block.resize(32 << 20, 1);
@@ -139,7 +153,7 @@ fn a_send_that_is_cancelled_tells_what_left() {
 
 #[test]
 fn dropping_everything_in_flight_leaves_nothing_behind() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         for round in 0..50 {
             let (a, b) = pair(&rt).await;
             let mut block = Block::take();
@@ -159,7 +173,7 @@ fn dropping_everything_in_flight_leaves_nothing_behind() {
 
 #[test]
 fn a_refused_connection_is_an_error_and_closes_its_socket() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let l = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Ip(l.local_addr().unwrap());
         drop(l);
@@ -170,7 +184,7 @@ fn a_refused_connection_is_an_error_and_closes_its_socket() {
 
 #[test]
 fn a_watched_connection_reports_that_its_peer_left() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, b) = pair(&rt).await;
         a.watch(rt.current());
         assert!(a.is_quiet());
@@ -183,42 +197,44 @@ fn a_watched_connection_reports_that_its_peer_left() {
 }
 
 #[test]
-fn another_thread_s_reactor_is_woken_by_a_ring_message() {
-    let (tx, rx) = std::sync::mpsc::channel();
-    let far = std::thread::spawn(move || {
-        on_uring(async move |rt| {
-            rt.set_mail_task(rt.current());
-            tx.send(rt.wake_handle()).unwrap();
-            let start = rt.now().mono;
-            let never = start.plus(5_000);
-            // Any wake-up ends the wait: a poll that was neither first nor timed out.
-            let mut first = true;
-            let woken = before(
-                &rt,
-                never,
-                std::future::poll_fn(|_| {
-                    if std::mem::replace(&mut first, false) {
-                        std::task::Poll::Pending
-                    } else {
-                        std::task::Poll::Ready(())
-                    }
-                }),
-            )
-            .await;
-            assert!(woken.is_ok() && rt.now().mono < never);
+fn another_thread_s_reactor_is_woken() {
+    for driver in [uring as fn() -> Box<dyn Driver>, epoll] {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let far = std::thread::spawn(move || {
+            on(driver(), async move |rt| {
+                rt.set_mail_task(rt.current());
+                tx.send(rt.wake_handle()).unwrap();
+                let start = rt.now().mono;
+                let never = start.plus(5_000);
+                // Any wake-up ends the wait: a poll that was neither first nor timed out.
+                let mut first = true;
+                let woken = before(
+                    &rt,
+                    never,
+                    std::future::poll_fn(|_| {
+                        if std::mem::replace(&mut first, false) {
+                            std::task::Poll::Pending
+                        } else {
+                            std::task::Poll::Ready(())
+                        }
+                    }),
+                )
+                .await;
+                assert!(woken.is_ok() && rt.now().mono < never);
+            });
         });
-    });
-    on_uring(async move |rt| {
-        let peer = rx.recv().unwrap();
-        rt.wake_peer(peer);
-        sleep(&rt, 5).await;
-    });
-    far.join().unwrap();
+        on(driver(), async move |rt| {
+            let peer = rx.recv().unwrap();
+            rt.wake_peer(peer);
+            sleep(&rt, 5).await;
+        });
+        far.join().unwrap();
+    }
 }
 
 #[test]
 fn poll_tells_when_a_descriptor_is_readable() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
         let polling = rt.poll_fd(a.as_raw_fd(), libc::POLLIN);
         std::io::Write::write_all(&mut b, b"x").unwrap();
@@ -228,7 +244,7 @@ fn poll_tells_when_a_descriptor_is_readable() {
 
 #[test]
 fn a_reader_receives_while_all_buffers_are_kept() {
-    on_uring(async |rt| {
+    on_each(async |rt| {
         let (a, b) = pair(&rt).await;
         let mut kept = Vec::new();
         // More than the small group has.

@@ -1,16 +1,20 @@
-//! The driver trait: operations go in, completions come out. `uring` is the product; `sim` is a virtual network with a
-//! virtual clock; the `epoll` twin has its place here. Only this folder and its neighbours in `engine` hold `unsafe`.
+//! The driver trait: operations go in, completions come out. `uring` is the product; `epoll` its twin for where the kernel
+//! refuses io_uring; `sim` a virtual network with a virtual clock. Only this folder and its neighbours in `engine` hold
+//! `unsafe`.
 //!
 //! Rules every driver obeys:
 //! - A token comes back in exactly one final completion (`more == false`), also after a cancel.
 //! - Memory named by an operation is read or written until that final completion and not after it.
 //! - Buffers of a group belong to the driver until a completion hands one out, and again after [`Driver::recycle`].
 
+pub mod epoll;
+mod pool;
 pub mod sim;
 pub mod sockets;
 pub mod uring;
 
-use crate::base::{address::Address, clock::Now};
+use crate::base::address::Address;
+use crate::base::clock::{self, Now};
 use std::io;
 use std::net::SocketAddr;
 
@@ -182,28 +186,64 @@ pub trait Driver {
     /// Adds buffers after an ENOBUFS; false when the group has all it may have.
     fn grow(&mut self, group: Group) -> bool;
 
-    fn now(&self) -> Now;
     fn wake_handle(&self) -> WakeHandle;
     /// What runs, for `-vv` and `show info`.
     fn name(&self) -> &'static str;
 
-    /// A socket ready to connect to `to`.
-    fn open(&mut self, kind: Socket, to: &Address, options: &ConnectOptions) -> io::Result<Fd>;
-    fn shutdown_write(&mut self, fd: Fd);
-    /// The peer of an accepted connection.
-    fn peer(&self, fd: Fd) -> io::Result<Address>;
-    /// Our side of a connection.
-    fn local(&self, fd: Fd) -> io::Result<Address>;
-    /// Makes a later close send a reset instead of a FIN.
-    fn linger_zero(&mut self, fd: Fd);
-    /// Options of an accepted connection.
-    fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>);
-    /// A connection that waits at a listening socket which no accept is armed for.
-    fn accept_now(&mut self, _fd: Fd) -> Option<Fd> {
-        None
+    // What is no operation: plain calls, where there is a kernel.
+
+    fn now(&self) -> Now {
+        clock::now()
     }
-    /// A TCP socket listens with this backlog, or not until it is told to again. Where there is no kernel, nothing changes.
-    fn listening(&mut self, _fd: Fd, _backlog: Option<i32>) {}
+
+    /// A socket ready to connect to `to`.
+    fn open(&mut self, kind: Socket, to: &Address, options: &ConnectOptions) -> io::Result<Fd> {
+        sockets::open(kind, to, options)
+    }
+
+    fn shutdown_write(&mut self, fd: Fd) {
+        sockets::shutdown_write(fd);
+    }
+
+    /// The peer of an accepted connection.
+    fn peer(&self, fd: Fd) -> io::Result<Address> {
+        sockets::peer(fd)
+    }
+
+    /// Our side of a connection.
+    fn local(&self, fd: Fd) -> io::Result<Address> {
+        sockets::local(fd)
+    }
+
+    /// Makes a later close send a reset instead of a FIN.
+    fn linger_zero(&mut self, fd: Fd) {
+        sockets::linger_zero(fd);
+    }
+
+    /// Options of an accepted connection.
+    fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>) {
+        // TCP_NODELAY is inherited from the listener; a UNIX socket has none of this.
+        if let Some(timing) = keepalive {
+            sockets::keepalive(fd, timing);
+        }
+    }
+
+    /// A connection that waits at a listening socket which no accept is armed for.
+    fn accept_now(&mut self, fd: Fd) -> Option<Fd> {
+        sockets::accept_now(fd)
+    }
+
+    /// A TCP socket listens with this backlog, or not until it is told to again.
+    fn listening(&mut self, fd: Fd, backlog: Option<i32>) {
+        match backlog {
+            // A refusal leaves it as it is.
+            Some(backlog) => drop(sockets::listen(fd, backlog)),
+            None => sockets::unlisten(fd),
+        }
+    }
+
     /// Moves up to `len` bytes between a socket and a pipe without copying; `None` where this driver can't.
-    fn splice(&mut self, from: Fd, to: Fd, len: usize) -> Option<io::Result<usize>>;
+    fn splice(&mut self, from: Fd, to: Fd, len: usize) -> Option<io::Result<usize>> {
+        Some(sockets::splice(from, to, len))
+    }
 }

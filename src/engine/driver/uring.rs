@@ -1,12 +1,8 @@
 //! The io_uring driver: one ring per thread, single issuer, deferred task work, registered ring descriptor, provided
 //! buffer rings of two sizes. Refuses to exist where the kernel lacks what it needs, and says what to do.
 
-use super::sockets;
-use super::{
-    BUFFER_SIZE, Completion, ConnectOptions, Driver, Fd, Group, KeepAlive, Op, Socket, Token, WAKE_TOKEN, WakeHandle,
-};
-use crate::base::address::Address;
-use crate::base::clock::{self, Now};
+use super::pool::{BUFFERS_MAX, BUFFERS_START, map};
+use super::{BUFFER_SIZE, Completion, Driver, Group, Op, Token, WAKE_TOKEN, WakeHandle};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,11 +11,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const SQ_ENTRIES: u32 = 256;
 /// Completion entries; the kernel keeps an overflow list beyond.
 const CQ_ENTRIES: u32 = 4096;
-/// Buffers of a group at most. Only touched pages cost memory.
-const BUFFERS_MAX: [u16; 2] = [2048, 512];
-/// Buffers of a group at the start.
-const BUFFERS_START: [u16; 2] = [32, 8];
-
 /// Result codes that the reactor never sees: completions of cancels, closes and wakes that we do not track.
 const IGNORED: u64 = u64::MAX - 1;
 
@@ -162,10 +153,6 @@ impl Driver for Uring {
         self.groups[group as usize].grow()
     }
 
-    fn now(&self) -> Now {
-        clock::now()
-    }
-
     fn wake_handle(&self) -> WakeHandle {
         use std::os::fd::AsRawFd;
         WakeHandle(self.ring.as_raw_fd())
@@ -173,49 +160,6 @@ impl Driver for Uring {
 
     fn name(&self) -> &'static str {
         "io_uring"
-    }
-
-    fn open(&mut self, kind: Socket, to: &Address, options: &ConnectOptions) -> io::Result<Fd> {
-        sockets::open(kind, to, options)
-    }
-
-    fn shutdown_write(&mut self, fd: Fd) {
-        sockets::shutdown_write(fd);
-    }
-
-    fn peer(&self, fd: Fd) -> io::Result<Address> {
-        sockets::peer(fd)
-    }
-
-    fn local(&self, fd: Fd) -> io::Result<Address> {
-        sockets::local(fd)
-    }
-
-    fn accept_now(&mut self, fd: Fd) -> Option<Fd> {
-        sockets::accept_now(fd)
-    }
-
-    fn listening(&mut self, fd: Fd, backlog: Option<i32>) {
-        match backlog {
-            // A refusal leaves it as it is.
-            Some(backlog) => drop(sockets::listen(fd, backlog)),
-            None => sockets::unlisten(fd),
-        }
-    }
-
-    fn linger_zero(&mut self, fd: Fd) {
-        sockets::linger_zero(fd);
-    }
-
-    fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>) {
-        // TCP_NODELAY is inherited from the listener; a UNIX socket has none of this.
-        if let Some(timing) = keepalive {
-            sockets::keepalive(fd, timing);
-        }
-    }
-
-    fn splice(&mut self, from: Fd, to: Fd, len: usize) -> Option<io::Result<usize>> {
-        Some(sockets::splice(from, to, len))
     }
 }
 
@@ -284,14 +228,6 @@ impl BufferRing {
         self.make(self.made);
         self.made > before
     }
-}
-
-/// Zeroed anonymous memory that is never unmapped: the kernel may hold on to it as long as the ring lives.
-fn map(bytes: usize) -> io::Result<*mut u8> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-    let p = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    if p == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(p.cast()) }
 }
 
 /// Says why the kernel refuses io_uring, and what to do.

@@ -270,6 +270,12 @@ impl Driver for SimDriver {
         self.net.borrow_mut().check_open(self.host, fd, "accepted");
     }
 
+    fn accept_now(&mut self, _fd: Fd) -> Option<Fd> {
+        None
+    }
+
+    fn listening(&mut self, _fd: Fd, _backlog: Option<i32>) {}
+
     fn splice(&mut self, _from: Fd, _to: Fd, _len: usize) -> Option<io::Result<usize>> {
         None
     }
