@@ -61,6 +61,8 @@ pub struct Args {
     pub dump_libraries: bool,
     /// `-dC`: dump the configuration.
     pub dump_config: Option<String>,
+    /// `-de`.
+    pub no_epoll: bool,
     /// `-dR`.
     pub no_reuseport: bool,
     /// `-dS`.
@@ -217,7 +219,8 @@ fn debug_flag(args: &mut Args, letters: &str) {
         Some('V') => args.no_server_verify = true,
         Some('F' | 'Z') => args.no_zero_copy = true,
         Some('I') => args.insecure_fork = true,
-        // `-de`, `-dp`, `-dG`, `-dA`, `-dc`, `-dT`, `-dt` concern pollers and libraries that we do not have.
+        Some('e') => args.no_epoll = true,
+        // `-dp`, `-dG`, `-dA`, `-dc`, `-dT`, `-dt` concern pollers and libraries that we do not have.
         Some(_) => {}
     }
 }
@@ -266,7 +269,7 @@ pub fn usage(program: &str) -> String {
     out
 }
 
-const FLAGS: [(&str, &str); 34] = [
+const FLAGS: [(&str, &str); 35] = [
     ("-f <file|directory>", "reads this configuration file, or all *.cfg files of a directory"),
     ("-- <file>*", "all arguments that follow are configuration files"),
     ("-C <dir>", "changes to this directory first"),
@@ -297,6 +300,7 @@ const FLAGS: [(&str, &str); 34] = [
     ("-dW", "fails on any warning"),
     ("-dD", "warns about suspicious statements"),
     ("-dK<class>,...", "dumps the keywords (help: lists the classes)"),
+    ("-de", "does not use epoll, even where the kernel refuses io_uring"),
     ("-dR", "does not use SO_REUSEPORT"),
     ("-dS", "does not splice"),
     ("-dV", "does not verify the certificates of servers"),

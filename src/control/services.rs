@@ -31,7 +31,7 @@ pub fn facts(shared: &Shared) -> Process<'_> {
         warnings: about.warnings,
         memmax_mb: about.memmax_mb,
         pool_bytes: 0,
-        engine: &about.engine,
+        engine: &about.engine_choice,
     }
 }
 

@@ -14,8 +14,7 @@ use crate::dataplane::capture::Captures;
 use crate::dataplane::log;
 use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::worker::{About, Shared, Worker};
-use crate::engine::Reactor;
-use crate::engine::driver::uring::Uring;
+use crate::engine::probe::{Choice, Engine};
 use crate::engine::process::{self, Forked, Signals};
 use crate::model::plan::Plan;
 use crate::model::state::board::Board;
@@ -241,10 +240,16 @@ fn start(
             return 1;
         }
     };
-    // The ring is tried before anything is opened, so that a refusal is told at once.
-    if let Err(e) = Uring::new() {
-        speaker.say(Severity::Alert, &e.to_string());
-        return 1;
+    // The engine is tried before anything is opened, so that a refusal is told at once.
+    let choice = match Choice::make(!args.no_epoll && !plan.global.noepoll) {
+        Ok(choice) => choice,
+        Err(text) => {
+            speaker.say(Severity::Alert, &text);
+            return 1;
+        }
+    };
+    if let Some(text) = choice.notice() {
+        speaker.say(Severity::Notice, &text);
     }
     let (saved, messages) = state_file::read(&plan);
     speaker.say_all(messages);
@@ -392,7 +397,8 @@ fn start(
         ulimit_n: jail::descriptors(),
         maxsock: 2 * maxconn as u64 + jail::RESERVE + (binds * workers) as u64,
         memmax_mb: 0,
-        engine: "io_uring".into(),
+        engine: choice.engine,
+        engine_choice: choice.to_string(),
     };
     if let Some(limit) = plan.global.maxcomprate {
         board.live.process.compression_bytes_per_second.store(limit.into(), Ordering::Relaxed);
@@ -443,14 +449,7 @@ fn serve(
             if let Some(cpus) = cpus {
                 supervise::pin(&cpus);
             }
-            let driver = match Uring::new() {
-                Ok(driver) => driver,
-                Err(e) => {
-                    eprintln!("{e}");
-                    std::process::exit(1);
-                }
-            };
-            let rt = Reactor::new(Box::new(driver));
+            let rt = supervise::reactor(&shared);
             let worker = Worker::new(rt.clone(), index, shared, post);
             worker.start(listeners);
             ready.wait();
@@ -546,10 +545,19 @@ fn features() -> Vec<&'static str> {
 }
 
 fn engine_lines() -> Vec<String> {
-    match Uring::new() {
-        Ok(_) => vec!["Engine : io_uring (available on this kernel)".into()],
-        Err(e) => vec![format!("Engine : none ({e})")],
+    let probed = Engine::ALL.map(|engine| (engine, engine.driver()));
+    let mut lines = vec!["Available engines :".to_owned()];
+    for (engine, driver) in &probed {
+        let result = driver.as_ref().map_or_else(|e| format!("FAILED ({e})"), |_| "OK".to_owned());
+        lines.push(format!("{:>11} : test result {result}", engine.name()));
     }
+    let usable = probed.iter().filter(|(_, driver)| driver.is_ok()).count();
+    let end = match Choice::make(true) {
+        Ok(choice) => format!("will use {}", choice.engine.name()),
+        Err(text) => text,
+    };
+    lines.push(format!("Total: {} ({usable} usable), {}.", probed.len(), end.trim_end_matches('.')));
+    lines
 }
 
 /// Standard output may be closed: nothing depends on it.

@@ -9,7 +9,7 @@ use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Mail, Shared};
-use crate::engine::driver::{Fd, WakeHandle, sockets, uring::Uring};
+use crate::engine::driver::{Fd, WakeHandle, sockets};
 use crate::engine::process::Signals;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
@@ -210,6 +210,17 @@ impl Control {
     }
 }
 
+/// A reactor for one more thread, on the engine that was chosen. It was tried at the start: a refusal now is the end.
+pub fn reactor(shared: &Shared) -> Rt {
+    match shared.about.engine.driver() {
+        Ok(driver) => Reactor::new(driver),
+        Err(e) => {
+            eprintln!("{e}");
+            std::process::exit(1);
+        }
+    }
+}
+
 /// Serves until the workers are done, or a signal ends the process.
 pub fn run(
     shared: Arc<Shared>,
@@ -220,14 +231,7 @@ pub fn run(
     signals: Signals,
     ready: &Barrier,
 ) -> End {
-    let driver = match Uring::new() {
-        Ok(driver) => driver,
-        Err(e) => {
-            eprintln!("{e}");
-            std::process::exit(1);
-        }
-    };
-    let rt = Reactor::new(Box::new(driver));
+    let rt = reactor(&shared);
     let workers = shared.board.workers();
     shared.wakes[workers].store(rt.wake_handle().0, Ordering::Release);
     let post = Rc::new(RefCell::new(post));

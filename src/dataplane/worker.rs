@@ -23,6 +23,7 @@ use crate::base::mailbox::Post;
 use crate::base::slab::Key;
 use crate::engine::driver::{Fd, KeepAlive, WakeHandle};
 use crate::engine::listener::Listener;
+use crate::engine::probe::Engine;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
 use crate::engine::{Conn, Piece, Rt};
@@ -116,7 +117,9 @@ pub struct About {
     pub ulimit_n: u64,
     pub maxsock: u64,
     pub memmax_mb: u64,
-    pub engine: String,
+    pub engine: Engine,
+    /// The engine and why that one, as statistics tell it.
+    pub engine_choice: String,
 }
 
 /// What all threads of the process share.

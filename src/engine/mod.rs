@@ -8,6 +8,7 @@ pub mod frame;
 pub mod handover;
 pub mod listener;
 pub mod operation;
+pub mod probe;
 pub mod process;
 pub mod reactor;
 pub mod splice;

@@ -22,6 +22,8 @@ pub struct Global {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub ulimit_n: Option<u64>,
+    /// The epoll engine is not used, even where io_uring is refused.
+    pub noepoll: bool,
     pub quiet: bool,
     pub zero_warning: bool,
     pub node: Option<String>,
@@ -253,6 +255,7 @@ impl Default for Global {
             uid: None,
             gid: None,
             ulimit_n: None,
+            noepoll: false,
             quiet: false,
             zero_warning: false,
             node: None,

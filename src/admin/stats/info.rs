@@ -380,6 +380,10 @@ pub static KEYS: &[Key] = &[
         Value::U64(s.board.process(ProcessCounter::PatternsFreed))
     }),
     key(79, "NbThreadGroups", "CGS", "Number of started thread groups (global.thread-groups)", |_| n32(1)),
+    // Ours alone, behind all of HAProxy's.
+    key(80, "Engine", "POS", "What events come from, and why where it is not io_uring", |s| {
+        Value::str(s.process.engine)
+    }),
 ];
 
 const fn key(

@@ -72,7 +72,7 @@ pub async fn say_last(conn: Conn, mut text: Vec<u8>, ended: bool) {
 
 async fn serve(watch: &Rc<Watch>, number: usize, conn: Conn) {
     let master = &watch.master;
-    let mut desk = Desk { master, now: watch.rt.now() };
+    let mut desk = Desk { master, now: watch.rt.now(), engine: watch.rt.engine_name() };
     let mut session = CliSession::of_master(master.doors[number].bind.level);
     let mut client = Client { conn, ended: false };
     let mut out = Vec::new();
@@ -190,6 +190,7 @@ async fn forward(master: &Master, client: &mut Client, session: &mut CliSession,
 struct Desk<'m> {
     master: &'m Master,
     now: Now,
+    engine: &'static str,
 }
 
 impl Process for Desk<'_> {
@@ -212,7 +213,7 @@ impl Process for Desk<'_> {
             warnings: 0,
             memmax_mb: 0,
             pool_bytes: 0,
-            engine: "io_uring",
+            engine: self.engine,
         }
     }
 

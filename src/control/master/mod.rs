@@ -106,6 +106,8 @@ pub struct Master {
     leaving: Cell<bool>,
     /// What it leaves with.
     code: Cell<i32>,
+    /// The epoll engine may be used.
+    epoll: bool,
     /// An empty plan and its board: a master has none, its runtime API works without.
     plan: Plan,
     board: Board,
@@ -170,6 +172,7 @@ impl Master {
             hard: memory.hard,
             leaving: Cell::new(false),
             code: Cell::new(0),
+            epoll: !call.args.no_epoll && !global.noepoll,
             board: Board::new(&plan, 1),
             plan,
             call,

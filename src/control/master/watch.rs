@@ -4,7 +4,7 @@ use super::worker::{Exit, Stage, Worker};
 use super::{Master, channel, cli, notify};
 use crate::config::diagnostic::Severity;
 use crate::config::files::reason;
-use crate::engine::driver::uring::Uring;
+use crate::engine::probe::Choice;
 use crate::engine::process::{self, Signals};
 use crate::engine::task::before;
 use crate::engine::{Conn, Reactor, Rt};
@@ -40,15 +40,16 @@ pub struct Watch {
 pub fn watch(master: &Rc<Master>, signals: Signals) -> i32 {
     let signals = Rc::new(signals);
     loop {
-        let driver = match Uring::new() {
+        let made = Choice::make(master.epoll).and_then(|c| c.engine.driver().map_err(|e| e.to_string()));
+        let driver = match made {
             Ok(driver) => driver,
-            Err(e) => {
-                master.say(Severity::Alert, &e.to_string());
+            Err(text) => {
+                master.say(Severity::Alert, &text);
                 return 1;
             }
         };
         let watch = Rc::new(Watch {
-            rt: Reactor::new(Box::new(driver)),
+            rt: Reactor::new(driver),
             master: master.clone(),
             end: RefCell::default(),
             wanted: RefCell::default(),

@@ -6,7 +6,7 @@ use super::script::Script;
 use super::{CheckContext, start};
 use crate::base::address::Address;
 use crate::base::origin::Origin;
-use crate::engine::driver::uring::Uring;
+use crate::engine::probe::Choice;
 use crate::engine::task::sleep;
 use crate::engine::{Reactor, Rt};
 use crate::model::check::*;
@@ -81,8 +81,9 @@ fn serve(mut stream: TcpStream, parts: &[Part]) -> Vec<u8> {
     received
 }
 
-fn on_uring(test: impl AsyncFnOnce(Rt) + 'static) {
-    let rt = Reactor::new(Box::new(Uring::new().expect("io_uring")));
+/// Runs a test on the engine that the environment names.
+fn on_engine(test: impl AsyncFnOnce(Rt) + 'static) {
+    let rt = Reactor::new(Choice::make(true).expect("an engine").engine.driver().expect("a driver"));
     let done = Rc::new(Cell::new(false));
     let (flag, inner) = (done.clone(), rt.clone());
     rt.spawn(async move {
@@ -98,7 +99,7 @@ fn on_uring(test: impl AsyncFnOnce(Rt) + 'static) {
 fn report_of(plan: Plan) -> CheckReport {
     let result = Rc::new(RefCell::new(None));
     let out = result.clone();
-    on_uring(async move |rt| {
+    on_engine(async move |rt| {
         let plan = Arc::new(plan);
         let board = Arc::new(Board::new(&plan, 1));
         let cx = CheckContext::new(rt, plan.clone(), board.clone(), Box::new(|_| {}), 1);

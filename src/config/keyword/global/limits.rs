@@ -105,7 +105,11 @@ pub static ROWS: &[GlobalRow] = &[
         }
         Ok(())
     }),
-    g("noepoll", other_poller),
+    g("noepoll", |cx, a| {
+        a.at_most(0)?;
+        cx.global.noepoll = true;
+        Ok(())
+    }),
     g("nopoll", other_poller),
     g("nokqueue", other_poller),
     g("noevports", other_poller),
@@ -113,7 +117,7 @@ pub static ROWS: &[GlobalRow] = &[
 
 fn other_poller(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     a.at_most(0)?;
-    notice(cx, a, "events come from io_uring, so there is no such poller to switch off");
+    notice(cx, a, "events come from io_uring or epoll, so there is no such poller to switch off");
     Ok(())
 }
 

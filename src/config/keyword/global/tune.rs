@@ -199,9 +199,9 @@ pub static ROWS: &[GlobalRow] = &[
     }),
     g("tune.runqueue-depth", |cx, a| sized(cx, a, TASKS)),
     g("tune.sched.low-latency", |cx, a| on_off(cx, a, TASKS)),
-    g("tune.maxpollevents", |cx, a| sized(cx, a, "completions are taken from the ring as they come")),
-    g("tune.events.max-events-at-once", |cx, a| sized(cx, a, "completions are taken from the ring as they come")),
-    g("tune.epoll.mask-events", |cx, a| sized(cx, a, "events come from io_uring")),
+    g("tune.maxpollevents", |cx, a| sized(cx, a, "news are taken from the kernel as they come")),
+    g("tune.events.max-events-at-once", |cx, a| sized(cx, a, "news are taken from the kernel as they come")),
+    g("tune.epoll.mask-events", |cx, a| sized(cx, a, "io_uring has no such events, and on epoll none is masked")),
     g("tune.listener.multi-queue", |cx, a| {
         a.at_most(1)?;
         if !matches!(a.get(1), "on" | "fair" | "off") {

@@ -21,7 +21,7 @@ fn keep_serving(parts: Vec<&'static [Part]>) -> (SocketAddr, mpsc::Receiver<Vec<
 fn sentences(plan: Plan, until: impl Fn(&[String]) -> bool + 'static) -> Vec<String> {
     let told: Rc<RefCell<Vec<String>>> = Rc::default();
     let out = told.clone();
-    on_uring(async move |rt| {
+    on_engine(async move |rt| {
         let plan = Arc::new(plan);
         let board = Arc::new(Board::new(&plan, 1));
         let sink = out.clone();
@@ -110,7 +110,7 @@ fn an_agent_moves_state_and_weight() {
     let weights: Rc<RefCell<Vec<(u32, u32)>>> = Rc::default();
     let told: Rc<RefCell<Vec<String>>> = Rc::default();
     let (out, seen) = (told.clone(), weights.clone());
-    on_uring(async move |rt| {
+    on_engine(async move |rt| {
         let plan = Arc::new(plan_of(|p| {
             let s = &mut p.backend.servers[0];
             s.check = None;
