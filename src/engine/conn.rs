@@ -293,7 +293,7 @@ impl Conn {
     /// Sends a chain, all of it unless cancelled or failed. One send at a time.
     pub fn send(&self, chain: Chain) -> Sending {
         let total = chain.byte_len();
-        Sending::new(self.rt.start_send(self.fd, chain), total)
+        Sending::new(self.rt.start_send(self.fd, chain), self.fd, total)
     }
 
     /// Sends the last bytes before the connection is dropped, without waiting for them to be taken.

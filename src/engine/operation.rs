@@ -4,7 +4,9 @@
 use super::chain::Chain;
 use super::driver::{Fd, MsgBlock, sockets::Name};
 use super::reactor::{Rt, TaskId};
+use crate::base::clock::Millis;
 use crate::base::slab::Key;
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -67,19 +69,30 @@ impl Drop for Operation {
     }
 }
 
+/// How long a send rests that the kernel gave up.
+const REST_MS: u64 = 3;
+
 /// A send in flight.
 pub struct Sending {
     operation: Operation,
+    fd: Fd,
     total: usize,
+    /// Resting until a moment: nothing has left.
+    ///
+    /// On a socket with a small buffer the ring's own poll may go on telling of room where its send finds none. It hands
+    /// the send to a worker thread then, which gives up at once (EAGAIN), as the socket does not block.
+    resting: Option<(Chain, Millis)>,
+    cancelled: Cell<bool>,
 }
 
 impl Sending {
-    pub(super) fn new(operation: Operation, total: usize) -> Sending {
-        Sending { operation, total }
+    pub(super) fn new(operation: Operation, fd: Fd, total: usize) -> Sending {
+        Sending { operation, fd, total, resting: None, cancelled: Cell::new(false) }
     }
 
     /// Asks the kernel to stop; the future then tells how much had left.
     pub fn cancel(&self) {
+        self.cancelled.set(true);
         self.operation.cancel();
     }
 
@@ -99,17 +112,34 @@ impl Future for Sending {
     type Output = Sent;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Sent> {
-        self.operation.poll_result().map(|(result, hold)| {
+        let rt = self.operation.rt.clone();
+        loop {
+            if let Some((chain, until)) = self.resting.take() {
+                if self.cancelled.get() {
+                    return Poll::Ready(Sent { result: to_result(-libc::ECANCELED), chain });
+                }
+                if !rt.reached(until) {
+                    self.resting = Some((chain, until));
+                    return Poll::Pending;
+                }
+                self.operation = rt.start_send(self.fd, chain);
+            }
+            let Poll::Ready((result, hold)) = self.operation.poll_result() else { return Poll::Pending };
             let chain = match hold {
                 Hold::Chain(chain) => chain,
                 Hold::Message(chain, message) => {
-                    self.operation.rt.keep_message(message);
+                    rt.keep_message(message);
                     chain
                 }
                 Hold::Nothing | Hold::Name(_) => Chain::new(),
             };
-            Sent { result: to_result(result), chain }
-        })
+            match -result {
+                libc::EAGAIN => self.resting = Some((chain, rt.now().mono.plus(REST_MS))),
+                // So says a worker thread of the ring that is told to stop.
+                libc::EINTR => return Poll::Ready(Sent { result: to_result(-libc::ECANCELED), chain }),
+                _ => return Poll::Ready(Sent { result: to_result(result), chain }),
+            }
+        }
     }
 }
 

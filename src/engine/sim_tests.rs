@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Runs `test` for `count` seeds, or for the one that `SIM_SEED` names.
-fn for_seeds(count: u64, test: impl Fn(u64)) {
+pub(super) fn for_seeds(count: u64, test: impl Fn(u64)) {
     if let Some(seed) = std::env::var("SIM_SEED").ok().and_then(|s| s.parse().ok()) {
         return test(seed);
     }
@@ -84,7 +84,7 @@ fn byte(i: usize) -> u8 {
     (i * 31 + i / 251) as u8
 }
 
-fn is_stream(got: &[u8]) -> bool {
+pub(super) fn is_stream(got: &[u8]) -> bool {
     got.iter().enumerate().all(|(i, b)| *b == byte(i))
 }
 
@@ -95,7 +95,7 @@ fn piece(random: &mut Random, at: usize, n: usize) -> Piece {
 }
 
 /// Sends the stream's next `total` bytes, cancelling and going on now and then; a failure ends it.
-async fn send_stream(conn: &Conn, random: &mut Random, total: usize) -> usize {
+pub(super) async fn send_stream(conn: &Conn, random: &mut Random, total: usize) -> usize {
     let rt = conn.rt().clone();
     let mut sent = 0;
     while sent < total {
@@ -136,7 +136,7 @@ async fn send_stream(conn: &Conn, random: &mut Random, total: usize) -> usize {
 }
 
 /// Reads to the end with every kind of hesitation; `Err` after a failure, with what came before it.
-async fn receive_stream(conn: &Conn, random: &mut Random) -> Result<Vec<u8>, Vec<u8>> {
+pub(super) async fn receive_stream(conn: &Conn, random: &mut Random) -> Result<Vec<u8>, Vec<u8>> {
     let rt = conn.rt().clone();
     let mut got = Vec::new();
     let mut kept: Vec<Lease> = Vec::new();
@@ -275,7 +275,7 @@ fn connections_dropped_in_any_state_leave_nothing_behind() {
 }
 
 /// Uses a connection for a moment and drops it, whatever is in flight.
-async fn abandon(conn: Conn, mut r: Random) {
+pub(super) async fn abandon(conn: Conn, mut r: Random) {
     let rt = conn.rt().clone();
     for _ in 0..r.between(0, 6) {
         let soon = rt.now().mono.plus(r.below(8));

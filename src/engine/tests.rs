@@ -1,7 +1,9 @@
 //! The engine on the real kernel, over loopback.
 
+use super::driver::sim::random::Random;
 use super::driver::{ConnectOptions, Driver, Group, epoll::Epoll, uring::Uring};
 use super::listener::Listener;
+use super::sim_tests::{abandon, for_seeds, is_stream, receive_stream, send_stream};
 use super::task::{Elapsed, before, join, sleep};
 use super::{Chain, Conn, Piece, Reactor, Rt};
 use crate::base::address::Address;
@@ -257,5 +259,51 @@ fn a_reader_receives_while_all_buffers_are_kept() {
         kept.clear();
         a.send(Block::copy_of(b"after").into()).await.result.unwrap();
         assert_eq!(&*b.recv().await.unwrap().unwrap(), b"after");
+    });
+}
+
+#[test]
+fn streams_survive_pausing_cancelling_and_arming_again() {
+    for_seeds(20, |seed| {
+        on_each(async move |rt| {
+            let mut random = Random::new(seed);
+            let (listener, address) = listen(&rt);
+            // Small windows: sends and receives stop and go on.
+            let buffer = Some(random.between(2_000, 40_000) as usize);
+            let options = ConnectOptions { rcvbuf: buffer, sndbuf: buffer, ..ConnectOptions::default() };
+            let (a, b) = join(Conn::connect(&rt, &address, &options), listener.accept(None)).await;
+            let (a, b) = (a.unwrap(), b.unwrap());
+            let (up, down) = (random.below(2_000_000) as usize, random.below(500_000) as usize);
+            let side = async |conn: Conn, mut sends: Random, mut receives: Random, out: usize, expected: usize| {
+                let send = async {
+                    assert_eq!(send_stream(&conn, &mut sends, out).await, out);
+                    conn.shutdown_write();
+                };
+                let ((), got) = join(send, receive_stream(&conn, &mut receives)).await;
+                let got = got.expect("no faults");
+                assert!(got.len() == expected && is_stream(&got), "{} of {expected}", got.len());
+            };
+            let mut fresh = || Random::new(random.bits());
+            let (r0, r1, r2, r3) = (fresh(), fresh(), fresh(), fresh());
+            join(side(a, r0, r1, up, down), side(b, r2, r3, down, up)).await;
+        });
+    });
+}
+
+#[test]
+fn connections_dropped_in_any_state_leave_nothing_behind() {
+    for_seeds(20, |seed| {
+        on_each(async move |rt| {
+            let mut random = Random::new(seed);
+            for _ in 0..20 {
+                let (a, b) = pair(&rt).await;
+                let other = rt.spawn(abandon(b, Random::new(random.bits())));
+                let soon = rt.now().mono.plus(random.below(20));
+                let _ = before(&rt, soon, abandon(a, Random::new(random.bits()))).await;
+                rt.kill(other);
+            }
+            sleep(&rt, 20).await;
+            assert_eq!(rt.in_use().0, 0);
+        });
     });
 }
