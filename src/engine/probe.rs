@@ -105,13 +105,14 @@ impl Choice {
     }
 }
 
+/// As a value of `show info`: scripts split its lines at ": ".
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.engine.name())?;
         match &self.reason {
             Reason::Preferred => Ok(()),
             Reason::Asked => write!(f, " ({VARIABLE} asks for it)"),
-            Reason::Refused(why) => write!(f, " ({why})"),
+            Reason::Refused(why) => write!(f, " ({})", why.replace(": ", ", ")),
         }
     }
 }

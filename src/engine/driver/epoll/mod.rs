@@ -34,6 +34,9 @@ pub struct Epoll {
     pools: [Pool; 2],
     /// Completions that have not been handed out.
     done: Vec<Completion>,
+    /// Descriptors to close when the turn's tasks have run: what a task leaves behind is known to others before its peer
+    /// learns that it is gone.
+    closing: Vec<Fd>,
     /// Descriptors that had their share of a turn and have more.
     again: Vec<Fd>,
     /// The list of the turn before, kept for its memory.
@@ -69,6 +72,7 @@ impl Epoll {
             descriptors: Descriptors::default(),
             pools: [Pool::new(Group::Small)?, Pool::new(Group::Large)?],
             done: Vec::new(),
+            closing: Vec::new(),
             again: Vec::new(),
             spare: Vec::new(),
             events: vec![libc::epoll_event { events: 0, u64: 0 }; calls::EVENTS].into(),
@@ -259,13 +263,14 @@ impl Epoll {
         self.leave(fd);
     }
 
-    fn close(&mut self, fd: Fd) {
-        if fd < 0 {
-            return;
+    fn close_all(&mut self) {
+        let mut closing = std::mem::take(&mut self.closing);
+        for fd in closing.drain(..).filter(|fd| *fd >= 0) {
+            self.cancel_all(fd);
+            self.descriptors.renew(fd);
+            sockets::close(fd);
         }
-        self.cancel_all(fd);
-        self.descriptors.renew(fd);
-        sockets::close(fd);
+        self.closing = closing;
     }
 
     // ---- what is watched ----
@@ -388,7 +393,7 @@ impl Driver for Epoll {
     unsafe fn push(&mut self, token: Token, op: Op) {
         match op {
             Op::Cancel { fd, target } => self.cancel(fd, target),
-            Op::Close { fd } => self.close(fd),
+            Op::Close { fd } => self.closing.push(fd),
             Op::Wake { peer } => calls::signal(peer.0),
             Op::Accept { fd } => {
                 calls::nonblocking(fd);
@@ -403,6 +408,7 @@ impl Driver for Epoll {
     }
 
     fn enter(&mut self, wait_ms: Option<u64>, out: &mut Vec<Completion>) -> io::Result<()> {
+        self.close_all();
         if !self.done.is_empty() && self.unasked < UNASKED_MAX {
             self.unasked += 1;
             out.append(&mut self.done);
