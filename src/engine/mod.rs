@@ -1,5 +1,5 @@
 //! The kernel: operations in, completions out, tasks in between. One [`reactor::Reactor`] per thread runs `!Send` tasks;
-//! [`conn`] and [`listener`] are what tasks hold. The only floor with `unsafe`.
+//! [`conn`] and [`listener`] are what tasks hold; [`probe`] says which driver. The only floor with `unsafe`.
 
 pub mod chain;
 pub mod conn;
