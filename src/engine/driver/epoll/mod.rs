@@ -164,7 +164,10 @@ impl Epoll {
     /// Goes on with an operation after these events.
     fn resume(&mut self, fd: Fd, waiting: &mut Waiting, events: u32) -> Progress {
         match waiting.op {
-            Op::Connect { .. } => self.end(waiting.token, calls::socket_error(fd)),
+            Op::Connect { .. } => {
+                let failed = events & (libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0;
+                self.end(waiting.token, if failed { calls::socket_error(fd) } else { 0 })
+            }
             Op::Poll { events: mask, .. } => {
                 self.end(waiting.token, (events & wanted(&Op::Poll { fd, events: mask })) as i32)
             }
