@@ -7,11 +7,12 @@ use common::cli::ask;
 use common::directory::Directory;
 use common::load::Load;
 use common::port::{Port, is_listened_on};
-use common::program::under_test;
+use common::program::{peer, under_test};
 use common::wait_until;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A site with a program that goes by the name of haproxy, and its master once it runs.
@@ -37,9 +38,16 @@ const ANSWER: &str = "http-request return status 200 hdr x-generation";
 impl Site {
     fn new() -> Site {
         let directory = Directory::new();
-        std::os::unix::fs::symlink(under_test(), directory.join("haproxy")).expect("a symlink");
         let socket = directory.join("master.sock");
-        Site { directory, port: Port::hold(), socket, master: None }
+        let site = Site { directory, port: Port::hold(), socket, master: None };
+        site.link(&under_test());
+        site
+    }
+
+    /// The program that goes by the name of haproxy is this one from now on.
+    fn link(&self, program: &Path) {
+        let _ = std::fs::remove_file(self.directory.join("haproxy"));
+        std::os::unix::fs::symlink(program, self.directory.join("haproxy")).expect("a symlink");
     }
 
     fn configure(&self, global: &str, rule: &str) {
@@ -81,6 +89,8 @@ impl Site {
             answer.clear();
             let Ok(mut stream) = UnixStream::connect(&self.socket) else { return false };
             let asked = stream.write_all(format!("{command}\n").as_bytes());
+            // HAProxy's master waits for more otherwise.
+            let _ = stream.shutdown(std::net::Shutdown::Write);
             asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && !answer.is_empty()
         });
         answer
@@ -145,6 +155,54 @@ fn reloads_under_load_lose_no_request() {
     assert!(master.contains("master          4 [failed: 0]"), "{master}");
     let name = std::fs::read_to_string(format!("/proc/{}/comm", site.workers()[0])).expect("a name");
     assert_eq!(name, "haproxy\n");
+}
+
+/// A master executes whatever stands under its program's name when it is told to reload.
+fn the_program_changes_at_a_reload(from: &Path, to: &Path) {
+    let mut site = Site::new();
+    site.link(from);
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let old = site.workers()[0];
+    let load = Load::start(site.port.number, 4, false);
+    wait_until("there is load", || load.counts().values().sum::<usize>() > 50);
+    site.link(to);
+    site.configure("", &format!("{ANSWER} 1"));
+    site.signal(site.pid(), libc::SIGUSR2);
+    wait_until("the old worker has left", || !Path::new(&format!("/proc/{old}")).exists());
+    for _ in 0..20 {
+        assert_eq!(site.generation().as_deref(), Some("1"));
+    }
+    let counts = load.stop();
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+    site.signal(site.pid(), libc::SIGTERM);
+    site.exit_code().expect("it ends");
+}
+
+#[test]
+fn a_haproxy_that_reloads_after_the_swap_becomes_this_program() {
+    the_program_changes_at_a_reload(&peer(), &under_test());
+}
+
+#[test]
+fn this_program_becomes_a_haproxy_again_by_a_reload() {
+    the_program_changes_at_a_reload(&under_test(), &peer());
+}
+
+#[test]
+fn a_haproxy_worker_serves_on_when_this_program_refuses_its_configuration() {
+    let mut site = Site::new();
+    site.link(&peer());
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    site.link(&under_test());
+    site.configure("", "http-request retrun");
+    site.signal(site.pid(), libc::SIGUSR2);
+    wait_until("the reload has failed", || site.said().contains("Failed to load worker"));
+    assert_eq!(site.generation().as_deref(), Some("0"));
+    site.configure("", &format!("{ANSWER} 2"));
+    site.signal(site.pid(), libc::SIGUSR2);
+    wait_until("the next one serves", || site.generation().as_deref() == Some("2"));
 }
 
 #[test]

@@ -138,6 +138,10 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
             if !leash.first {
                 (args.old_socket, args.finish, args.terminate) = (None, Vec::new(), Vec::new());
             }
+            // A HAProxy's master that executes us names a socket in its own old worker: it speaks another protocol there.
+            if args.old_socket.as_ref().is_some_and(|s| s.starts_with("sockpair@")) {
+                args.old_socket = None;
+            }
         }
         None => {
             plan.global.daemon = (plan.global.daemon || args.daemon) && !args.foreground && !args.debug;

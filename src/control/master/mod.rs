@@ -238,6 +238,15 @@ impl Master {
         channel::connect(&serving.channel, Level::Admin, None).ok()
     }
 
+    /// A HAProxy's master has become this one, and its worker still serves: it waits on for its master, which may try again.
+    fn serves_under_former(&self) -> bool {
+        let args = &self.call.args;
+        let lives = |pid: &i32| {
+            rustix::process::Pid::from_raw(*pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        };
+        std::env::var_os("HAPROXY_MWORKER_REEXEC").is_some() && args.finish.iter().chain(&args.terminate).any(lives)
+    }
+
     /// Executes the program anew; comes back when that failed, with the reason.
     fn execute(&self, hard: bool, reply: Option<OwnedFd>) -> (Option<OwnedFd>, std::io::Error) {
         let mut memory = Memory {
@@ -256,11 +265,12 @@ impl Master {
             let _ = std::env::set_current_dir(directory);
         }
         let text = memory.write();
-        let program = &self.call.arguments[0];
-        let mut error = process::execute(program, &self.call.arguments, (memory::VARIABLE, &text));
+        let former: Vec<i32> = memory.workers.iter().map(|w| w.pid).collect();
+        let arguments = successor(&self.call.arguments, &former);
+        let mut error = process::execute(&arguments[0], &arguments, (memory::VARIABLE, &text));
         if let Some(file) = self.call.file.as_ref().and_then(|f| f.to_str()) {
             // The name that it was called by may be anything.
-            error = process::execute(file, &self.call.arguments, (memory::VARIABLE, &text));
+            error = process::execute(file, &arguments, (memory::VARIABLE, &text));
         }
         memory.keep_open(false);
         self.reloads.set(memory.reloads);
@@ -306,6 +316,27 @@ impl Master {
             let _ = process::kill(w.pid, signal);
         }
     }
+}
+
+/// The words that the program is executed with anew: `-sf` with the workers of now. A ringway knows them without, but what
+/// stands under the program's name may have become a HAProxy, which tells them to leave by these words only. What was said
+/// of processes and sockets before the first start is over.
+fn successor(arguments: &[String], former: &[i32]) -> Vec<String> {
+    let mut words = arguments.iter().peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-sf" | "-st" => while words.next_if(|w| w.parse::<i32>().is_ok()).is_some() {},
+            // `/dev/null` says that no worker is to inherit sockets.
+            "-x" if words.peek().is_some_and(|w| *w != "/dev/null") => drop(words.next()),
+            _ => kept.push(word.clone()),
+        }
+    }
+    if !former.is_empty() {
+        kept.push("-sf".to_owned());
+        kept.extend(former.iter().map(i32::to_string));
+    }
+    kept
 }
 
 /// Goes into the background: the caller stays until the first worker serves, and ends with 0 then, else as the master
@@ -365,4 +396,19 @@ fn open(words: &[String], open: Vec<OwnedFd>, speaker: &mut Speaker) -> Result<V
         }
     }
     Ok(doors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_is_told_of_the_workers_of_now_only() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let was = words("haproxy -W -sf 11 12 -x /run/old.sock -f a.cfg -st 13 -S m.sock");
+        assert_eq!(successor(&was, &[21]), words("haproxy -W -f a.cfg -S m.sock -sf 21"));
+        assert_eq!(successor(&was, &[]), words("haproxy -W -f a.cfg -S m.sock"));
+        let stays = words("haproxy -x /dev/null");
+        assert_eq!(successor(&stays, &[]), stays);
+    }
 }

@@ -252,7 +252,7 @@ impl Watch {
                 master.hear();
                 *master.hearing.borrow_mut() = None;
                 master.say(Severity::Warning, &format!("Failed to load {text}"));
-                if !master.workers.borrow().is_empty() {
+                if !master.workers.borrow().is_empty() || master.serves_under_former() {
                     return self.reload_failed();
                 }
                 let code = if master.leaving.get() && exit.was_wanted() { 0 } else { exit.code };
