@@ -288,6 +288,24 @@ fn a_weight_of_zero_is_no_drain_and_a_drained_server_shows_its_weight() {
 }
 
 #[test]
+fn a_slow_start_ends_with_the_whole_weight() {
+    let backend =
+        " default_backend b\nbackend b\n server s1 127.0.0.1:1 weight 100 slowstart 2s\n server s2 127.0.0.1:1\n";
+    let bench = Bench::start("", backend);
+    bench.ask("disable server b/s1; enable server b/s1");
+    let mut seen = Vec::new();
+    wait_until("the whole weight", || {
+        let weight: u32 = bench.stat("b", "s1", "weight").parse().expect("a number");
+        if seen.last() != Some(&weight) {
+            seen.push(weight);
+        }
+        weight == 100
+    });
+    assert!(seen[0] < 60 && seen.is_sorted() && seen.len() > 2, "{seen:?}");
+    assert_eq!(bench.stat("b", "s1", "throttle"), "");
+}
+
+#[test]
 fn sessions_are_listed_and_shut_down() {
     let silent = Origin::start(vec![Step::Eof]);
     let rest = format!(" default_backend b\nbackend b\n server s 127.0.0.1:{}", silent.port);

@@ -5,6 +5,7 @@ use super::supervise::{Control, Peering};
 use crate::dataplane::lookup::Question;
 use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::{Acted, Mail};
+use crate::engine::task::sleep;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
 use crate::model::state::event::{EMERG, Effect, Event, Load};
@@ -12,6 +13,9 @@ use crate::services::check::{self, CheckContext, Fault};
 use crate::services::peers::{self, PeersContext};
 use crate::services::resolvers::{self, ResolverContext};
 use std::rc::Rc;
+
+/// A slow start takes a step this often, in milliseconds.
+const RAMP_MS: u64 = 1000;
 
 impl Control {
     /// Logs what happened and lets the workers act on it.
@@ -24,7 +28,29 @@ impl Control {
         // What was in maintenance until now was perhaps never checked.
         if up {
             self.checks_changed();
+            self.ramp();
         }
+    }
+
+    /// Moves slow starts on, once a second until none is left (manual 5.2 "slowstart").
+    fn ramp(&self) {
+        let live = |control: &Control| control.shared.board.live.starts_slowly();
+        if !live(self) || self.ramping.replace(true) {
+            return;
+        }
+        let me = self.me.clone();
+        let rt = self.rt.clone();
+        self.rt.spawn(async move {
+            loop {
+                sleep(&rt, RAMP_MS).await;
+                let Some(control) = me.upgrade() else { return };
+                control.happened(control.shared.board.live.tick(rt.now().mono));
+                if !live(&control) {
+                    control.ramping.set(false);
+                    return;
+                }
+            }
+        });
     }
 
     /// An action on the statistics page.

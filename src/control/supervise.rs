@@ -19,7 +19,7 @@ use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 
@@ -136,6 +136,9 @@ pub fn pin(cpus: &[usize]) {
 
 /// The control thread's state.
 pub struct Control {
+    pub(super) me: Weak<Control>,
+    /// A task moves slow starts on.
+    pub(super) ramping: Cell<bool>,
     pub rt: Rt,
     pub shared: Arc<Shared>,
     post: Rc<RefCell<Post<Mail>>>,
@@ -247,7 +250,9 @@ pub fn run(
         };
         TablesHandle::new(control_rt, registry, Box::new(send))
     };
-    let control = Rc::new(Control {
+    let control = Rc::new_cyclic(|me| Control {
+        me: me.clone(),
+        ramping: Cell::new(false),
         rt: rt.clone(),
         log: LogOut::new(rt.clone(), shared.clone(), workers),
         launch,

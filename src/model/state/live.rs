@@ -1,6 +1,6 @@
 //! The live facts about the plan: server states, weights and addresses, paused frontends, limits of the process. Every
 //! change of a server's state goes through here, one at a time, and returns what follows as [`Event`]s.
-//! Workers notice by the backend's version. (BEHAVIOUR of HAProxy: manual 5.2, management guide 9.3 "set server".)
+//! Workers notice by the backend's version. (Manual 5.2, management guide 9.3 "set server".)
 
 use super::{
     event::*,
@@ -565,23 +565,36 @@ impl Live {
         }
     }
 
-    /// Moves slow starts on; to be called about once a second for servers with `slowstart`. True while any goes on.
-    pub fn tick(&self, proxy: ProxyIndex, now: Millis) -> bool {
+    /// Whether a server of any backend starts slowly now.
+    pub fn starts_slowly(&self) -> bool {
+        self.proxies.iter().any(|p| p.backend.servers().any(|(_, s)| s.operation() == Operation::Starting))
+    }
+
+    /// Moves slow starts on; to be called once a second while [`Live::starts_slowly`]. A server that has its whole weight is
+    /// said to be up once more, as in HAProxy.
+    pub fn tick(&self, now: Millis) -> Vec<Event> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let backend = self.backend(proxy);
-        let mut going_on = false;
-        for (_, s) in backend.servers().filter(|(_, s)| s.operation() == Operation::Starting) {
-            let mut detail = s.lock();
-            s.set_effective_weight(ramp(s, &detail, now));
-            if slowstart_share(s, &detail, now).is_none() {
-                detail.slowstart_since = None;
-                s.set_operation(Operation::Running);
-            } else {
-                going_on = true;
+        let mut events = Vec::new();
+        for (proxy, candidate) in self.proxies.iter().enumerate() {
+            let backend = &candidate.backend;
+            for (server, s) in backend.servers().filter(|(_, s)| s.operation() == Operation::Starting) {
+                let mut detail = s.lock();
+                s.set_effective_weight(ramp(s, &detail, now));
+                let whole = slowstart_share(s, &detail, now).is_none();
+                if whole {
+                    detail.slowstart_since = None;
+                    s.set_operation(Operation::Running);
+                }
+                drop(detail);
+                backend.changed();
+                if whole {
+                    let head = format!("{} is UP.", self.title(proxy, s));
+                    let event = Event::new(proxy, Some(server), NOTICE, Effect::None, head);
+                    events.push(event.online(backend.usable()));
+                }
             }
-            backend.changed();
         }
-        going_on
+        events
     }
 
     /// Percentage for column `throttle` while a slow start goes on.

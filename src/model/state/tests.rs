@@ -141,10 +141,12 @@ fn a_slow_start_raises_the_weight_step_by_step() {
     live.set_admin(0, 0, AdminState::Maint, Millis(500));
     live.set_admin(0, 0, AdminState::Ready, Millis(1000));
     assert_eq!(server.operation(), Operation::Starting);
-    assert!(live.tick(0, Millis(6000)));
+    assert!(live.starts_slowly() && live.tick(Millis(6000)).is_empty());
     assert_eq!(server.effective_weight(), 5 * WEIGHT_SCALE);
     assert_eq!(live.throttle(server, Millis(6000)), Some(50));
-    assert!(!live.tick(0, Millis(11_000)));
+    let said = texts(live.tick(Millis(11_000)));
+    assert_eq!(said, [format!("Server be/a is UP. 1 active and 0 backup servers online. {TOTAL}")]);
+    assert!(!live.starts_slowly());
     assert_eq!((server.operation(), server.effective_weight()), (Operation::Running, 10 * WEIGHT_SCALE));
 }
 
