@@ -10,6 +10,7 @@ use super::transport::Transport;
 use super::worker::{Answer, Seen, Worker};
 use super::world::{StreamWorld, Tracking};
 use crate::base::clock::Millis;
+use crate::engine::driver::sockets;
 use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::language::context::{Context, Payload, Side};
@@ -83,7 +84,31 @@ fn with_patience<T>(
     ex.memo.set_patient(true);
     let value = with_context(s, ex, side, payload, last_chance, f);
     ex.memo.set_patient(false);
+    mark(s);
     value
+}
+
+/// What `set-fc-mark` and `set-fc-tos` said of the client's connection, which streams of HTTP/2 share. Without the right to
+/// set a mark nothing happens, as in HAProxy.
+fn mark(s: &Session) {
+    let (mark, tos) = {
+        let mut facts = s.facts.borrow_mut();
+        (facts.mark.take(), facts.tos.take())
+    };
+    if mark.is_none() && tos.is_none() {
+        return;
+    }
+    let Some(conn) = s.transport.conn().or_else(|| s.parent.as_ref()?.transport.conn()) else { return };
+    if let Some(mark) = mark {
+        let _ = sockets::set(conn.fd(), libc::SOL_SOCKET, libc::SO_MARK, mark);
+    }
+    if let Some(tos) = tos.map(i32::from) {
+        let (level, option) = match s.facts.borrow().src {
+            Some(a) if a.is_ipv6() => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            _ => (libc::IPPROTO_IP, libc::IP_TOS),
+        };
+        let _ = sockets::set(conn.fd(), level, option, tos);
+    }
 }
 
 /// Evaluates something that is not a rule, again each time an answer of a stick table has come.
@@ -649,7 +674,7 @@ pub fn inspect_response(s: &Session, ex: &mut Exchange, proxy: ProxyIndex, bytes
     }
 }
 
-/// What `observe layer4|layer7` makes of an outcome. Comes with the health checks.
+/// What `observe layer4|layer7` makes of an outcome.
 pub fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
     if w.board.live.server(proxy, server).is_some_and(|s| s.settings.observe != Observe::None) {
         (w.shared.services.observe)(w, proxy, server, seen);

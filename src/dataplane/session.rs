@@ -38,7 +38,7 @@ pub struct Session {
     /// Entries of stick tables that the connection tracks; a stream's are its parent's.
     tracked: RefCell<Slots>,
     /// The connection that this is a stream of (HTTP/2).
-    parent: Option<Rc<Session>>,
+    pub(super) parent: Option<Rc<Session>>,
     /// Variables of scope `sess`.
     pub vars: Rc<Store>,
     pub accepted: Now,
