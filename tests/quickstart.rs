@@ -1,4 +1,4 @@
-//! The demonstration of README and the other sample configurations load and run as they stand.
+//! The demonstration of README loads and runs as it stands.
 
 mod common;
 

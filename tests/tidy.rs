@@ -60,7 +60,7 @@ fn is_test(file: &str) -> bool {
 }
 
 #[test]
-fn floors_use_only_the_floors_below_them() {
+fn floors_use_only_the_floors_above_them_in_the_map() {
     let found = offences(|file, line| {
         let floor = file.split('/').next().unwrap_or_default();
         let Some((_, forbidden)) = FORBIDDEN.iter().find(|(f, _)| *f == floor) else { return false };

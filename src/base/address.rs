@@ -1,4 +1,4 @@
-//! Addresses a socket can be bound or connected to, resolved. The text forms (manual 4.2 "bind", 11.1 of the 3.4
+//! Addresses a socket can be bound or connected to, resolved. The text forms (manual 4.2 "bind", 2.9 of the 3.4
 //! manual "address formats") are read by `config::address`.
 
 use std::{

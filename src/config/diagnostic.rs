@@ -92,7 +92,7 @@ impl Diagnostics {
         self.messages.push(message);
     }
 
-    /// Adds an alert that does not fail the load; HAProxy has two (BEHAVIOUR: a second global `maxconn`, an ambiguous
+    /// Adds an alert that does not fail the load; HAProxy has two (observed: a second global `maxconn`, an ambiguous
     /// `defaults` name).
     pub fn harmless_alert(&mut self, line: &Line, word: usize, text: impl AsRef<str>) {
         self.alert(line, word, text);
@@ -228,7 +228,7 @@ pub struct Conclusion {
     pub exit: Option<i32>,
 }
 
-/// Decides about outputs and exit code of a load (the table of BEHAVIOUR 4.2). `listeners` tells whether the plan
+/// Decides about outputs and exit code of a load (management guide 3, and observed). `listeners` tells whether the plan
 /// would listen anywhere.
 pub fn conclude(mut diagnostics: Diagnostics, listeners: bool, mode: Mode, how: &Rendering<'_>) -> Conclusion {
     let mut out = Conclusion::default();

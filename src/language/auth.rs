@@ -1,4 +1,4 @@
-//! User lists (manual 3.4 "userlist") and HTTP basic authentication. Passwords are plain or crypt(3) hashes.
+//! User lists (manual 12.2 "userlist") and HTTP basic authentication. Passwords are plain or crypt(3) hashes.
 
 use super::parse::{Error, Words};
 use base64::Engine;

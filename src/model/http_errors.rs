@@ -1,4 +1,4 @@
-//! `http-errors` sections (manual 12.3 of 3.4) and `errorfiles`: sets of replies by name.
+//! `http-errors` sections (manual 12.4 of 3.4) and `errorfiles`: sets of replies by name.
 
 use crate::base::origin::Origin;
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,4 +1,4 @@
-//! `peers` sections (manual 10.1 of 3.4: "peers"): who shares stick tables with whom.
+//! `peers` sections (manual 11.2 of 3.4: "peers"): who shares stick tables with whom.
 
 use super::{bind::Bind, logging::LogTarget, server::Server, stick_table::StickTable};
 use crate::base::{address::Address, origin::Origin};

@@ -1,4 +1,5 @@
-//! What runs beside the traffic: health checks, name resolution, peers, log delivery.
+//! What runs beside the traffic: health checks, name resolution, peers. (Log lines leave from
+//! the worker that writes them: `dataplane/log`.)
 
 pub mod check;
 pub mod peers;

@@ -1,4 +1,4 @@
-//! Words that HAProxy removed and still recognises, to say what to write instead (BEHAVIOUR, "Removed").
+//! Words that HAProxy removed and still recognises, to say what to write instead (observed).
 
 use super::args::{Args, Fault};
 

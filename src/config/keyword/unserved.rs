@@ -1,8 +1,7 @@
 //! What is read into the model but not served by the data plane yet: kind, name, and what it waits for. The load refuses
 //! these by name, so that nothing is accepted and ignored in silence. An entry goes when its feature lands.
 //!
-//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `source`, `balance`, and a
-//! rule phase
+//! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `source`, `balance`, and a rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
 const HTTP2: &str = "HTTP/2";

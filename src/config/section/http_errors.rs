@@ -1,4 +1,4 @@
-//! `http-errors` sections (manual 12.3).
+//! `http-errors` sections (manual 12.4).
 
 use super::{Loading, Section, forbidden_character, unknown_keyword};
 use crate::{

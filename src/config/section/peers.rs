@@ -1,4 +1,4 @@
-//! `peers` sections (manual 10.1).
+//! `peers` sections (manual 11.2).
 
 use super::{Loading, Section, forbidden_character, unknown_keyword};
 use crate::{

@@ -1,6 +1,7 @@
 //! Bodies in gzip, zlib and raw deflate. Level 1 is [`super::fast`] and needs no state. Above it streams are zlib-rs's: a
-//! state is large (up to 380 kB) and slow to make, so that a worker keeps some and uses them again. Both write raw deflate; headers and checksums of gzip (RFC 1952) and zlib (RFC 1950) are written here, so that
-//! any state serves any format. `tune.zlib.*`, `maxzlibmem` (manual 3.2).
+//! state is large (up to 380 kB) and slow to make, so that a worker keeps some and uses them again. Both write raw deflate;
+//! headers and checksums of gzip (RFC 1952) and zlib (RFC 1950) are written here, so that any state serves any format.
+//! `tune.zlib.*`, `maxzlibmem` (manual 3.2).
 
 use super::fast::{self, Matcher};
 use crate::base::clock::{Now, thread_cpu_nanos};

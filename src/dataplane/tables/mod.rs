@@ -1,4 +1,4 @@
-//! Stick tables over workers that share nothing (ARCHITECTURE "Stick tables, shared nothing"). Each key has a home worker,
+//! Stick tables over workers that share nothing . Each key has a home worker,
 //! which holds the entry. Who tracks a key of another home asks for a copy once and then sends its changes, merged over a
 //! turn of the loop; the home passes the entry on to the other holders. Single look-ups are questions by mail. A worker's
 //! own keys are answered at once. Nothing here knows threads or sockets: letters go out by the worker's post.

@@ -1,5 +1,5 @@
 //! The ready-made scripts: one file for each `option ...-check` (manual 4.2), with what it sends and how it judges the
-//! answer. Bytes as `golden/checks_on_the_wire.txt` has them. They know no sockets.
+//! answer. Bytes as HAProxy sends them. They know no sockets.
 
 pub mod ldap;
 pub mod mysql;
