@@ -27,6 +27,10 @@ pub type TaskId = Key;
 
 /// Bits of a generation that fit into a token beside kind and index.
 const GENERATION_BITS: u32 = 24;
+/// Deadlines further away than so many milliseconds are looked at on the way.
+const REGISTERED_MS: u64 = 60_000;
+/// Turns in a row whose `enter` may fail.
+const FAILING_MAX: u32 = 1000;
 /// Turns a shutdown waits for operations to come back, each at most 10 ms.
 const SHUTDOWN_TURNS: usize = 500;
 /// Bytes of a receive that found no buffer of its group.
@@ -113,6 +117,8 @@ pub struct Reactor {
     activity: Cell<Activity>,
     stopping: Cell<bool>,
     detached_failures: Cell<u64>,
+    /// Turns in a row whose `enter` failed.
+    failing: Cell<u32>,
 }
 
 impl Reactor {
@@ -134,6 +140,7 @@ impl Reactor {
             activity: Cell::default(),
             stopping: Cell::new(false),
             detached_failures: Cell::new(0),
+            failing: Cell::new(0),
         })
     }
 
@@ -234,11 +241,17 @@ impl Reactor {
                 };
                 task.future = Some(future);
                 if task.deadline < task.registered {
-                    task.registered = task.deadline;
-                    self.wheel.borrow_mut().insert(task.deadline, id);
+                    task.registered = self.registered_at(task.deadline);
+                    self.wheel.borrow_mut().insert(task.registered, id);
                 }
             }
         }
+    }
+
+    /// When the wheel is to look at a deadline. An entry stays until then even if its task ends before, so that none is
+    /// further away than [`REGISTERED_MS`]: a task that still waits is registered again.
+    fn registered_at(&self, deadline: Millis) -> Millis {
+        deadline.min(self.now.get().mono.plus(REGISTERED_MS))
     }
 
     fn fire_timers(&self) {
@@ -258,8 +271,8 @@ impl Reactor {
                     self.ready.borrow_mut().push_back(id);
                 }
             } else if task.deadline < Millis::NEVER {
-                task.registered = task.deadline;
-                again.push((task.deadline, id));
+                task.registered = self.registered_at(task.deadline);
+                again.push((task.registered, id));
             }
         });
         for (at, id) in again {
@@ -322,6 +335,13 @@ impl Reactor {
         // A turn that does not wait is not idle, and is not measured.
         let waits_from = (wait != Some(0)).then(|| self.driver.borrow().now().nanos);
         let entered = self.driver.borrow_mut().enter(wait, completions);
+        self.failing.set(if entered.is_err() { self.failing.get() + 1 } else { 0 });
+        if let Err(e) = &entered
+            && self.failing.get() > FAILING_MAX
+        {
+            // Nothing would ever complete again: better a process that ends, and is started anew, than one that spins.
+            panic!("the kernel refuses to wait for completions: {e}");
+        }
         let mut activity = self.activity.get();
         activity.loops += 1;
         activity.completions += completions.len() as u64;
