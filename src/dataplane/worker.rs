@@ -379,6 +379,14 @@ impl Worker {
         self.counts().process().rate(ProcessRate::Connections, 1, now);
     }
 
+    /// The running accept loop is to be woken when a connection ends.
+    fn await_room(&self) {
+        let (me, mut full) = (self.rt.current(), self.full.borrow_mut());
+        if !full.contains(&me) {
+            full.push(me);
+        }
+    }
+
     /// A connection ended: accept loops that were full may go on.
     pub fn connection_left(&self, _proxy: ProxyIndex) {
         for task in self.full.borrow_mut().drain(..) {
@@ -662,7 +670,7 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
     while on() {
         while on() && is_full(&w, proxy, bind) {
             listener.pause();
-            w.full.borrow_mut().push(w.rt.current());
+            w.await_room();
             // Another worker's connection may be the one that ends.
             race_wake(sleep(&w.rt, 20)).await;
         }
@@ -680,7 +688,13 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
             .await
         };
         match accepted {
-            Some(Ok(conn)) => admit(&w, proxy, bind, conn, bound).await,
+            Some(Ok(conn)) => {
+                if is_full(&w, proxy, bind) {
+                    // Another worker took the last place: whoever comes now waits in the kernel, not here.
+                    listener.pause();
+                }
+                admit(&w, proxy, bind, conn, bound).await;
+            }
             Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
             None => break,
         }
@@ -713,7 +727,7 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
 async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
     // Another worker may have taken the last place meanwhile.
     while is_full(w, proxy, bind) {
-        w.full.borrow_mut().push(w.rt.current());
+        w.await_room();
         race_wake(sleep(&w.rt, 20)).await;
     }
     let counted = session::Counted::new(w, proxy, bind);

@@ -53,6 +53,7 @@ pub async fn accept(control: Rc<Control>, number: usize, fd: Fd) {
         match listener.accept(None).await {
             Ok(conn) => {
                 while control.desk.open.get() >= most {
+                    listener.pause();
                     control.desk.full.borrow_mut().push(control.rt.current());
                     wait_for_wake().await;
                 }
