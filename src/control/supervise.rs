@@ -286,6 +286,9 @@ pub fn run(
     for (number, fd) in &api {
         rt.spawn(api::accept(control.clone(), *number, *fd));
     }
+    if control.shared.plan.credentials.is_some() {
+        rt.spawn(rotate_tickets(control.clone()));
+    }
     let mail = rt.spawn(read_post(control.clone()));
     rt.set_mail_task(mail);
     rt.run(|_| control.done.get().is_some());
@@ -299,6 +302,16 @@ pub fn run(
     }
     rt.shutdown();
     control.done.get().unwrap_or(End::Finished)
+}
+
+/// New keys for session tickets, as often as the old ones' tickets live (`tune.ssl.lifetime`). Those of `tls-ticket-keys` stay.
+async fn rotate_tickets(control: Rc<Control>) {
+    let Some(credentials) = &control.shared.plan.credentials else { return };
+    let lifetime_s = credentials.tickets.lifetime_s().max(1);
+    loop {
+        sleep(&control.rt, u64::from(lifetime_s) * 1000).await;
+        credentials.tickets.rotate();
+    }
 }
 
 /// Tells the master that this worker serves, and does what it asks.

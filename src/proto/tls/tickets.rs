@@ -164,7 +164,12 @@ impl TicketKeys {
         Ok(())
     }
 
-    /// Replaces the oldest random key; called by the control plane at most every `lifetime`, so that a key that seals
+    /// How long a ticket is good for, in seconds.
+    pub fn lifetime_s(&self) -> u32 {
+        self.lifetime_s
+    }
+
+    /// Replaces the oldest random key; called by the control plane every `lifetime`, so that a key that seals
     /// tickets lives for one period and opens them for one more.
     pub fn rotate(&self) {
         if let Some(key) = random_key() {
