@@ -38,6 +38,7 @@ pub(super) struct Done {
 }
 
 /// Brings the response to the client. `repeatable`: the request may be sent again instead, where `retry-on` names the status.
+#[allow(clippy::too_many_arguments)]
 pub(super) async fn download(
     s: &Session,
     ex: &mut Exchange,
