@@ -78,6 +78,11 @@ impl Side for Server {
         mux.codec.borrow_mut().reset(stream, ErrorCode::CANCEL, &mut out);
     }
 
+    fn is_full(&self, _: &Mux) -> bool {
+        // It begins them itself.
+        false
+    }
+
     fn deadline(&self, mux: &Mux) -> Millis {
         let delay = self.w.board.live.server(self.proxy, self.server).map_or(0, |s| s.settings.pool_purge_delay_ms);
         mux.idle_since.get().plus(delay)

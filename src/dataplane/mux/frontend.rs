@@ -61,7 +61,7 @@ impl Client {
 
 impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
-        if mux.open() >= self.streams_max {
+        if self.is_full(mux) {
             // Streams that the client has reset count until their work has ended.
             let mut out = mux.out.borrow_mut();
             mux.codec.borrow_mut().reset(id, ErrorCode::REFUSED_STREAM, &mut out);
@@ -86,6 +86,10 @@ impl Side for Client {
         if let Some(state) = mux.state(id) {
             state.begin(id, task);
         }
+    }
+
+    fn is_full(&self, mux: &Mux) -> bool {
+        mux.open() >= self.streams_max
     }
 
     fn deadline(&self, mux: &Mux) -> Millis {

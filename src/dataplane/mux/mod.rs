@@ -94,6 +94,8 @@ enum Parting {
 trait Side {
     /// A head has come on a stream that is not known yet.
     fn begin(&self, mux: &Rc<Mux>, stream: StreamId, ended: bool);
+    /// No further stream is begun until one has ended.
+    fn is_full(&self, mux: &Mux) -> bool;
     /// When the connection closes if nothing happens. Called while no stream is open.
     fn deadline(&self, mux: &Mux) -> Millis;
     /// The connection is to end once its streams have.
@@ -241,12 +243,16 @@ impl Mux {
     async fn read<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) -> End {
         let mut piece = first;
         loop {
-            let opened = match self.take_in(&piece, side) {
-                Ok(opened) => opened,
-                Err(end) => return end,
-            };
-            if opened >= OPENED_PER_TURN {
-                yield_now(&self.w.rt).await;
+            let mut at = 0;
+            while at < piece.bytes().len() {
+                let (used, pauses) = match self.take_in(&piece.bytes()[at..], side) {
+                    Ok(taken) => taken,
+                    Err(end) => return end,
+                };
+                at += used;
+                if pauses {
+                    yield_now(&self.w.rt).await;
+                }
             }
             drop(std::mem::take(&mut piece));
             let received = poll_fn(|_| {
@@ -320,11 +326,12 @@ impl Mux {
         codec.go_away(Some(last), code, &mut self.out.borrow_mut());
     }
 
-    /// Reads a piece: how many streams it opened.
-    fn take_in<S: Side>(self: &Rc<Mux>, piece: &Piece, side: &S) -> Result<usize, End> {
-        let bytes = piece.bytes();
+    /// Reads from a piece: how many bytes of it, and whether the streams that were opened are to have their turn before
+    /// more is read.
+    fn take_in<S: Side>(self: &Rc<Mux>, bytes: &[u8], side: &S) -> Result<(usize, bool), End> {
         let mut at = 0;
         let mut opened = 0;
+        let mut pauses = false;
         while at < bytes.len() {
             let received = self.codec.borrow_mut().receive(&bytes[at..], &mut self.out.borrow_mut());
             let Ok((used, event)) = received else {
@@ -333,12 +340,17 @@ impl Mux {
             };
             side.note(&event);
             match event {
-                Event::NeedMore => break,
+                Event::NeedMore => {
+                    at = bytes.len();
+                    break;
+                }
                 Event::Head { stream, end } => match self.state(stream) {
                     Some(state) => self.deliver_head(&state, end),
                     None => {
                         opened += 1;
                         side.begin(self, stream, end);
+                        // Those that were reset meanwhile end then, and make room.
+                        pauses = opened >= OPENED_PER_TURN || side.is_full(self);
                     }
                 },
                 Event::Data { stream, range, end } => {
@@ -387,6 +399,9 @@ impl Mux {
                 Event::Pong => self.take_no_more(),
             }
             at += used;
+            if pauses {
+                break;
+            }
         }
         let total = self.codec.borrow().glitches();
         let before = self.glitches.replace(total);
@@ -394,7 +409,7 @@ impl Mux {
             self.say_goodbye(ErrorCode::ENHANCE_YOUR_CALM);
             return Err(End::Fault);
         }
-        Ok(opened)
+        Ok((at, pauses))
     }
 
     fn deliver_head(&self, state: &State, end: bool) {
