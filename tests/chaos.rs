@@ -1,0 +1,247 @@
+//! Servers killed, stopped, slowed and started again, one fault a second, under mixed traffic: HTTP/1.1 with long and
+//! short connections, TLS, HTTP/2, TCP in bulk, slow and rude clients, a stick table that overflows, certificates
+//! replaced through the runtime API, and beside it a master that is told to reload. No request is answered wrongly, no
+//! POST reaches a server twice, what fails is logged with HAProxy's termination code, and at the end the process holds
+//! what it held at the start: descriptors, connections, streams, queues, and memory within [`MEMORY_SLACK_KB`].
+//!
+//! Five seconds in the suite. `RINGWAY_CHAOS_SECONDS=120` makes it two minutes, `RINGWAY_SOAK_MINUTES=30` the soak;
+//! `RINGWAY_CHAOS_SEED=n` replays the choices of one run (not its timing). Half of the first tenth of the time warms up.
+
+mod common;
+
+#[path = "chaos/book.rs"]
+mod book;
+#[path = "chaos/faults.rs"]
+mod faults;
+#[path = "chaos/origin.rs"]
+mod origin;
+#[path = "chaos/reloads.rs"]
+mod reloads;
+#[path = "chaos/traffic.rs"]
+mod traffic;
+
+use book::Book;
+use common::cli::ask;
+use common::directory::Directory;
+use common::port::Port;
+use common::program::{Program, under_test, under_test_is_haproxy};
+use common::syslog::Syslog;
+use common::{tls, wait_until};
+use faults::{NAMES, Servers};
+use reloads::Master;
+use ringway::engine::driver::sim::random::Random;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use traffic::Place;
+
+/// How much more memory the process may hold at the end than once it was warm: the allocator's own slack, and buffers
+/// that the second half needed at once and the first did not.
+const MEMORY_SLACK_KB: u64 = 24 << 10;
+
+/// Not a test: the servers of the one below, each a process.
+#[test]
+fn an_origin_in_a_process_of_its_own() {
+    origin::serve_if_ordered();
+}
+
+fn duration() -> Duration {
+    let number = |name: &str| std::env::var(name).ok().map(|v| v.parse().expect("a number"));
+    match (number("RINGWAY_SOAK_MINUTES"), number("RINGWAY_CHAOS_SECONDS")) {
+        (Some(minutes), _) => Duration::from_secs(minutes * 60),
+        (None, seconds) => Duration::from_secs(seconds.unwrap_or(5)),
+    }
+}
+
+fn configuration(log: &str, socket: &str, pem: &str, place: &Place, servers: &Servers) -> String {
+    let mut text = format!(
+        "global\n maxconn 2000\n nbthread 2\n log {log} len 1024 local0\n stats socket {socket} level admin\n\
+         defaults\n mode http\n log global\n log-format \"chaos %HP %ST %ts\"\n option dontlog-normal\n retries 3\n \
+         option redispatch\n timeout client 7s\n timeout connect 400ms\n timeout server 1500ms\n timeout queue 1s\n \
+         timeout check 500ms\n default-server check inter 300ms fall 2 rise 1 pool-purge-delay 500ms\n\
+         frontend web\n bind 127.0.0.1:{}\n bind 127.0.0.1:{} proto h2\n \
+         bind 127.0.0.1:{} ssl crt {pem} alpn h2,http/1.1\n http-request track-sc0 path table seen\n \
+         http-request disable-l7-retry if METH_POST\n use_backend tried_again if {{ path_beg /r/ }}\n \
+         default_backend tried_once\n\
+         backend seen\n stick-table type string len 32 size 500 expire 2s store http_req_rate(1s),bytes_out_cnt\n\
+         listen bulk\n mode tcp\n log-format \"chaos tcp %ts\"\n bind 127.0.0.1:{}\n balance leastconn\n",
+        place.http, place.h2, place.tls, place.tcp
+    );
+    for (index, name) in NAMES.iter().enumerate() {
+        let _ = writeln!(text, " server {name} 127.0.0.1:{}", servers.echo_port(index));
+    }
+    for (backend, words) in [
+        ("tried_once", "balance roundrobin\n http-reuse always"),
+        ("tried_again", "balance leastconn\n retry-on all-retryable-errors\n default-server maxconn 6"),
+    ] {
+        let _ = writeln!(text, "backend {backend}\n {words}");
+        for (index, name) in NAMES.iter().enumerate() {
+            let _ = writeln!(text, " server {name} 127.0.0.1:{}", servers.http_port(index));
+        }
+    }
+    text
+}
+
+/// What a process holds while nobody asks for anything.
+#[derive(Debug)]
+struct Held {
+    descriptors: usize,
+    memory_kb: u64,
+    tasks: String,
+    /// All gauges, which must be 0.
+    busy: Vec<String>,
+}
+
+fn held(program: &Program, socket: &str) -> Held {
+    let info = ask(socket, "show info");
+    let value = |name: &str| {
+        let line = info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in:\n{info}")).to_owned()
+    };
+    // HAProxy counts the stream of the command itself.
+    let own = if under_test_is_haproxy() { "1" } else { "0" };
+    let mut busy: Vec<String> = [("CurrConns", "0"), ("CurrSslConns", "0"), ("CurrStreams", own)]
+        .iter()
+        .filter(|(name, none)| value(name) != *none)
+        .map(|(name, _)| name)
+        .map(|name| format!("{name} {}", value(name)))
+        .collect();
+    let stat = ask(socket, "show stat");
+    let names: Vec<&str> = stat.lines().next().unwrap_or("").trim_start_matches("# ").split(',').collect();
+    for line in stat.lines().skip(1).filter(|l| !l.is_empty()) {
+        let values: Vec<&str> = line.split(',').collect();
+        for (name, value) in names.iter().zip(&values) {
+            let is_gauge = matches!(*name, "scur" | "qcur" | "used_conn_cur" | "srv_icur" | "idle_conn_cur");
+            if is_gauge && !matches!(*value, "" | "0") {
+                busy.push(format!("{}/{} {name} {value}", values[0], values[1]));
+            }
+        }
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("a status");
+    let memory = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+    Held {
+        descriptors: program.descriptors(),
+        memory_kb: memory.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number"),
+        tasks: value("Tasks"),
+        busy,
+    }
+}
+
+/// The same once all is over, which takes the servers a check and idle connections their delay. Checks have descriptors
+/// of their own for a moment, hence the least of many looks.
+fn held_at_rest(program: &Program, socket: &str) -> Held {
+    let mut rest = held(program, socket);
+    wait_until("nothing is left in the proxy", || {
+        rest = held(program, socket);
+        rest.busy.is_empty()
+    });
+    for _ in 0..50 {
+        let now = held(program, socket);
+        rest.descriptors = rest.descriptors.min(now.descriptors);
+        rest.memory_kb = rest.memory_kb.min(now.memory_kb);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    rest
+}
+
+#[test]
+fn servers_that_fail_cost_no_wrong_answer_and_leave_nothing_behind() {
+    let seed = std::env::var("RINGWAY_CHAOS_SEED").ok().and_then(|v| v.parse().ok()).unwrap_or_else(rand_seed);
+    println!("RINGWAY_CHAOS_SEED={seed}");
+    let during = duration();
+    let directory = Directory::new();
+    let sink = Syslog::udp();
+    let socket = directory.join("stats.sock");
+    let authority = tls::Authority::new("chaos");
+    let certificates = [1, 2].map(|serial| authority.issue(&["localhost"], false, serial).pem);
+    let pem = directory.write("site.pem", &certificates[0]);
+    let ports: Vec<Port> = (0..4).map(|_| Port::hold()).collect();
+    let place = Place {
+        http: ports[0].number,
+        h2: ports[1].number,
+        tls: ports[2].number,
+        tcp: ports[3].number,
+        settings: [authority.client().build(), authority.client().alpn(&["h2"]).build()],
+        book: Book::default(),
+        stop: AtomicBool::new(false),
+    };
+    let mut servers = Servers::start(&directory);
+    let config = configuration(&sink.address, &socket, &pem, &place, &servers);
+    let listeners: Vec<u16> = ports.iter().map(|p| p.number).collect();
+    let mut program = Program::start(&under_test(), &directory, &config, &listeners);
+    let mut master = Master::start();
+    let mut random = Random::new(seed);
+
+    let reads = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while reads.load(Ordering::Relaxed) {
+                place.book.read_log(&sink, Duration::from_millis(50));
+            }
+        });
+        let stop_reading = StopOnDrop(&reads);
+        let mut round = |during: Duration| {
+            traffic::run(&place, random.bits(), || {
+                let end = &(Instant::now() + during);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| replace_certificates(&socket, &pem, &certificates, *end));
+                    let master = &mut master;
+                    scope.spawn(move || master.reload_until(*end, during / 5));
+                    servers.trouble(during, &mut random.clone());
+                });
+            });
+        };
+        round(during / 5);
+        let warm = held_at_rest(&program, &socket);
+        round(during - during / 5);
+        let end = held_at_rest(&program, &socket);
+        program.assert_runs();
+        drop(stop_reading);
+        println!("{:?}\nwarm {warm:?}\nend  {end:?}\n{}", place.book.counts(), ask(&socket, "show activity"));
+        let dropped = ask(&socket, "show info").contains("DroppedLogs: 0\n");
+        assert!(dropped, "the log lost lines");
+        // A worker opens its log socket with its first line.
+        assert!(end.descriptors <= warm.descriptors + 2, "descriptors: {warm:?} {end:?}");
+        assert_eq!(end.tasks, warm.tasks);
+        assert!(end.memory_kb <= warm.memory_kb + MEMORY_SLACK_KB, "memory: {warm:?} {end:?}");
+    });
+    place.book.read_log(&sink, Duration::from_millis(100));
+    master.finish();
+    let wrongs = place.book.disagreements(&servers.journals());
+    assert!(
+        wrongs.is_empty(),
+        "{} wrong, RINGWAY_CHAOS_SEED={seed}:\n{}",
+        wrongs.len(),
+        wrongs[..wrongs.len().min(20)].join("\n")
+    );
+    assert!(
+        place.book.right.load(Ordering::Relaxed) > 100,
+        "hardly anything was answered: {:?}",
+        place.book.counts()
+    );
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn rand_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").subsec_nanos().into()
+}
+
+fn replace_certificates(socket: &str, file: &str, pems: &[String; 2], end: Instant) {
+    for pem in pems.iter().rev().cycle() {
+        if Instant::now() >= end {
+            return;
+        }
+        let set = ask(socket, &format!("set ssl cert {file} <<\n{}\n", pem.trim_end()));
+        assert!(set.starts_with("Transaction created for certificate"), "{set}");
+        let committed = ask(socket, &format!("commit ssl cert {file}"));
+        assert!(committed.contains("Success!"), "{committed}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
