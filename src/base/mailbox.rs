@@ -41,17 +41,23 @@ impl<M> Post<M> {
         self.to.is_empty()
     }
 
-    /// Sends a message to thread `to`; one to oneself is dropped.
-    pub fn send(&mut self, to: usize, message: M) {
+    /// Sends a message to thread `to`; one to oneself is dropped. True when it does not fit yet: somebody must call
+    /// [`Post::flush`] soon.
+    pub fn send(&mut self, to: usize, message: M) -> bool {
         self.waiting[to].push_back(message);
-        self.flush_to(to);
+        self.flush_to(to)
     }
 
-    /// Tries again what did not fit. True while something still waits.
-    pub fn flush(&mut self) -> bool {
+    /// Tries again what did not fit, and names who has got something of it: that thread must be woken. True while
+    /// something still waits.
+    pub fn flush(&mut self, mut got: impl FnMut(usize)) -> bool {
         let mut left = false;
         for to in 0..self.to.len() {
+            let waited = self.waiting[to].len();
             left |= self.flush_to(to);
+            if self.waiting[to].len() < waited {
+                got(to);
+            }
         }
         left
     }
@@ -93,24 +99,29 @@ mod tests {
         for n in 0..10 {
             posts[0].send(1, n);
         }
-        assert!(!posts[0].flush() && posts[0].waiting[1].is_empty());
+        assert!(!posts[0].flush(|_| {}) && posts[0].waiting[1].is_empty());
     }
 
     #[test]
     fn messages_arrive_in_order_even_beyond_the_capacity() {
         let mut posts = office::<u32>(3, 2);
         for n in 0..10 {
-            posts[0].send(2, n);
+            assert_eq!(posts[0].send(2, n), n >= 2, "{n} waits");
         }
-        let mut got = Vec::new();
+        let mut woken = Vec::new();
+        assert!(posts[0].flush(|to| woken.push(to)) && woken.is_empty(), "nothing has moved");
+        posts[2].receive();
+        assert!(posts[0].flush(|to| woken.push(to)));
+        assert_eq!(woken, [2], "who has got something is woken");
+        let mut got = vec![0];
         while got.len() < 10 {
             while let Some((from, n)) = posts[2].receive() {
                 assert_eq!(from, 0);
                 got.push(n);
             }
-            posts[0].flush();
+            posts[0].flush(|_| {});
         }
         assert_eq!(got, (0..10).collect::<Vec<_>>());
-        assert!(posts[1].receive().is_none() && !posts[0].flush());
+        assert!(posts[1].receive().is_none() && !posts[0].flush(|_| {}));
     }
 }

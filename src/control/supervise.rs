@@ -180,7 +180,13 @@ impl Control {
     }
 
     pub fn tell(&self, worker: usize, mail: Mail) {
-        self.post.borrow_mut().send(worker, mail);
+        if self.post.borrow_mut().send(worker, mail) {
+            self.rt.wake_mail_task();
+        }
+        self.wake(worker);
+    }
+
+    fn wake(&self, worker: usize) {
         let handle = self.shared.wakes[worker].load(Ordering::Acquire);
         if handle >= 0 {
             self.rt.wake_peer(WakeHandle(handle));
@@ -242,7 +248,9 @@ pub fn run(
         let (post, shared, rt) = (post.clone(), shared.clone(), rt.clone());
         let (control_rt, registry) = (rt.clone(), shared.tables.clone());
         let send = move |to: usize, letter| {
-            post.borrow_mut().send(to, Mail::Table(letter));
+            if post.borrow_mut().send(to, Mail::Table(letter)) {
+                rt.wake_mail_task();
+            }
             let handle = shared.wakes[to].load(Ordering::Acquire);
             if handle >= 0 {
                 rt.wake_peer(WakeHandle(handle));
@@ -379,7 +387,7 @@ async fn read_post(control: Rc<Control>) {
             Some(_) => {}
             None => {
                 // A full mailbox is tried again soon: its worker may be slow to read.
-                let full = control.post.borrow_mut().flush();
+                let full = control.post.borrow_mut().flush(|to| control.wake(to));
                 let again = if full { control.rt.now().mono.plus(1) } else { crate::base::clock::Millis::NEVER };
                 let mut first = true;
                 std::future::poll_fn(|_| {

@@ -462,8 +462,15 @@ impl Worker {
     // ---- other threads ----
 
     pub fn send(&self, to: usize, mail: Mail) {
-        self.post.borrow_mut().send(to, mail);
+        self.put_in_post(to, mail);
         self.wake_worker(to);
+    }
+
+    /// Sends without waking: the caller does, once for all it sends. What does not fit is tried again by [`read_post`].
+    pub fn put_in_post(&self, to: usize, mail: Mail) {
+        if self.post.borrow_mut().send(to, mail) {
+            self.rt.wake_mail_task();
+        }
     }
 
     pub fn wake_worker(&self, to: usize) {
@@ -615,7 +622,7 @@ async fn read_post(w: Rc<Worker>) {
             let Some((from, mail)) = mail else { break };
             w.read(from, mail);
         }
-        if w.post.borrow_mut().flush() {
+        if w.post.borrow_mut().flush(|to| w.wake_worker(to)) {
             race_wake(sleep(&w.rt, 1)).await;
         } else {
             w.wait_for_wake().await;

@@ -721,6 +721,11 @@ impl Reactor {
         self.mail_task.set(task);
     }
 
+    /// Wakes it from this reactor's own tasks: something is left to be sent.
+    pub fn wake_mail_task(&self) {
+        self.wake(self.mail_task.get());
+    }
+
     /// Drops all tasks and what they own, then drains the driver until nothing is in flight. What the kernel does not
     /// give back within the bound is leaked, never freed under it.
     pub fn shutdown(self: &Rc<Self>) {

@@ -120,6 +120,15 @@ impl Tables {
         self.rt.wake(self.task.get());
     }
 
+    /// What this worker holds of others and others of it: copies, open questions, and own entries that somebody has a
+    /// copy of. Nothing of it lasts once nobody tracks.
+    pub fn held(&self) -> (bool, usize, usize) {
+        let inner = self.inner.borrow();
+        let lent =
+            |shard: &Shard| shard.from(0, u32::MAX).0.into_iter().filter(|slot| shard.holders(*slot) != 0).count();
+        (!inner.copies.is_empty(), inner.asks.len(), inner.shards.iter().map(lent).sum())
+    }
+
     // ---- entries that can be reached without waiting ----
 
     /// The entry of a key, if its home is here or a copy is; made when `create` says so and its home is here.
@@ -405,7 +414,7 @@ impl Worker {
         }
         let mut to_wake: Vec<usize> = Vec::new();
         for (to, letter) in letters {
-            self.post.borrow_mut().send(to, Mail::Table(letter));
+            self.put_in_post(to, Mail::Table(letter));
             if !to_wake.contains(&to) {
                 to_wake.push(to);
             }
