@@ -9,6 +9,8 @@ use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
 use ringway::dataplane::capture::Captures;
+use ringway::dataplane::tables::Asking;
+use ringway::dataplane::tables::message::{Ask, Reply};
 use ringway::dataplane::tables::registry::Registry;
 use ringway::dataplane::worker::{About, Mail, Services, Shared, Worker};
 use ringway::engine::Rt;
@@ -18,6 +20,7 @@ use ringway::engine::driver::sim::{Faults, Leftovers, SimNet, Weather};
 use ringway::engine::listener::Listener;
 use ringway::engine::task::sleep;
 use ringway::language::vars::ProcStore;
+use ringway::language::world::Counter;
 use ringway::model::plan::Plan;
 use ringway::model::state::board::Board;
 use ringway::model::state::counters::{
@@ -131,7 +134,10 @@ fn setting(random: &mut Random) -> Setting {
  {redispatch}
  {log}
  default-server {pool}
+backend counts
+ stick-table type string len 16 size 1k store http_req_cnt,conn_cur,conn_cnt
 frontend clean
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:80
  {few}
  default_backend clean
@@ -139,6 +145,7 @@ backend clean
  server c1 {ORIGIN_IP}:8001
  server c2 {ORIGIN_IP}:8002
 frontend faulty
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:81
  {few}
  timeout client 3s
@@ -151,20 +158,24 @@ backend faulty
  server f2 {ORIGIN_IP}:8004
  server f3 {ORIGIN_IP}:8009
 frontend chain
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:86
  default_backend chain
 backend chain
  server h2 {FRONT_IP}:87 proto h2 {reused}
 frontend inner
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:87
  default_backend clean
 frontend queue
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:82
  default_backend queue
 backend queue
  server q1 {ORIGIN_IP}:8005 maxconn {a}
  server q2 {ORIGIN_IP}:8006 maxconn {b}
 frontend rush
+ http-request track-sc0 fe_name table counts
  bind {FRONT_IP}:85
  timeout client 3s
  default_backend rush
@@ -209,10 +220,21 @@ pub struct House {
     board: Arc<Board>,
 }
 
+/// Mostly few; each 16th seed has many, up to 64, and `SIM_WORKERS` says another number for all.
+fn workers(seed: u64, random: &mut Random) -> usize {
+    let few = random.between(1, 8) as usize;
+    match std::env::var("SIM_WORKERS").ok().and_then(|v| v.parse().ok()) {
+        Some(0) => random.between(2, 64) as usize,
+        Some(number) => number,
+        None if seed % 16 == 15 => random.between(9, 64) as usize,
+        None => few,
+    }
+}
+
 pub fn run(seed: u64) {
     let mut random = Random::new(seed ^ 0xA11CE);
     let setting = setting(&mut random);
-    let house = build(seed, Weather::of(seed), random.between(1, 8) as usize, &setting.text);
+    let house = build(seed, Weather::of(seed), workers(seed, &mut random), &setting.text);
     let book = Rc::new(Book::default());
     open_origins(&house, &setting, &book, &mut random);
     send_clients(&house, &book, &mut random);
@@ -233,6 +255,10 @@ pub fn run(seed: u64) {
         .collect();
     let waiting = house.clients.in_use().2;
     assert!(waiting == 0, "seed {seed}: {waiting} clients wait in vain; sessions: {sessions:?}\n{}", setting.text);
+    if !book.stopped.get() {
+        rest(&house, 100);
+        sums_agree(seed, &house);
+    }
     rest(&house, 70_000);
     leave(seed, &house, book.stopped.get());
     if std::env::var_os("SIM_SEED").is_some() {
@@ -243,6 +269,32 @@ pub fn run(seed: u64) {
             book.refused.get(),
             book.cut.get()
         );
+    }
+}
+
+/// Each request that a frontend has counted was counted in the table, whichever worker saw it.
+fn sums_agree(seed: u64, house: &House) {
+    let tables = &house.workers[0].tables.registry;
+    let table = tables.named("counts").expect("the table");
+    const TRACKING: [&str; 6] = ["clean", "faulty", "chain", "inner", "queue", "rush"];
+    for (proxy, p) in house
+        .plan
+        .proxies
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| !p.frontend.binds.is_empty() && TRACKING.contains(&&p.name[..]))
+    {
+        let hash = tables.hash(table, p.name.as_bytes());
+        let home = &house.workers[tables.home(hash)].tables;
+        let counted = |counter| match home.ask(table, p.name.as_bytes(), hash, Ask::Read(counter)) {
+            Asking::Now(Reply::Value(value)) => value.unwrap_or(0) as u64,
+            _ => panic!("seed {seed}: the home answers at once"),
+        };
+        let requests = house.board.frontend(proxy, FrontendCounter::ReqTot);
+        let (seen, name) = (counted(Counter::HttpReqCnt), &p.name);
+        // A request whose client leaves while the rule waits for the home is not tracked.
+        let rude = ["clean", "faulty", "rush"].contains(&&name[..]);
+        assert!(seen == requests || rude && seen < requests, "seed {seed}: {seen} of {requests} requests of {name}");
     }
 }
 
@@ -426,13 +478,21 @@ fn leave(seed: u64, house: &House, stopped: bool) {
         assert_eq!(w.is_finished(), stopped, "seed {seed}: worker {}", w.index);
         let (conns, operations, tasks) = w.rt.in_use();
         assert_eq!((conns, operations), (0, 0), "seed {seed}: worker {}", w.index);
-        assert_eq!(tasks, 2 + listeners, "seed {seed}: tasks of worker {}", w.index);
+        assert_eq!(tasks, 3 + listeners, "seed {seed}: tasks of worker {}", w.index);
         let left = house.net.leftovers(&w.rt);
         assert_eq!(left.buffers, 0, "seed {seed}: worker {}", w.index);
         // A log socket may stay.
         assert!(left.descriptors <= listeners + 1, "seed {seed}: {left:?} on worker {}", w.index);
         assert!(left.operations <= listeners, "seed {seed}: {left:?} on worker {}", w.index);
         assert_eq!(w.sessions.get(), 0);
+        if !stopped {
+            assert_eq!(
+                w.tables.held(),
+                (false, 0, 0),
+                "seed {seed}: copies, questions or leases of worker {}",
+                w.index
+            );
+        }
     }
     assert_eq!(house.origins.in_use().0, 0, "seed {seed}: origins have connections");
     assert_eq!(house.net.leftovers(&house.clients), Leftovers { descriptors: 0, operations: 0, buffers: 0 });

@@ -85,6 +85,7 @@ pub(super) async fn download(
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).response(status);
     rules::observe(w, link.proxy, link.server, Seen::Status(status));
+    ex.count_outcome(s, status);
     log::capture_response(s, ex);
     if response::asks_for_this_connection(&ex.response) {
         link.make_private();

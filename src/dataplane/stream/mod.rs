@@ -80,6 +80,8 @@ pub struct Exchange {
     pub replacement: Option<Box<Reply>>,
     /// Entries of stick tables that this stream tracks.
     pub tracked: RefCell<Slots>,
+    /// A server's answer has said what tracked entries count.
+    outcome_counted: bool,
     /// What the running rule has asked of stick tables.
     pub memo: Memo,
     /// The name that the running rule has asked for.
@@ -123,6 +125,7 @@ impl Exchange {
             compression: None,
             replacement: None,
             tracked: RefCell::default(),
+            outcome_counted: false,
             memo: Memo::default(),
             lookup: Lookup::default(),
             cookie: cookie::State::default(),
@@ -168,6 +171,8 @@ impl Exchange {
             self.vars.proc = w.shared.proc_vars.clone();
         }
         self.input.clear();
+        self.memo.settle();
+        self.outcome_counted = false;
         self.backend = None;
         self.server = None;
         self.start = start;
@@ -217,9 +222,9 @@ impl Exchange {
         }
     }
 
-    /// What the end of a request counts for tracked entries (manual 11.1): the outcome and the bytes.
-    pub fn count_tracked(&mut self, s: &Session) {
-        let status = self.facts.status;
+    /// Counts the outcome for tracked entries, before rules for responses look at them.
+    pub fn count_outcome(&mut self, s: &Session, status: u16) {
+        self.outcome_counted = true;
         let global = &s.w.plan.global;
         let (error, failure) = (global.http_err_codes.contains(status), global.http_fail_codes.contains(status));
         for slots in [&self.tracked, s.tracked()] {
@@ -230,6 +235,18 @@ impl Exchange {
             if failure {
                 slots.count(What::Failure, 1);
             }
+        }
+    }
+
+    /// What the end of a request counts for tracked entries (manual 11.1): the bytes, and the outcome if no server's
+    /// answer has said it.
+    pub fn count_tracked(&mut self, s: &Session) {
+        if !std::mem::take(&mut self.outcome_counted) {
+            self.count_outcome(s, self.facts.status);
+            self.outcome_counted = false;
+        }
+        for slots in [&self.tracked, s.tracked()] {
+            let slots = slots.borrow();
             slots.count(What::BytesIn, self.facts.request_bytes_in);
             slots.count(What::BytesOut, self.facts.response_bytes_in);
         }
@@ -339,7 +356,10 @@ impl Exchanges {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// Takes an exchange back. A stream that ended while a rule waited leaves no question open, and no answer that the
+    /// next stream would take for its own.
     pub fn give(&self, exchange: Box<Exchange>) {
+        exchange.memo.settle();
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT {
             kept.push(exchange);

@@ -141,9 +141,11 @@ impl Office {
 /// Every event is counted once at the home and, when the news is through, in every copy; nothing stays behind.
 #[test]
 fn sums_are_right_whatever_the_order_of_letters() {
-    for seed in 0..200 {
+    // `TABLE_SEEDS=500` looks at more of them.
+    let seeds = std::env::var("TABLE_SEEDS").ok().and_then(|v| v.parse().ok()).unwrap_or(200);
+    for seed in 0..seeds {
         let mut random = Random::new(seed ^ 0xABCD);
-        let workers = random.between(1, 8) as usize;
+        let workers = if seed % 16 == 15 { random.between(9, 64) } else { random.between(1, 8) } as usize;
         let mut office = office(workers, 1000, seed);
         let keys = ["a", "b", "c"];
         let mut held: Vec<(usize, usize, Place)> = Vec::new();
