@@ -54,10 +54,21 @@ const BODY_TIMEOUT: &str =
 const NO_CHUNKS: &str =
     "RFC 9112 §6.1: no chunks to a client that has not heard of them; haproxy sends them all the same";
 
+const NO_COOKIE: &str = "of a Cookie line whose only cookie is taken out, what is no cookie either (delimiters) goes too, and an \
+                         attribute of RFC 2109 stays; haproxy has it the other way round";
+
 const NO_KEY: &str = "3.4 says 0 of what makes no key of the table's type (in_table), 2.6 has no value";
 
 /// Where ringway parts from both versions of HAProxy, on purpose.
 pub const DECISIONS: &[Allowed] = &[
+    allow("cookies::hostile_cookies_are_passed_or_ignored", "s2.4 < cookie: ;;;; ;;\\r\\n\n", "", NO_COOKIE),
+    allow("cookies::hostile_cookies_are_passed_or_ignored", "s2.7 < cookie: ,,\\r\\n\n", "", NO_COOKIE),
+    allow(
+        "cookies::hostile_cookies_are_passed_or_ignored",
+        "s2.6 < host: a\\r\\n\n",
+        "s2.6 < host: a\\r\\n\ns2.6 < cookie: $Version=1; $Path=/\\r\\n\n",
+        NO_COOKIE,
+    ),
     allow("framing::chunked_response_to_http10_client", "C1 < transfer-encoding: chunked\\r\\n\n", "", NO_CHUNKS),
     allow("framing::chunked_response_to_http10_client", "<chunked>hello<end>\\r\\n", "hello", NO_CHUNKS),
     allow(

@@ -170,3 +170,35 @@ scenario!(no_server_at_all, |run| {
         run.logs(1);
     }
 });
+
+scenario!(hostile_cookies_are_passed_or_ignored, |run| {
+    let long = format!("SRV={}", "A".repeat(7000));
+    let many = "x=y; ".repeat(1000) + "SRV=c2";
+    cookies(
+        run,
+        "cookie SRV insert indirect",
+        NONE,
+        &[
+            &long,
+            &many,
+            "SRV=\u{ff}\u{fe}",
+            "SRV=c2\t",
+            "=; =; SRV=c2",
+            ";;;;SRV=c2;;;",
+            "SRV",
+            "SRV==c2",
+            "SRV=c2=x",
+            "$Version=1; SRV=c2; $Path=/",
+            ",,,SRV=c2",
+            "SRV = c2",
+        ],
+    );
+});
+
+scenario!(hostile_cookies_of_servers_are_passed_or_rewritten, |run| {
+    let fields = format!(
+        "Set-Cookie: SRV\r\nSet-Cookie: =\r\nSet-Cookie: SRV={}\r\nSet-Cookie: SRV=\u{ff}; path=/\r\nSet-Cookie: a=SRV=b\r\n",
+        "B".repeat(3000)
+    );
+    cookies(run, "cookie SRV rewrite", &fields, &["", "SRV=c2"]);
+});

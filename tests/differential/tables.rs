@@ -316,3 +316,136 @@ scenario!(a_table_remembers_a_server_that_is_down, |run| {
         run.logs(1);
     }
 });
+
+scenario!(stick_on_a_network, |run| {
+    run.origin("s1", vec![answer("s1", "200 OK")]);
+    run.origin("s2", vec![answer("s2", "200 OK")]);
+    run.http(
+        "http-request set-src hdr(a)",
+        "balance roundrobin\n stick-table type ip size 100\n stick on src,ipmask(24)\n server s1 127.0.0.1:{s1}\n \
+         server s2 127.0.0.1:{s2}",
+    );
+    let mut c = run.client();
+    for address in ["10.0.0.1", "10.0.1.1", "10.0.0.200", "10.0.1.9", "10.0.2.1", "10.0.0.7", "2001:db8::1"] {
+        c.ask(&get("/", &format!("A: {address}\r\n")));
+    }
+    run.forget();
+});
+
+scenario!(stick_in_tcp_mode, |run| {
+    run.origin("s1", vec![Step::Send("one".into()), Step::Close]);
+    run.origin("s2", vec![Step::Send("two".into()), Step::Close]);
+    run.tcp(
+        "",
+        "balance roundrobin\n stick-table type ip size 100\n stick on src\n server s1 127.0.0.1:{s1}\n \
+         server s2 127.0.0.1:{s2}",
+    );
+    for _ in 0..4 {
+        let mut c = run.client();
+        c.closed();
+        run.logs(1);
+    }
+});
+
+scenario!(stick_on_bytes_of_a_tcp_session, |run| {
+    run.origin("s1", vec![Step::Bytes(8), Step::Send("one".into()), Step::Close]);
+    run.origin("s2", vec![Step::Bytes(8), Step::Send("two".into()), Step::Close]);
+    run.tcp(
+        "tcp-request inspect-delay 3s\n tcp-request content accept if { req.len ge 8 }",
+        "balance roundrobin\n stick-table type binary len 4 size 100\n stick on req.payload(2,4)\n \
+         server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2}",
+    );
+    for bytes in [b"aaKEY1zz", b"aaKEY2zz", b"bbKEY1yy", b"\0\0KEY2\xff\xff", b"aa\0\0\0\0zz", b"bb\0\0\0\x01zz"] {
+        let mut c = run.client();
+        c.send(bytes);
+        c.closed();
+        run.logs(1);
+    }
+});
+
+scenario!(three_slots_count_apart, |run| {
+    answering(
+        run,
+        "backend a\n stick-table type string len 16 size 100 expire 1m store http_req_cnt,gpc0\nbackend b\n stick-table type \
+         string len 16 size 100 expire 1m store http_req_cnt,gpc0\nbackend c\n stick-table type ip size 100 expire 1m store \
+         http_req_cnt",
+        "http-request track-sc0 hdr(k) table a\n http-request track-sc1 path table b\n http-request track-sc2 src table c\n \
+         http-request sc-inc-gpc0(0) if { path /b }\n http-request sc-inc-gpc0(1) if { hdr(k) x }",
+        "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[sc0_get_gpc0]/%[sc1_get_gpc0]/\
+         %[hdr(k),table_http_req_cnt(a)]/%[path,table_gpc0(b)]/%[table_cnt(a)]/%[table_cnt(b)]",
+        &["/a x", "/b x", "/a y", "/b y", "/a x", "/c z", "/a x"],
+    );
+});
+
+scenario!(each_key_has_its_limit, |run| {
+    answering(
+        run,
+        "backend t\n stick-table type string len 16 size 100 expire 1m store http_req_rate(1m),gpc0_rate(1m)",
+        "http-request track-sc0 hdr(k) table t\n http-request deny deny_status 429 if { sc0_http_req_rate gt 2 }",
+        "%[sc0_http_req_rate]",
+        &["/ x", "/ x", "/ y", "/ x", "/ y", "/ x", "/ y", "/ z"],
+    );
+});
+
+scenario!(tracked_by_url_and_source_together, |run| {
+    answering(
+        run,
+        "backend u\n stick-table type integer size 100 expire 1m store http_req_cnt\nbackend us\n stick-table type binary len 20 \
+         size 100 expire 1m store http_req_cnt\nbackend bs\n stick-table type binary len 8 size 100 expire 1m store http_req_cnt",
+        "http-request track-sc0 url32 table u\n http-request track-sc1 url32+src table us\n \
+         http-request track-sc2 base32+src table bs",
+        "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[url32]/%[base32]/%[url32+src,hex]/%[base32+src,hex]",
+        &["/a", "/b", "/a", "/a?q=1", "/a?q=2", "/b"],
+    );
+});
+
+scenario!(counted_by_what_servers_answer, |run| {
+    run.origin("s1", vec![answer("s1", "404 Not Found"), answer("s1", "500 Oops"), answer("s1", "200 OK")]);
+    run.http(
+        "stick-table type string len 16 size 100 expire 1m store gpc0,gpt0,http_err_cnt,http_fail_cnt\n \
+         http-request track-sc0 path\n http-response sc-inc-gpc0(0) if { status 404 }\n \
+         http-response sc-set-gpt0(0) 5 if { status 500 }\n http-after-response set-header seen \
+         %[sc0_get_gpc0]/%[sc0_get_gpt0]/%[sc0_http_err_cnt]/%[sc0_http_fail_cnt]",
+        "http-reuse never\n option http-server-close\n server s1 127.0.0.1:{s1}",
+    );
+    for path in ["/a", "/b", "/a", "/b"] {
+        let mut c = run.client();
+        c.send(&get(path, "Connection: close\r\n"));
+        c.closed();
+        run.logs(1);
+    }
+});
+
+/// Keys that hostile clients choose: any bytes that a field may have, and more of them than the table takes.
+const HOSTILE_KEYS: [&str; 9] = [
+    "\u{ff}\u{fe}\u{80}",
+    "%00%ff",
+    "a\tb",
+    "' OR 1=1 --",
+    "\"quoted\\\"",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "%[src]",
+    ";,=~|",
+];
+
+scenario!(hostile_keys_are_counted_as_any, |run| {
+    let requests: Vec<String> = HOSTILE_KEYS.iter().chain(&HOSTILE_KEYS).map(|key| format!("/ {key}")).collect();
+    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+    answering(
+        run,
+        "backend s\n stick-table type string len 31 size 100 expire 1m store http_req_cnt\nbackend b\n stick-table type binary \
+         len 8 size 100 expire 1m store http_req_cnt\nbackend i\n stick-table type ip size 100 expire 1m store http_req_cnt\n\
+         backend n\n stick-table type integer size 100 expire 1m store http_req_cnt",
+        "http-request track-sc0 hdr(k) table s\n http-request track-sc1 hdr(k) table b\n http-request track-sc2 hdr(k) table i",
+        "%[sc0_http_req_cnt]/%[sc1_http_req_cnt]/%[sc2_http_req_cnt]/%[hdr(k),in_table(n)]/%[table_cnt(s)]/%[table_cnt(b)]/\
+         %[table_cnt(i)]",
+        &requests,
+    );
+});
+
+scenario!(hostile_keys_stick_as_any, |run| {
+    let requests: Vec<String> = HOSTILE_KEYS.iter().chain(&HOSTILE_KEYS).map(|key| format!("/ K: {key}")).collect();
+    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+    sticking(run, "stick-table type string len 31 size 100\n stick on hdr(k)", &requests);
+});
