@@ -24,6 +24,8 @@ macro_rules! scenario {
 
 #[path = "differential/balance.rs"]
 mod balance;
+#[path = "differential/choices.rs"]
+mod choices;
 #[path = "differential/cli.rs"]
 mod cli;
 #[path = "differential/compression.rs"]
@@ -52,3 +54,22 @@ mod tables;
 mod tcp;
 #[path = "differential/timeouts.rs"]
 mod timeouts;
+
+/// What the suite promises to compare at least: scenarios of stick tables, tracking and cookies, and choices of servers.
+#[test]
+fn there_are_as_many_scenarios_as_promised() {
+    // A scenario of its own, or a row of a macro's table that makes one.
+    let is_row = |line: &str| line.starts_with("    ") && line.ends_with(';') && line.matches(", ").count() >= 1;
+    let count = |text: &str| {
+        let mut in_table = false;
+        let counted = text.lines().filter(|line| {
+            in_table = (in_table && *line != "}") || matches!(*line, "modes! {" | "algorithms! {" | "functions! {");
+            line.starts_with("scenario!(") || in_table && is_row(line)
+        });
+        counted.count()
+    };
+    let state = count(include_str!("differential/tables.rs")) + count(include_str!("differential/cookies.rs"));
+    assert!(state >= 60, "{state} scenarios of stick tables, tracking and cookies");
+    let choices = count(include_str!("differential/choices.rs"));
+    assert!(choices >= 21, "{choices} of choices");
+}

@@ -339,7 +339,9 @@ pub async fn establish(
         if !ex.force_persist && redispatches(settings.options.redispatch, ex.facts.retries, left) {
             excluding = Some(server);
             drop(assigned);
-            let next = assign(w, &s.transport, ex, proxy, KeyOf::None, excluding).await?;
+            // A hash goes on from the server that failed, as in HAProxy: around the ring, or to it again on a map.
+            let key = KeyOf::of(w, proxy, s, ex);
+            let next = assign(w, &s.transport, ex, proxy, key, excluding).await?;
             if next.server != server {
                 ex.facts.redispatched = true;
                 ex.cookie.redispatched();
@@ -365,7 +367,8 @@ pub async fn establish(
         if !usable {
             drop(assigned);
             ex.cookie.redispatched();
-            assigned = assign(w, &s.transport, ex, proxy, KeyOf::None, None).await?;
+            let key = KeyOf::of(w, proxy, s, ex);
+            assigned = assign(w, &s.transport, ex, proxy, key, None).await?;
             chosen(w, s, ex, proxy, assigned.server);
         }
     }

@@ -6,7 +6,7 @@ use super::{
     smooth::{reduced, turns},
 };
 use crate::{
-    base::hash::{crc32, djb2, sdbm},
+    base::hash::{avalanche, crc32, djb2, sdbm},
     model::{
         backend::{Backend, HashFunction, HashPreserveAffinity, HashType},
         plan::ServerIndex,
@@ -68,6 +68,8 @@ impl HashTable {
     /// The key's server, whether or not it is full: the stream waits for it then, where `hash-preserve-affinity` does
     /// not say to go on.
     pub fn pick(&self, hash: u32, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Choice {
+        // A map has one server for a key, even if it has just refused: HAProxy goes elsewhere once a check has found it dead.
+        let excluding = excluding.filter(|_| self.kind.consistent);
         let (len, start) = match self.kind.consistent {
             true => (self.ring.len(), nearest(&self.ring, hash)),
             false => (self.map.len(), hash as usize % self.map.len().max(1)),
@@ -114,18 +116,6 @@ fn nearest(ring: &[(u32, u32)], hash: u32) -> usize {
 fn number(bytes: &[u8]) -> u32 {
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit());
     digits.fold(0u32, |n, b| n.wrapping_mul(10).wrapping_add((b - b'0') as u32))
-}
-
-/// `avalanche`: Bob Jenkins' 32-bit integer mixing (burtleburtle.net/bob/hash/integer.html, public domain), then a
-/// product with 3221225473.
-pub fn avalanche(a: u32) -> u32 {
-    let a = a.wrapping_add(0x7ED5_5D16).wrapping_add(a << 12);
-    let a = (a ^ 0xC761_C23C) ^ (a >> 19);
-    let a = a.wrapping_add(0x1656_67B1).wrapping_add(a << 5);
-    let a = a.wrapping_add(0xD3A2_646C) ^ (a << 9);
-    let a = a.wrapping_add(0xFD70_46C5).wrapping_add(a << 3);
-    let a = (a ^ 0xB55A_4F09) ^ (a >> 16);
-    a.wrapping_mul(3_221_225_473)
 }
 
 /// Steps to build a map at most; a greater one (thousands of servers of different weights) is mixed by due times, which

@@ -197,7 +197,8 @@ pub fn is_dynamic(backend: &Backend) -> bool {
 }
 
 /// Whether a server is below its share of the load with `hash-balance-factor` (manual 4.2): `factor` percents of all
-/// streams, the new one included and rounded up, are dealt out by weight in the order of the servers.
+/// streams, the new one included and rounded up, are dealt out by weight in the order of the servers, but none goes
+/// without one.
 fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) -> bool {
     let served = |index| live.server(index).map_or(0, |s| u64::from(s.served()));
     let (mut streams, mut total, mut before, mut own) = (1, 0, 0, 0);
@@ -210,7 +211,7 @@ fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) ->
     }
     let slots = (streams * u64::from(factor)).div_ceil(100);
     let dealt = |weight: u64| slots * weight / total.max(1);
-    served(index) < dealt(before + own) - dealt(before)
+    served(index) < (dealt(before + own) - dealt(before)).max(1)
 }
 
 /// The server may be given a stream now.
