@@ -44,6 +44,10 @@ pub struct Proxy {
     pub rules: bool,
     /// Count requests by source address in a stick table.
     pub stick_table: bool,
+    /// Track two counters a request, each in a table of its own: by source address and by path.
+    pub tracking: bool,
+    /// So many more servers, each checked by a connection once a second.
+    pub checked_servers: usize,
     /// Let the kernel move payload between sockets where the product can.
     pub splice: bool,
 }
@@ -61,6 +65,8 @@ impl Default for Proxy {
             log: false,
             rules: false,
             stick_table: false,
+            tracking: false,
+            checked_servers: 0,
             splice: false,
         }
     }
@@ -223,6 +229,8 @@ impl Scenario {
             || self.proxy.gzip
             || self.proxy.rules
             || self.proxy.stick_table
+            || self.proxy.tracking
+            || self.proxy.checked_servers > 0
             || self.proxy.log;
         if tcp_shape != tcp {
             return Err("mode = \"tcp\" goes with ping-pong and bulk, and only with them".to_owned());

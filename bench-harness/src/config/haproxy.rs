@@ -53,6 +53,10 @@ pub fn render(scenario: &Scenario, place: &Place) -> String {
         line("    ", "http-request track-sc0 src");
         line("    ", "http-request deny deny_status 429 if { sc_http_req_rate(0) gt 100000000 }");
     }
+    if proxy.tracking {
+        line("    ", "http-request track-sc0 src table by_source");
+        line("    ", "http-request track-sc1 path table by_path");
+    }
     if proxy.rules {
         RULES.lines().for_each(|rule| line("    ", rule));
     }
@@ -63,6 +67,18 @@ pub fn render(scenario: &Scenario, place: &Place) -> String {
         line("    ", "compression type application/json");
     }
     line("    ", &format!("server origin 127.0.0.1:{}", place.origin_port));
+    if proxy.tracking {
+        line("\n", "backend by_source");
+        line("    ", "stick-table type ip size 10k expire 60s store http_req_cnt");
+        line("\n", "backend by_path");
+        line("    ", "stick-table type string len 64 size 10k expire 60s store http_req_cnt");
+    }
+    if proxy.checked_servers > 0 {
+        line("\n", "backend checked");
+        for number in 0..proxy.checked_servers {
+            line("    ", &format!("server s{number} 127.0.0.1:{} check inter 1s", place.origin_port));
+        }
+    }
     text
 }
 
