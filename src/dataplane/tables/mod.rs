@@ -124,8 +124,7 @@ impl Tables {
     /// copy of. Nothing of it lasts once nobody tracks.
     pub fn held(&self) -> (bool, usize, usize) {
         let inner = self.inner.borrow();
-        let lent =
-            |shard: &Shard| shard.from(0, u32::MAX).0.into_iter().filter(|slot| shard.holders(*slot) != 0).count();
+        let lent = |shard: &Shard| shard.from(0, u32::MAX).0.filter(|slot| shard.holders(*slot) != 0).count();
         (!inner.copies.is_empty(), inner.asks.len(), inner.shards.iter().map(lent).sum())
     }
 
