@@ -200,4 +200,6 @@ pub struct Parse<'p> {
     pub stick_counters: u8,
     /// `expose-experimental-directives` in `global`.
     pub experimental: bool,
+    /// Something was parsed that needs it.
+    pub experimental_used: bool,
 }

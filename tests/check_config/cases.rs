@@ -69,6 +69,8 @@ cases! {
     deprecated_transparent: "deprecated-transparent",
     error_with_q: "error-with-q",
     error_with_v: "error-with-V",
+    experimental_not_used: "experimental-not-used",
+    experimental_used: "experimental-used",
     expression_bad_regsub: "expression-bad-regsub",
     expression_converter_arguments: "expression-converter-arguments",
     expression_log_format_alias: "expression-log-format-alias",

@@ -58,9 +58,12 @@ pub fn parse<T>(
         references: Vec::new(),
         stick_counters: u8::try_from(cx.global.tune.stick_counters).unwrap_or(u8::MAX),
         experimental: cx.global.expose_experimental_directives,
+        experimental_used: false,
     };
     let result = run(&mut p, &mut rules);
     let (warnings, references) = (std::mem::take(&mut p.warnings), std::mem::take(&mut p.references));
+    let experimental_used = p.experimental_used;
+    cx.experimental_used |= experimental_used;
     let draft = cx.draft();
     (draft.acls, draft.captures, draft.rules) = (acls, captures, rules);
     draft.references.extend(references);
@@ -119,6 +122,7 @@ fn without_proxy<T>(
         references: Vec::new(),
         stick_counters: 0,
         experimental,
+        experimental_used: false,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn global(cx: &mut Loading<'_>) {
     if cx.options.no_server_verify {
         cx.global.tls.server_verify = ServerVerify::None;
     }
-    if cx.global.expose_experimental_directives {
+    if cx.global.expose_experimental_directives && !cx.experimental_used {
         let text = "Option 'expose-experimental-directives' is set in the global section but is no longer used. It is strongly \
                     recommended to remove it in order to avoid using an experimental directive by accident in the future.";
         cx.diagnostics.say(Severity::Warning, None, text);

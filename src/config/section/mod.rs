@@ -48,6 +48,8 @@ pub struct Loading<'a> {
     store: OnceCell<Arc<Store>>,
     /// Rule lines of a defaults section are compiled again for a proxy that inherits; what they say was said already.
     pub replaying: bool,
+    /// Something was read that needs `expose-experimental-directives`.
+    pub experimental_used: bool,
     /// `default-server` of the `peers` section that is being read.
     pub peers_default_server: Option<draft::ServerDraft>,
     /// Its `default-bind`.
@@ -126,6 +128,7 @@ impl<'a> Loading<'a> {
             folder: Folder::default(),
             store: OnceCell::new(),
             replaying: false,
+            experimental_used: false,
             peers_default_server: None,
             peers_default_bind: None,
             section: Section::None,

@@ -140,6 +140,7 @@ impl Bench {
             references: Vec::new(),
             stick_counters: 3,
             experimental: self.experimental,
+            experimental_used: false,
         };
         let result = then(&mut p);
         for reference in &p.references {

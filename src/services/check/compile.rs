@@ -303,6 +303,7 @@ impl Compiler<'_> {
             references: Vec::new(),
             stick_counters: 3,
             experimental: false,
+            experimental_used: false,
         };
         run(&mut p)
     }

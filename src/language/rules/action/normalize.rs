@@ -17,6 +17,7 @@ fn normalize(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Er
             "'normalize-uri' action is experimental, must be allowed via a global 'expose-experimental-directives'",
         ));
     }
+    p.experimental_used = true;
     let index = w.index();
     let run: Normalizer = match w.next().unwrap_or_default() {
         "fragment-encode" => fragment_encode,
