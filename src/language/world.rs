@@ -2,6 +2,7 @@
 //! randomness. The data plane answers for one stream; every method has an answer for "nobody knows", so that tests
 //! answer little.
 
+use super::context::Context;
 use super::sample::Sample;
 use super::sample::args::Reference;
 use crate::base::origin::Origin;
@@ -205,10 +206,14 @@ pub trait World {
 
 /// Listens to an evaluation (`explain`). Costs nothing when absent.
 pub trait Recorder {
-    /// A term of a condition: its text, whether it stands under `!`, what it gave.
-    fn term(&self, origin: &Origin, text: &str, negated: bool, truth: super::acl::Truth);
-    /// A rule: its words, and what came of it.
-    fn rule(&self, origin: &Origin, text: &str, outcome: Outcome);
+    /// A line of an ACL was compared: where it stands, its expression, the value as text (`None`: no sample), and
+    /// whether it matched. Once for each value that the expression gives, until one matches.
+    fn value(&self, _origin: &Origin, _expression: &str, _value: Option<&[u8]>, _matched: bool) {}
+    /// A term of a condition: its text, whether it stands under `!`, what it gave. The values before it are its own.
+    fn term(&self, _origin: &Origin, _text: &str, _negated: bool, _truth: super::acl::Truth) {}
+    /// A rule: its words, and what came of it. The terms before it are its condition's; the messages and variables
+    /// in `cx` are as the rule left them.
+    fn rule(&self, _origin: &Origin, _text: &str, _outcome: Outcome, _cx: &Context<'_>) {}
 }
 
 /// What came of a rule.
@@ -218,7 +223,7 @@ pub enum Outcome {
     Skipped,
     /// Done, and the next rule follows.
     Done,
-    /// It ended the evaluation.
+    /// It ended the evaluation: a verdict, or the backend or server that it chooses.
     Final,
     /// It must wait.
     Waits,

@@ -102,9 +102,11 @@ impl AclLine {
         let mut undecided = false;
         loop {
             (probe.more, probe.may_change) = (false, false);
-            if let Some(sample) = self.expr.eval_probe(cx, &mut probe)
-                && self.holds(sample, cx)
-            {
+            let matched = match self.expr.eval_probe(cx, &mut probe) {
+                Some(sample) => self.compare(sample, cx),
+                None => self.record(None, false, cx),
+            };
+            if matched {
                 return Truth::Yes;
             }
             undecided |= probe.may_change && !cx.last_chance;
@@ -114,6 +116,23 @@ impl AclLine {
             probe.nth += 1;
         }
         if undecided { Truth::Maybe } else { Truth::No }
+    }
+
+    fn compare(&self, sample: super::sample::Sample<'_>, cx: &Context<'_>) -> bool {
+        if cx.recorder.is_none() {
+            return self.holds(sample, cx);
+        }
+        let mut text = cx.buf();
+        sample.write_text(&mut text);
+        let matched = self.holds(sample, cx);
+        self.record(Some(&text), matched, cx)
+    }
+
+    fn record(&self, value: Option<&[u8]>, matched: bool, cx: &Context<'_>) -> bool {
+        if let Some(recorder) = cx.recorder {
+            recorder.value(&self.origin, &self.expr.text, value, matched);
+        }
+        matched
     }
 
     fn holds(&self, sample: super::sample::Sample<'_>, cx: &Context<'_>) -> bool {

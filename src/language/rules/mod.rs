@@ -249,7 +249,7 @@ impl Rule {
 
     fn record(&self, cx: &Context<'_>, outcome: Outcome) {
         if let Some(recorder) = cx.recorder {
-            recorder.rule(&self.origin, &self.text, outcome);
+            recorder.rule(&self.origin, &self.text, outcome, cx);
         }
     }
 }

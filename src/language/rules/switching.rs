@@ -8,6 +8,7 @@ use crate::language::context::Context;
 use crate::language::logformat::{LogFormat, Usage};
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::sample::scope::Points;
+use crate::language::world::Outcome;
 use std::sync::Arc;
 
 /// `use_backend <name or format> [if …]` and `use-server`, in order.
@@ -20,6 +21,8 @@ pub struct Switching {
 #[derive(Debug)]
 pub struct SwitchingRule {
     pub origin: Origin,
+    /// Its words after the keyword.
+    pub text: Box<str>,
     pub target: Target,
     pub condition: Option<Condition>,
 }
@@ -70,14 +73,14 @@ impl Switching {
                 )));
             }
         };
-        self.rules.push(SwitchingRule { origin: p.origin.clone(), target, condition });
+        self.rules.push(SwitchingRule { origin: p.origin.clone(), text: words.join(" ").into(), target, condition });
         Ok(())
     }
 
     /// The first rule at or after `start` that holds.
     pub fn choose(&self, cx: &Context<'_>, start: usize) -> (usize, Choice<'_>) {
         for (index, rule) in self.rules.iter().enumerate().skip(start) {
-            match rule.condition.as_ref().map_or(Truth::Yes, |c| c.test(cx)) {
+            match test(&rule.origin, &rule.text, rule.condition.as_ref(), cx) {
                 Truth::Yes => return (index, Choice::Rule(rule)),
                 Truth::Maybe => return (index, Choice::Wait),
                 Truth::No => {}
@@ -87,10 +90,33 @@ impl Switching {
     }
 }
 
+/// Tests the condition of a rule that ends the evaluation when it holds, and records what came of it.
+fn test(origin: &Origin, text: &str, condition: Option<&Condition>, cx: &Context<'_>) -> Truth {
+    let truth = condition.map_or(Truth::Yes, |c| c.test(cx));
+    if let Some(recorder) = cx.recorder {
+        let outcome = match truth {
+            Truth::Yes => Outcome::Final,
+            Truth::Maybe => Outcome::Waits,
+            Truth::No => Outcome::Skipped,
+        };
+        recorder.rule(origin, text, outcome, cx);
+    }
+    truth
+}
+
 /// `redirect` lines, which run after all `http-request` rules.
 #[derive(Debug, Default)]
 pub struct Redirects {
-    pub rules: Vec<(Redirect, Option<Condition>)>,
+    pub rules: Vec<RedirectRule>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct RedirectRule {
+    origin: Origin,
+    text: Box<str>,
+    redirect: Redirect,
+    condition: Option<Condition>,
 }
 
 impl Redirects {
@@ -107,13 +133,13 @@ impl Redirects {
                     .map_err(|e| e.within("error detected while parsing a 'redirect' condition : ").ended())?,
             ),
         };
-        self.rules.push((redirect, condition));
+        self.rules.push(RedirectRule { origin: p.origin.clone(), text: words.join(" ").into(), redirect, condition });
         Ok(())
     }
 
     pub fn run(&self, cx: &Context<'_>) -> Option<Box<Reply>> {
-        let holds = |c: &Option<Condition>| c.as_ref().is_none_or(|c| c.test(cx) == Truth::Yes);
-        self.rules.iter().filter(|(_, c)| holds(c)).find_map(|(r, _)| r.build(cx))
+        let holds = |r: &&RedirectRule| test(&r.origin, &r.text, r.condition.as_ref(), cx) == Truth::Yes;
+        self.rules.iter().filter(holds).find_map(|r| r.redirect.build(cx))
     }
 }
 
