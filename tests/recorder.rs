@@ -447,7 +447,7 @@ impl Evaluation<'_> {
         self.set(&front.tcp_request_session, Side::Request)?;
         for slot in &plan.proxies[frontend].frontend.captures.request {
             let name = slot.name.as_ref().map(|n| n.to_ascii_lowercase());
-            let value = name.and_then(|n| self.request.first(n.as_bytes()));
+            let value = name.and_then(|n| self.request.last(n.as_bytes()));
             self.stream.request_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
         }
         for set in [&front.tcp_request_content, &front.http_request] {

@@ -551,6 +551,7 @@ async fn open(
         conn.reset_on_close();
     }
     let mut transport = Transport::from(conn);
+    transport.note_ends();
     if let Some(header) = header {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;

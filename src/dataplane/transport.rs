@@ -3,6 +3,7 @@
 
 use super::mux::Stream;
 use super::tls::Layer;
+use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::{Group, sockets};
 use crate::engine::reactor::TaskId;
@@ -13,6 +14,7 @@ use crate::proto::h1::encode;
 use crate::proto::http::head::Head;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -20,7 +22,7 @@ use std::task::Poll;
 pub struct Transport(Under);
 
 enum Under {
-    Connection { conn: Conn, tls: Option<Box<Layer>> },
+    Connection { conn: Conn, tls: Option<Box<Layer>>, ends: Option<Box<(SocketAddr, SocketAddr)>> },
     Stream(Stream),
 }
 
@@ -34,7 +36,7 @@ pub enum SendError {
 
 impl From<Conn> for Transport {
     fn from(conn: Conn) -> Transport {
-        Transport(Under::Connection { conn, tls: None })
+        Transport(Under::Connection { conn, tls: None, ends: None })
     }
 }
 
@@ -56,7 +58,7 @@ impl Transport {
     /// The connection, if what is sent on it leaves as it is.
     pub fn plain(&self) -> Option<&Conn> {
         match &self.0 {
-            Under::Connection { conn, tls: None } => Some(conn),
+            Under::Connection { conn, tls: None, .. } => Some(conn),
             _ => None,
         }
     }
@@ -66,6 +68,23 @@ impl Transport {
         match &self.0 {
             Under::Connection { .. } => None,
             Under::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Source and destination of a connection to a server, where they were noted.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match &self.0 {
+            Under::Connection { ends, .. } => ends.as_deref().copied(),
+            Under::Stream(_) => None,
+        }
+    }
+
+    /// Notes them, as long as the connection is this transport's alone: a system call once for each connection.
+    pub fn note_ends(&mut self) {
+        if let Under::Connection { conn, ends, .. } = &mut self.0
+            && let (Ok(Address::Ip(source)), Ok(Address::Ip(destination))) = (conn.local(), conn.peer())
+        {
+            *ends = Some(Box::new((source, destination)));
         }
     }
 
@@ -106,8 +125,10 @@ impl Transport {
     /// The next plain bytes; `None` at the end of the stream.
     pub fn poll_recv(&self) -> Poll<io::Result<Option<Piece>>> {
         match &self.0 {
-            Under::Connection { conn, tls: None } => conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease))),
-            Under::Connection { conn, tls: Some(tls) } => tls.poll_recv(conn),
+            Under::Connection { conn, tls: None, .. } => {
+                conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease)))
+            }
+            Under::Connection { conn, tls: Some(tls), .. } => tls.poll_recv(conn),
             Under::Stream(stream) => stream.poll_recv(),
         }
     }
@@ -143,8 +164,8 @@ impl Transport {
     /// Nothing has arrived that a stream would read, and the connection lives: it may wait for its next stream.
     pub fn is_quiet(&self) -> bool {
         match &self.0 {
-            Under::Connection { conn, tls: None } => conn.is_quiet(),
-            Under::Connection { conn, tls: Some(tls) } => tls.is_quiet(conn),
+            Under::Connection { conn, tls: None, .. } => conn.is_quiet(),
+            Under::Connection { conn, tls: Some(tls), .. } => tls.is_quiet(conn),
             // A stream carries one message each way.
             Under::Stream(_) => false,
         }
@@ -172,8 +193,8 @@ impl Transport {
     /// When nothing moved for `timeout_ms`, or the connection broke.
     pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
         match &self.0 {
-            Under::Connection { conn, tls: None } => send_plain(conn, chain, timeout_ms).await,
-            Under::Connection { conn, tls: Some(tls) } => tls.send(conn, chain, timeout_ms).await,
+            Under::Connection { conn, tls: None, .. } => send_plain(conn, chain, timeout_ms).await,
+            Under::Connection { conn, tls: Some(tls), .. } => tls.send(conn, chain, timeout_ms).await,
             Under::Stream(stream) => stream.send(chain, timeout_ms).await,
         }
     }
@@ -181,7 +202,7 @@ impl Transport {
     /// Ends our direction.
     pub async fn shutdown_write(&self) {
         match &self.0 {
-            Under::Connection { conn, tls } => {
+            Under::Connection { conn, tls, .. } => {
                 if let Some(tls) = tls {
                     tls.send_close_notify(conn, None).await;
                 }
@@ -200,7 +221,7 @@ impl Transport {
     pub fn drop_silently(&self) {
         const TCP_REPAIR: i32 = 19;
         match &self.0 {
-            Under::Connection { conn, tls } => {
+            Under::Connection { conn, tls, .. } => {
                 if let Some(tls) = tls {
                     tls.mute();
                 }
@@ -215,7 +236,7 @@ impl Transport {
 
 impl Drop for Transport {
     fn drop(&mut self) {
-        if let Under::Connection { conn, tls: Some(tls) } = &self.0 {
+        if let Under::Connection { conn, tls: Some(tls), .. } = &self.0 {
             tls.close(conn);
         }
     }

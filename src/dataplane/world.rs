@@ -252,12 +252,17 @@ impl World for StreamWorld<'_> {
             let (table, place) = self.tracked(slot)?;
             return self.w.tables.read(table, place, counter).map(Answer::Now);
         }
+        // Of what is tracked, another table that knows nothing of the key says 0 (observed).
+        let unknown = match entry {
+            Entry::Tracked { slot, .. } => self.tracked(slot).map(|_| Answer::Now(0)),
+            Entry::Key { .. } => None,
+        };
         let mut key = self.w.pool.buf();
-        let table = self.key_of(&entry, &mut key)?;
+        let Some(table) = self.key_of(&entry, &mut key) else { return unknown };
         if !registry.def(table).layout.has(counter) {
-            return None;
+            return unknown;
         }
-        self.by_key(table, &key, Ask::Read(counter))
+        self.by_key(table, &key, Ask::Read(counter)).or(unknown)
     }
 
     fn edit_counter(&self, entry: Entry<'_, '_>, counter: Counter, edit: CounterEdit) -> Option<Answer<i64>> {
@@ -280,6 +285,14 @@ impl World for StreamWorld<'_> {
         let mut key = self.w.pool.buf();
         let table = self.key_of(&entry, &mut key)?;
         registry.def(table).layout.what(counter)?;
+        if let Entry::Tracked { .. } = entry {
+            // Another table's entry is changed, not made.
+            match self.by_key(table, &key, Ask::Read(Counter::Exists)) {
+                Some(Answer::Now(1..)) => {}
+                Some(Answer::Later) => return Some(Answer::Later),
+                _ => return Some(Answer::Now(0)),
+            }
+        }
         self.by_key(table, &key, Ask::Edit(counter, edit))
     }
 
@@ -350,6 +363,11 @@ impl World for StreamWorld<'_> {
 
     fn random(&self) -> u64 {
         self.w.random()
+    }
+
+    fn is_local(&self, ip: IpAddr) -> bool {
+        // Only an address of the machine can be bound to; interfaces may come and go, so nothing is kept.
+        std::net::UdpSocket::bind((ip, 0)).is_ok()
     }
 
     fn utc_offset(&self, _at: u64) -> i32 {

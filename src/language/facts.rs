@@ -36,8 +36,6 @@ pub struct Session {
     pub dst: Option<SocketAddr>,
     /// The same before `set-src` and `set-dst`, if they ran: see [`Session::fc_src`].
     pub before: Option<Box<(Option<SocketAddr>, Option<SocketAddr>)>>,
-    pub dst_is_local: bool,
-    pub src_is_local: bool,
     pub listener: Rc<Listener>,
     /// Microseconds since 1970 at accept.
     pub accept_us: u64,
@@ -67,8 +65,6 @@ impl Session {
             src: None,
             dst: None,
             before: None,
-            dst_is_local: false,
-            src_is_local: false,
             listener,
             accept_us: 0,
             http_major: 1,

@@ -163,6 +163,10 @@ pub struct CaptureSlot {
 pub trait Files {
     /// The bytes of a file that a rule names. The error is the operating system's text.
     fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// A variable of the environment, as the configuration has it by now.
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
 }
 
 /// Reads files of the machine.

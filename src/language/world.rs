@@ -192,6 +192,10 @@ pub trait World {
     fn resolve(&self, _resolvers: &Reference, _prefer: Prefer, _name: &[u8]) -> Answer<Option<IpAddr>> {
         Answer::Now(None)
     }
+    /// Whether the machine has this address.
+    fn is_local(&self, _ip: IpAddr) -> bool {
+        false
+    }
     /// 64 random bits.
     fn random(&self) -> u64;
     /// Seconds that local time is ahead of UTC at this moment (seconds since 1970), for dates in logs.

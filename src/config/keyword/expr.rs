@@ -5,13 +5,14 @@ use crate::{
     base::origin::Origin,
     config::{
         diagnostic::Severity,
+        env::Environment,
         lexer::Line,
         section::{Loading, draft::Draft},
     },
     language::{
         acl::AclSet,
         auth::Userlists,
-        parse::{Captures, Error, Parse, SectionKind, SystemFiles},
+        parse::{Captures, Error, Files, Parse, SectionKind, SystemFiles},
         pattern::Registry,
         sample::scope::Points,
     },
@@ -26,6 +27,18 @@ fn kind(draft: &Draft) -> SectionKind {
         "frontend" => SectionKind::Frontend,
         "backend" => SectionKind::Backend,
         _ => SectionKind::Listen,
+    }
+}
+
+/// Files of the machine, and the environment as `setenv` and its kin have left it.
+struct Surroundings<'e>(&'e Environment);
+
+impl Files for Surroundings<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        SystemFiles.read(path)
+    }
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(str::to_owned)
     }
 }
 
@@ -53,7 +66,7 @@ pub fn parse<T>(
         patterns: &patterns,
         userlists: &no_lists,
         captures: &mut captures,
-        files: &SystemFiles,
+        files: &Surroundings(cx.environment),
         warnings: Vec::new(),
         references: Vec::new(),
         stick_counters: u8::try_from(cx.global.tune.stick_counters).unwrap_or(u8::MAX),

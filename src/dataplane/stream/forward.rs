@@ -150,6 +150,8 @@ fn note_link(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, link: &Link) {
     let cell = w.counts().server(link.proxy, link.server);
     cell.add(ServerCounter::ReqTot, 1);
     ex.facts.server_reused = link.was_reused();
+    ex.facts.server_http_major = if link.transport.stream().is_some() { 2 } else { 1 };
+    (ex.facts.server_src, ex.facts.server_dst) = link.transport.ends().unzip();
     log::note_connections(w, s, ex, link.proxy, link.server);
 }
 

@@ -206,6 +206,12 @@ impl Exchange {
         self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
         self.facts.backend = Some(w.names[proxy].backend.clone());
+        // What rules have not set is the backend's.
+        let (set, settings) = (&mut self.facts.timeouts, &w.plan.proxies[proxy].timeouts);
+        set.connect = set.connect.or(settings.connect);
+        set.queue = set.queue.or(settings.queue).or(settings.connect);
+        set.server = set.server.or(settings.server);
+        set.tunnel = set.tunnel.or(settings.tunnel);
     }
 
     pub fn leave_backend(&mut self, w: &Worker) {

@@ -53,6 +53,7 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     ex.request_ns = w.rt.now().nanos;
     let link = connect::establish(&w, s, ex, proxy, None).await?;
     ex.connected_ns = w.rt.now().nanos;
+    (ex.facts.server_src, ex.facts.server_dst) = link.transport.ends().unzip();
     log::note_connections(&w, s, ex, link.proxy, link.server);
     log::early(s, ex);
     let timeouts = StreamTimeouts::of(s, ex, proxy);

@@ -3,7 +3,7 @@
 
 use super::Usage;
 use crate::language::sample::Sample;
-use crate::language::sample::cast::{push_int, push_ip};
+use crate::language::sample::cast::{push_int, push_ip, until_nul};
 use std::net::IpAddr;
 
 /// Flags of a tag and what the format is for.
@@ -46,7 +46,9 @@ pub fn write_absent(style: Style, out: &mut Vec<u8>) {
 pub fn write_sample(sample: Option<&Sample<'_>>, style: Style, out: &mut Vec<u8>) {
     let style = Style { quote: style.quote && style.usage != Usage::Header, ..style };
     let Some(sample) = sample else { return write_absent(style, out) };
-    match sample.bytes() {
+    // What binary values have behind a NUL is not text.
+    let text = sample.bytes().map(|b| if let Sample::Bin(_) = sample { until_nul(b) } else { b });
+    match text {
         Some(b"") if style.usage.is_log() && !style.quote => write_absent(style, out),
         Some(bytes) => write_value(bytes, style, out),
         None => {

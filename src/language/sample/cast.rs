@@ -49,7 +49,7 @@ impl<'c> Sample<'c> {
             Sample::Bool(b) => Some(*b),
             Sample::Sint(n) => Some(*n != 0),
             Sample::Ip(_) => None,
-            other => int_prefix(other.bytes()?).map(|n| n != 0),
+            other => number_of(other.bytes()?).map(|n| n != 0),
         }
     }
 
@@ -59,7 +59,7 @@ impl<'c> Sample<'c> {
             Sample::Sint(n) => Some(*n),
             Sample::Ip(IpAddr::V4(a)) => Some(u32::from(*a) as i64),
             Sample::Ip(_) => None,
-            Sample::Str(b) | Sample::Meth(b) => int_prefix(b.as_slice()),
+            Sample::Str(b) | Sample::Meth(b) => number_of(b.as_slice()),
             Sample::Bin(b) => Some(int_of_bytes(b.as_slice())),
         }
     }
@@ -127,7 +127,7 @@ impl<'c> Sample<'c> {
 }
 
 /// Text ends at a NUL.
-fn until_nul(bytes: &[u8]) -> &[u8] {
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
     &bytes[..memchr::memchr(0, bytes).unwrap_or(bytes.len())]
 }
 
@@ -173,6 +173,24 @@ pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
         out.push(DIGITS[(b >> 4) as usize]);
         out.push(DIGITS[(b & 15) as usize]);
     }
+}
+
+/// Text as a number: empty text is none (observed).
+fn number_of(text: &[u8]) -> Option<i64> {
+    if text.is_empty() { None } else { int_prefix(text) }
+}
+
+/// The number that a field, cookie or parameter begins with (`hdr_val` and its kin): 32 bits that wrap, and a byte below
+/// `0` counts as a digit below zero (observed).
+pub fn int32_prefix(text: &[u8]) -> i64 {
+    let (negative, digits) = match text.first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let digits = digits.iter().take_while(|b| **b <= b'9').map(|b| i32::from(*b) - i32::from(b'0'));
+    let n = digits.fold(0i32, |n, digit| n.wrapping_mul(10).wrapping_add(digit));
+    i64::from(if negative { n.wrapping_neg() } else { n })
 }
 
 /// The number that text begins with, as HAProxy reads integers: an optional sign, digits, and anything after them is

@@ -142,6 +142,8 @@ pub enum What {
     Connection,
     /// One that was tracked ended.
     ConnectionEnd,
+    /// The count of connections alone, as rules change it.
+    ConnectionCount,
     Session,
     Request,
     Error,
@@ -368,7 +370,7 @@ impl Layout {
                 return Some(What::Gpt(n));
             }
             Counter::Gpt0 => What::Gpt(0),
-            Counter::ConnCnt => What::Connection,
+            Counter::ConnCnt => What::ConnectionCount,
             _ => return None,
         };
         let stored = match what {
@@ -383,6 +385,7 @@ impl Layout {
     pub fn apply(&self, words: &mut [u64], change: Change) -> i64 {
         let (count, rate) = match change.what {
             What::Connection => (self.at(ConnCnt, 0), self.at(ConnRate, 0)),
+            What::ConnectionCount => (self.at(ConnCnt, 0), None),
             What::Session => (self.at(SessCnt, 0), self.at(SessRate, 0)),
             What::Request => (self.at(HttpReqCnt, 0), self.at(HttpReqRate, 0)),
             What::Error => (self.at(HttpErrCnt, 0), self.at(HttpErrRate, 0)),

@@ -66,9 +66,6 @@ fn hex_digit(b: u8) -> Option<u8> {
 fn hex2i<'c>(_: &'c Args, s: Sample<'c>, _: &'c Context<'_>) -> Option<Sample<'c>> {
     let bytes = bytes_of(s)?;
     let text = bytes.as_slice();
-    if text.is_empty() {
-        return None;
-    }
     let digits = text.iter().map(|b| hex_digit(*b));
     let n = digits.into_iter().try_fold(0i64, |n, d| Some((n << 4).wrapping_add(d? as i64)))?;
     Some(Sample::Sint(n))

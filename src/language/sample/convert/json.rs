@@ -37,7 +37,7 @@ fn escape<'c>(args: &'c Args, sample: Sample<'c>, cx: &'c Context<'_>) -> Option
             push(c as u32, &mut out)?;
         }
         match mode {
-            b"utf8" if !chunk.invalid().is_empty() => return None,
+            b"utf8" | b"utf8p" if !chunk.invalid().is_empty() => return None,
             b"utf8s" | b"utf8ps" => {}
             _ => {
                 for b in chunk.invalid() {

@@ -5,7 +5,6 @@ use crate::language::context::Context;
 use crate::language::parse::Parse;
 use crate::language::regex::{Regex, Replacement};
 use crate::language::sample::args::RegexFlags;
-use crate::language::sample::cast::int_prefix;
 use crate::language::sample::fetch::{check_var, parameter};
 use crate::language::sample::{Arg, Args, Probe, Sample, Type};
 use crate::language::vars::VarName;
@@ -52,25 +51,29 @@ pub const ROWS: &[Convert] = &[
     row("strcmp", "string", Type::Str, Type::Sint, strcmp).checked(check_var),
     row("regsub", "regex,string[,string]", Type::Str, Type::Str, regsub).checked(check_regsub),
     row("param", "string[,string]", Type::Str, Type::Str, param),
-    row("host_only", "", Type::Str, Type::Str, |_, s, _| {
+    row("host_only", "", Type::Str, Type::Str, |_, s, cx| {
         let b = bytes_of(s)?;
-        let (from, to) = host(b.as_slice());
-        Some(Sample::Str(b.slice(from, to)))
+        let mut host = b.into_buf(cx.pool);
+        let end = host_len(&host);
+        host.truncate(end);
+        host.make_ascii_lowercase();
+        Some(Sample::str_buf(host))
     }),
     row("port_only", "", Type::Str, Type::Sint, |_, s, _| {
         let b = bytes_of(s)?;
         let text = b.as_slice();
-        let (_, end) = host(text);
-        let port = text.get(end + 1..).and_then(int_prefix);
-        Some(Sample::Sint(port.unwrap_or(0)))
+        let port = text.get(host_len(text) + 1..).unwrap_or_default();
+        // Every byte counts as a digit (observed).
+        let digits = port.iter().map(|b| u32::from(*b).wrapping_sub(u32::from(b'0')));
+        Some(Sample::Sint(digits.fold(0u32, |n, digit| n.wrapping_mul(10).wrapping_add(digit)).into()))
     }),
     row("language", "string[,string]", Type::Str, Type::Str, language),
 ];
 
-/// Where the host ends before `:port`; brackets of IPv6 stay.
-fn host(text: &[u8]) -> (usize, usize) {
+/// Length of the host before the last `:`, which is the port's; brackets of IPv6 stay.
+fn host_len(text: &[u8]) -> usize {
     let from = memchr::memrchr(b']', text).map_or(0, |i| i + 1);
-    (0, memchr::memchr(b':', &text[from..]).map_or(text.len(), |i| from + i))
+    memchr::memrchr(b':', &text[from..]).map_or(text.len(), |i| from + i)
 }
 
 /// `www.example.com` becomes `com.example.www`.

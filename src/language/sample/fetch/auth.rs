@@ -8,10 +8,18 @@ use crate::language::sample::{Args, Sample, Type};
 
 pub const ROWS: &[Fetch] = &[
     row("http_auth", "user list", Type::Bool, REQUEST_HEADERS, |a, cx, _| {
+        // Without a name and a password there is nothing to say.
+        decoded(cx)?;
         Some(Sample::Bool(listed(a, cx, |_, _| ()).is_some()))
     }),
     row("http_auth_group", "user list", Type::Str, REQUEST_HEADERS, |a, cx, p| {
-        // Each group of the user in turn: an ACL compares them one by one.
+        // Each group of the user in turn: an ACL compares them one by one. Elsewhere it is the user's name (observed).
+        if !p.every {
+            let (mut buf, colon) = decoded(cx)?;
+            let known = a.reference(0)?.userlist.get()?.check(&buf[..colon], &buf[colon + 1..]).is_some();
+            buf.truncate(colon);
+            return known.then(|| Sample::str_buf(buf));
+        }
         let group = listed(a, cx, |user, out| {
             let group = user.groups.get(p.nth as usize)?;
             p.more = user.groups.len() > p.nth as usize + 1;
@@ -22,7 +30,11 @@ pub const ROWS: &[Fetch] = &[
         found.map(|()| Sample::str_buf(buf))
     }),
     row("http_auth_type", "", Type::Str, REQUEST_HEADERS, |_, cx, _| {
-        credentials(cx).map(|(kind, _)| Sample::str(kind))
+        let (kind, _) = credentials(cx)?;
+        if kind.eq_ignore_ascii_case(b"basic") {
+            decoded(cx)?;
+        }
+        Some(Sample::str(kind))
     }),
     row("http_auth_user", "", Type::Str, REQUEST_HEADERS, |_, cx, _| {
         let (mut buf, colon) = decoded(cx)?;

@@ -12,16 +12,16 @@ use std::net::SocketAddr;
 pub const ROWS: &[Fetch] = &[
     row("src", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.src)),
     row("src_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.src)),
-    row("src_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| Some(Sample::Bool(cx.session.src_is_local))),
+    row("src_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.src)),
     row("dst", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.dst)),
     row("dst_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.dst)),
-    row("dst_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| Some(Sample::Bool(cx.session.dst_is_local))),
+    row("dst_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.dst)),
     row("fc_src", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.fc_src())),
     row("fc_src_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.fc_src())),
-    row("fc_src_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| Some(Sample::Bool(cx.session.src_is_local))),
+    row("fc_src_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.fc_src())),
     row("fc_dst", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.fc_dst())),
     row("fc_dst_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.fc_dst())),
-    row("fc_dst_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| Some(Sample::Bool(cx.session.dst_is_local))),
+    row("fc_dst_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.fc_dst())),
     row("bc_src", "", Type::Addr, SERVER_L4, |_, cx, _| ip(cx.stream.server_src)),
     row("bc_src_port", "", Type::Sint, SERVER_L4, |_, cx, _| port(cx.stream.server_src)),
     row("bc_dst", "", Type::Addr, SERVER_L4, |_, cx, _| ip(cx.stream.server_dst)),
@@ -59,6 +59,10 @@ pub const ROWS: &[Fetch] = &[
 
 fn ip<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {
     address.map(|a| Sample::Ip(a.ip()))
+}
+
+fn is_local<'c>(cx: &'c Context<'_>, address: Option<SocketAddr>) -> Option<Sample<'c>> {
+    Some(Sample::Bool(cx.world.is_local(address?.ip())))
 }
 
 fn port<'c>(address: Option<SocketAddr>) -> Option<Sample<'c>> {

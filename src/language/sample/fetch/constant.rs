@@ -40,6 +40,9 @@ fn check_bool(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
 
 fn check_bin(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
     let text = args.str(0).unwrap_or_default();
+    if text.is_empty() {
+        return Err("(null)".to_owned());
+    }
     let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
     let bytes: Option<Vec<u8>> =
         text.chunks(2).map(|p| if let [a, b] = p { Some(digit(*a)? << 4 | digit(*b)?) } else { None }).collect();

@@ -2,7 +2,7 @@
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
-use crate::language::sample::cast::int_prefix;
+use crate::language::sample::cast::int32_prefix;
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
 
@@ -31,12 +31,18 @@ pub fn cookies<'h>(cx: &'h Context<'_>, side: Side) -> impl Iterator<Item = (&'h
     cx.head(side)
         .into_iter()
         .flat_map(move |head| head.values(field))
-        .flat_map(move |line| line.split(|b| *b == b';').take(pairs_max))
+        .flat_map(move |line| {
+            // What is quoted does not part cookies.
+            let mut quoted = false;
+            let part = move |b: &u8| {
+                quoted ^= *b == b'"';
+                *b == b';' && !quoted
+            };
+            line.split(part).take(pairs_max)
+        })
         .filter_map(|pair| {
             let at = memchr::memchr(b'=', pair)?;
-            let value = pair[at + 1..].trim_ascii();
-            let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-            Some((pair[..at].trim_ascii(), value))
+            Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
         })
 }
 
@@ -61,7 +67,7 @@ fn value<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side)
 }
 
 fn number<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
-    raw(args, cx, probe, side).and_then(int_prefix).map(Sample::Sint)
+    raw(args, cx, probe, side).map(|v| Sample::Sint(int32_prefix(v)))
 }
 
 fn count<'c>(args: &'c Args, cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {

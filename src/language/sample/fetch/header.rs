@@ -3,7 +3,7 @@
 
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
-use crate::language::sample::cast::{int_prefix, parse_ip};
+use crate::language::sample::cast::{int32_prefix, parse_ip};
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
 use crate::proto::http::head::Head;
@@ -135,7 +135,7 @@ fn count_lines<'c>(args: &'c Args, cx: &'c Context<'_>, side: Side) -> Option<Sa
 
 fn number<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let values = lines(cx.head(side)?, args.str(0)).flat_map(split_values);
-    pick(values, args.int(1), probe).and_then(int_prefix).map(Sample::Sint)
+    pick(values, args.int(1), probe).map(|v| Sample::Sint(int32_prefix(v)))
 }
 
 /// An address, with or without a port behind it.

@@ -38,9 +38,15 @@ fn length<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Samp
     Some(Sample::Sint(payload.bytes.len() as i64))
 }
 
+/// Nothing in HTTP mode, whose bodies are `req.body` and `res.body` (observed).
+fn only_tcp(cx: &Context<'_>) -> Option<()> {
+    (cx.request.is_none() && cx.response.is_none()).then_some(())
+}
+
 /// `payload(offset,length)`: length 0 means all that is there.
 fn payload<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let (offset, length) = (usize::try_from(args.int(0)?).ok()?, usize::try_from(args.int(1)?).ok()?);
+    only_tcp(cx)?;
     let payload = cx.payload(side);
     probe.may_change = !payload.complete && (length == 0 || offset + length > payload.bytes.len());
     let rest = payload.bytes.get(offset..)?;
@@ -54,6 +60,7 @@ fn payload<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Sid
 /// length.
 fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let (at, width) = (usize::try_from(args.int(0)?).ok()?, usize::try_from(args.int(1)?).ok()?);
+    only_tcp(cx)?;
     let payload = cx.payload(side);
     probe.may_change = !payload.complete;
     let length = payload.bytes.get(at..at + width)?.iter().fold(0usize, |n, b| (n << 8) | *b as usize);
@@ -78,8 +85,14 @@ fn body_len<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
 }
 
 fn body_size<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
+    // A response's body is not waited for: what its head announces is known all the same.
+    let announced = || {
+        let length = cx.head(side)?.first(b"content-length")?;
+        Some(super::super::cast::int_prefix(length).unwrap_or(0) as u64)
+    };
     cx.head(side)?;
-    Some(Sample::Sint(cx.payload(side).size as i64))
+    let size = Some(cx.payload(side).size).filter(|size| *size > 0).or_else(announced);
+    Some(Sample::Sint(size.unwrap_or(0) as i64))
 }
 
 /// A parameter of a form (`a=1&b=2`); without a name each in turn.

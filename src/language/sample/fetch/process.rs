@@ -110,8 +110,8 @@ fn uuid<'c>(args: &'c Args, cx: &'c Context<'_>, _: &mut Probe) -> Option<Sample
 }
 
 /// The environment of the process that read the configuration is what counts.
-fn check_env(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
-    let value = std::env::var(args.text(0).unwrap_or_default()).ok();
+fn check_env(args: &mut Args, p: &mut Parse<'_>) -> Result<(), String> {
+    let value = p.files.variable(args.text(0).unwrap_or_default());
     args.put(0, value.map_or(Arg::None, |v| Arg::Str(v.into_bytes().into())));
     Ok(())
 }

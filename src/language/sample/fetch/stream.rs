@@ -9,13 +9,17 @@ use crate::language::sample::{Args, Sample, Type};
 pub const ROWS: &[Fetch] = &[
     row("capture.req.hdr", "integer", Type::Str, REQUEST, |a, cx, _| capture(a, &cx.stream.request_captures)),
     row("capture.req.method", "", Type::Str, REQUEST, |_, cx, _| text(&cx.stream.method)),
-    row("capture.req.uri", "", Type::Str, REQUEST, |_, cx, _| text(&cx.stream.uri)),
+    row("capture.req.uri", "", Type::Str, REQUEST, |_, cx, _| {
+        // Path and query, whatever stands before them.
+        super::url::pathq(&cx.stream.uri).map(Sample::str)
+    }),
     row("capture.req.ver", "", Type::Str, REQUEST, |_, cx, _| {
         (!cx.stream.method.is_empty()).then(|| Sample::str(version_family(cx.stream.version)))
     }),
     row("capture.res.hdr", "integer", Type::Str, RESPONSE, |a, cx, _| capture(a, &cx.stream.response_captures)),
     row("capture.res.ver", "", Type::Str, REQUEST, |_, cx, _| {
-        (cx.stream.status != 0).then(|| Sample::str(version_family(cx.stream.response_version)))
+        let came = cx.stream.status != 0 || cx.stream.server_status != 0;
+        came.then(|| Sample::str(version_family(cx.stream.response_version)))
     }),
     row("req.ver", "", Type::Str, REQUEST, |_, cx, _| version(cx, Side::Request)),
     row("req_ver", "", Type::Str, REQUEST, |_, cx, _| version(cx, Side::Request)),
@@ -100,14 +104,14 @@ pub const ROWS: &[Fetch] = &[
         cx.stream.server_error.map(|e| Sample::str(e.name.as_bytes()))
     }),
     row("bc_err_str", "", Type::Str, SERVER_L4, |_, cx, _| {
-        cx.stream.server_error.map(|e| Sample::str(e.text.as_bytes()))
+        Some(Sample::str(cx.stream.server_error.map_or("Success", |e| e.text).as_bytes()))
     }),
     row("fc_err", "", Type::Sint, CLIENT_L4, |_, cx, _| error_code(cx.session.error.as_deref().copied())),
     row("fc_err_name", "", Type::Str, CLIENT_L4, |_, cx, _| {
         cx.session.error.as_ref().map(|e| Sample::str(e.name.as_bytes()))
     }),
     row("fc_err_str", "", Type::Str, CLIENT_L4, |_, cx, _| {
-        cx.session.error.as_ref().map(|e| Sample::str(e.text.as_bytes()))
+        Some(Sample::str(cx.session.error.as_ref().map_or("Success", |e| e.text).as_bytes()))
     }),
     row("res.comp", "", Type::Bool, RESPONSE, |_, cx, _| Some(Sample::Bool(cx.stream.compression.is_some()))),
     row("res.comp_algo", "", Type::Str, RESPONSE, |_, cx, _| {
@@ -147,7 +151,7 @@ fn timer<'c>(ms: i64) -> Option<Sample<'c>> {
 }
 
 fn timeout<'c>(ms: Option<u64>) -> Option<Sample<'c>> {
-    ms.map(|n| Sample::Sint(n as i64))
+    Some(Sample::Sint(ms.unwrap_or(0) as i64))
 }
 
 /// No error is number 0.

@@ -12,7 +12,9 @@ pub const ROWS: &[Fetch] = &[
         let tls = fc(cx).filter(|t| t.established)?;
         Some(Sample::Bool(tls.peer_used && !tls.resumed))
     }),
-    row("ssl_fc_has_sni", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.sni.is_some()))),
+    row("ssl_fc_has_sni", "", Type::Bool, CLIENT_L5, |_, cx, _| {
+        Some(Sample::Bool(fc(cx).is_some_and(|t| t.sni.is_some())))
+    }),
     row("ssl_fc_is_resumed", "", Type::Bool, CLIENT_L5, |_, cx, _| {
         Some(Sample::Bool(fc(cx).is_some_and(|t| t.resumed)))
     }),

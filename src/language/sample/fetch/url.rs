@@ -3,7 +3,7 @@
 use super::{Fetch, row};
 use crate::base::hash;
 use crate::language::context::Context;
-use crate::language::sample::cast::int_prefix;
+use crate::language::sample::cast::int32_prefix;
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
 use crate::proto::http::head::Head;
@@ -27,7 +27,7 @@ pub const ROWS: &[Fetch] = &[
         url_param(a, cx, p).map(Sample::str)
     }),
     row("urlp_val", "[string,string,string]", Type::Sint, REQUEST_HEADERS, |a, cx, p| {
-        url_param(a, cx, p).and_then(int_prefix).map(Sample::Sint)
+        url_param(a, cx, p).map(|v| Sample::Sint(int32_prefix(v)))
     }),
     row("url_ip", "", Type::Ipv4, REQUEST_HEADERS, |_, cx, _| authority(cx).map(|(a, _)| Sample::Ip(a.into()))),
     row("url_port", "", Type::Sint, REQUEST_HEADERS, |_, cx, _| authority(cx).map(|(_, p)| Sample::Sint(p as i64))),
@@ -75,7 +75,7 @@ fn base<'c>(cx: &'c Context<'_>, with_query: bool) -> Option<Sample<'c>> {
     let head = cx.request.as_deref()?;
     let mut out = cx.buf();
     if !write_base(head, with_query, &mut out) {
-        return path(head.uri()).map(Sample::str);
+        return if with_query { pathq(head.uri()) } else { path(head.uri()) }.map(Sample::str);
     }
     Some(Sample::str_buf(out))
 }
