@@ -34,6 +34,8 @@ mod compression;
 mod cookies;
 #[path = "differential/errors.rs"]
 mod errors;
+#[path = "differential/expressions.rs"]
+mod expressions;
 #[path = "differential/framing.rs"]
 mod framing;
 #[path = "differential/headers.rs"]
