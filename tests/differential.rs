@@ -50,6 +50,8 @@ mod logs;
 mod proxy_protocol;
 #[path = "differential/retries.rs"]
 mod retries;
+#[path = "differential/rules.rs"]
+mod rules;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tcp.rs"]

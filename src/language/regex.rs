@@ -74,6 +74,16 @@ impl Regex {
         result
     }
 
+    /// Appends what the first match makes of the replacement, without what stands around the match: `replace-header` and
+    /// its kin put that in place of the whole. False when nothing matched. What would make it more than `most` bytes is left
+    /// out.
+    pub fn rewrite(&self, subject: &[u8], with: &Replacement, most: usize, out: &mut Vec<u8>) -> bool {
+        let most = out.len().saturating_add(most);
+        let matched = self.captures_at(subject, 0, |groups| with.expand(subject, groups, out)).is_some();
+        out.truncate(most);
+        matched
+    }
+
     /// Appends `subject` with its first match, or every match, replaced; false when nothing matched (and nothing was
     /// appended). What would make it more than `most` bytes is left out.
     pub fn replace(&self, subject: &[u8], with: &Replacement, all: bool, most: usize, out: &mut Vec<u8>) -> bool {

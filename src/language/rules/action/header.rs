@@ -198,7 +198,7 @@ fn replace_header(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<R
         let most = cx.pool.value_max();
         let mut flow = Flow::Next;
         rule.with.with(cx, |cx, with| {
-            flow = each_line(cx, side, &rule.name, |line, new| rule.regex.replace(line, with, false, most, new));
+            flow = each_line(cx, side, &rule.name, |line, new| rule.regex.rewrite(line, with, most, new));
         });
         flow
     }))
@@ -218,20 +218,18 @@ fn replace_value(at: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Ru
     }))
 }
 
-/// What stands between values (commas and blanks) stays as it is.
+/// Values that the expression matches are replaced; in a line that changes, blanks around values go (observed).
 fn replace_values(regex: &Regex, line: &[u8], with: &Replacement, most: usize, new: &mut Vec<u8>) -> bool {
     let mut changed = false;
-    let mut copied = 0;
-    for value in split_values(line) {
-        let start = value.as_ptr() as usize - line.as_ptr() as usize;
-        new.extend_from_slice(&line[copied..start]);
-        if regex.replace(value, with, false, most.saturating_sub(new.len()), new) {
+    for (number, value) in split_values(line).enumerate() {
+        if number > 0 {
+            new.push(b',');
+        }
+        if regex.rewrite(value, with, most.saturating_sub(new.len()), new) {
             changed = true;
         } else {
             new.extend_from_slice(value);
         }
-        copied = start + value.len();
     }
-    new.extend_from_slice(&line[copied..]);
     changed
 }

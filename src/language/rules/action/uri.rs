@@ -8,10 +8,11 @@ use crate::language::parse::{Error, Parse, Words};
 use crate::language::regex::Regex;
 use crate::language::rules::Flow;
 use crate::proto::http::head::Head;
+use crate::proto::http::uri::{Form, Uri};
 
 pub const ROWS: &[Action] = &[
     row("set-method", REQUEST, |_, w, p| set(w, p, |head, text, _| head.set_method(text))),
-    row("set-uri", REQUEST, |_, w, p| set(w, p, |head, text, _| head.set_uri(text))),
+    row("set-uri", REQUEST, |_, w, p| set(w, p, |head, text, out| put(head, Part::Uri, text, out))),
     row("set-path", REQUEST, |_, w, p| set(w, p, |head, text, out| put(head, Part::Path, text, out))),
     row("set-pathq", REQUEST, |_, w, p| set(w, p, |head, text, out| put(head, Part::PathQuery, text, out))),
     row("set-query", REQUEST, |_, w, p| set(w, p, |head, text, out| put(head, Part::Query, text, out))),
@@ -66,6 +67,21 @@ fn put(head: &mut Head, part: Part, text: &[u8], out: &mut Vec<u8>) {
         out.pop();
     }
     head.set_uri(out);
+    if part == Part::Uri {
+        host_follows(head);
+    }
+}
+
+/// The Host field of a request becomes what its new absolute target says (observed; RFC 9112 §3.2.2).
+fn host_follows(head: &mut Head) {
+    let target = Uri::split(head.uri());
+    if target.form != Form::Absolute {
+        return;
+    }
+    let authority = target.host_and_port().to_vec();
+    if let Some(at) = head.position(b"host", 0) {
+        head.replace_value(at, &authority);
+    }
 }
 
 /// Whether the head stays within a buffer with `text` in the place of the target, or of a part of it.
@@ -109,7 +125,7 @@ fn replace(w: &mut Words<'_>, p: &mut Parse<'_>, part: Part) -> Result<Run, Erro
             let (mut new, mut uri) = (cx.pool.take(), cx.pool.take());
             if let Some(head) = cx.request.as_deref()
                 && let Some((from, to)) = range(head.uri(), part)
-                && regex.replace(&head.uri()[from..to], with, false, most, &mut new)
+                && regex.rewrite(&head.uri()[from..to], with, most, &mut new)
             {
                 if takes(cx, &new) {
                     if let Some(head) = cx.request.as_deref_mut() {
