@@ -410,7 +410,7 @@ scenario!(counted_by_what_servers_answer, |run| {
     );
     for path in ["/a", "/b", "/a", "/b"] {
         let mut c = run.client();
-        c.send(&get(path, "Connection: close\r\n"));
+        c.send(get(path, "Connection: close\r\n"));
         c.closed();
         run.logs(1);
     }

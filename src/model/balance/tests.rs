@@ -281,7 +281,7 @@ fn numbers_are_keys_without_hashing() {
     }
 }
 
-/// A pick among ten thousand servers costs under a microsecond, and the choice of each slot with it. Only an optimised
+/// A pick among ten thousand servers, with the taking of its slot, must cost less than a microsecond. Only an optimised
 /// build says so (`cargo test --profile fast --lib ten_thousand -- --nocapture` prints the figures).
 #[test]
 fn ten_thousand_servers_are_no_trouble() {
