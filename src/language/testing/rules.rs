@@ -26,8 +26,8 @@ fn header_actions_edit_the_request() {
     );
     assert!(matches!(verdict, Ok(Verdict::Continue)));
     assert_eq!(header(&bench, "x-path"), ["/path/a"]);
-    assert_eq!(header(&bench, "x-list"), ["aa, bb ,cc", "d", "e"]);
-    assert_eq!(header(&bench, "user-agent"), ["ua+, x"]);
+    assert_eq!(header(&bench, "x-list"), ["aa,bb,cc", "d", "e"]);
+    assert_eq!(header(&bench, "user-agent"), ["ua+"]);
     assert!(header(&bench, "cookie").is_empty());
     assert_eq!(header(&bench, "x-bad"), ["a%0D%0Ab"]);
 }
@@ -41,7 +41,7 @@ fn uri_actions_keep_the_other_parts() {
         ("set-uri /u?%[url_param(x)]", "/u?1"),
         ("replace-path (.*)/a \\1/b", "/path/b?x=1&y=2"),
         ("replace-pathq ([^?]*)[?](.*) \\1/q?\\2", "/path/a/q?x=1&y=2"),
-        ("replace-uri ^/path /p", "/p/a?x=1&y=2"),
+        ("replace-uri ^/path(.*) /p\\1", "/p/a?x=1&y=2"),
     ] {
         let mut bench = Bench::default();
         bench.rules(Phase::HttpRequest, &[rule]).unwrap();
