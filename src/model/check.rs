@@ -1,6 +1,7 @@
 //! What a health check does (manual 4.2 "option httpchk" and its kin, "http-check", "tcp-check", "external-check"): the
 //! script. When it runs is `model::server::CheckSettings`; who runs it is `services::check`.
 
+use super::bind::Proto;
 use crate::base::origin::Origin;
 
 /// The kind of check a backend's servers get; the last `option ...chk` of a section wins.
@@ -98,7 +99,8 @@ pub struct CheckConnect {
     pub linger: bool,
     /// `default`: the server line's own address and transport.
     pub default: bool,
-    pub proto: Option<String>,
+    /// `proto`; `None` too for `none`.
+    pub proto: Option<Proto>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -18,7 +18,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("bind", "nice", "priorities of tasks"),
     ("bind", "tcp-ss", "saved SYN packets"),
     ("server", "check-reuse-pool", "checks over connections of the traffic"),
-    ("server", "check-proto h2", HTTP2),
     ("server", "idle-ping", HTTP2),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),

@@ -4,7 +4,10 @@ use crate::base::address::Address;
 use crate::config::diagnostic::Severity;
 use crate::config::keyword::address;
 use crate::config::section::Loading;
+use crate::model::bind::Proto;
+use crate::model::check::CheckKind;
 use crate::model::persist::ServerState;
+use crate::model::proxy::Mode;
 use crate::model::server::{InitAddr, Server};
 use crate::model::state::file;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +47,25 @@ pub(super) fn servers(cx: &mut Loading<'_>, index: usize) {
                 text
             };
             found.push((Severity::Alert, server.server.origin.clone(), text));
+        }
+        let is_http_check = matches!(draft.proxy.backend.check_kind, CheckKind::Http(_));
+        if server.check_proto_written && server.check.proto.is_some() != is_http_check {
+            let text = format!(
+                "config: proxy '{proxy}': server '{}' uses an incompatible MUX protocol for the selected check type",
+                server.server.name
+            );
+            cx.diagnostics.say(Severity::Alert, None, text);
+        }
+        if let Some(proto) = server.server.proto
+            && draft.proxy.mode != Mode::Http
+        {
+            let text = format!(
+                "proxy '{proxy}' : MUX protocol '{}' is not usable for server '{}' at [{}].",
+                if proto == Proto::H2 { "h2" } else { "h1" },
+                server.server.name,
+                server.server.origin
+            );
+            cx.diagnostics.say(Severity::Alert, None, text);
         }
         let retry = &draft.proxy.backend.retry_on;
         if server.server.tfo && !(retry.conn_failure && retry.empty_response && retry.response_timeout) {

@@ -150,6 +150,7 @@ pub struct ServerDraft {
     pub agent_inter_written: bool,
     /// `verify` was written: the global default does not apply.
     pub verify_written: bool,
+    pub check_proto_written: bool,
     /// Expanded by `server-template`.
     pub template: bool,
     pub id_written: bool,
@@ -165,6 +166,7 @@ impl ServerDraft {
             agent: crate::model::server::AgentSettings::default(),
             agent_inter_written: false,
             verify_written: false,
+            check_proto_written: false,
             template: false,
             id_written: false,
         }

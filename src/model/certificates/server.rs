@@ -90,8 +90,7 @@ pub fn settings(
     };
     let settings = ClientSettings {
         policy,
-        // Checks speak HTTP/1.
-        alpn: alpn.iter().filter(|p| !check || *p != "h2").map(|p| p.as_bytes().to_vec()).collect(),
+        alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
         verifier,
         certificate,
         reuse: !tls.no_ssl_reuse,

@@ -93,7 +93,8 @@ impl ClientContext {
     /// The same with other protocols to offer, by names between commas.
     pub fn offering(&self, alpn: &str) -> Arc<ClientContext> {
         let mut config = (*self.config).clone();
-        config.alpn_protocols = alpn.split(',').map(|p| p.as_bytes().to_vec()).collect();
+        let names = alpn.split(',').filter(|p| !p.is_empty());
+        config.alpn_protocols = names.map(|p| p.as_bytes().to_vec()).collect();
         Arc::new(ClientContext { config: Arc::new(config) })
     }
 

@@ -127,9 +127,6 @@ impl Compiler<'_> {
                 Some(ip.ok_or_else(|| fault(step, format!("'{text}' is not a valid address")))?)
             }
         };
-        if let Some(proto) = connect.proto.as_deref().filter(|p| !matches!(*p, "h1" | "none")) {
-            return Err(fault(step, format!("checks over the protocol '{proto}' are not available")));
-        }
         Ok(Connect {
             port,
             address,
@@ -137,6 +134,7 @@ impl Compiler<'_> {
             ssl: connect.ssl,
             sni: connect.sni.clone(),
             alpn: connect.alpn.clone(),
+            proto: connect.proto,
             linger: connect.linger,
             as_server: connect.default,
         })

@@ -17,12 +17,18 @@ pub struct Written {
     pub state: Option<String>,
 }
 
+impl Written {
+    /// The body; empty where there is none.
+    pub fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+}
+
 /// Appends the request.
 pub fn request(send: &HttpSend, written: &Written, out: &mut Vec<u8>) {
-    let host = send.headers.iter().position(|(name, _)| name == b"host").map(|i| &written.headers[i]);
     out.extend_from_slice(send.method.as_bytes());
     out.push(b' ');
-    push_uri(&written.uri, host, out);
+    push_uri(send, written, out);
     out.extend_from_slice(if send.v11 { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
     let (mut connection, mut said): (Option<&[u8]>, bool) = (None, false);
     for ((name, _), value) in send.headers.iter().zip(&written.headers) {
@@ -40,8 +46,8 @@ pub fn request(send: &HttpSend, written: &Written, out: &mut Vec<u8>) {
     if let Some(state) = &written.state {
         push_field(b"x-haproxy-server-state", state.as_bytes(), out);
     }
-    let body = written.body.as_deref().unwrap_or_default();
-    if !body.is_empty() || matches!(send.method.as_str(), "POST" | "PUT" | "PATCH") {
+    let body = written.body();
+    if tells_length(send, written) {
         push_field(b"content-length", body.len().to_string().as_bytes(), out);
     }
     // What is the version's own way is not said.
@@ -58,8 +64,15 @@ fn is_persistence(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"close") || value.eq_ignore_ascii_case(b"keep-alive")
 }
 
+/// Whether the request tells the length of its body.
+pub fn tells_length(send: &HttpSend, written: &Written) -> bool {
+    !written.body().is_empty() || matches!(send.method.as_str(), "POST" | "PUT" | "PATCH")
+}
+
 /// An absolute URI takes its authority from the Host field (manual, "http-check send").
-fn push_uri(uri: &[u8], host: Option<&Vec<u8>>, out: &mut Vec<u8>) {
+pub fn push_uri(send: &HttpSend, written: &Written, out: &mut Vec<u8>) {
+    let host = send.headers.iter().position(|(name, _)| name == b"host").map(|i| &written.headers[i]);
+    let uri = &written.uri[..];
     let start = memchr::memmem::find(uri, b"://").filter(|_| !uri.starts_with(b"/"));
     match (start, host) {
         (Some(at), Some(host)) => {

@@ -69,6 +69,11 @@ impl Line {
         }
     }
 
+    /// The protocol that was agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.facts().alpn.as_deref()
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.tls {
             None => self.send_raw(bytes).await,

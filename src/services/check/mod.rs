@@ -8,6 +8,7 @@ mod env;
 mod expect;
 mod external;
 mod gate;
+mod h2;
 mod http;
 mod kinds;
 mod line;

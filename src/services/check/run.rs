@@ -5,6 +5,7 @@ mod words;
 
 use super::env::Env;
 use super::expect::{self, Verdict, unhex};
+use super::h2::Conversation;
 use super::http::{self, Received, Response, Written};
 use super::kinds::{Judged, ssl_hello};
 use super::line::Line;
@@ -15,6 +16,7 @@ use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::ConnectOptions;
 use crate::engine::task::before;
+use crate::model::bind::Proto;
 use crate::model::plan::ProxyIndex;
 use crate::model::server::CheckSettings;
 use crate::model::state::health::{CheckReport, CheckStatus};
@@ -59,6 +61,8 @@ struct Run<'a> {
     target: &'a Target<'a>,
     script: &'a Script,
     line: Option<Line>,
+    /// What is said on the line, where that is HTTP/2.
+    h2: Option<Box<Conversation>>,
     /// The PROXY header, until it leaves with what is sent first.
     header: Vec<u8>,
     input: Vec<u8>,
@@ -82,6 +86,7 @@ impl<'a> Run<'a> {
             target,
             script,
             line: None,
+            h2: None,
             header: Vec::new(),
             input: Vec::new(),
             last: false,
@@ -142,7 +147,7 @@ impl<'a> Run<'a> {
     // ---- connect ----
 
     async fn connect(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
-        self.line = None;
+        (self.line, self.h2) = (None, None);
         self.input.clear();
         self.last = false;
         let Some(to) = self.address(connect) else {
@@ -175,6 +180,11 @@ impl<'a> Run<'a> {
         if self.secured {
             self.flush_header(step).await?;
             self.secure(step, connect).await?;
+        }
+        if self.speaks_h2(connect) {
+            let mut out = Vec::new();
+            self.h2 = Some(Box::new(Conversation::begin(self.buffer_bytes, &mut out)));
+            self.send_bytes(step, out).await?;
         }
         if let Some(ms) = check_ms {
             self.deadline = self.cx.rt.now().mono.plus(ms);
@@ -239,6 +249,18 @@ impl<'a> Run<'a> {
         connect.ssl || (connect.as_server && (self.target.settings.ssl || (server.ssl && self.goes_to_the_server())))
     }
 
+    /// HTTP/2 by the rule's `proto`, by `check-proto` or `proto` of the server line, or by what TLS agreed on.
+    fn speaks_h2(&self, connect: &Connect) -> bool {
+        if self.script.protocol != Protocol::Http {
+            return false;
+        }
+        let of_line = || self.target.settings.proto.or(self.target.live.settings.proto);
+        match connect.proto.or_else(|| of_line().filter(|_| connect.as_server)) {
+            Some(proto) => proto == Proto::H2,
+            None => self.line.as_ref().is_some_and(|line| line.alpn() == Some(b"h2")),
+        }
+    }
+
     fn prepare_header(&mut self, connect: &Connect) {
         self.header.clear();
         let server = &self.target.live.settings;
@@ -266,7 +288,10 @@ impl<'a> Run<'a> {
     async fn secure(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
         let failed = |run: &Self| (CheckStatus::L6Response, 0, "SSL handshake failure".to_owned() + &run.place(step));
         let server = &self.target.live.settings;
-        let context = self.cx.tls.context(server, connect.alpn.as_deref());
+        // HAProxy 3.4: a connect that is written looks at `alpn` of the server line, and not at `check-alpn`.
+        let of_line = || (!connect.as_server).then(|| server.tls.alpn.join(","));
+        let alpn = connect.alpn.clone().or_else(of_line);
+        let context = self.cx.tls.context(server, alpn.as_deref());
         let (Some(context), Some(line)) = (context, &mut self.line) else { return Err(failed(self)) };
         let name = connect.sni.as_deref().or(server.tls.check_sni.as_deref());
         match before(&self.cx.rt, self.deadline, line.secure(context, name)).await {
@@ -291,7 +316,10 @@ impl<'a> Run<'a> {
                     state: self.target.state.clone().filter(|_| request.state),
                 };
                 let mut out = Vec::new();
-                http::request(request, &written, &mut out);
+                match &mut self.h2 {
+                    Some(h2) => h2.ask(request, &written, &mut out),
+                    None => http::request(request, &written, &mut out),
+                }
                 out
             }
         };
@@ -354,12 +382,28 @@ impl<'a> Run<'a> {
         match before(&self.cx.rt, self.deadline, line.recv(&mut self.input)).await {
             Err(_) => Err((expect.timeout_status, 0, self.place(step))),
             Ok(Err(e)) => Err((CheckStatus::SocketError, 0, broken(&e) + &self.place(step))),
+            Ok(Ok(more)) if self.h2.is_some() => {
+                self.converse(step, more).await;
+                Ok(())
+            }
             Ok(Ok(more)) => {
                 self.input.truncate(self.buffer_bytes);
                 self.last = !more || self.input.len() >= self.buffer_bytes;
                 Ok(())
             }
         }
+    }
+
+    /// Takes what came over HTTP/2, and answers it.
+    async fn converse(&mut self, step: &Step, more: bool) {
+        let input = std::mem::take(&mut self.input);
+        let mut out = Vec::new();
+        if let Some(h2) = &mut self.h2 {
+            h2.feed(&input, &mut out);
+            self.last = !more || h2.is_over();
+        }
+        // What came is judged whether or not the server still listens.
+        let _ = self.send_bytes(step, out).await;
     }
 
     fn expect_bytes(&mut self, step: &Step, expect: &Expect, find: &Find) -> Option<Result<(), Stop>> {
@@ -399,7 +443,11 @@ impl<'a> Run<'a> {
         head: &mut Head,
     ) -> Option<Result<(), Stop>> {
         let last = self.last;
-        let response = match http::received(input, self.method, self.buffer_bytes, head) {
+        let received = match &self.h2 {
+            Some(h2) => h2.received(head),
+            None => http::received(input, self.method, self.buffer_bytes, head),
+        };
+        let response = match received {
             Received::Partial if !last => return None,
             // HAProxy 3.4: an answer that is no response, or half a one, is the connection's fault.
             Received::Partial | Received::Malformed => {
@@ -424,7 +472,8 @@ impl<'a> Run<'a> {
             return None;
         }
         let Response { head, body, .. } = response;
-        let reason = info(http::reason(input));
+        // HTTP/2 has no reasons.
+        let reason = if self.h2.is_some() { String::new() } else { info(http::reason(input)) };
         // Formats read the response.
         self.head = head.clone();
         self.input = body;

@@ -11,6 +11,7 @@ use crate::language::regex::Regex;
 use crate::language::rules::action::VarTarget;
 use crate::language::sample::expr::Expr;
 use crate::language::vars::VarName;
+use crate::model::bind::Proto;
 use crate::model::check::CheckKind;
 use crate::model::proxy::Proxy;
 use crate::model::state::health::CheckStatus;
@@ -67,6 +68,8 @@ pub struct Connect {
     pub ssl: bool,
     pub sni: Option<String>,
     pub alpn: Option<String>,
+    /// The rule's own `proto`.
+    pub proto: Option<Proto>,
     pub linger: bool,
     /// The server line decides about TLS and PROXY protocol: where it was not written, and with `default`.
     pub as_server: bool,
@@ -82,6 +85,7 @@ impl Connect {
             ssl: false,
             sni: None,
             alpn: None,
+            proto: None,
             linger: false,
             as_server: true,
         }

@@ -8,6 +8,7 @@ use crate::{
             Needs::Backend,
             Row, absent,
             args::{Args, Fault},
+            bind::proto,
             row,
         },
         section::Loading,
@@ -195,7 +196,13 @@ pub fn connect(
                 2
             }
             "proto" => {
-                connect.proto = value("a MUX protocol")?;
+                let name = value("a MUX protocol")?.unwrap_or_default();
+                let said = |text: String| a.fault(at + 1, format!("{place} : 'proto' : {text}"));
+                let kind = place.trim_matches('\'').trim_end_matches(" connect");
+                connect.proto = proto(&name).map_err(|e| said(format!("{}..", e.trim_start())))?;
+                if connect.proto.is_some() != (kind == "http-check") {
+                    return Err(said(format!("invalid MUX protocol '{name}' for {kind}.")));
+                }
                 2
             }
             "comment" => {

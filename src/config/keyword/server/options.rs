@@ -131,7 +131,8 @@ pub static OPTIONS: &[ServerOption] = &[
     o("no-check-send-proxy", 0, set!(check.send_proxy = false)),
     o("check-proto", 1, |s, _, a| {
         s.check.proto =
-            proto(&word(a, "'check-proto' : missing value.")?).map_err(|text| format!("'check-proto' : {text}."))?;
+            proto(&word(a, "'check-proto' : missing value.")?).map_err(|text| format!("'check-proto' : {text}"))?;
+        s.check_proto_written = true;
         Ok(1)
     }),
     o("check-reuse-pool", 0, set!(check.reuse_pool = true)),

@@ -2,6 +2,9 @@
 
 use super::Part::*;
 use super::*;
+use crate::model::bind::Proto;
+use crate::proto::h2;
+use crate::proto::http::head::{Head, Version};
 
 #[test]
 fn http_checks_judge_the_status() {
@@ -146,4 +149,102 @@ fn disable_on_404_passes_conditionally() {
         p.backend.http_check.disable_on_404 = true;
     });
     assert_eq!(report, "L7OKC/404");
+}
+
+/// What an HTTP/2 server says to its first request: frames that `answer` makes.
+fn h2(answer: impl FnOnce(&mut h2::Connection, &mut Vec<u8>)) -> &'static [Part] {
+    let (mut request, mut out) = (Vec::new(), Vec::new());
+    let mut client = h2::Connection::new(h2::Config::new(h2::Role::Client), &mut request);
+    let stream = client.open().unwrap();
+    client.send_head(stream, &Head::request(b"GET", b"/", Version::Http2), true, &mut request);
+    let mut server = h2::Connection::new(h2::Config::new(h2::Role::Server), &mut out);
+    let mut at = 0;
+    while at < request.len() {
+        at += server.receive(&request[at..], &mut Vec::new()).unwrap().0;
+    }
+    answer(&mut server, &mut out);
+    Vec::leak(vec![Take, Give(out.leak()), Hold])
+}
+
+/// Status, and a body whose length is told.
+fn h2_response(status: u16, body: &'static [u8], told: &'static [u8]) -> &'static [Part] {
+    h2(|server, out| {
+        let mut head = Head::response(status, b"", Version::Http2);
+        head.append(b"content-length", told);
+        server.send_head(1, &head, told == b"0", out);
+        if !body.is_empty() {
+            assert!(server.send_data_header(1, body.len(), told == body.len().to_string().as_bytes(), out));
+            out.extend_from_slice(body);
+        }
+    })
+}
+
+/// As HAProxy 3.4.0 reported the same servers.
+#[test]
+fn checks_over_http2_judge_as_those_over_http1() {
+    let over_h2 = |steps: Vec<CheckStep>| {
+        move |p: &mut Proxy| {
+            http(steps)(p);
+            p.backend.servers[0].proto = Some(Proto::H2);
+        }
+    };
+    let plain = || over_h2(Vec::new());
+    let said = "TCPCHK did not match content(status codes) at step 2";
+    assert_eq!(probe(h2_response(200, b"hello", b"5"), plain()).0, "L7OK/200");
+    assert_eq!(probe(h2_response(200, b"", b"0"), plain()).0, "L7OK/200");
+    assert_eq!(probe(h2_response(200, b"hel", b"50"), plain()).0, "L7OK/200");
+    assert_eq!(probe(h2_response(500, b"", b"0"), plain()).0, format!("L7STS/500 {said}"));
+    assert_eq!(probe(h2_response(103, b"", b"1"), plain()).0, format!("L7STS/103 {said}"));
+    let string = |text: &str| over_h2(vec![expect(string(text))]);
+    assert_eq!(probe(h2_response(200, b"hello", b"5"), string("hello")).0, "L7OK/200");
+    assert_eq!(probe(h2_response(200, b"hello", b"5"), string("nope")).0, "L7RSP HTTP content check did not match");
+    let none = "L7RSP HTTP content check could not find a response body";
+    assert_eq!(probe(h2_response(200, b"", b"0"), string("nope")).0, none);
+    let broken = h2(|server, out| {
+        let head = Head::response(200, b"", Version::Http2);
+        server.send_head(1, &head, false, out);
+        assert!(server.send_data_header(1, 3, false, out));
+        out.extend_from_slice(b"hel");
+        server.reset(1, h2::ErrorCode::INTERNAL_ERROR, out);
+    });
+    assert_eq!(probe(broken, string("nope")).0, "L7RSP HTTP content check did not match");
+    assert_eq!(probe(h2(|server, out| server.reset(1, h2::ErrorCode::REFUSED_STREAM, out)), plain()).0, "SOCKERR");
+    assert_eq!(probe(&[Take, Give(b"HTTP/1.1 400 Bad\r\n\r\n"), Hold], plain()).0, "SOCKERR");
+    assert_eq!(probe(HELLO, plain()).0, "SOCKERR");
+    assert_eq!(probe_late(&[Hold], plain()), "L7TOUT");
+    assert_eq!(probe_late(h2_response(200, b"hel", b"50"), string("nope")), "L7TOUT");
+}
+
+#[test]
+fn a_check_speaks_http2_where_its_rule_or_its_line_says_so() {
+    type Edit = fn(&mut Proxy);
+    let connect = |default, proto| {
+        let connect = CheckConnect { default, proto, ..CheckConnect::default() };
+        vec![step(CheckAction::Connect(connect), None)]
+    };
+    let by_check: Edit = |p| p.backend.servers[0].check.as_mut().unwrap().proto = Some(Proto::H2);
+    let by_line: Edit = |p| p.backend.servers[0].proto = Some(Proto::H2);
+    let back: Edit = |p| {
+        p.backend.servers[0].proto = Some(Proto::H2);
+        p.backend.servers[0].check.as_mut().unwrap().proto = Some(Proto::H1);
+    };
+    let table: [(Vec<CheckStep>, Edit, bool); 9] = [
+        (Vec::new(), |_| {}, false),
+        (Vec::new(), by_check, true),
+        (Vec::new(), by_line, true),
+        (Vec::new(), back, false),
+        (connect(false, Some(Proto::H2)), |_| {}, true),
+        (connect(true, None), by_line, true),
+        (connect(true, Some(Proto::H1)), by_line, false),
+        // What is written and says no `default` does not look at the line.
+        (connect(false, None), by_line, false),
+        (connect(false, None), by_check, false),
+    ];
+    for (i, (steps, edit, speaks)) in table.into_iter().enumerate() {
+        let (_, sent) = probe(&[Take, Take], |p| {
+            http(steps)(p);
+            edit(p);
+        });
+        assert_eq!(sent.starts_with(h2::PREFACE), speaks, "case {i}: {}", sent.escape_ascii());
+    }
 }
