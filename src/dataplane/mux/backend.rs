@@ -74,7 +74,7 @@ struct Server {
 impl Side for Server {
     fn begin(&self, mux: &Rc<Mux>, stream: StreamId, _: bool) {
         // An answer to nobody: its stream has been given up.
-        let mut out = mux.out.borrow_mut();
+        let mut out = mux.out();
         mux.codec.borrow_mut().reset(stream, ErrorCode::CANCEL, &mut out);
     }
 

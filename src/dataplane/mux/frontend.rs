@@ -63,7 +63,7 @@ impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
         if self.is_full(mux) {
             // Streams that the client has reset count until their work has ended.
-            let mut out = mux.out.borrow_mut();
+            let mut out = mux.out();
             mux.codec.borrow_mut().reset(id, ErrorCode::REFUSED_STREAM, &mut out);
             return;
         }

@@ -19,7 +19,8 @@ use crate::engine::task::yield_now;
 use crate::language::facts;
 use crate::model::global::Tune;
 use crate::proto::h2::{Config, Connection, ErrorCode, Event, Role, StreamId};
-use std::cell::{Cell, RefCell};
+use crate::proto::http::head::Head;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -35,8 +36,12 @@ const OUT_FULL: usize = 2 * OUT_MAX;
 const OPENED_PER_TURN: usize = 32;
 /// A peer that was told of the end is waited for so long.
 const PARTING_MS: u64 = 1000;
-/// Streams' memory that is kept for the next ones.
-const SPARE: usize = 16;
+/// Streams' memory that a worker keeps for the next ones.
+const SPARE: usize = 256;
+
+/// The memory of streams that are over, of all connections of a worker: an idle one keeps none.
+#[derive(Default)]
+pub struct Spare(RefCell<Vec<Rc<State>>>);
 
 /// One connection and its streams.
 pub struct Mux {
@@ -46,7 +51,6 @@ pub struct Mux {
     out: RefCell<Block>,
     /// In the order of their ids.
     streams: RefCell<Vec<Rc<State>>>,
-    spare: RefCell<Vec<Rc<State>>>,
     /// Tasks that wait for room to send, first come first.
     waiting: RefCell<VecDeque<TaskId>>,
     /// Who drives the connection.
@@ -132,7 +136,6 @@ impl Mux {
             codec: RefCell::new(codec),
             out: RefCell::new(out),
             streams: RefCell::default(),
-            spare: RefCell::default(),
             waiting: RefCell::default(),
             driver: Cell::new(w.rt.current()),
             ended: Cell::new(false),
@@ -152,6 +155,28 @@ impl Mux {
         self.streams.borrow().len()
     }
 
+    /// Where what is to be sent goes.
+    fn out(&self) -> RefMut<'_, Block> {
+        let mut out = self.out.borrow_mut();
+        if out.capacity() == 0 {
+            *out = Block::take();
+        }
+        out
+    }
+
+    /// What an idle connection does not need goes back to the worker.
+    fn rest(&self) {
+        let mut out = self.out.borrow_mut();
+        if out.is_empty() && out.capacity() > 0 {
+            *out = Block::from(Vec::new());
+        }
+        if self.open() == 0 && self.codec.borrow().head().capacity() > 0 {
+            let mut head = Head::new();
+            self.codec.borrow_mut().swap_head(&mut head);
+            self.w.heads.give(head);
+        }
+    }
+
     fn wake(&self) {
         self.w.rt.wake(self.driver.get());
     }
@@ -163,8 +188,7 @@ impl Mux {
 
     /// The place of a new stream; ids only grow.
     fn enter(self: &Rc<Mux>, id: StreamId) -> Stream {
-        let spare = self.spare.borrow_mut().pop();
-        let state = spare.unwrap_or_default();
+        let state = self.w.spare_streams.0.borrow_mut().pop().unwrap_or_default();
         state.begin(id, self.w.rt.current());
         self.streams.borrow_mut().push(state.clone());
         self.begun.set(self.begun.get() + 1);
@@ -181,7 +205,7 @@ impl Mux {
             if left > 0 {
                 self.released(state.id.get(), left);
             }
-            let mut spare = self.spare.borrow_mut();
+            let mut spare = self.w.spare_streams.0.borrow_mut();
             // A reader of its body may still hold it.
             if spare.len() < SPARE && Rc::strong_count(&state) <= 2 {
                 spare.push(state);
@@ -291,7 +315,7 @@ impl Mux {
             Parting::Not if side.retires(self) => {
                 self.closing.set(true);
                 let mut codec = self.codec.borrow_mut();
-                let mut out = self.out.borrow_mut();
+                let mut out = self.out();
                 codec.go_away(None, ErrorCode::NO_ERROR, &mut out);
                 codec.ping(&mut out);
                 drop((codec, out));
@@ -323,17 +347,20 @@ impl Mux {
     fn say_goodbye(&self, code: ErrorCode) {
         let mut codec = self.codec.borrow_mut();
         let last = if self.role == Role::Server { codec.last_stream() } else { 0 };
-        codec.go_away(Some(last), code, &mut self.out.borrow_mut());
+        codec.go_away(Some(last), code, &mut self.out());
     }
 
     /// Reads from a piece: how many bytes of it, and whether the streams that were opened are to have their turn before
     /// more is read.
     fn take_in<S: Side>(self: &Rc<Mux>, bytes: &[u8], side: &S) -> Result<(usize, bool), End> {
+        if !bytes.is_empty() && self.codec.borrow().head().capacity() == 0 {
+            self.codec.borrow_mut().swap_head(&mut self.w.heads.take());
+        }
         let mut at = 0;
         let mut opened = 0;
         let mut pauses = false;
         while at < bytes.len() {
-            let received = self.codec.borrow_mut().receive(&bytes[at..], &mut self.out.borrow_mut());
+            let received = self.codec.borrow_mut().receive(&bytes[at..], &mut self.out());
             let Ok((used, event)) = received else {
                 side.faulted();
                 return Err(End::Fault);
@@ -424,14 +451,14 @@ impl Mux {
         }
         if !state.deliver_head(&self.w.rt, head, end) {
             let mut codec = self.codec.borrow_mut();
-            codec.reset(state.id.get(), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out.borrow_mut());
+            codec.reset(state.id.get(), ErrorCode::ENHANCE_YOUR_CALM, &mut self.out());
             state.fail(&self.w.rt);
         }
     }
 
     /// `n` bytes of a stream's data are out of our memory.
     fn released(&self, stream: StreamId, n: usize) {
-        let mut out = self.out.borrow_mut();
+        let mut out = self.out();
         let before = out.len();
         self.codec.borrow_mut().release(stream, n, &mut out);
         if out.len() > before {
@@ -454,8 +481,12 @@ impl Mux {
                 let mut out = self.out.borrow_mut();
                 match out.is_empty() {
                     true if self.ended.get() => Poll::Ready(Block::from(Vec::new())),
-                    true => Poll::Pending,
-                    false => Poll::Ready(std::mem::replace(&mut *out, Block::take())),
+                    true => {
+                        drop(out);
+                        self.rest();
+                        Poll::Pending
+                    }
+                    false => Poll::Ready(std::mem::replace(&mut *out, Block::from(Vec::new()))),
                 }
             })
             .await;

@@ -247,7 +247,7 @@ impl Stream {
         connect.clone_from(head);
         connect.set_method(b"CONNECT");
         connect.remove(b"sec-websocket-key");
-        mux.codec.borrow_mut().send_extended_connect(state.id.get(), &connect, protocol, &mut mux.out.borrow_mut());
+        mux.codec.borrow_mut().send_extended_connect(state.id.get(), &connect, protocol, &mut mux.out());
         mux.w.heads.give(connect);
         mux.wake();
     }
@@ -268,7 +268,7 @@ impl Stream {
             switched = Some(ok);
         }
         let head = switched.as_ref().unwrap_or(head);
-        mux.codec.borrow_mut().send_head(state.id.get(), head, last, &mut mux.out.borrow_mut());
+        mux.codec.borrow_mut().send_head(state.id.get(), head, last, &mut mux.out());
         if let Some(ok) = switched {
             mux.w.heads.give(ok);
         }
@@ -350,7 +350,7 @@ impl Stream {
     fn put_data(&self, chain: &mut Chain) -> bool {
         let Reader { mux, state } = &self.0;
         let mut codec = mux.codec.borrow_mut();
-        let mut out = mux.out.borrow_mut();
+        let mut out = mux.out();
         let mut moved = false;
         while !chain.is_empty() && out.len() < OUT_MAX {
             let left = chain.byte_len();
@@ -385,7 +385,7 @@ impl Stream {
             return;
         }
         let mut codec = mux.codec.borrow_mut();
-        let mut out = mux.out.borrow_mut();
+        let mut out = mux.out();
         match ending {
             Ending::Data => {
                 let _sent = codec.send_data_header(state.id.get(), 0, true, &mut out);
@@ -409,7 +409,7 @@ impl Drop for Stream {
         if !(sent && received || self.is_broken() || mux.ended.get()) {
             // RFC 9113 §8.1: an answer that is complete needs no more of the request.
             let code = if sent { ErrorCode::NO_ERROR } else { ErrorCode::CANCEL };
-            mux.codec.borrow_mut().reset(state.id.get(), code, &mut mux.out.borrow_mut());
+            mux.codec.borrow_mut().reset(state.id.get(), code, &mut mux.out());
         }
         mux.leave(state);
     }
