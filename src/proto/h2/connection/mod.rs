@@ -97,7 +97,7 @@ pub enum Event {
     /// The peer will not look at streams that we opened above `last`: they are safe to try elsewhere, and stay open
     /// until they are reset.
     GoAway { last: StreamId, code: ErrorCode },
-    /// The peer's settings came; [`Connection::peer_allows`] may have changed.
+    /// The peer's settings came; what it allows may have changed.
     Settings,
     /// The answer to [`Connection::ping`].
     Pong,
@@ -225,11 +225,13 @@ impl Connection {
     }
 
     /// Streams on which one side at least has not ended.
+    #[cfg(test)]
     pub fn open_streams(&self) -> usize {
         self.streams.len()
     }
 
     /// The stream has not ended on both sides, nor been reset.
+    #[cfg(test)]
     pub fn is_open(&self, stream: StreamId) -> bool {
         self.streams.get(stream).is_some()
     }
@@ -240,6 +242,7 @@ impl Connection {
     }
 
     /// Streams that the peer lets us have open at once: its SETTINGS_MAX_CONCURRENT_STREAMS.
+    #[cfg(test)]
     pub fn peer_allows(&self) -> u32 {
         self.peer.max_concurrent_streams
     }
