@@ -1,5 +1,11 @@
 //! The cases of h2spec (generic, http2, hpack), each against a server: what goes back, as `GOAWAY code`, `RST stream
 //! code`, or nothing. Where RFC 9113 leaves a choice, and where HAProxy 3.4 chose otherwise, the case says so.
+//!
+//! `httpwg` 0.2.5 (`cargo install httpwg-cli --locked`, then `httpwg -a 127.0.0.1:<port>` against a bind line with `proto
+//! h2` whose frontend waits for bodies before it answers) passes but for three of its 107 cases, in which HAProxy 3.4.0
+//! does the same: blanks before and behind a field's value are removed (two cases), and `:authority` wins over a Host that
+//! differs, where the suite wants the stream reset. HAProxy fails three more: a stream whose identifier is too small,
+//! HEADERS on a half-closed stream, and CONTINUATION behind END_HEADERS, which it answers with another code or not at all.
 
 use super::*;
 
