@@ -42,6 +42,8 @@ mod framing;
 mod headers;
 #[path = "differential/http2.rs"]
 mod http2;
+#[path = "differential/http2_servers.rs"]
+mod http2_servers;
 #[path = "differential/keepalive.rs"]
 mod keepalive;
 #[path = "differential/logs.rs"]
@@ -76,4 +78,12 @@ fn there_are_as_many_scenarios_as_promised() {
     assert!(state >= 60, "{state} scenarios of stick tables, tracking and cookies");
     let choices = count(include_str!("differential/choices.rs"));
     assert!(choices >= 21, "{choices} of choices");
+}
+
+/// Done is said of HTTP/2 when at least so many of its cases agree.
+#[test]
+fn http2_has_its_sixty_scenarios() {
+    let sources = [include_str!("differential/http2.rs"), include_str!("differential/http2_servers.rs")];
+    let count: usize = sources.iter().map(|text| text.matches("\nscenario!(").count()).sum();
+    assert!(count >= 60, "{count}");
 }

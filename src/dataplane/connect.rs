@@ -306,6 +306,7 @@ pub async fn establish(
         way.told = header.as_ref().map(|h| w.keyed.hash_one(&h[..]));
         if let Some(found) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
             ex.facts.server_tls = found.0.tls_facts();
+            ex.facts.server_http_major = found.0.http_major();
             w.counts().server(proxy, server).add(ServerCounter::Reuse, 1);
             w.counts().backend(proxy).add(BackendCounter::Reuse, 1);
             return Ok(Link::new(w, proxy, assigned, found, way));
@@ -318,6 +319,7 @@ pub async fn establish(
         let failure = match opening.await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
+                ex.facts.server_http_major = transport.http_major();
                 w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
                 w.counts().backend(proxy).add(BackendCounter::Connect, 1);
                 super::rules::observe(w, proxy, server, Seen::Connected);

@@ -117,6 +117,11 @@ impl Transport {
         }
     }
 
+    /// The major version of the HTTP that is spoken on it.
+    pub fn http_major(&self) -> u8 {
+        if self.stream().is_some() { 2 } else { 1 }
+    }
+
     /// The name that the server was asked for.
     pub fn sni(&self) -> Option<&str> {
         self.tls()?.sni()

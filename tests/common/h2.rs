@@ -37,6 +37,8 @@ pub struct H2Client<S: Read + Write = TcpStream> {
     answers: BTreeMap<StreamId, Answer>,
     /// The connection's own end.
     pub ended: Option<String>,
+    /// Answers to PING.
+    pub pongs: usize,
 }
 
 /// A request without fields but its host.
@@ -85,7 +87,7 @@ impl<S: Read + Write> H2Client<S> {
         };
         let mut out = Vec::new();
         let codec = Connection::new(config, &mut out);
-        H2Client { stream, codec, out, input: Vec::new(), answers: BTreeMap::new(), ended: None }
+        H2Client { stream, codec, out, input: Vec::new(), answers: BTreeMap::new(), ended: None, pongs: 0 }
     }
 
     /// Sends what was made so far.
@@ -234,12 +236,13 @@ impl<S: Read + Write> H2Client<S> {
             Event::GoAway { code, .. } => {
                 self.ended = Some(format!("goaway {code:?}"));
             }
-            Event::NeedMore | Event::Opened(_) | Event::Settings | Event::Pong => {}
+            Event::Pong => self.pongs += 1,
+            Event::NeedMore | Event::Opened(_) | Event::Settings => {}
         }
     }
 }
 
-fn write_fields(head: &Head, out: &mut String) {
+pub fn write_fields(head: &Head, out: &mut String) {
     for (name, value) in head.fields() {
         let _ = writeln!(out, "{}: {}", show(name), show(value));
     }

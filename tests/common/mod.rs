@@ -1,6 +1,6 @@
 //! What the black-box tests share: programs that are started and stopped, scripted origins, raw clients, log sinks.
 //!
-//! Nothing here but the frames of [`h2`] and the messages of [`peers`] knows ringway's code: the program under test is a binary that reads a haproxy.cfg. By default it is
+//! Nothing here but the frames of [`h2`] and [`h2_origin`] and the messages of [`peers`] knows ringway's code: the program under test is a binary that reads a haproxy.cfg. By default it is
 //! the one cargo built; `RINGWAY_BIN` names another, `HAPROXY_BIN` the peer of the differential suite.
 #![allow(dead_code, unreachable_pub)]
 
@@ -9,6 +9,7 @@ pub mod client;
 pub mod directory;
 pub mod dns;
 pub mod h2;
+pub mod h2_origin;
 pub mod http;
 pub mod load;
 pub mod mask;

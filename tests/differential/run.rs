@@ -5,15 +5,19 @@ use crate::allowed::{ALLOWED, DECISIONS, EITHER};
 use crate::common::client::{Client, End};
 use crate::common::directory::Directory;
 use crate::common::h2::{Answer, H2Client};
+use crate::common::h2_origin::{Asked, H2Origin, Reply, When};
 use crate::common::http::without_chunk_boundaries;
 use crate::common::origin::{Origin, Record, Step};
 use crate::common::port::{BlackHole, Port};
 use crate::common::program::{Program, peer, under_test, under_test_is_haproxy};
 use crate::common::syslog::Syslog;
+use crate::common::tls::{self, Authority};
 use crate::common::{mask, show};
 use ringway::proto::http::head::Head;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -40,6 +44,7 @@ pub struct Run {
     held: Vec<Port>,
     holes: Vec<BlackHole>,
     origins: Vec<(String, Origin)>,
+    h2_origins: Vec<(String, H2Origin)>,
     log: Syslog,
     clients: usize,
     quiet: bool,
@@ -66,6 +71,7 @@ impl Run {
             held: Vec::new(),
             holes: Vec::new(),
             origins: Vec::new(),
+            h2_origins: Vec::new(),
             log,
             clients: 0,
             quiet: false,
@@ -96,6 +102,22 @@ impl Run {
         let origin = Origin::start_with(scripts);
         self.name_port(name, origin.port);
         self.origins.push((name.to_string(), origin));
+    }
+
+    /// An origin that speaks HTTP/2.
+    pub fn h2_origin(
+        &mut self,
+        name: &str,
+        when: When,
+        answer: impl Fn(&Asked, &mut Reply<'_>) + Send + Sync + 'static,
+    ) {
+        let origin = H2Origin::start(when, answer);
+        self.name_port(name, origin.port);
+        self.h2_origins.push((name.to_string(), origin));
+    }
+
+    pub fn h2_origin_named(&self, name: &str) -> &H2Origin {
+        &self.h2_origins.iter().find(|(n, _)| n == name).expect("an origin of that name").1
     }
 
     /// A server that refuses connections.
@@ -185,9 +207,23 @@ impl Run {
     /// Connects to the frontend and speaks HTTP/2.
     pub fn h2(&mut self) -> H2Peer {
         let client = H2Client::connect(self.ports["fe"]);
+        let port = client.port();
+        self.h2_over(client, port)
+    }
+
+    /// The same over TLS, under the certificate in `server.pem`.
+    pub fn h2_tls(&mut self, authority: &Authority) -> H2Peer<tls::Stream> {
+        let config = authority.client().alpn(&["h2"]).build();
+        let stream = tls::connect(&config, self.ports["fe"], "localhost").expect("a handshake");
+        assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+        let port = stream.sock.local_addr().expect("an address").port();
+        self.h2_over(H2Client::over(stream, true), port)
+    }
+
+    fn h2_over<S: Read + Write>(&mut self, client: H2Client<S>, port: u16) -> H2Peer<S> {
         self.clients += 1;
         let name = format!("C{}", self.clients);
-        self.transcript.borrow_mut().names.push((client.port().into(), name.clone()));
+        self.transcript.borrow_mut().names.push((port.into(), name.clone()));
         H2Peer { client, name, transcript: self.transcript.clone() }
     }
 
@@ -268,6 +304,12 @@ impl Run {
                 self.note(&format!("{name}.{index} <"), &show(&without_chunk_boundaries(&record.bytes)));
             }
         }
+        for (name, origin) in self.h2_origins.iter().filter(|_| !self.quiet) {
+            for asked in origin.asked() {
+                let who = format!("{name}.{}.{} <", asked.connection, asked.stream);
+                self.note(&who, &format!("{}{}\n{}", asked.text, show(&asked.body), asked.end));
+            }
+        }
         while let Some(line) = self.log.next(Duration::from_millis(2)).filter(|_| !self.quiet) {
             self.note("log", "(unasked)");
             self.note_log(&line);
@@ -346,13 +388,13 @@ impl DerefMut for Peer {
 }
 
 /// An HTTP/2 client whose answers go into the transcript.
-pub struct H2Peer {
-    client: H2Client,
+pub struct H2Peer<S: Read + Write = TcpStream> {
+    client: H2Client<S>,
     name: String,
     transcript: Rc<RefCell<Transcript>>,
 }
 
-impl H2Peer {
+impl<S: Read + Write> H2Peer<S> {
     /// A request and its answer.
     pub fn ask(&mut self, head: &Head, body: &[u8]) {
         let id = self.client.send(head, body);
@@ -371,15 +413,15 @@ impl H2Peer {
     }
 }
 
-impl Deref for H2Peer {
-    type Target = H2Client;
-    fn deref(&self) -> &H2Client {
+impl<S: Read + Write> Deref for H2Peer<S> {
+    type Target = H2Client<S>;
+    fn deref(&self) -> &H2Client<S> {
         &self.client
     }
 }
 
-impl DerefMut for H2Peer {
-    fn deref_mut(&mut self) -> &mut H2Client {
+impl<S: Read + Write> DerefMut for H2Peer<S> {
+    fn deref_mut(&mut self) -> &mut H2Client<S> {
         &mut self.client
     }
 }

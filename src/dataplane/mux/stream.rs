@@ -11,7 +11,7 @@ use crate::language::facts;
 use crate::proto::h1::framing::Framing;
 use crate::proto::h1::parse::Message;
 use crate::proto::h1::persistence::Tokens;
-use crate::proto::h2::{ErrorCode, StreamId};
+use crate::proto::h2::{ErrorCode, Role, StreamId};
 use crate::proto::http::head::Head;
 use crate::proto::websocket;
 use std::cell::{Cell, RefCell};
@@ -408,7 +408,8 @@ impl Drop for Stream {
         let (sent, received) = (state.sent_end.get(), state.ended.get());
         if !(sent && received || self.is_broken() || mux.ended.get()) {
             // RFC 9113 §8.1: an answer that is complete needs no more of the request.
-            let code = if sent { ErrorCode::NO_ERROR } else { ErrorCode::CANCEL };
+            let answered = sent && mux.role == Role::Server;
+            let code = if answered { ErrorCode::NO_ERROR } else { ErrorCode::CANCEL };
             mux.codec.borrow_mut().reset(state.id.get(), code, &mut mux.out());
         }
         mux.leave(state);

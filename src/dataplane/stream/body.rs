@@ -205,11 +205,12 @@ impl Body {
         }
     }
 
-    /// Bytes that HAProxy counts for the end of a chunked body: one, and its trailers' names and values (observed).
+    /// Bytes that HAProxy counts for the end of a chunked body, and of any body with trailers: one, and the trailers' names
+    /// and values (observed).
     pub fn counted_end(&self) -> u64 {
         match &self.remaining {
             Remaining::Chunked(d) if d.is_done() => 1 + d.trailers().counted_trailers(),
-            _ => 0,
+            _ => self.trailers.as_ref().map_or(0, |t| 1 + t.counted_trailers()),
         }
     }
 

@@ -2,8 +2,8 @@
 //! heads; here only the layout is known.
 
 use crate::proto::http::head::{Head, Kind, Version};
-use crate::proto::http::push_decimal;
 use crate::proto::http::uri::Uri;
+use crate::proto::http::{push_decimal, status};
 
 /// Appends start line, fields and the empty line.
 pub fn head(head: &Head, out: &mut Vec<u8>) {
@@ -21,7 +21,10 @@ pub fn head(head: &Head, out: &mut Vec<u8>) {
             out.push(b' ');
             push_status(out, head.status());
             out.push(b' ');
-            out.extend_from_slice(head.reason());
+            match head.reason() {
+                b"" => out.extend_from_slice(status::reason(head.status()).as_bytes()),
+                reason => out.extend_from_slice(reason),
+            }
         }
     }
     out.extend_from_slice(b"\r\n");

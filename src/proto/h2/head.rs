@@ -7,9 +7,9 @@
 use super::empty;
 use super::hpack::{ENTRY_OVERHEAD, Encoder};
 use crate::proto::h1::framing;
+use crate::proto::http::decimal;
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::uri::{self, Form, Uri};
-use crate::proto::http::{decimal, status};
 
 /// What a block of fields is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +291,8 @@ impl HeadReader {
         if code == 101 {
             return Err(Malformed::Status);
         }
-        self.head.start_response(code, status::reason(code).as_bytes(), Version::Http2);
+        // HTTP/2 has no reasons (RFC 9113 §8.3.2): HTTP/1 puts the usual one where it has to.
+        self.head.start_response(code, b"", Version::Http2);
         Ok(())
     }
 
