@@ -44,8 +44,7 @@ pub const ROWS: &[Action] = &[
     }),
     row("strict-mode", REQUEST | RESPONSE | AFTER, strict_mode),
     row("pause", REQUEST | RESPONSE, pause),
-    // Nothing gathers a response before its rules: http-response has not got it.
-    row("wait-for-body", REQUEST, wait_for_body),
+    row("wait-for-body", REQUEST | RESPONSE, wait_for_body),
     row("wait-for-handshake", REQUEST, |_, _, _| {
         Ok(Box::new(|cx: &mut Context<'_>| match &cx.session.tls {
             Some(tls) if tls.early_data => Flow::WaitThenNext(Wait::Handshake),

@@ -40,7 +40,7 @@ fn length<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Samp
 
 /// Nothing in HTTP mode, whose bodies are `req.body` and `res.body` (observed).
 fn only_tcp(cx: &Context<'_>) -> Option<()> {
-    (cx.request.is_none() && cx.response.is_none()).then_some(())
+    cx.request.is_none().then_some(())
 }
 
 /// `payload(offset,length)`: length 0 means all that is there.
