@@ -231,7 +231,6 @@ impl Connection {
     }
 
     /// The stream has not ended on both sides, nor been reset.
-    #[cfg(test)]
     pub fn is_open(&self, stream: StreamId) -> bool {
         self.streams.get(stream).is_some()
     }
