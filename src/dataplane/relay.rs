@@ -375,11 +375,15 @@ impl Relay<'_> {
         let server = if self.server_ended.get() { timeouts.server_fin } else { None };
         let client = client.or(tunnel).or(timeouts.client);
         let server = server.or(tunnel).or(timeouts.server);
-        let deadline = |active: &Cell<Millis>, ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| active.get().plus(ms));
-        if self.rt.reached(deadline(&self.client_active, client)) {
+        // A tunnel is silent when nothing passes in either direction (manual 4.2 "timeout tunnel").
+        let (client_active, server_active) = (self.client_active.get(), self.server_active.get());
+        let both = client_active.max(server_active);
+        let since = |active: Millis, ended: bool| if tunnel.is_some() && !ended { both } else { active };
+        let deadline = |active: Millis, ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| active.plus(ms));
+        if self.rt.reached(deadline(since(client_active, self.client_ended.get()), client)) {
             return Some(Failure::ClientDataTimeout);
         }
-        if self.rt.reached(deadline(&self.server_active, server)) {
+        if self.rt.reached(deadline(since(server_active, self.server_ended.get()), server)) {
             return Some(Failure::ServerDataTimeout);
         }
         None
