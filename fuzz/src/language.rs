@@ -259,7 +259,7 @@ pub fn patterns(data: &[u8]) {
     let Some(sample) = Sample::bin(key).cast(method.input(), &pool) else { return };
     let found = set.find(&sample, &pool, |entry| entry.index);
     assert!(found.is_none_or(|index| index < entries.len()));
-    assert_eq!(found.is_some(), set.matches(&sample, &pool));
+    assert_eq!(found.is_some(), set.matches(&sample, &pool) && !entries.is_empty());
     let _ = source.add(key, b"v");
     set.matches(&sample, &pool);
     let _ = source.delete(key);
@@ -364,5 +364,7 @@ pub fn converter_chains() -> Vec<Vec<u8>> {
 pub fn pattern_files() -> Vec<Vec<u8>> {
     let text =
         b"# comment\na\n1:3\n10.0.0.0/8\n2001:db8::/32\n\n00ff\n/b/c d e\n^x(y|z)$ v\\1\nge 4\na.example\na.example";
-    (0..14u8).flat_map(|m| [m, m | 0x80, m | 0x40]).map(|m| [&[m][..], text].concat()).collect()
+    let methods = (0..14u8).flat_map(|m| [m, m | 0x80, m | 0x40]);
+    // Each method with patterns and without any.
+    methods.flat_map(|m| [[&[m][..], text].concat(), vec![m]]).collect()
 }

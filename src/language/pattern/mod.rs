@@ -134,7 +134,8 @@ impl PatternSet {
     pub fn find<T>(&self, sample: &Sample<'_>, pool: &Pool, then: impl FnOnce(Entry<'_>) -> T) -> Option<T> {
         let current = self.current.load();
         let at = current.index.find(&current.entries, sample, pool)?;
-        Some(then(current.entries.get(at)))
+        // `found` and `bool` match without looking at patterns, of which there may be none.
+        (at < current.entries.len()).then(|| then(current.entries.get(at)))
     }
 
     pub fn is_empty(&self) -> bool {
