@@ -213,7 +213,19 @@ fn connect(
     Ok(Pair { server, client, to_client })
 }
 
+/// Both ends after a handshake of this version.
+fn established(version: Version) -> Pair {
+    let setup = Setup::new(version);
+    connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap()
+}
+
 impl Pair {
+    /// The client's keys.
+    fn traffic(&mut self) -> &mut Traffic {
+        let Stage::Traffic(traffic) = &mut self.client.stage else { panic!() };
+        traffic
+    }
+
     /// Sends both ways and compares.
     fn exchange(&mut self, piece: usize) {
         let request = b"GET / HTTP/1.1\r\n\r\n";
@@ -413,11 +425,10 @@ fn servers_are_verified_by_name() {
 
 #[test]
 fn key_updates_are_followed_and_answered() {
-    let setup = Setup::new(Version::Tlsv13);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv13);
     for _ in 0..3 {
         let mut wire = Vec::new();
-        let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+        let traffic = pair.traffic();
         // A request for an answer, then our own new keys.
         traffic.send.seal(HANDSHAKE, &[24, 0, 0, 1, 1], &mut wire).unwrap();
         let Some(Kernel::Client(kernel)) = &mut traffic.kernel else { panic!() };
@@ -434,10 +445,9 @@ fn key_updates_are_followed_and_answered() {
 
 #[test]
 fn floods_of_messages_without_data_end_the_session() {
-    let setup = Setup::new(Version::Tlsv12);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv12);
     let mut wire = Vec::new();
-    let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+    let traffic = pair.traffic();
     for _ in 0..40 {
         traffic.send.seal(ALERT, &[1, 90], &mut wire).unwrap();
     }
@@ -446,10 +456,9 @@ fn floods_of_messages_without_data_end_the_session() {
 
 #[test]
 fn empty_data_between_messages_does_not_hide_a_flood() {
-    let setup = Setup::new(Version::Tlsv12);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv12);
     let mut wire = Vec::new();
-    let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+    let traffic = pair.traffic();
     for _ in 0..40 {
         traffic.send.seal(ALERT, &[1, 90], &mut wire).unwrap();
         traffic.send.seal(APPLICATION_DATA, &[], &mut wire).unwrap();
@@ -459,10 +468,9 @@ fn empty_data_between_messages_does_not_hide_a_flood() {
 
 #[test]
 fn many_messages_in_one_record_are_many() {
-    let setup = Setup::new(Version::Tlsv12);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv12);
     let mut wire = Vec::new();
-    let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+    let traffic = pair.traffic();
     traffic.send.seal(HANDSHAKE, &[0; 4 * 4000], &mut wire).unwrap();
     let mut answer = Vec::new();
     assert_eq!(pair.server.feed(NOW, &mut wire, &mut answer), Err(TlsError::Unexpected));
@@ -471,11 +479,10 @@ fn many_messages_in_one_record_are_many() {
 
 #[test]
 fn renegotiation_is_refused_once_and_then_ends_the_session() {
-    let setup = Setup::new(Version::Tlsv12);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv12);
     for turn in 0..2 {
         let mut wire = Vec::new();
-        let Stage::Traffic(traffic) = &mut pair.client.stage else { panic!() };
+        let traffic = pair.traffic();
         traffic.send.seal(HANDSHAKE, &[0; 4], &mut wire).unwrap();
         traffic.send.seal(APPLICATION_DATA, b"data", &mut wire).unwrap();
         let mut answer = Vec::new();
@@ -487,8 +494,7 @@ fn renegotiation_is_refused_once_and_then_ends_the_session() {
 
 #[test]
 fn small_records_open_a_transfer() {
-    let setup = Setup::new(Version::Tlsv13);
-    let mut pair = connect(&setup.line(), &setup.client("x"), "www.example", 1 << 20).unwrap();
+    let mut pair = established(Version::Tlsv13);
     pair.server.sizes = RecordSizes { maxrecord: 1000, hard_maxrecord: 0 };
     let mut wire = Vec::new();
     pair.server.encrypt(&[1; 60_000], &mut wire).unwrap();
