@@ -229,13 +229,9 @@ fn agent_address(call: &mut Call<'_>, place: Place) -> Answer {
     if !has_agent(call, place) {
         return Answer::error("agent checks are not enabled on this server");
     }
-    let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("invalid addr '{word}'")) };
-    let port = match call.argument(3) {
-        "port" => match port(call.argument(4)) {
-            Ok(port) => Some(port),
-            Err(text) => return Answer::error(text),
-        },
-        _ => None,
+    let (ip, port) = match address_and_port(call, &word) {
+        Ok(read) => read,
+        Err(text) => return Answer::error(text),
     };
     with_agent(call, place, |agent| {
         agent.address = Some(ip);
@@ -262,6 +258,13 @@ fn agent_send(call: &mut Call<'_>, place: Place) -> Answer {
         return Answer::error("agent checks are not enabled on this server.");
     }
     with_agent(call, place, |agent| agent.send = Some(word.into()))
+}
+
+/// The arguments of `check-addr` and `agent-addr`: `<ip> [port <p>]`.
+fn address_and_port(call: &Call<'_>, word: &str) -> Result<(IpAddr, Option<u16>), String> {
+    let ip = word.parse().map_err(|_| format!("invalid addr '{word}'"))?;
+    let port = (call.argument(3) == "port").then(|| port(call.argument(4))).transpose()?;
+    Ok((ip, port))
 }
 
 /// The argument of `check-port` and `agent-port`.
@@ -294,13 +297,9 @@ fn check_address(call: &mut Call<'_>, (proxy, server): Place) -> Answer {
         return Answer::error("health checks are not enabled on this server");
     }
     // 3.4 refuses every address here ("invalid addr"); what the manual promises works with ours.
-    let Ok(ip) = word.parse::<IpAddr>() else { return Answer::error(format!("invalid addr '{word}'")) };
-    let port = match call.argument(3) {
-        "port" => match port(call.argument(4)) {
-            Ok(port) => Some(port),
-            Err(text) => return Answer::error(text),
-        },
-        _ => None,
+    let (ip, port) = match address_and_port(call, &word) {
+        Ok(read) => read,
+        Err(text) => return Answer::error(text),
     };
     call.process.board().live.with_detail(proxy, server, |d| {
         d.check_address = Some(ip);
