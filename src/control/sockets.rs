@@ -126,8 +126,7 @@ fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Er
         Address::Inherited(_) => "fd",
     };
     let section = if proxy.has_backend { "proxy" } else { "frontend" };
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = reason(e);
     let place = match address {
         Address::Ip(a) => format!("{}:{}", a.ip(), a.port()),
         Address::Unix(path) => path.display().to_string(),
@@ -139,6 +138,19 @@ fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Er
     )
 }
 
+/// What strerror(3) says.
+fn reason(e: &io::Error) -> String {
+    e.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Sockets of an address for the control thread alone, which `owner` listens on. On failure: HAProxy's line.
+pub fn open_alone(address: &Address, bind: &Bind, backlog: u32, owner: &str) -> Result<Vec<Fd>, String> {
+    let backlog = bind.backlog.unwrap_or(backlog);
+    open(address, bind, backlog, Spread::ALONE).map_err(|(what, e)| {
+        format!("Binding [{}] for proxy {owner}: {what} ({}) for [{address}].", bind.origin, reason(&e))
+    })
+}
+
 /// How workers come to sockets of an address.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
@@ -148,7 +160,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// For the control thread alone.
+    /// For one process or thread alone.
     pub const ALONE: Spread = Spread { workers: 1, shared: false };
 }
 

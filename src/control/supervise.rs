@@ -4,7 +4,7 @@
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::carry;
 use super::master::channel::{Leash, Order};
-use super::sockets::Exposed;
+use super::sockets::{Exposed, open_alone};
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -46,22 +46,10 @@ pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
     for (number, section) in plan.peers.iter().enumerate().filter(|(_, s)| !s.disabled) {
         for (address, bind) in section.listeners() {
             let bind = Arc::new(bind);
-            match super::sockets::open(
-                &address,
-                &bind,
-                bind.backlog.unwrap_or(PEERS_BACKLOG),
-                super::sockets::Spread::ALONE,
-            ) {
-                Ok(fds) => {
-                    let listening = |fd| Listening { section: number, bind: bind.clone(), fd };
-                    sockets.extend(fds.into_iter().map(listening));
-                }
-                Err((what, e)) => {
-                    let text = e.to_string();
-                    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                    let place = format!("Binding [{}] for proxy {}", bind.origin, section.name);
-                    errors.push(format!("{place}: {what} ({text}) for [{address}]."));
-                }
+            let listening = |fd| Listening { section: number, bind: bind.clone(), fd };
+            match open_alone(&address, &bind, PEERS_BACKLOG, &section.name) {
+                Ok(fds) => sockets.extend(fds.into_iter().map(listening)),
+                Err(line) => errors.push(line),
             }
         }
     }
@@ -91,21 +79,9 @@ pub fn open_api(plan: &Plan) -> Result<Api, Vec<String>> {
     let mut errors = Vec::new();
     for (number, bind) in plan.global.stats_sockets.iter().enumerate() {
         for address in &bind.addresses {
-            match super::sockets::open(
-                address,
-                bind,
-                bind.backlog.unwrap_or(API_BACKLOG),
-                super::sockets::Spread::ALONE,
-            ) {
+            match open_alone(address, bind, API_BACKLOG, "GLOBAL") {
                 Ok(fds) => api.extend(fds.into_iter().map(|fd| (number, fd))),
-                Err((what, e)) => {
-                    let text = e.to_string();
-                    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-                    errors.push(format!(
-                        "Binding [{}] for proxy GLOBAL: {what} ({text}) for [{address}].",
-                        bind.origin
-                    ));
-                }
+                Err(line) => errors.push(line),
             }
         }
     }
