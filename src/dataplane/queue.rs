@@ -33,11 +33,6 @@ impl Queue {
         self.waiting.borrow().is_empty()
     }
 
-    /// Streams that wait for `server` alone.
-    pub fn len_for(&self, server: ServerIndex) -> usize {
-        self.waiting.borrow().iter().filter(|w| w.server == Some(server)).count()
-    }
-
     /// Whether somebody waits whom a free slot of `server` could serve.
     pub fn awaits(&self, server: ServerIndex) -> bool {
         self.waiting.borrow().iter().any(|e| e.server.is_none_or(|s| s == server))

@@ -311,7 +311,6 @@ pub struct Stream {
     pub server_error: Option<ConnectionError>,
     /// File and line of the last rule that ended an evaluation (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<crate::base::origin::Origin>,
-    pub authenticated: bool,
     /// Name of the algorithm by which the response is compressed.
     pub compression: Option<&'static str>,
     pub cache_hit: Option<Arc<str>>,
@@ -371,7 +370,6 @@ impl Default for Stream {
             server_http_major: 0,
             server_error: None,
             last_rule: None,
-            authenticated: false,
             compression: None,
             cache_hit: None,
             service: None,

@@ -64,8 +64,6 @@ pub struct Exchange {
     pub connected_ns: u64,
     pub response_ns: u64,
     pub response_started: bool,
-    /// The response was made here, not by a server.
-    pub intercepted: bool,
     pub request_version: Version,
     pub request_framing: Framing,
     /// The client's connection may carry another request, as far as request and options say.
@@ -115,7 +113,6 @@ impl Exchange {
             connected_ns: 0,
             response_ns: 0,
             response_started: false,
-            intercepted: false,
             request_version: Version::Http11,
             request_framing: Framing::None,
             keep_client: false,
@@ -178,7 +175,6 @@ impl Exchange {
         self.start = start;
         (self.request_ns, self.queued_ns, self.connected_ns, self.response_ns) = (0, 0, 0, 0);
         self.response_started = false;
-        self.intercepted = false;
         self.request_version = Version::Http11;
         self.request_framing = Framing::None;
         self.keep_client = false;

@@ -40,7 +40,6 @@ pub async fn failure(s: &Session, ex: &mut Exchange, body: &mut Body, failure: F
     }
     if let Some(reply) = ex.replacement.take() {
         // A response rule answered in the server's stead.
-        ex.intercepted = true;
         let letters = failure.letters();
         return rule(s, ex, body, &reply, letters).await;
     }
@@ -224,7 +223,6 @@ async fn send(
     if ex.failure.is_none() {
         ex.facts.termination[..2].copy_from_slice(&letters);
     }
-    ex.intercepted = true;
     rules::after_response(s, ex, ex.backend);
     let told = match (chunked, ex.response.contains(b"content-length")) {
         (true, _) => Framing::Chunked,

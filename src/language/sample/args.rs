@@ -67,12 +67,6 @@ impl Reference {
         )
     }
 
-    /// The error when it is the proxy of `proxy/server` that does not exist.
-    pub fn missing_proxy(&self) -> String {
-        let proxy = self.name.split_once('/').map_or(&*self.proxy, |(proxy, _)| proxy);
-        format!("unable to find proxy '{proxy}' referenced in {} in proxy '{}'.", self.place, self.proxy)
-    }
-
     /// The whole message of an unresolved name: rules that track have a form of their own.
     pub fn message(&self) -> String {
         match self.place.starts_with("track-sc") {

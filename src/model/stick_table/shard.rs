@@ -270,11 +270,6 @@ impl Shard {
         }
     }
 
-    /// When the oldest entry's time is over.
-    pub fn next_expiry(&self) -> Millis {
-        if self.oldest == NONE { Millis::NEVER } else { self.meta(self.oldest).expires }
-    }
-
     /// The entry was used: its time starts again.
     pub fn touch(&mut self, slot: Slot, now: Millis) {
         let Some(i) = self.alive(slot) else { return };

@@ -134,10 +134,6 @@ impl Head {
         self.version
     }
 
-    pub fn set_version(&mut self, version: Version) {
-        self.version = version;
-    }
-
     /// The method of a request, in the case it was sent; empty for a response.
     pub fn method(&self) -> &[u8] {
         self.method.of(&self.arena)
