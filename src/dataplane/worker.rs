@@ -677,7 +677,7 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
     };
     let on = || state.get() == Accepting::On;
     while on() {
-        while on() && is_full(&w, proxy, bind) {
+        while on() && is_full(&w, proxy, bind, 0) {
             listener.pause();
             w.await_room();
             // Another worker's connection may be the one that ends.
@@ -698,7 +698,7 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
         };
         match accepted {
             Some(Ok(conn)) => {
-                if is_full(&w, proxy, bind) {
+                if is_full(&w, proxy, bind, 0) {
                     // Another worker took the last place: whoever comes now waits in the kernel, not here.
                     listener.pause();
                 }
@@ -734,30 +734,44 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
 
 /// Begins the session of an accepted connection, when there is room for it.
 async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
-    // Another worker may have taken the last place meanwhile.
-    while is_full(w, proxy, bind) {
+    let counted = loop {
+        if let Some(counted) = count(w, proxy, bind) {
+            break counted;
+        }
         w.await_room();
         race_wake(sleep(&w.rt, 20)).await;
-    }
-    let counted = session::Counted::new(w, proxy, bind);
+    };
     w.rt.spawn(session::run(w.clone(), counted, conn, bound));
 }
 
-fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize) -> bool {
-    let live = w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed) as u64;
-    let full = live > 0 && w.board.frontend(proxy, FrontendCounter::Scur) >= live;
-    let most = w.board.live.process.maxconn.load(Ordering::Relaxed) as u64;
-    let full = full || most > 0 && w.board.process(ProcessCounter::CurrConns) >= most;
-    let line = w.plan.proxies[proxy].frontend.binds[bind].maxconn.unwrap_or(0).into();
-    let full = full || line > 0 && w.board.listener(proxy, bind, ListenerCounter::Scur) >= line;
-    full || is_too_fast(w, proxy) || tls_is_full(w, proxy, bind)
+/// Counts a connection unless a limit is reached. Each worker adds to counters of its own, so that two could take the last
+/// place at once: as many places as there are workers are given out by one worker at a time.
+fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Counted> {
+    if !is_full(w, proxy, bind, w.board.workers() as u64) {
+        return Some(session::Counted::new(w, proxy, bind));
+    }
+    let _turn = w.board.live.process.last_places.try_lock().ok()?;
+    (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))
+}
+
+/// A limit would be passed with `others` more connections than there are, and one.
+fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
+    let over = |limit: u64, used: &dyn Fn() -> u64| limit > 0 && used() + others >= limit;
+    over(w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed).into(), &|| {
+        w.board.frontend(proxy, FrontendCounter::Scur)
+    }) || over(w.board.live.process.maxconn.load(Ordering::Relaxed).into(), &|| {
+        w.board.process(ProcessCounter::CurrConns)
+    }) || over(w.plan.proxies[proxy].frontend.binds[bind].maxconn.unwrap_or(0).into(), &|| {
+        w.board.listener(proxy, bind, ListenerCounter::Scur)
+    }) || is_too_fast(w, proxy, others)
+        || tls_is_full(w, proxy, bind)
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
-fn is_too_fast(w: &Worker, proxy: ProxyIndex) -> bool {
+fn is_too_fast(w: &Worker, proxy: ProxyIndex, others: u64) -> bool {
     let (process, now) = (&w.board.live.process, w.rt.now().mono);
     let (conns, sessions) = (&process.connections_per_second, &process.sessions_per_second);
-    let over = |limit: u32, rate: &dyn Fn() -> u32| limit > 0 && rate() >= limit;
+    let over = |limit: u32, rate: &dyn Fn() -> u32| limit > 0 && u64::from(rate()) + others >= limit.into();
     over(conns.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Connections, now).0)
         || over(sessions.load(Ordering::Relaxed), &|| w.board.process_rate(ProcessRate::Sessions, now).0)
         || over(w.plan.proxies[proxy].frontend.rate_limit_sessions.unwrap_or(0), &|| {
