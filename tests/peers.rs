@@ -107,6 +107,13 @@ impl Node {
         line.rsplit("used:").next().and_then(|n| n.parse().ok()).expect("a number")
     }
 
+    /// What others know was asked for and has come, so that no entry arrives that is older than one's own.
+    fn has_learned(&self) -> bool {
+        let text = self.ask("show peers all");
+        let flags = text.split("flags=0x").nth(1).and_then(|t| t.split(' ').next()).expect("flags of the section");
+        u32::from_str_radix(flags, 16).expect("a number") & 3 == 3
+    }
+
     fn is_connected_to(&self, name: &str) -> bool {
         let start = format!("id={name}(remote");
         self.ask("show peers").lines().any(|l| l.contains(&start) && l.contains("last_status=ESTA"))
@@ -120,6 +127,11 @@ fn wait_long(what: &str, mut ready: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it never happened: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn wait_met(a: &Node, b: &Node) {
+    wait_long("they have met", || a.is_connected_to("B") && b.is_connected_to("A"));
+    wait_long("they have learned", || a.has_learned() && b.has_learned());
 }
 
 const ALL: [&str; 5] = ["numbers", "names", "sixes", "every", "all/own"];
@@ -160,7 +172,7 @@ fn both_ways(first: &PathBuf, second: &PathBuf) {
     let house = House::new();
     let mut a = house.start(first, "A", TABLES);
     let mut b = house.start(second, "B", TABLES);
-    wait_long("they have met", || a.is_connected_to("B") && b.is_connected_to("A"));
+    wait_met(&a, &b);
     fill(&a, 1);
     fill(&b, 2);
     wait_same(&a, &b, [2, 2, 2, 6, 2]);
@@ -225,7 +237,7 @@ fn over_tls(first: &PathBuf, second: &PathBuf) {
     };
     let a = start(first, "A");
     let b = start(second, "B");
-    wait_long("they have met", || a.is_connected_to("B") && b.is_connected_to("A"));
+    wait_met(&a, &b);
     fill(&a, 1);
     fill(&b, 2);
     wait_same(&a, &b, [2, 2, 2, 6, 2]);
@@ -352,11 +364,7 @@ fn takes_over(first: &PathBuf, second: &PathBuf) {
         Node { program, socket, _directory: directory }
     };
     let (a, b) = (start(first, "A", &fronts[0]), start(second, "B", &fronts[1]));
-    wait_long("they have met", || a.is_connected_to("B") && b.is_connected_to("A"));
-    // Until then each may still be told what the other has just heard from it.
-    let is_settled =
-        |node: &Node| node.ask("show peers").lines().next().is_some_and(|l| l.contains("timeout=<PAST>"));
-    wait_long("both know what there was", || is_settled(&a) && is_settled(&b));
+    wait_met(&a, &b);
     let get = |front: &Port, user: &str| {
         let mut client = Client::connect(front.number);
         client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\n\r\n"));
