@@ -6,7 +6,7 @@ mod common;
 use common::client::Client;
 use common::directory::Directory;
 use common::h2::{H2Client, get, request};
-use common::origin::{Origin, Step};
+use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
 use common::{pattern, show, wait_until};
@@ -77,6 +77,29 @@ fn a_stream_that_is_not_read_does_not_hold_others_up() {
     }
     let answer = client.answer(slow);
     assert!(answer.body == large, "{} bytes of {}", answer.body.len(), large.len());
+}
+
+#[test]
+fn streams_that_have_data_at_the_same_time_take_turns() {
+    const LARGE: usize = 4_000_000;
+    let directory = Directory::new();
+    let gate = Gate::new();
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n").into_bytes();
+    answer.extend(pattern(LARGE, 4));
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(answer)]);
+    let (_program, port) = proxy(&directory, &format!("server s 127.0.0.1:{}", origin.port));
+    let stream = std::net::TcpStream::connect(("127.0.0.1", port.number)).expect("a connection");
+    stream.set_read_timeout(Some(common::BOUND)).expect("a read timeout");
+    let mut client = H2Client::with_window(stream, false, 1 << 30);
+    let ids: Vec<_> = (0..8).map(|_| client.send(&get("/large"), b"")).collect();
+    wait_until("all have asked", || origin.connections() == ids.len());
+    gate.open();
+    let most = |client: &H2Client| ids.iter().map(|id| client.received(*id)).max();
+    while most(&client) < Some(LARGE) {
+        assert!(client.step(), "the connection ended");
+    }
+    let seen: Vec<usize> = ids.iter().map(|id| client.received(*id)).collect();
+    assert!(seen.iter().all(|n| *n > LARGE / 4), "bytes of each stream when one was through: {seen:?}");
 }
 
 #[test]

@@ -72,11 +72,16 @@ impl H2Client<TcpStream> {
 
 impl<S: Read + Write> H2Client<S> {
     pub fn over(stream: S, https: bool) -> H2Client<S> {
+        H2Client::with_window(stream, https, 65_535)
+    }
+
+    /// `window`: bytes that may come on each stream before they are taken.
+    pub fn with_window(stream: S, https: bool, window: u32) -> H2Client<S> {
         let config = Config {
             role: Role::Client,
             max_concurrent_streams: u32::MAX,
-            initial_window_size: 65_535,
-            connection_window: 1 << 20,
+            initial_window_size: window,
+            connection_window: window.max(1 << 20),
             shared_window: 0,
             header_table_size: 4096,
             max_frame_size: 16_384,
@@ -152,6 +157,11 @@ impl<S: Read + Write> H2Client<S> {
     pub fn ask(&mut self, head: &Head, body: &[u8]) -> Answer {
         let id = self.send(head, body);
         self.answer(id)
+    }
+
+    /// Bytes of body that have come on a stream so far.
+    pub fn received(&self, id: StreamId) -> usize {
+        self.answers.get(&id).map_or(0, |a| a.body.len())
     }
 
     /// What comes on a stream until it ends.

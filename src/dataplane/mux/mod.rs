@@ -51,8 +51,10 @@ pub struct Mux {
     out: RefCell<Block>,
     /// In the order of their ids.
     streams: RefCell<Vec<Rc<State>>>,
-    /// Tasks that wait for room to send, first come first.
-    waiting: RefCell<VecDeque<TaskId>>,
+    /// Tasks that have data to send, in their turn: the first of them puts some and goes behind the others.
+    turns: RefCell<VecDeque<TaskId>>,
+    /// Tasks that wait until what was put has room.
+    breathing: RefCell<Vec<TaskId>>,
     /// Who drives the connection.
     driver: Cell<TaskId>,
     /// Nothing passes any more.
@@ -136,7 +138,8 @@ impl Mux {
             codec: RefCell::new(codec),
             out: RefCell::new(out),
             streams: RefCell::default(),
-            waiting: RefCell::default(),
+            turns: RefCell::default(),
+            breathing: RefCell::default(),
             driver: Cell::new(w.rt.current()),
             ended: Cell::new(false),
             silent: Cell::new(false),
@@ -253,7 +256,6 @@ impl Mux {
     fn end(&self) {
         if !self.ended.replace(true) {
             self.for_each_stream(|state| state.fail(&self.w.rt));
-            self.release_waiting();
         }
     }
 
@@ -399,9 +401,7 @@ impl Mux {
                         state.reset(&self.w.rt, code);
                     }
                 }
-                Event::Opened(0) => {
-                    self.release_waiting();
-                }
+                Event::Opened(0) => self.call_next(),
                 Event::Opened(stream) => {
                     if let Some(state) = self.state(stream) {
                         state.wake(&self.w.rt);
@@ -418,10 +418,9 @@ impl Mux {
                     });
                 }
                 Event::Settings => {
-                    if !self.introduced.replace(true) {
-                        self.for_each_stream(|state| state.wake(&self.w.rt));
-                    }
-                    self.release_waiting();
+                    self.introduced.set(true);
+                    // Every stream's window may have changed.
+                    self.for_each_stream(|state| state.wake(&self.w.rt));
                 }
                 Event::Pong => self.take_no_more(),
             }
@@ -466,10 +465,47 @@ impl Mux {
         }
     }
 
-    /// Whoever waits for room looks again.
-    fn release_waiting(&self) {
-        for task in self.waiting.borrow_mut().drain(..) {
+    /// Whoever has the next turn to send looks whether it can.
+    fn call_next(&self) {
+        if let Some(task) = self.turns.borrow().front() {
+            self.w.rt.wake(*task);
+        }
+    }
+
+    /// There is room again.
+    fn make_room(&self) {
+        for task in self.breathing.borrow_mut().drain(..) {
             self.w.rt.wake(task);
+        }
+        self.call_next();
+    }
+
+    /// Nobody is before this task.
+    fn has_turn(&self, task: TaskId) -> bool {
+        self.turns.borrow().front().is_none_or(|first| *first == task)
+    }
+
+    fn others_wait(&self, task: TaskId) -> bool {
+        self.turns.borrow().iter().any(|other| *other != task)
+    }
+
+    fn queue_up(&self, task: TaskId) {
+        let mut turns = self.turns.borrow_mut();
+        if !turns.contains(&task) {
+            turns.push_back(task);
+        }
+    }
+
+    /// The task gives its turn away, if it has queued up.
+    fn give_way(&self, task: TaskId) {
+        let mut turns = self.turns.borrow_mut();
+        let place = turns.iter().position(|other| *other == task);
+        if let Some(place) = place {
+            turns.remove(place);
+        }
+        drop(turns);
+        if place == Some(0) && self.out.borrow().len() < OUT_MAX {
+            self.call_next();
         }
     }
 
@@ -494,7 +530,7 @@ impl Mux {
                 return;
             }
             self.codec.borrow_mut().drained();
-            self.release_waiting();
+            self.make_room();
             if transport.send(block.into(), side.send_timeout()).await.is_err() {
                 return;
             }

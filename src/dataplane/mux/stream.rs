@@ -293,21 +293,15 @@ impl Stream {
             if rt.reached(deadline) {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
-            self.wait_for_room();
+            let task = rt.current();
+            self.watch(task);
+            let mut breathing = mux.breathing.borrow_mut();
+            if !breathing.contains(&task) {
+                breathing.push(task);
+            }
             Poll::Pending
         })
         .await
-    }
-
-    /// The running task is woken when there may be room to send.
-    fn wait_for_room(&self) {
-        let Reader { mux, state } = &self.0;
-        let task = self.rt().current();
-        state.task.set(task);
-        let mut waiting = mux.waiting.borrow_mut();
-        if !waiting.contains(&task) {
-            waiting.push_back(task);
-        }
     }
 
     /// Our message ends behind what [`Stream::send`] sends next, with trailers if there are any.
@@ -319,19 +313,29 @@ impl Stream {
         *self.0.state.ending.borrow_mut() = Some(ending);
     }
 
-    /// Sends all of `chain` as data, and the end if it was said. Waits for room in the windows and behind what others send.
+    /// Sends all of `chain` as data, and the end if it was said. Waits for room in the windows and for its turn: streams that
+    /// have data at the same time send a frame each, one after the other.
     pub async fn send(&self, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
         let mux = &self.0.mux;
         let rt = self.rt();
         let later = |ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         let mut deadline = later(timeout_ms);
+        let turn = Turn { mux, task: rt.current() };
         poll_fn(|_| {
             if self.is_broken() || mux.ended.get() {
                 return Poll::Ready(Err(SendError::Broken(io::ErrorKind::ConnectionReset.into())));
             }
-            if self.put_data(&mut chain) {
-                deadline = later(timeout_ms);
-                mux.wake();
+            let waits_for_itself = || mux.codec.borrow().waits_for_itself(self.0.state.id.get());
+            if mux.has_turn(turn.task) {
+                let moved = self.put_data(&mut chain, turn.task);
+                if moved {
+                    deadline = later(timeout_ms);
+                    mux.wake();
+                }
+                // Where nothing can move, the turn is kept: giving it away would go round for ever.
+                if moved || waits_for_itself() {
+                    mux.give_way(turn.task);
+                }
             }
             if chain.is_empty() {
                 self.put_end();
@@ -340,14 +344,18 @@ impl Stream {
             if rt.reached(deadline) {
                 return Poll::Ready(Err(SendError::TimedOut));
             }
-            self.wait_for_room();
+            self.watch(turn.task);
+            // Who waits for its own window alone is told of that, and is in nobody's way.
+            if !waits_for_itself() {
+                mux.queue_up(turn.task);
+            }
             Poll::Pending
         })
         .await
     }
 
-    /// Moves what has room; true when something had.
-    fn put_data(&self, chain: &mut Chain) -> bool {
+    /// Moves what has room; true when something had. A frame is enough where others wait.
+    fn put_data(&self, chain: &mut Chain, task: TaskId) -> bool {
         let Reader { mux, state } = &self.0;
         let mut codec = mux.codec.borrow_mut();
         let mut out = mux.out();
@@ -374,6 +382,9 @@ impl Stream {
                 state.sent_end.set(true);
             }
             moved = true;
+            if mux.others_wait(task) {
+                break;
+            }
         }
         moved
     }
@@ -399,6 +410,18 @@ impl Stream {
     pub fn drop_connection(&self) {
         self.0.mux.silent.set(true);
         self.0.mux.wake();
+    }
+}
+
+/// A place among those that have data to send; given away when it is dropped.
+struct Turn<'a> {
+    mux: &'a Mux,
+    task: TaskId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.mux.give_way(self.task);
     }
 }
 

@@ -100,6 +100,11 @@ impl Connection {
         }
     }
 
+    /// The stream's own window is used up (or the stream is over), while the connection has room.
+    pub fn waits_for_itself(&self, stream: StreamId) -> bool {
+        self.send_window.room() > 0 && self.room(stream) == 0
+    }
+
     /// Appends the header of a DATA frame; the caller sends `len` bytes behind it, at most [`Connection::room`]. False:
     /// nothing was written, as the stream is over or has no such room, and nothing may be sent.
     #[must_use = "bytes without their header would break the connection"]
