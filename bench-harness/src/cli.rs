@@ -15,9 +15,12 @@ bench-harness COMMAND [OPTIONS]
   compare BASE    build commit BASE in a temporary worktree and measure it against this checkout
   engines         measure minimal relays on monoio and tokio-uring beside the proxies
   instructions    count user instructions a request and check them against perf/instructions.toml
+  stages          CPU time a request by stage, sampled by perf(1): perf/STAGES.md
+  reloads         twenty reloads in a row under load, by each way: failures, p99, memory
+  watched         p99 and CPU a request while four clients ask show stat of 1,000 servers without a pause
   list            scenarios and peers
 
-options of run, compare and engines
+options of run, compare and engines (--peers, --seconds, --repetitions and --*-cpu: of reloads and watched too)
   --full                 every scenario, 7 repetitions of 5 s (else: quick ones, 3 of 2 s)
   --scenario NAME[,..]   only these; a name ending in * is a prefix
   --peers NAME[,..]      instead of ringway,haproxy,nginx,direct

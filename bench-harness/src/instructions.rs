@@ -115,7 +115,8 @@ fn wanted(options: &Options, known: &BTreeMap<String, u64>, repository: &Path) -
 }
 
 fn count(peer: &Peer, scenario: &Scenario, origin: &Origin, requests: u64) -> Result<Counted, String> {
-    if matches!(scenario.load.shape, Shape::Idle | Shape::Start | Shape::H2) {
+    use Shape::{H2, Idle, IdleH2, Start, Still};
+    if matches!(scenario.load.shape, Idle | IdleH2 | Still | Start | H2) {
         return Err("this shape has no single request to count".to_owned());
     }
     let around = Surroundings {

@@ -9,17 +9,21 @@ mod config;
 mod engines;
 mod instructions;
 mod load;
+mod loaded;
 mod machine;
 mod origin;
 mod peer;
 mod procstat;
+mod reloads;
 mod report;
 mod results;
 mod run;
 mod scenario;
+mod stages;
 mod stats;
 mod table;
 mod verify;
+mod watched;
 mod wire;
 
 use std::path::Path;
@@ -62,6 +66,9 @@ fn command(name: &str, options: &Options) -> Result<(), String> {
         "compare" => compare::compare(options),
         "engines" => engines::measure(options),
         "instructions" => instructions::check(options),
+        "stages" => stages::measure(options),
+        "reloads" => reloads::measure(options),
+        "watched" => watched::measure(options),
         "list" => list(options),
         "" | "help" | "--help" | "-h" => {
             println!("{}", cli::USAGE);

@@ -68,7 +68,9 @@ impl Peer {
         }
         let proxy = &scenario.proxy;
         match self.kind {
-            Kind::Direct if matches!(scenario.load.shape, Shape::Idle | Shape::Start) => {
+            Kind::Direct
+                if matches!(scenario.load.shape, Shape::Idle | Shape::IdleH2 | Shape::Still | Shape::Start) =>
+            {
                 Some("there is no proxy to look at".to_owned())
             }
             Kind::Direct if proxy.h2 => Some("the origin speaks no HTTP/2".to_owned()),
@@ -235,7 +237,7 @@ pub fn local(port: u16) -> SocketAddr {
 
 /// A port that was free a moment ago. Nobody can hand a listening socket to every proxy, so a small race remains;
 /// a proxy that loses it says so and does not start.
-fn free_port() -> Result<u16, String> {
+pub fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }

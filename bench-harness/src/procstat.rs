@@ -52,6 +52,15 @@ impl Usage {
         usage
     }
 
+    /// CPU time of a process without its first thread.
+    pub fn beside_the_first(pid: u32) -> Self {
+        let others = numbers(&format!("/proc/{pid}/task")).into_iter().filter(|task| *task != u64::from(pid));
+        let run_ns = |task| {
+            first_number(&fs::read_to_string(format!("/proc/{pid}/task/{task}/schedstat")).unwrap_or_default())
+        };
+        Self { run_ns: others.map(run_ns).sum(), ..Self::default() }
+    }
+
     pub fn until(&self, later: &Self) -> Spent {
         let user = later.user_ticks.saturating_sub(self.user_ticks) as f64;
         let system = later.system_ticks.saturating_sub(self.system_ticks) as f64;

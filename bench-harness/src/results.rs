@@ -85,7 +85,7 @@ pub struct Figures {
 impl Figures {
     pub fn primary(&self, which: Primary) -> Option<f64> {
         match which {
-            Primary::CpuPerRequest => self.cpu_us,
+            Primary::CpuPerRequest | Primary::CpuPerSecond => self.cpu_us,
             Primary::BytesPerConnection => self.bytes_per_connection,
             Primary::StartMs => self.start_ms,
         }

@@ -259,7 +259,8 @@ impl Runner<'_> {
         let spec = Spec::new(scenario, running.address, self.plan.seconds);
         match scenario.load.shape {
             Shape::Start => self.start(&spec, &running),
-            Shape::Idle => self.idle(&spec, &running),
+            Shape::Idle | Shape::IdleH2 => self.idle(&spec, &running),
+            Shape::Still => self.still(&spec, &running),
             _ => self.traffic(&spec, &running),
         }
     }
@@ -292,6 +293,18 @@ impl Runner<'_> {
         let grown = after.pss as f64 - before.pss as f64;
         figures.bytes_per_connection = Some(grown / spec.connections as f64);
         Ok(figures)
+    }
+
+    /// What a second costs when nobody asks for anything.
+    fn still(&self, spec: &Spec, running: &Running) -> Result<Figures, String> {
+        const SETTLE: Duration = Duration::from_secs(2);
+        let group = running.child.as_ref().map(Child::pid).ok_or("no proxy")?;
+        std::thread::sleep(SETTLE);
+        let before = Usage::of_group(group);
+        std::thread::sleep(Duration::from_secs(spec.seconds));
+        let spent = before.until(&Usage::of_group(group));
+        let outcome = Outcome { requests: spec.seconds, ..Outcome::default() };
+        Ok(figures_of(&outcome, Some(spent), memory(running)))
     }
 
     fn traffic(&self, spec: &Spec, running: &Running) -> Result<Figures, String> {

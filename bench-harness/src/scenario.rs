@@ -163,6 +163,11 @@ pub enum Shape {
     Bulk,
     /// Connections that made one request and then stay open.
     Idle,
+    /// The same over HTTP/2 by prior knowledge.
+    #[serde(rename = "idle-h2")]
+    IdleH2,
+    /// Nothing is asked: what the proxy does by itself.
+    Still,
     /// Nothing but starting and answering once.
     Start,
 }
@@ -171,7 +176,8 @@ impl Shape {
     /// The figure that ratios are made of.
     pub fn primary(self) -> Primary {
         match self {
-            Self::Idle => Primary::BytesPerConnection,
+            Self::Idle | Self::IdleH2 => Primary::BytesPerConnection,
+            Self::Still => Primary::CpuPerSecond,
             Self::Start => Primary::StartMs,
             _ => Primary::CpuPerRequest,
         }
@@ -182,6 +188,7 @@ impl Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Primary {
     CpuPerRequest,
+    CpuPerSecond,
     BytesPerConnection,
     StartMs,
 }
@@ -190,6 +197,7 @@ impl Primary {
     pub fn label(self) -> &'static str {
         match self {
             Self::CpuPerRequest => "CPU µs/request",
+            Self::CpuPerSecond => "CPU µs/s",
             Self::BytesPerConnection => "bytes/connection",
             Self::StartMs => "start ms",
         }
@@ -241,8 +249,11 @@ impl Scenario {
         if self.load.shape == Shape::Handshake && self.proxy.tls.is_none() {
             return Err("handshakes need [proxy.tls]".to_owned());
         }
-        if (self.load.shape == Shape::H2) != self.proxy.h2 {
-            return Err("h2 = true goes with shape = \"h2\", and only with it".to_owned());
+        if matches!(self.load.shape, Shape::H2 | Shape::IdleH2) != self.proxy.h2 {
+            return Err("h2 = true goes with the shapes h2 and idle-h2, and only with them".to_owned());
+        }
+        if self.load.shape == Shape::IdleH2 && self.proxy.tls.is_some() {
+            return Err("idle-h2 is by prior knowledge, without [proxy.tls]".to_owned());
         }
         if self.load.rate == Some(0) || self.load.connections == 0 || self.proxy.threads == 0 {
             return Err("rate, connections and threads must not be 0".to_owned());

@@ -43,7 +43,7 @@ pub fn observe(scenario: &Scenario, address: SocketAddr, origin: SocketAddr) -> 
         Shape::Bulk => {
             seen.insert("transfer", bulk(address)?);
         }
-        Shape::H2 => {
+        Shape::H2 | Shape::IdleH2 => {
             seen.insert("answer", h2(scenario, address)?);
         }
         _ => http(scenario, address, origin, &mut seen)?,

@@ -9,7 +9,10 @@ use crate::scenario::{Resumption, Scenario, Tls, TlsVersion};
 
 pub fn render(scenario: &Scenario, place: &Place, stream_module: Option<&Path>) -> Result<String, String> {
     let proxy = &scenario.proxy;
-    if proxy.stick_table || proxy.tracking || proxy.checked_servers > 0 {
+    if proxy.checked_servers > 0 {
+        return Err("nginx has no health checks of its own".to_owned());
+    }
+    if proxy.stick_table || proxy.tracking {
         return Err("nginx has no stick table (limit_req limits, it does not store and count)".to_owned());
     }
     if proxy.rules {

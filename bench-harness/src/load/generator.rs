@@ -17,6 +17,7 @@ use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
+use super::h2_once;
 use super::response::{Progress, Response};
 use super::{Outcome, Spec};
 use crate::certs;
@@ -396,12 +397,14 @@ impl Generator {
                 }
                 slot.received >= self.spec.bytes
             }
+            Shape::IdleH2 if ended => return Err("closed before the answer".to_owned()),
+            Shape::IdleH2 => h2_once::is_answered(&mut slot.input)?,
             _ => slot.response.feed(&mut slot.input, ended)? == Progress::Done,
         };
         if !done {
             return Ok(());
         }
-        let http = !matches!(self.spec.shape, Shape::PingPong | Shape::Bulk);
+        let http = !matches!(self.spec.shape, Shape::PingPong | Shape::Bulk | Shape::IdleH2);
         if http && slot.response.status != 200 {
             return Err(format!("status {}", slot.response.status));
         }
@@ -443,6 +446,7 @@ fn request(spec: &Spec) -> Vec<u8> {
     match spec.shape {
         Shape::PingPong => vec![b'p'; spec.bytes as usize],
         Shape::Bulk => spec.bytes.to_be_bytes().to_vec(),
+        Shape::IdleH2 => h2_once::request(&spec.path, &spec.address.to_string()),
         _ => {
             let mut text = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", spec.path, spec.address);
             for header in &spec.headers {

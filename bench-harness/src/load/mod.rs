@@ -7,6 +7,7 @@
 mod generator;
 #[cfg(test)]
 mod generator_tests;
+mod h2_once;
 mod h2load;
 mod response;
 mod wrk;
