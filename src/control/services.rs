@@ -12,6 +12,7 @@ use crate::proto::http::message;
 use crate::proto::http::status;
 use crate::proto::http::uri::Uri;
 use crate::services::check::observe;
+use std::sync::atomic::Ordering;
 
 /// For the workers.
 pub fn services() -> Services {
@@ -30,7 +31,7 @@ pub fn facts(shared: &Shared) -> Process<'_> {
         maxsock: about.maxsock,
         warnings: about.warnings,
         memmax_mb: about.memmax_mb,
-        pool_bytes: 0,
+        compression_bytes: shared.compression_memory.load(Ordering::Relaxed),
         engine: &about.engine_choice,
     }
 }

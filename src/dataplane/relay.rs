@@ -150,12 +150,12 @@ pub async fn run(
 }
 
 /// Counts a pipe while it lives.
-struct PipeCount<'a>(&'a Worker);
+pub(super) struct PipeCount<'a>(&'a Worker);
 
 impl<'a> PipeCount<'a> {
     /// `None`: there are as many pipes as may be (manual 3.2 "maxpipes"). Workers that ask at the same moment may pass the
     /// bound by one each.
-    fn of(w: &'a Worker) -> Option<PipeCount<'a>> {
+    pub(super) fn of(w: &'a Worker) -> Option<PipeCount<'a>> {
         let quarter = || w.board.live.process.hard_maxconn.load(Ordering::Relaxed) / 4;
         let most = w.plan.global.maxpipes.unwrap_or_else(quarter);
         if w.board.process(ProcessCounter::PipesUsed) >= u64::from(most) {

@@ -545,13 +545,14 @@ impl Worker {
     /// Lets the other workers publish what they count, for whoever asks next; this one does it now.
     pub fn publish_all(&self) {
         self.publish();
-        for other in (0..self.board.workers()).filter(|o| *o != self.index) {
+        for other in (0..=self.board.workers()).filter(|o| *o != self.index) {
             self.send(other, Mail::Ping(0));
         }
     }
 
     /// Puts on the board what this thread's loop has counted.
     fn publish(&self) {
+        publish_traffic(&self.rt, self.counts());
         let activity = self.rt.activity();
         let counts = self.counts();
         let process = counts.process();
@@ -568,6 +569,7 @@ impl Worker {
             self.measured.set((self.rt.now().nanos, activity.idle_ns));
         }
         process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
+        process.set(ProcessCounter::RunQueue, self.rt.ready() as u64);
     }
 
     fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
@@ -615,6 +617,17 @@ impl Worker {
             }
         }
     }
+}
+
+/// Puts on the board what a reactor has sent and the memory of its receive buffers.
+pub fn publish_traffic(rt: &Rt, counts: board::Worker<'_>) {
+    let (process, emitted) = (counts.process(), rt.emitted());
+    process.set(ProcessCounter::TotalBytesOut, emitted.bytes());
+    process.set(ProcessCounter::TotalSplicedBytesOut, emitted.spliced());
+    process.set_rate(ProcessRate::BytesOut, emitted.rate());
+    let (made, lent) = rt.buffer_memory();
+    process.set(ProcessCounter::BufferBytes, made);
+    process.set(ProcessCounter::BufferBytesUsed, lent);
 }
 
 async fn read_post(w: Rc<Worker>) {
@@ -751,7 +764,12 @@ fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Coun
         return Some(session::Counted::new(w, proxy, bind));
     }
     let _turn = w.board.live.process.last_places.try_lock().ok()?;
-    (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))
+    let counted = (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))?;
+    let most = u64::from(w.board.live.process.maxconn.load(Ordering::Relaxed));
+    if most > 0 && w.board.process(ProcessCounter::CurrConns) >= most {
+        w.counts().process().add(ProcessCounter::MaxconnReached, 1);
+    }
+    Some(counted)
 }
 
 /// A limit would be passed with `others` more connections than there are, and one.

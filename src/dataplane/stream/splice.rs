@@ -2,6 +2,7 @@
 //! copied to us and back. It needs no option: the length says when it pays. `nosplice` (manual 3.2) forbids it.
 
 use super::super::connect::Link;
+use super::super::relay::PipeCount;
 use super::super::session::Session;
 use super::Exchange;
 use super::body::{Body, Read};
@@ -52,7 +53,8 @@ pub(super) async fn response(
     if source.has_ended() {
         return Ok(());
     }
-    // Without descriptors left for a pipe, on with buffers.
+    // Where there are as many pipes as may be, and without descriptors left for one, on with buffers.
+    let Some(_counted) = PipeCount::of(&s.w) else { return Ok(()) };
     let Ok(mut pipe) = Pipe::new(&s.w.rt) else { return Ok(()) };
     while let Some(left) = body.left_unread() {
         let Some(n) = take(&mut pipe, source, left, timeouts.server).await? else { return Ok(()) };

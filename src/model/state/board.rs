@@ -330,7 +330,7 @@ pub enum ProcessRate {
     Ssl,
     SslFrontendKeys,
     SslBackendKeys,
-    /// In units of 32 bytes.
+    /// In the units of the engine's `emitted`.
     BytesOut,
     CompressIn,
     CompressOut,

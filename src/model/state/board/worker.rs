@@ -2,7 +2,7 @@
 
 use super::{super::cell::*, super::counters::*, Block, Board, FrontendRate, ProcessRate};
 use crate::{
-    base::{clock::Millis, counter::Counter},
+    base::{clock::Millis, counter::Counter, rate::Seconds},
     model::plan::{ProxyIndex, ServerIndex},
 };
 use std::sync::OnceLock;
@@ -316,10 +316,14 @@ impl Server<'_> {
 }
 
 impl Process<'_> {
-    /// Counts `n` events of a rate; compression rates take bytes, `BytesOut` bytes too.
+    /// Takes over the rate that a reactor has counted, in its units.
+    pub fn set_rate(self, which: ProcessRate, seen: Seconds) {
+        which.of(self.cell).set(seen);
+    }
+
+    /// Counts `n` events of a rate; compression rates take bytes.
     #[inline]
     pub fn rate(self, which: ProcessRate, n: u64, now: Millis) {
-        let n = if which == ProcessRate::BytesOut { n.div_ceil(32) } else { n };
         if which.of(self.cell).add(n.min(u32::MAX as u64) as u32, now)
             && let Some(maximum) = which.maximum()
         {
