@@ -1,8 +1,9 @@
 //! From a backend to a connection: choose a server (persistence, balance, queue), take an idle connection or make a new
 //! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
 
-use super::idle::{Idle, Way};
+use super::idle::{Idle, Own, Way};
 use super::key::{KeyOf, last_server};
+use super::meter::{Metered, MeteredStream};
 use super::mux::backend;
 use super::proxy_protocol;
 use super::queue::{Place, Slot};
@@ -55,6 +56,7 @@ pub struct Link {
     way: Way,
     private: Cell<bool>,
     _used: Used,
+    _stream: Option<MeteredStream>,
     slot: Option<Slot>,
 }
 
@@ -80,7 +82,9 @@ impl Link {
         w.counts().server(proxy, server).connection_used(w.rt.now().mono);
         w.backends[proxy].idle.in_service(server, true);
         let _used = Used(w.clone(), proxy, server);
-        Link { transport, proxy, server, requests, way, private: Cell::new(private), _used, slot: assigned.slot }
+        let _stream = transport.metered().map(Metered::stream);
+        let private = Cell::new(private);
+        Link { transport, proxy, server, requests, way, private, _used, _stream, slot: assigned.slot }
     }
 
     pub fn was_reused(&self) -> bool {
@@ -94,7 +98,7 @@ impl Link {
 
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
     pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
-        let Link { transport, proxy, server, requests, way, private, _used, slot } = self;
+        let Link { transport, proxy, server, requests, way, private, _used, _stream, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;
@@ -114,7 +118,7 @@ impl Link {
             }
             // It stays with the client's connection, which alone may use it again.
             idle.transport.watch(w.janitor.get());
-            s.own.set(Some(Box::new((proxy, server, idle))));
+            s.own.set(Some(Box::new(Own::new(w, proxy, server, idle))));
             return;
         }
         w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
@@ -333,6 +337,10 @@ pub async fn establish(
         w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
         w.counts().backend(proxy).add(BackendCounter::Econ, 1);
         super::rules::observe(w, proxy, server, Seen::ConnectFailed);
+        let may_be_h2 = proto.or(live.settings.proto) == Some(Proto::H2) || !live.settings.tls.alpn.is_empty();
+        if settings.mode == Mode::Http && !may_be_h2 {
+            w.backends[proxy].h1.failed();
+        }
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
@@ -454,8 +462,9 @@ fn reusable(
     if proto == Some(Proto::H2) {
         return None;
     }
-    if let Some((p, i, idle)) = s.own.take().map(|own| *own)
-        && (p, i) == (proxy, server)
+    if let Some(own) = s.own.take()
+        && (own.proxy, own.server) == (proxy, server)
+        && let Own { idle, .. } = *own
         && idle.transport.sni() == sni
         && idle.way == way
         && idle.transport.is_quiet()
@@ -576,6 +585,9 @@ async fn open(
             Some(stream) => Ok(Transport::from(stream)),
             None => Err(Failure::ConnectFailed),
         };
+    }
+    if http {
+        transport.meter(Some(&w.backends[proxy].h1));
     }
     Ok(transport)
 }

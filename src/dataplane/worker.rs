@@ -7,6 +7,7 @@ use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
 use super::lookup::{Lookups, Question};
+use super::meter::{Meter, Side};
 use super::mux::backend::Connections;
 use super::page;
 use super::queue::Queue;
@@ -182,6 +183,8 @@ pub struct Answer {
 pub struct Names {
     pub backend: Named,
     pub listeners: Vec<Rc<facts::Listener>>,
+    /// Counts HTTP/1 connections of clients.
+    pub h1: Rc<Meter>,
 }
 
 /// One worker's state for one backend.
@@ -191,6 +194,8 @@ pub struct BackendState {
     /// Connections that several requests share at a time (HTTP/2).
     pub connections: Connections,
     pub queue: Queue,
+    /// Counts HTTP/1 connections to its servers.
+    pub h1: Rc<Meter>,
 }
 
 pub struct Worker {
@@ -261,16 +266,18 @@ impl Worker {
         let plan = shared.plan.clone();
         let board = shared.board.clone();
         let seed = rt.now().wall_us ^ ((index as u64 + 1) << 40);
-        let backends = plan.proxies.iter().map(|p| BackendState {
+        let backends = plan.proxies.iter().enumerate().map(|(proxy, p)| BackendState {
             balancer: RefCell::new(Balancer::new(&p.backend, p.options.allbackups, seed)),
             idle: IdlePool::default(),
             connections: Connections::default(),
             queue: Queue::default(),
+            h1: Meter::new(&board, index, proxy, Side::Server),
         });
-        let names = plan
-            .proxies
-            .iter()
-            .map(|p| Names { backend: Named::new(p.name.as_str(), p.id), listeners: listeners(&plan, p) });
+        let names = plan.proxies.iter().enumerate().map(|(proxy, p)| Names {
+            backend: Named::new(p.name.as_str(), p.id),
+            listeners: listeners(&plan, p),
+            h1: Meter::new(&board, index, proxy, Side::Client),
+        });
         Rc::new(Worker {
             index,
             backends: backends.collect(),

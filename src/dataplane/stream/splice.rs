@@ -38,6 +38,9 @@ pub(super) async fn response(
             && !body.is_complete()
             && let Some(lease) = source.take_queued()
         {
+            if let Some(metered) = link.transport.metered() {
+                metered.received(lease.len() as u64);
+            }
             body.pending = Piece::Lease(lease);
             if let Ok(Some(Read::Data(data))) = body.ready() {
                 chain.push(data);
@@ -58,8 +61,14 @@ pub(super) async fn response(
     let Ok(mut pipe) = Pipe::new(&s.w.rt) else { return Ok(()) };
     while let Some(left) = body.left_unread() {
         let Some(n) = take(&mut pipe, source, left, timeouts.server).await? else { return Ok(()) };
+        if let Some(metered) = link.transport.metered() {
+            metered.spliced_in(n as u64);
+        }
         while pipe.held() > 0 {
-            give(&mut pipe, sink, timeouts.client).await?;
+            let given = give(&mut pipe, sink, timeouts.client).await?;
+            if let Some(metered) = s.transport.metered() {
+                metered.spliced_out(given as u64);
+            }
         }
         body.passed(n as u64);
         ex.count_response_bytes(&s.w, s.proxy, s.bind, n as u64);
