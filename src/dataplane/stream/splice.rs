@@ -52,6 +52,7 @@ pub(super) async fn response(
         let n = chain.byte_len() as u64;
         send_to_client(s, chain, timeouts).await?;
         ex.count_response_bytes(&s.w, s.proxy, s.bind, n);
+        ex.count_response_sent(&s.w, s.proxy, s.bind, n);
     }
     if source.has_ended() {
         return Ok(());
@@ -72,6 +73,7 @@ pub(super) async fn response(
         }
         body.passed(n as u64);
         ex.count_response_bytes(&s.w, s.proxy, s.bind, n as u64);
+        ex.count_response_sent(&s.w, s.proxy, s.bind, n as u64);
         pipe.take_turns(n).await;
     }
     Ok(())
