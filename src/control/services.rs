@@ -7,6 +7,7 @@ use crate::admin::stats::{Process, Scene, action, csv, json, prometheus};
 use crate::dataplane::page::Asked;
 use crate::dataplane::worker::{Acted, Answer, Mail, Seen, Services, Shared, Worker};
 use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::counters::ServerCounter;
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
 use crate::proto::http::status;
@@ -156,6 +157,7 @@ fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
         Seen::ResponseFailed => observe::Seen::ResponseBroken,
     };
     if let Some(observed) = observe::seen(live, proxy, server, s, what, w.rt.now().mono) {
+        w.counts().server(proxy, server).add(ServerCounter::Hanafail, 1);
         let hurry = if observed.hurry { vec![(proxy, server)] } else { Vec::new() };
         if !hurry.is_empty() || !observed.events.is_empty() {
             let acted = Acted { events: observed.events, hurry, ..Acted::default() };

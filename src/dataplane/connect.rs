@@ -319,13 +319,13 @@ pub async fn establish(
             return Err(Failure::AbortedInConnect);
         }
         s.transport.watch(w.rt.current());
+        w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
+        w.counts().backend(proxy).add(BackendCounter::Connect, 1);
         let opening = Frame::new(open(w, ex, (proxy, server), live, header, sni.as_deref(), (way, proto)));
         let failure = match opening.await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 ex.facts.server_http_major = transport.http_major();
-                w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
-                w.counts().backend(proxy).add(BackendCounter::Connect, 1);
                 super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, (transport, 0, false), way));
             }
@@ -334,8 +334,6 @@ pub async fn establish(
         if matches!(failure, Failure::AbortedInConnect) {
             return Err(failure);
         }
-        w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
-        w.counts().backend(proxy).add(BackendCounter::Econ, 1);
         super::rules::observe(w, proxy, server, Seen::ConnectFailed);
         let may_be_h2 = proto.or(live.settings.proto) == Some(Proto::H2) || !live.settings.tls.alpn.is_empty();
         if settings.mode == Mode::Http && !may_be_h2 {
