@@ -44,6 +44,8 @@ const TURN_AROUND_MS: u64 = 1000;
 pub struct Assigned {
     pub server: ServerIndex,
     pub slot: Option<Slot>,
+    /// Balancing has chosen it just now, and that is not counted yet.
+    balanced: bool,
 }
 
 /// A connection to a server in the service of one stream.
@@ -140,6 +142,8 @@ pub async fn assign(
     let mut place: Option<Place> = None;
     let mut deadline = Millis::NEVER;
     let hashed = matches!(key, KeyOf::Bytes(_) | KeyOf::Address(_));
+    // Neither persistence nor the queue's end is balancing (manual 9.1 "lbtot", and observed).
+    let is_balanced = !matches!(key, KeyOf::Server(_));
     loop {
         // The full server that a hash insists on.
         let mut insisted = None;
@@ -197,13 +201,14 @@ pub async fn assign(
                     Choice::Server(server) => {
                         let s = live.server(server).ok_or(Failure::NoServer)?;
                         if s.maxconn() == 0 && !counted {
-                            return Ok(Assigned { server, slot: None });
+                            return Ok(Assigned { server, slot: None, balanced: is_balanced && place.is_none() });
                         }
                         let sessions = w.board.backend(proxy, BackendCounter::Scur);
                         let limit = s.limit(sessions, settings.backend.fullconn.unwrap_or(0));
                         match Slot::take(w, proxy, server, limit) {
                             Some(slot) => {
-                                return Ok(Assigned { server, slot: Some(slot) });
+                                let balanced = is_balanced && place.is_none();
+                                return Ok(Assigned { server, slot: Some(slot), balanced });
                             }
                             None => (full, insisted) = (true, hashed.then_some(server)),
                         }
@@ -226,6 +231,9 @@ pub async fn assign(
                 && w.board.server(proxy, server, ServerCounter::Qcur) >= s.settings.maxqueue as u64
             {
                 return Err(Failure::QueueRefused);
+            }
+            if let Some(server) = insisted.filter(|_| is_balanced) {
+                count_balanced(w, proxy, server);
             }
             let before_us = w.board.backend(proxy, BackendCounter::Qcur);
             ex.facts.backend_queue = before_us as u32 + 1;
@@ -293,7 +301,7 @@ pub async fn establish(
         }
         other => other?,
     };
-    chosen(w, s, ex, proxy, assigned.server);
+    chosen(w, s, ex, proxy, &assigned);
     let live = w.board.live.server(proxy, assigned.server).ok_or(Failure::NoServer)?;
     if live.settings.redir.is_some() && matches!(ex.request.method(), b"GET" | b"HEAD") {
         return Err(Failure::ServerRedirects);
@@ -356,7 +364,7 @@ pub async fn establish(
                 w.counts().server(proxy, server).add(ServerCounter::Wredis, 1);
                 w.counts().backend(proxy).add(BackendCounter::Wredis, 1);
                 assigned = next;
-                chosen(w, s, ex, proxy, assigned.server);
+                chosen(w, s, ex, proxy, &assigned);
                 continue;
             }
             assigned = next;
@@ -377,7 +385,7 @@ pub async fn establish(
             ex.cookie.redispatched();
             let key = KeyOf::of(w, proxy, s, ex);
             assigned = assign(w, &s.transport, ex, proxy, key, None).await?;
-            chosen(w, s, ex, proxy, assigned.server);
+            chosen(w, s, ex, proxy, &assigned);
         }
     }
 }
@@ -394,7 +402,13 @@ fn redispatches(option: Option<i32>, retry: u32, left: u32) -> bool {
 }
 
 /// Notes the choice for log and counters.
-fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
+fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, assigned: &Assigned) {
+    let server = assigned.server;
+    // Another attempt at the same server is no new choice.
+    let again = ex.facts.retries > 0 && s.last_server.get() == Some((proxy, server));
+    if assigned.balanced && !again {
+        count_balanced(w, proxy, server);
+    }
     let now = w.rt.now();
     ex.queued_ns = now.nanos;
     if ex.server.is_some() {
@@ -402,14 +416,19 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
     }
     let cell = w.counts().server(proxy, server);
     cell.session(now.mono);
-    cell.add(ServerCounter::Lbtot, 1);
     // What came before the server was known counts for it too.
     cell.add(ServerCounter::Reqbin, ex.facts.request_bytes_in);
-    w.counts().backend(proxy).balanced(now.mono);
+    w.counts().backend(proxy).assigned(now.mono);
     s.last_server.set(Some((proxy, server)));
     ex.server = Some((proxy, server));
     ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
+}
+
+/// `lbtot`.
+fn count_balanced(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
+    w.counts().server(proxy, server).add(ServerCounter::Lbtot, 1);
+    w.counts().backend(proxy).add(BackendCounter::Lbtot, 1);
 }
 
 /// The name that a server is asked for over TLS (manual 5.2 "sni").

@@ -217,10 +217,9 @@ impl Backend<'_> {
         self.sub(BackendCounter::Scur, 1);
     }
 
-    /// A server was chosen by balancing: `lbtot`, `lastsess`.
+    /// A stream goes to a server: `lastsess`.
     #[inline]
-    pub fn balanced(self, now: Millis) {
-        self.add(BackendCounter::Lbtot, 1);
+    pub fn assigned(self, now: Millis) {
         self.set(BackendCounter::Lastsess, now.0 + 1);
     }
 
