@@ -248,6 +248,11 @@ pub async fn assign(
         match woken {
             Err(_) => {
                 ex.queued_ns = w.rt.now().nanos;
+                // It had its server, though it never came there (observed).
+                if let Some(server) = place.as_ref().and_then(Place::server) {
+                    w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
+                    w.counts().server(proxy, server).add(ServerCounter::Reqbin, ex.facts.request_bytes_in);
+                }
                 return Err(Failure::QueueTimeout);
             }
             Ok(true) => return Err(Failure::AbortedInQueue),
@@ -371,6 +376,8 @@ pub async fn establish(
         }
         w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
         w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
+        // Each attempt is a session of the server's (observed).
+        w.counts().server(proxy, server).add(ServerCounter::Stot, 1);
         let pause = settings.timeouts.connect.map_or(TURN_AROUND_MS, |ms| ms.min(TURN_AROUND_MS));
         if matches!(failure, Failure::ConnectFailed) {
             sleep(&w.rt, pause).await;
@@ -411,9 +418,7 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ass
     }
     let now = w.rt.now();
     ex.queued_ns = now.nanos;
-    if ex.server.is_some() {
-        ex.leave_server(w);
-    }
+    ex.change_server(w);
     let cell = w.counts().server(proxy, server);
     cell.session(now.mono);
     // What came before the server was known counts for it too.

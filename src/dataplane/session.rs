@@ -147,6 +147,7 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
         bind,
     };
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
+    s.w.counts().frontend(proxy).established();
     match s.settings().mode {
         Mode::Http => {
             begin_http1(&mut s, &pending);

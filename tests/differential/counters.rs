@@ -80,6 +80,25 @@ fn through_a_queue(run: &mut Run, backend: &str) {
 scenario!(who_waited_for_any_server_was_not_balanced, |run| through_a_queue(run, "balance roundrobin"));
 scenario!(who_waits_for_the_server_of_a_hash_was_balanced, |run| through_a_queue(run, "balance source"));
 
+scenario!(whose_wait_is_over_has_not_reached_the_server_of_its_hash, |run| {
+    let gate = Gate::new();
+    run.origin("s1", vec![Step::Request, Step::Gate(gate.clone()), Step::Send(OK.into())]);
+    start(
+        run,
+        "default_backend be",
+        "backend be\n timeout queue 100ms\n balance source\n server s1 127.0.0.1:{s1} maxconn 1",
+    );
+    let mut served = Client::connect(run.port("fe"));
+    served.send(GET);
+    wait_until("it is served", || lines(run).iter().any(|l| value(l, "svname") == "s1" && value(l, "scur") == "1"));
+    get(run, "/", "");
+    gate.open();
+    served.response();
+    drop(served);
+    figures(run, &["lbtot", "econ", "req_tot"]);
+    run.forget();
+});
+
 scenario!(persistence_is_no_balancing, |run| {
     run.origin("s1", vec![Step::Serve(OK.into())]);
     start(
@@ -116,8 +135,19 @@ scenario!(another_server_is_another_choice_and_the_same_one_is_not, |run| {
         get(run, &format!("/{backend}/"), "");
     }
     get(run, "/cookie/", "Cookie: C=one\r\n");
-    figures(run, &["lbtot", "econ", "wretr", "wredis", "connect"]);
+    figures(run, &["stot", "lbtot", "req_tot", "econ", "wretr", "wredis", "connect"]);
     run.forget();
+});
+
+scenario!(sessions_that_rules_refuse_are_none, |run| {
+    start(
+        run,
+        "tcp-request connection reject if { src 127.0.0.2 }\n tcp-request session reject if { src 127.0.0.1 }",
+        "",
+    );
+    let mut client = Client::connect(run.port("fe"));
+    client.closed();
+    figures(run, &["conn_tot", "stot", "dcon", "dses"]);
 });
 
 scenario!(edits_that_do_not_fit_are_errors_of_ours, |run| {

@@ -17,6 +17,7 @@ use crate::base::clock::Millis;
 use crate::engine::frame::Frame;
 use crate::engine::{Chain, Piece};
 use crate::model::proxy::ConnectionMode;
+use crate::model::state::counters::ServerCounter;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::{self, Asked, Framing};
@@ -84,6 +85,7 @@ pub(super) async fn download(
         return Err(Failure::RetryStatus(status));
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
+    w.counts().server(link.proxy, link.server).add(ServerCounter::ReqTot, 1);
     w.counts().server(link.proxy, link.server).response(status);
     rules::observe(w, link.proxy, link.server, Seen::Status(status));
     ex.count_outcome(s, status);

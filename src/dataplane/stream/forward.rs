@@ -91,7 +91,7 @@ pub(super) async fn forward(
             w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
         }
         w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
-        ex.leave_server(&w);
+        ex.change_server(&w);
         ex.response.clear();
         drop(link);
     }
@@ -160,8 +160,6 @@ fn may_retry(on: &RetryOn, failure: Failure, ex: &Exchange, backend: &Backend) -
 }
 
 fn note_link(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, link: &Link) {
-    let cell = w.counts().server(link.proxy, link.server);
-    cell.add(ServerCounter::ReqTot, 1);
     ex.facts.server_reused = link.was_reused();
     ex.facts.server_http_major = if link.transport.stream().is_some() { 2 } else { 1 };
     (ex.facts.server_src, ex.facts.server_dst) = link.transport.ends().unzip();

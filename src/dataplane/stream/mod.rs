@@ -239,6 +239,14 @@ impl Exchange {
         }
     }
 
+    /// The stream goes to another server, or to the same one again: its request counts for the last one alone.
+    pub fn change_server(&mut self, w: &Worker) {
+        if let Some((proxy, server)) = self.server {
+            w.counts().server(proxy, server).sub(ServerCounter::Reqbin, self.facts.request_bytes_in);
+        }
+        self.leave_server(w);
+    }
+
     /// Counts the outcome for tracked entries, before rules for responses look at them.
     pub fn count_outcome(&mut self, s: &Session, status: u16) {
         self.outcome_counted = true;

@@ -129,11 +129,10 @@ impl Frontend<'_> {
         }
     }
 
-    /// A session began: `stot`, `scur`, `smax`, `rate`.
+    /// A connection has a place: `scur`, `smax`, `rate`.
     #[inline]
     pub fn session(self, now: Millis) {
         use FrontendCounter::*;
-        self.add(Stot, 1);
         self.add(Scur, 1);
         if self.cell.session_rate.add(1, now) {
             self.board.raise(self.cell.counters.of(RateMax), self.recent(FrontendRate::Sessions, now));
@@ -141,6 +140,12 @@ impl Frontend<'_> {
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.frontend(self.proxy, Scur));
         }
+    }
+
+    /// What stands before a session is over, and no rule has refused it: `stot`.
+    #[inline]
+    pub fn established(self) {
+        self.add(FrontendCounter::Stot, 1);
     }
 
     /// A session that [`Frontend::session`] began has ended.
