@@ -59,6 +59,7 @@ pub struct Link {
     private: Cell<bool>,
     _used: Used,
     _stream: Option<MeteredStream>,
+    _h2: Option<backend::Counted>,
     slot: Option<Slot>,
 }
 
@@ -85,8 +86,9 @@ impl Link {
         w.backends[proxy].idle.in_service(server, true);
         let _used = Used(w.clone(), proxy, server);
         let _stream = transport.metered().map(Metered::stream);
+        let _h2 = transport.stream().map(|_| backend::Counted::new(w, proxy));
         let private = Cell::new(private);
-        Link { transport, proxy, server, requests, way, private, _used, _stream, slot: assigned.slot }
+        Link { transport, proxy, server, requests, way, private, _used, _stream, _h2, slot: assigned.slot }
     }
 
     pub fn was_reused(&self) -> bool {
@@ -100,7 +102,7 @@ impl Link {
 
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
     pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
-        let Link { transport, proxy, server, requests, way, private, _used, _stream, slot } = self;
+        let Link { transport, proxy, server, requests, way, private, _used, _stream, _h2, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;

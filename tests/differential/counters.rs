@@ -218,3 +218,27 @@ scenario!(connections_of_http1_their_streams_and_bytes, |run| {
     figures(run, &H1);
     run.forget();
 });
+
+scenario!(connections_of_http2_and_their_streams, |run| {
+    run.listen("o");
+    start(
+        run,
+        "default_backend be",
+        "backend be\n server s1 127.0.0.1:{o} proto h2\n\
+         frontend o\n bind 127.0.0.1:{o} proto h2\n http-request return status 200 content-type text/plain string hello",
+    );
+    let mut client = Client::connect(run.port("fe"));
+    for _ in 0..3 {
+        client.send(GET);
+        client.response();
+    }
+    drop(client);
+    let at_rest = |l: &Vec<(String, String)>| matches!(value(l, "h2_backend_open_streams"), "" | "0");
+    wait_until("all streams have ended", || value(&lines(run)[0], "scur") == "0" && lines(run).iter().all(at_rest));
+    for line in lines(run) {
+        let columns = ["h2_open_connections", "h2_backend_open_streams", "h2_total_connections"];
+        let more = ["h2_backend_total_streams", "h2_headers_rcvd", "h2_data_rcvd"];
+        let shown: Vec<&str> = columns.iter().chain(&more).map(|c| value(&line, c)).collect();
+        run.note(value(&line, "pxname"), &format!("{} {shown:?}", value(&line, "svname")));
+    }
+});
