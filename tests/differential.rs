@@ -32,6 +32,8 @@ mod cli;
 mod compression;
 #[path = "differential/cookies.rs"]
 mod cookies;
+#[path = "differential/counters.rs"]
+mod counters;
 #[path = "differential/errors.rs"]
 mod errors;
 #[path = "differential/expressions.rs"]

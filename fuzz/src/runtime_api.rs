@@ -39,7 +39,7 @@ impl Process for Still {
             maxsock: 100,
             warnings: 0,
             memmax_mb: 0,
-            pool_bytes: 0,
+            compression_bytes: 0,
             engine: "none",
         }
     }

@@ -144,7 +144,7 @@ impl Process for Fake {
             maxsock: 2037,
             warnings: 3,
             memmax_mb: 0,
-            pool_bytes: 315_200,
+            compression_bytes: 315_200,
             engine: "io_uring",
         }
     }

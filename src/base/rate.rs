@@ -48,6 +48,12 @@ impl Rate {
         Seconds { current: unpack(self.current.load(Relaxed)), previous: unpack(self.previous.load(Relaxed)) }
     }
 
+    /// Takes over what another one has counted.
+    pub fn set(&self, seen: Seconds) {
+        self.previous.store(pack(seen.previous.0, seen.previous.1), Relaxed);
+        self.current.store(pack(seen.current.0, seen.current.1), Relaxed);
+    }
+
     /// Forgets all events.
     pub fn clear(&self) {
         self.current.store(0, Relaxed);

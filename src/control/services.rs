@@ -7,11 +7,13 @@ use crate::admin::stats::{Process, Scene, action, csv, json, prometheus};
 use crate::dataplane::page::Asked;
 use crate::dataplane::worker::{Acted, Answer, Mail, Seen, Services, Shared, Worker};
 use crate::model::plan::{ProxyIndex, ServerIndex};
+use crate::model::state::counters::ServerCounter;
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
 use crate::proto::http::status;
 use crate::proto::http::uri::Uri;
 use crate::services::check::observe;
+use std::sync::atomic::Ordering;
 
 /// For the workers.
 pub fn services() -> Services {
@@ -30,7 +32,7 @@ pub fn facts(shared: &Shared) -> Process<'_> {
         maxsock: about.maxsock,
         warnings: about.warnings,
         memmax_mb: about.memmax_mb,
-        pool_bytes: 0,
+        compression_bytes: shared.compression_memory.load(Ordering::Relaxed),
         engine: &about.engine_choice,
     }
 }
@@ -155,6 +157,7 @@ fn observe(w: &Worker, proxy: ProxyIndex, server: ServerIndex, seen: Seen) {
         Seen::ResponseFailed => observe::Seen::ResponseBroken,
     };
     if let Some(observed) = observe::seen(live, proxy, server, s, what, w.rt.now().mono) {
+        w.counts().server(proxy, server).add(ServerCounter::Hanafail, 1);
         let hurry = if observed.hurry { vec![(proxy, server)] } else { Vec::new() };
         if !hurry.is_empty() || !observed.events.is_empty() {
             let acted = Acted { events: observed.events, hurry, ..Acted::default() };

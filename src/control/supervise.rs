@@ -8,7 +8,7 @@ use super::sockets::{Exposed, open_alone};
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
-use crate::dataplane::worker::{Mail, Shared};
+use crate::dataplane::worker::{Mail, Shared, publish_traffic};
 use crate::engine::driver::{Fd, WakeHandle, sockets};
 use crate::engine::process::Signals;
 use crate::engine::task::{before, sleep};
@@ -167,6 +167,11 @@ impl Control {
         if handle >= 0 {
             self.rt.wake_peer(WakeHandle(handle));
         }
+    }
+
+    /// Puts on the board what this thread's loop has counted.
+    pub fn publish(&self) {
+        publish_traffic(&self.rt, self.shared.board.control());
     }
 
     /// Workers that can still answer.
@@ -360,6 +365,7 @@ async fn read_post(control: Rc<Control>) {
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),
+            Some((_, Mail::Ping(_))) => control.publish(),
             Some(_) => {}
             None => {
                 // A full mailbox is tried again soon: its worker may be slow to read.

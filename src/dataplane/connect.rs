@@ -1,8 +1,9 @@
 //! From a backend to a connection: choose a server (persistence, balance, queue), take an idle connection or make a new
 //! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
 
-use super::idle::{Idle, Way};
+use super::idle::{Idle, Own, Way};
 use super::key::{KeyOf, last_server};
+use super::meter::{Metered, MeteredStream};
 use super::mux::backend;
 use super::proxy_protocol;
 use super::queue::{Place, Slot};
@@ -43,6 +44,8 @@ const TURN_AROUND_MS: u64 = 1000;
 pub struct Assigned {
     pub server: ServerIndex,
     pub slot: Option<Slot>,
+    /// Balancing has chosen it just now, and that is not counted yet.
+    balanced: bool,
 }
 
 /// A connection to a server in the service of one stream.
@@ -55,6 +58,8 @@ pub struct Link {
     way: Way,
     private: Cell<bool>,
     _used: Used,
+    _stream: Option<MeteredStream>,
+    _h2: Option<backend::Counted>,
     slot: Option<Slot>,
 }
 
@@ -80,7 +85,10 @@ impl Link {
         w.counts().server(proxy, server).connection_used(w.rt.now().mono);
         w.backends[proxy].idle.in_service(server, true);
         let _used = Used(w.clone(), proxy, server);
-        Link { transport, proxy, server, requests, way, private: Cell::new(private), _used, slot: assigned.slot }
+        let _stream = transport.metered().map(Metered::stream);
+        let _h2 = transport.stream().map(|_| backend::Counted::new(w, proxy));
+        let private = Cell::new(private);
+        Link { transport, proxy, server, requests, way, private, _used, _stream, _h2, slot: assigned.slot }
     }
 
     pub fn was_reused(&self) -> bool {
@@ -94,7 +102,7 @@ impl Link {
 
     /// Gives the slot back while the connection goes on (a tunnel keeps it).
     pub fn into_idle(self, w: &Rc<Worker>, s: &Session) {
-        let Link { transport, proxy, server, requests, way, private, _used, slot } = self;
+        let Link { transport, proxy, server, requests, way, private, _used, _stream, _h2, slot } = self;
         drop(slot);
         let Some(live) = w.board.live.server(proxy, server) else { return };
         let settings = &live.settings;
@@ -114,7 +122,7 @@ impl Link {
             }
             // It stays with the client's connection, which alone may use it again.
             idle.transport.watch(w.janitor.get());
-            s.own.set(Some(Box::new((proxy, server, idle))));
+            s.own.set(Some(Box::new(Own::new(w, proxy, server, idle))));
             return;
         }
         w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
@@ -136,6 +144,8 @@ pub async fn assign(
     let mut place: Option<Place> = None;
     let mut deadline = Millis::NEVER;
     let hashed = matches!(key, KeyOf::Bytes(_) | KeyOf::Address(_));
+    // Neither persistence nor the queue's end is balancing (manual 9.1 "lbtot", and observed).
+    let is_balanced = !matches!(key, KeyOf::Server(_));
     loop {
         // The full server that a hash insists on.
         let mut insisted = None;
@@ -193,13 +203,14 @@ pub async fn assign(
                     Choice::Server(server) => {
                         let s = live.server(server).ok_or(Failure::NoServer)?;
                         if s.maxconn() == 0 && !counted {
-                            return Ok(Assigned { server, slot: None });
+                            return Ok(Assigned { server, slot: None, balanced: is_balanced && place.is_none() });
                         }
                         let sessions = w.board.backend(proxy, BackendCounter::Scur);
                         let limit = s.limit(sessions, settings.backend.fullconn.unwrap_or(0));
                         match Slot::take(w, proxy, server, limit) {
                             Some(slot) => {
-                                return Ok(Assigned { server, slot: Some(slot) });
+                                let balanced = is_balanced && place.is_none();
+                                return Ok(Assigned { server, slot: Some(slot), balanced });
                             }
                             None => (full, insisted) = (true, hashed.then_some(server)),
                         }
@@ -223,6 +234,9 @@ pub async fn assign(
             {
                 return Err(Failure::QueueRefused);
             }
+            if let Some(server) = insisted.filter(|_| is_balanced) {
+                count_balanced(w, proxy, server);
+            }
             let before_us = w.board.backend(proxy, BackendCounter::Qcur);
             ex.facts.backend_queue = before_us as u32 + 1;
             let taken = Place::take(w, proxy, bound);
@@ -236,6 +250,11 @@ pub async fn assign(
         match woken {
             Err(_) => {
                 ex.queued_ns = w.rt.now().nanos;
+                // It had its server, though it never came there (observed).
+                if let Some(server) = place.as_ref().and_then(Place::server) {
+                    w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
+                    w.counts().server(proxy, server).add(ServerCounter::Reqbin, ex.facts.request_bytes_in);
+                }
                 return Err(Failure::QueueTimeout);
             }
             Ok(true) => return Err(Failure::AbortedInQueue),
@@ -289,7 +308,7 @@ pub async fn establish(
         }
         other => other?,
     };
-    chosen(w, s, ex, proxy, assigned.server);
+    chosen(w, s, ex, proxy, &assigned);
     let live = w.board.live.server(proxy, assigned.server).ok_or(Failure::NoServer)?;
     if live.settings.redir.is_some() && matches!(ex.request.method(), b"GET" | b"HEAD") {
         return Err(Failure::ServerRedirects);
@@ -315,13 +334,13 @@ pub async fn establish(
             return Err(Failure::AbortedInConnect);
         }
         s.transport.watch(w.rt.current());
+        w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
+        w.counts().backend(proxy).add(BackendCounter::Connect, 1);
         let opening = Frame::new(open(w, ex, (proxy, server), live, header, sni.as_deref(), (way, proto)));
         let failure = match opening.await {
             Ok(transport) => {
                 ex.facts.server_tls = transport.tls_facts();
                 ex.facts.server_http_major = transport.http_major();
-                w.counts().server(proxy, server).add(ServerCounter::Connect, 1);
-                w.counts().backend(proxy).add(BackendCounter::Connect, 1);
                 super::rules::observe(w, proxy, server, Seen::Connected);
                 return Ok(Link::new(w, proxy, assigned, (transport, 0, false), way));
             }
@@ -330,9 +349,11 @@ pub async fn establish(
         if matches!(failure, Failure::AbortedInConnect) {
             return Err(failure);
         }
-        w.counts().server(proxy, server).add(ServerCounter::Econ, 1);
-        w.counts().backend(proxy).add(BackendCounter::Econ, 1);
         super::rules::observe(w, proxy, server, Seen::ConnectFailed);
+        let may_be_h2 = proto.or(live.settings.proto) == Some(Proto::H2) || !live.settings.tls.alpn.is_empty();
+        if settings.mode == Mode::Http && !may_be_h2 {
+            w.backends[proxy].h1.failed();
+        }
         if ex.facts.retries >= retries || !settings.backend.retry_on.conn_failure {
             return Err(failure);
         }
@@ -350,13 +371,15 @@ pub async fn establish(
                 w.counts().server(proxy, server).add(ServerCounter::Wredis, 1);
                 w.counts().backend(proxy).add(BackendCounter::Wredis, 1);
                 assigned = next;
-                chosen(w, s, ex, proxy, assigned.server);
+                chosen(w, s, ex, proxy, &assigned);
                 continue;
             }
             assigned = next;
         }
         w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
         w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
+        // Each attempt is a session of the server's (observed).
+        w.counts().server(proxy, server).add(ServerCounter::Stot, 1);
         let pause = settings.timeouts.connect.map_or(TURN_AROUND_MS, |ms| ms.min(TURN_AROUND_MS));
         if matches!(failure, Failure::ConnectFailed) {
             sleep(&w.rt, pause).await;
@@ -371,7 +394,7 @@ pub async fn establish(
             ex.cookie.redispatched();
             let key = KeyOf::of(w, proxy, s, ex);
             assigned = assign(w, &s.transport, ex, proxy, key, None).await?;
-            chosen(w, s, ex, proxy, assigned.server);
+            chosen(w, s, ex, proxy, &assigned);
         }
     }
 }
@@ -388,22 +411,31 @@ fn redispatches(option: Option<i32>, retry: u32, left: u32) -> bool {
 }
 
 /// Notes the choice for log and counters.
-fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
+fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, assigned: &Assigned) {
+    let server = assigned.server;
+    // Another attempt at the same server is no new choice.
+    let again = ex.facts.retries > 0 && s.last_server.get() == Some((proxy, server));
+    if assigned.balanced && !again {
+        count_balanced(w, proxy, server);
+    }
     let now = w.rt.now();
     ex.queued_ns = now.nanos;
-    if ex.server.is_some() {
-        ex.leave_server(w);
-    }
+    ex.change_server(w);
     let cell = w.counts().server(proxy, server);
     cell.session(now.mono);
-    cell.add(ServerCounter::Lbtot, 1);
     // What came before the server was known counts for it too.
     cell.add(ServerCounter::Reqbin, ex.facts.request_bytes_in);
-    w.counts().backend(proxy).balanced(now.mono);
+    w.counts().backend(proxy).assigned(now.mono);
     s.last_server.set(Some((proxy, server)));
     ex.server = Some((proxy, server));
     ex.place.server.set(ex.server);
     ex.facts.server = w.server_name(proxy, server);
+}
+
+/// `lbtot`.
+fn count_balanced(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
+    w.counts().server(proxy, server).add(ServerCounter::Lbtot, 1);
+    w.counts().backend(proxy).add(BackendCounter::Lbtot, 1);
 }
 
 /// The name that a server is asked for over TLS (manual 5.2 "sni").
@@ -454,8 +486,9 @@ fn reusable(
     if proto == Some(Proto::H2) {
         return None;
     }
-    if let Some((p, i, idle)) = s.own.take().map(|own| *own)
-        && (p, i) == (proxy, server)
+    if let Some(own) = s.own.take()
+        && (own.proxy, own.server) == (proxy, server)
+        && let Own { idle, .. } = *own
         && idle.transport.sni() == sni
         && idle.way == way
         && idle.transport.is_quiet()
@@ -576,6 +609,9 @@ async fn open(
             Some(stream) => Ok(Transport::from(stream)),
             None => Err(Failure::ConnectFailed),
         };
+    }
+    if http {
+        transport.meter(Some(&w.backends[proxy].h1));
     }
     Ok(transport)
 }

@@ -26,6 +26,30 @@ pub struct Idle {
     pub way: Way,
 }
 
+/// An idle connection that stays with its session, which alone may use it again.
+pub struct Own {
+    pub proxy: ProxyIndex,
+    pub server: ServerIndex,
+    pub idle: Idle,
+    _counted: Counted,
+}
+
+impl Own {
+    pub fn new(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex, idle: Idle) -> Own {
+        w.counts().server(proxy, server).add(ServerCounter::PrivIdleCur, 1);
+        Own { proxy, server, idle, _counted: Counted(w.clone(), proxy, server) }
+    }
+}
+
+/// Counts it as such (`priv_idle_cur`).
+struct Counted(Rc<Worker>, ProxyIndex, ServerIndex);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counts().server(self.1, self.2).sub(ServerCounter::PrivIdleCur, 1);
+    }
+}
+
 /// Which way a connection to a server went: who has to go another one does not use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {

@@ -325,6 +325,14 @@ pub fn count_failure(w: &Worker, s: &Session, ex: &Exchange, failure: Failure) {
         counts.frontend(s.proxy).add(FrontendCounter::Ereq, 1);
         counts.listener(s.proxy, s.bind).add(ListenerCounter::Ereq, 1);
     }
+    if failure.is_internal() {
+        counts.frontend(s.proxy).add(FrontendCounter::Eint, 1);
+        counts.listener(s.proxy, s.bind).add(ListenerCounter::Eint, 1);
+        count_behind(w, ex, BackendCounter::Eint, ServerCounter::Eint);
+    }
+    if failure.is_connect_error() {
+        count_behind(w, ex, BackendCounter::Econ, ServerCounter::Econ);
+    }
     if failure.is_response_error() {
         if let Some(backend) = ex.backend {
             counts.backend(backend).add(BackendCounter::Eresp, 1);
@@ -335,21 +343,29 @@ pub fn count_failure(w: &Worker, s: &Session, ex: &Exchange, failure: Failure) {
         }
     }
     if failure.is_client_abort() {
-        if let Some(backend) = ex.backend {
-            counts.backend(backend).add(BackendCounter::CliAbrt, 1);
-        }
-        if let Some((proxy, server)) = ex.server {
-            counts.server(proxy, server).add(ServerCounter::CliAbrt, 1);
-        }
+        count_behind(w, ex, BackendCounter::CliAbrt, ServerCounter::CliAbrt);
     }
     if failure.is_server_abort() {
-        if let Some(backend) = ex.backend {
-            counts.backend(backend).add(BackendCounter::SrvAbrt, 1);
-        }
-        if let Some((proxy, server)) = ex.server {
-            counts.server(proxy, server).add(ServerCounter::SrvAbrt, 1);
-        }
+        count_behind(w, ex, BackendCounter::SrvAbrt, ServerCounter::SrvAbrt);
     }
+}
+
+/// Counts for the backend and the server, as far as the stream has come.
+fn count_behind(w: &Worker, ex: &Exchange, of_backend: BackendCounter, of_server: ServerCounter) {
+    let counts = w.counts();
+    if let Some(backend) = ex.backend {
+        counts.backend(backend).add(of_backend, 1);
+    }
+    if let Some((proxy, server)) = ex.server {
+        counts.server(proxy, server).add(of_server, 1);
+    }
+}
+
+/// A header edit that did not fit (`wrew`).
+pub fn count_rewrite(w: &Worker, s: &Session, ex: &Exchange) {
+    w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+    w.counts().listener(s.proxy, s.bind).add(ListenerCounter::Wrew, 1);
+    count_behind(w, ex, BackendCounter::Wrew, ServerCounter::Wrew);
 }
 
 /// The connection counts of the log line, taken when the server is known.

@@ -11,6 +11,7 @@ pub mod idle;
 pub mod key;
 pub mod log;
 pub mod lookup;
+pub mod meter;
 pub mod mux;
 pub mod page;
 pub mod persist;

@@ -38,7 +38,9 @@ struct Relay<'a> {
     server_active: Cell<Millis>,
     /// Bytes since they were counted last.
     from_client: Cell<u64>,
+    to_server: Cell<u64>,
     from_server: Cell<u64>,
+    to_client: Cell<u64>,
     client_ended: Cell<bool>,
     server_ended: Cell<bool>,
     splices: Splices,
@@ -122,7 +124,9 @@ pub async fn run(
         client_active: Cell::new(now),
         server_active: Cell::new(now),
         from_client: Cell::new(0),
+        to_server: Cell::new(0),
         from_server: Cell::new(0),
+        to_client: Cell::new(0),
         client_ended: Cell::new(false),
         server_ended: Cell::new(false),
         splices: Splices::of(s, link),
@@ -142,7 +146,9 @@ pub async fn run(
             counted = now;
             let mut ex = ex.borrow_mut();
             ex.count_request_bytes(&s.w, s.proxy, s.bind, relay.from_client.take());
+            ex.count_request_sent(&s.w, s.proxy, s.bind, relay.to_server.take());
             ex.count_response_bytes(&s.w, s.proxy, s.bind, relay.from_server.take());
+            ex.count_response_sent(&s.w, s.proxy, s.bind, relay.to_client.take());
         }
         polled
     })
@@ -150,12 +156,12 @@ pub async fn run(
 }
 
 /// Counts a pipe while it lives.
-struct PipeCount<'a>(&'a Worker);
+pub(super) struct PipeCount<'a>(&'a Worker);
 
 impl<'a> PipeCount<'a> {
     /// `None`: there are as many pipes as may be (manual 3.2 "maxpipes"). Workers that ask at the same moment may pass the
     /// bound by one each.
-    fn of(w: &'a Worker) -> Option<PipeCount<'a>> {
+    pub(super) fn of(w: &'a Worker) -> Option<PipeCount<'a>> {
         let quarter = || w.board.live.process.hard_maxconn.load(Ordering::Relaxed) / 4;
         let most = w.plan.global.maxpipes.unwrap_or_else(quarter);
         if w.board.process(ProcessCounter::PipesUsed) >= u64::from(most) {
@@ -286,7 +292,7 @@ impl Relay<'_> {
             let bulk = n >= crate::engine::driver::BUFFER_SIZE[1] / 2;
             self.moved(direction, n as u64);
             match to.send(std::mem::take(&mut piece).into(), None).await {
-                Ok(_) => self.delivered(direction),
+                Ok(_) => self.delivered(direction, n),
                 Err(SendError::TimedOut | SendError::Broken(_)) => return Err(lost),
             }
             let allowed = if direction == Direction::Up { self.splices.up } else { self.splices.down };
@@ -313,9 +319,13 @@ impl Relay<'_> {
         let (Some(source), Some(sink)) = (from.plain(), to.plain()) else { return Spliced::Unable };
         source.pause().await;
         while let Some(lease) = source.take_queued() {
-            self.moved(direction, lease.len() as u64);
+            let n = lease.len();
+            self.moved(direction, n as u64);
+            if let Some(metered) = from.metered() {
+                metered.received(n as u64);
+            }
             match to.send(lease.into(), None).await {
-                Ok(_) => self.delivered(direction),
+                Ok(_) => self.delivered(direction, n),
                 Err(_) => return Spliced::Lost,
             }
         }
@@ -332,9 +342,17 @@ impl Relay<'_> {
                 Some(Err(_)) => return Spliced::Received,
             };
             self.moved(direction, n as u64);
+            if let Some(metered) = from.metered() {
+                metered.spliced_in(n as u64);
+            }
             while pipe.held() > 0 {
                 match pipe.give(sink).await {
-                    Ok(_) => self.delivered(direction),
+                    Ok(given) => {
+                        if let Some(metered) = to.metered() {
+                            metered.spliced_out(given as u64);
+                        }
+                        self.delivered(direction, given);
+                    }
                     Err(_) => return Spliced::Lost,
                 }
             }
@@ -356,7 +374,12 @@ impl Relay<'_> {
         }
     }
 
-    fn delivered(&self, direction: Direction) {
+    fn delivered(&self, direction: Direction, n: usize) {
+        let to = match direction {
+            Direction::Up => &self.to_server,
+            Direction::Down => &self.to_client,
+        };
+        to.set(to.get() + n as u64);
         if self.splices.independent {
             return;
         }

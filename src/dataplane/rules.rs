@@ -2,6 +2,7 @@
 //! happens next. The order of phases is HAProxy's: tcp-request content, http-request, redirect, use_backend, the
 //! backend's own, http-response.
 
+use super::log;
 use super::session::Session;
 use super::stream::body::Body;
 use super::stream::termination::Failure;
@@ -272,7 +273,7 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::UseService(name) => return service(s, ex, body, &name).await,
         Verdict::Failed => {
-            s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+            log::count_rewrite(&s.w, s, ex);
             // The log shows no time for a request whose rules were not done with it (observed).
             ex.request_ns = 0;
             return Err(Failure::Rewrite);
@@ -564,7 +565,7 @@ async fn response_set(
                 }
             }
             Verdict::Failed => {
-                s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+                log::count_rewrite(&s.w, s, ex);
                 return Err(Failure::ResponseRewrite);
             }
             Verdict::Deny(r) | Verdict::Tarpit(r) => {

@@ -1,7 +1,8 @@
 //! One client connection from accept to close: what stands before the first stream (PROXY protocol, TLS, connection
 //! rules), then its streams one after the other. Small while it idles: what a request needs comes with its first byte.
 
-use super::idle::Idle;
+use super::idle::Own;
+use super::meter::Metered;
 use super::mux::Stream;
 use super::mux::frontend::{self, Spoken};
 use super::proxy_protocol;
@@ -22,7 +23,7 @@ use crate::language::vars::Store;
 use crate::model::bind::Bind;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::{Mode, Proxy};
-use crate::model::state::counters::ProcessCounter;
+use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::model::stick_table::data::What;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -44,7 +45,7 @@ pub struct Session {
     pub accepted: Now,
     /// The server connection that only this session may use again (`http-reuse never`, or a server that knows the client by
     /// it).
-    pub own: Cell<Option<Box<(ProxyIndex, ServerIndex, Idle)>>>,
+    pub own: Cell<Option<Box<Own>>>,
     /// The server of the last request (`option prefer-last-server`).
     pub last_server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     /// Requests begun on this connection, with the present one.
@@ -146,15 +147,21 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
         bind,
     };
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
+    s.w.counts().frontend(proxy).established();
     match s.settings().mode {
         Mode::Http => {
+            begin_http1(&mut s, &pending);
             let Some((spoken, pending)) = opening(&mut s, pending).await else { return };
             match spoken {
-                Spoken::Http2 => Frame::new(frontend::serve(s, pending)).await,
+                Spoken::Http2 => {
+                    s.transport.meter(None);
+                    Frame::new(frontend::serve(s, pending)).await;
+                }
                 _ => http(&mut s, pending).await,
             }
         }
         _ => {
+            s.w.counts().frontend(proxy).add(FrontendCounter::SessOther, 1);
             Frame::new(stream::tcp::run(&mut s, pending)).await;
         }
     }
@@ -196,6 +203,19 @@ async fn begin(s: &mut Session) -> Option<Piece> {
     Some(pending)
 }
 
+/// A connection counts as one of HTTP/1 until it is known to speak HTTP/2: one that begins with the preface counts as
+/// both (observed).
+fn begin_http1(s: &mut Session, pending: &Piece) {
+    if frontend::spoken(s, &[]) == Spoken::Http2 {
+        return;
+    }
+    s.w.counts().frontend(s.proxy).add(FrontendCounter::H1sess, 1);
+    s.transport.meter(Some(&s.w.names[s.proxy].h1));
+    if let Some(metered) = s.transport.metered() {
+        metered.received(pending.bytes().len() as u64);
+    }
+}
+
 /// Requests one after the other (RFC 9112 §9.3).
 async fn http(s: &mut Session, pending: Piece) {
     let mut pending = pending;
@@ -209,6 +229,7 @@ async fn http(s: &mut Session, pending: Piece) {
             std::mem::take(&mut pending)
         };
         s.requests += 1;
+        let _stream = s.transport.metered().map(Metered::stream);
         let next = Frame::new(stream::http::serve(s, first)).await;
         match next {
             Next::Close => return,

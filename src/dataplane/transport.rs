@@ -1,6 +1,7 @@
 //! A connection to a client or server as streams see it: pieces of plain bytes in, chains of plain bytes out, whatever
 //! lies between: nothing, TLS, or one stream among many of an HTTP/2 connection.
 
+use super::meter::{Meter, Metered};
 use super::mux::Stream;
 use super::tls::Layer;
 use crate::base::address::Address;
@@ -22,7 +23,13 @@ use std::task::Poll;
 pub struct Transport(Under);
 
 enum Under {
-    Connection { conn: Conn, tls: Option<Box<Layer>>, ends: Option<Box<(SocketAddr, SocketAddr)>> },
+    Connection {
+        conn: Conn,
+        tls: Option<Box<Layer>>,
+        ends: Option<Box<(SocketAddr, SocketAddr)>>,
+        /// Counts what passes while it speaks HTTP/1.
+        metered: Option<Metered>,
+    },
     Stream(Stream),
 }
 
@@ -36,7 +43,7 @@ pub enum SendError {
 
 impl From<Conn> for Transport {
     fn from(conn: Conn) -> Transport {
-        Transport(Under::Connection { conn, tls: None, ends: None })
+        Transport(Under::Connection { conn, tls: None, ends: None, metered: None })
     }
 }
 
@@ -109,6 +116,21 @@ impl Transport {
         }
     }
 
+    /// It speaks HTTP/1 from now on, or no longer.
+    pub fn meter(&mut self, meter: Option<&Rc<Meter>>) {
+        if let Under::Connection { metered, .. } = &mut self.0 {
+            *metered = meter.map(Metered::new);
+        }
+    }
+
+    /// What counts it, while it speaks HTTP/1.
+    pub fn metered(&self) -> Option<&Metered> {
+        match &self.0 {
+            Under::Connection { metered, .. } => metered.as_ref(),
+            Under::Stream(_) => None,
+        }
+    }
+
     /// What is known of a server's TLS.
     pub fn tls_facts(&self) -> Option<Rc<facts::Tls>> {
         match &self.0 {
@@ -129,13 +151,19 @@ impl Transport {
 
     /// The next plain bytes; `None` at the end of the stream.
     pub fn poll_recv(&self) -> Poll<io::Result<Option<Piece>>> {
-        match &self.0 {
+        let received = match &self.0 {
             Under::Connection { conn, tls: None, .. } => {
                 conn.poll_recv().map(|r| r.map(|lease| lease.map(Piece::Lease)))
             }
             Under::Connection { conn, tls: Some(tls), .. } => tls.poll_recv(conn),
-            Under::Stream(stream) => stream.poll_recv(),
+            Under::Stream(stream) => return stream.poll_recv(),
+        };
+        if let Some(metered) = self.metered()
+            && let Poll::Ready(Ok(Some(piece))) = &received
+        {
+            metered.received(piece.bytes().len() as u64);
         }
+        received
     }
 
     pub async fn recv(&self) -> io::Result<Option<Piece>> {
@@ -197,11 +225,18 @@ impl Transport {
     /// # Errors
     /// When nothing moved for `timeout_ms`, or the connection broke.
     pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
-        match &self.0 {
+        let n = chain.byte_len() as u64;
+        let sent = match &self.0 {
             Under::Connection { conn, tls: None, .. } => send_plain(conn, chain, timeout_ms).await,
             Under::Connection { conn, tls: Some(tls), .. } => tls.send(conn, chain, timeout_ms).await,
-            Under::Stream(stream) => stream.send(chain, timeout_ms).await,
+            Under::Stream(stream) => return stream.send(chain, timeout_ms).await,
+        };
+        if let Some(metered) = self.metered()
+            && sent.is_ok()
+        {
+            metered.sent(n);
         }
+        sent
     }
 
     /// Ends our direction.

@@ -7,6 +7,7 @@ use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
 use super::log::LogOut;
 use super::lookup::{Lookups, Question};
+use super::meter::{Meter, Side};
 use super::mux::backend::Connections;
 use super::page;
 use super::queue::Queue;
@@ -182,6 +183,8 @@ pub struct Answer {
 pub struct Names {
     pub backend: Named,
     pub listeners: Vec<Rc<facts::Listener>>,
+    /// Counts HTTP/1 connections of clients.
+    pub h1: Rc<Meter>,
 }
 
 /// One worker's state for one backend.
@@ -191,6 +194,8 @@ pub struct BackendState {
     /// Connections that several requests share at a time (HTTP/2).
     pub connections: Connections,
     pub queue: Queue,
+    /// Counts HTTP/1 connections to its servers.
+    pub h1: Rc<Meter>,
 }
 
 pub struct Worker {
@@ -261,16 +266,18 @@ impl Worker {
         let plan = shared.plan.clone();
         let board = shared.board.clone();
         let seed = rt.now().wall_us ^ ((index as u64 + 1) << 40);
-        let backends = plan.proxies.iter().map(|p| BackendState {
+        let backends = plan.proxies.iter().enumerate().map(|(proxy, p)| BackendState {
             balancer: RefCell::new(Balancer::new(&p.backend, p.options.allbackups, seed)),
             idle: IdlePool::default(),
             connections: Connections::default(),
             queue: Queue::default(),
+            h1: Meter::new(&board, index, proxy, Side::Server),
         });
-        let names = plan
-            .proxies
-            .iter()
-            .map(|p| Names { backend: Named::new(p.name.as_str(), p.id), listeners: listeners(&plan, p) });
+        let names = plan.proxies.iter().enumerate().map(|(proxy, p)| Names {
+            backend: Named::new(p.name.as_str(), p.id),
+            listeners: listeners(&plan, p),
+            h1: Meter::new(&board, index, proxy, Side::Client),
+        });
         Rc::new(Worker {
             index,
             backends: backends.collect(),
@@ -545,13 +552,14 @@ impl Worker {
     /// Lets the other workers publish what they count, for whoever asks next; this one does it now.
     pub fn publish_all(&self) {
         self.publish();
-        for other in (0..self.board.workers()).filter(|o| *o != self.index) {
+        for other in (0..=self.board.workers()).filter(|o| *o != self.index) {
             self.send(other, Mail::Ping(0));
         }
     }
 
     /// Puts on the board what this thread's loop has counted.
     fn publish(&self) {
+        publish_traffic(&self.rt, self.counts());
         let activity = self.rt.activity();
         let counts = self.counts();
         let process = counts.process();
@@ -568,6 +576,7 @@ impl Worker {
             self.measured.set((self.rt.now().nanos, activity.idle_ns));
         }
         process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
+        process.set(ProcessCounter::RunQueue, self.rt.ready() as u64);
     }
 
     fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
@@ -615,6 +624,17 @@ impl Worker {
             }
         }
     }
+}
+
+/// Puts on the board what a reactor has sent and the memory of its receive buffers.
+pub fn publish_traffic(rt: &Rt, counts: board::Worker<'_>) {
+    let (process, emitted) = (counts.process(), rt.emitted());
+    process.set(ProcessCounter::TotalBytesOut, emitted.bytes());
+    process.set(ProcessCounter::TotalSplicedBytesOut, emitted.spliced());
+    process.set_rate(ProcessRate::BytesOut, emitted.rate());
+    let (made, lent) = rt.buffer_memory();
+    process.set(ProcessCounter::BufferBytes, made);
+    process.set(ProcessCounter::BufferBytesUsed, lent);
 }
 
 async fn read_post(w: Rc<Worker>) {
@@ -751,7 +771,12 @@ fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Coun
         return Some(session::Counted::new(w, proxy, bind));
     }
     let _turn = w.board.live.process.last_places.try_lock().ok()?;
-    (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))
+    let counted = (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))?;
+    let most = u64::from(w.board.live.process.maxconn.load(Ordering::Relaxed));
+    if most > 0 && w.board.process(ProcessCounter::CurrConns) >= most {
+        w.counts().process().add(ProcessCounter::MaxconnReached, 1);
+    }
+    Some(counted)
 }
 
 /// A limit would be passed with `others` more connections than there are, and one.

@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod conn;
 pub mod driver;
+pub mod emitted;
 pub mod frame;
 pub mod handover;
 pub mod listener;

@@ -3,8 +3,9 @@
 
 use super::chain::{Chain, Lease, Piece};
 use super::conn::{ConnState, Receive};
-use super::driver::{Completion, ConnectOptions, Driver, Fd, Group, MSG_PIECES, MsgBlock, Op, Socket};
+use super::driver::{BUFFER_SIZE, Completion, ConnectOptions, Driver, Fd, Group, MSG_PIECES, MsgBlock, Op, Socket};
 use super::driver::{Token, WAKE_TOKEN, WakeHandle, sockets, sockets::Name};
+use super::emitted::Emitted;
 use super::frame::Frame;
 use super::listener::ListenerState;
 use super::operation::{Hold, OpState, Operation, Polling};
@@ -115,6 +116,9 @@ pub struct Reactor {
     /// Woken by [`Op::Wake`] of another reactor.
     mail_task: Cell<TaskId>,
     activity: Cell<Activity>,
+    emitted: Emitted,
+    /// Receive buffers that are handed out, by group.
+    lent: Cell<[usize; 2]>,
     stopping: Cell<bool>,
     detached_failures: Cell<u64>,
     /// Turns in a row whose `enter` failed.
@@ -138,6 +142,8 @@ impl Reactor {
             own: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             mail_task: Cell::new(Key::NONE),
             activity: Cell::default(),
+            emitted: Emitted::default(),
+            lent: Cell::default(),
             stopping: Cell::new(false),
             detached_failures: Cell::new(0),
             failing: Cell::new(0),
@@ -160,6 +166,22 @@ impl Reactor {
 
     pub fn activity(&self) -> Activity {
         self.activity.get()
+    }
+
+    pub fn emitted(&self) -> &Emitted {
+        &self.emitted
+    }
+
+    /// Bytes of the receive buffers that came into use until now, and of those that are handed out.
+    pub fn buffer_memory(&self) -> (u64, u64) {
+        let driver = self.driver.borrow();
+        let bytes = |count: [usize; 2]| (count[0] * BUFFER_SIZE[0] + count[1] * BUFFER_SIZE[1]) as u64;
+        (bytes([driver.buffers(Group::Small), driver.buffers(Group::Large)]), bytes(self.lent.get()))
+    }
+
+    /// Tasks that are to run in this turn or the next.
+    pub fn ready(&self) -> usize {
+        self.ready.borrow().len()
     }
 
     /// Connections, operations and tasks that exist.
@@ -377,6 +399,9 @@ impl Reactor {
     }
 
     fn complete_recv(self: &Rc<Self>, group: Group, key: Key, c: Completion) {
+        if c.buffer.is_some() {
+            self.lend(group, 1);
+        }
         let mut conns = self.conns.borrow_mut();
         let Some(conn) = conns.get_mut(key) else {
             drop(conns);
@@ -481,6 +506,9 @@ impl Reactor {
             return;
         };
         op.result = Some(c.result);
+        if c.result > 0 && !op.detached && matches!(op.hold, Hold::Chain(_) | Hold::Message(..)) {
+            self.emitted.add(c.result as u64, self.now.get().mono);
+        }
         if op.detached && c.result < 0 {
             self.detached_failures.set(self.detached_failures.get() + 1);
         }
@@ -692,7 +720,14 @@ impl Reactor {
         self.driver.borrow().buffer(group, id)
     }
 
+    fn lend(&self, group: Group, by: isize) {
+        let mut lent = self.lent.get();
+        lent[group as usize] = lent[group as usize].wrapping_add_signed(by);
+        self.lent.set(lent);
+    }
+
     pub(super) fn recycle(&self, group: Group, id: u16) {
+        self.lend(group, -1);
         self.driver.borrow_mut().recycle(group, id);
     }
 

@@ -66,6 +66,7 @@ impl Pipe {
             match moved.unwrap_or_else(|| Err(io::ErrorKind::Unsupported.into())) {
                 Ok(n) => {
                     self.held -= n;
+                    self.rt.emitted().add_spliced(n as u64, self.rt.now().mono);
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

@@ -18,7 +18,6 @@ use crate::{
         server::Server,
         state::{board::Board, event::Event},
     },
-    services::resolvers::Counters,
 };
 
 /// The process as commands see it; the control plane implements it.
@@ -38,8 +37,6 @@ pub trait Process {
     /// The server that an entry's word means, by name or by address; `None`: none.
     fn server_key(&self, word: u64, address: bool) -> Option<String>;
 
-    /// Calls `each` with the name of every section of resolvers, and name and counters of its name servers.
-    fn resolvers(&self, _each: &mut dyn FnMut(&str, &str, &Counters)) {}
     /// `set server … fqdn`: the sentence for the answer. `None`: nothing resolves this server's name.
     fn rename_server(
         &mut self,

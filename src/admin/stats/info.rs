@@ -2,7 +2,8 @@
 //! left out, as by a HAProxy that compresses without zlib.
 
 use super::{RELEASE_DATE, Scene, VERSION, fields::Value};
-use crate::model::state::{board::ProcessRate, counters::ProcessCounter};
+use crate::engine::emitted;
+use crate::model::state::{board::ProcessRate, counters::ProcessCounter, live::FrontendState};
 use std::{
     io::Write,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -50,20 +51,12 @@ pub static KEYS: &[Key] = &[
     key(9, "Memmax_MB", "CLP", "Worker process's hard limit on memory usage in MB (-m on command line)", |s| {
         n32(s.process.memmax_mb)
     }),
-    key(
-        10,
-        "PoolAlloc_MB",
-        "MGP",
-        "Amount of memory allocated in pools (in MB)",
-        |s| n32(s.process.pool_bytes >> 20),
-    ),
-    key(
-        11,
-        "PoolUsed_MB",
-        "MGP",
-        "Amount of pool memory currently used (in MB)",
-        |s| n32(s.process.pool_bytes >> 20),
-    ),
+    key(10, "PoolAlloc_MB", "MGP", "Amount of memory allocated in pools (in MB)", |s| {
+        n32(memory(s, ProcessCounter::BufferBytes) >> 20)
+    }),
+    key(11, "PoolUsed_MB", "MGP", "Amount of pool memory currently used (in MB)", |s| {
+        n32(memory(s, ProcessCounter::BufferBytesUsed) >> 20)
+    }),
     key(12, "PoolFailed", "MCP", "Number of failed pool allocations since this worker was started", |s| {
         n32(s.board.process(ProcessCounter::PoolFailed))
     }),
@@ -99,7 +92,7 @@ pub static KEYS: &[Key] = &[
         "MaxSslConns",
         "MMP",
         "Hard limit on the number of per-process SSL endpoints (front+back), 0=unlimited",
-        |_| n32(0),
+        |s| n32(s.plan.global.tls.maxsslconn.unwrap_or(0).into()),
     ),
     key(21, "CurrSslConns", "MGP", "Current number of SSL endpoints on this worker process (front+back)", |s| {
         n32(s.board.process(ProcessCounter::CurrSslConns))
@@ -117,9 +110,8 @@ pub static KEYS: &[Key] = &[
     key(24, "PipesUsed", "MGP", "Current number of pipes in use in this worker process", |s| {
         n32(s.board.process(ProcessCounter::PipesUsed))
     }),
-    key(25, "PipesFree", "MGP", "Current number of allocated and available pipes in this worker process", |s| {
-        n32(s.board.process(ProcessCounter::PipesFree))
-    }),
+    // A pipe is closed when its transfer ends: none waits for the next one.
+    key(25, "PipesFree", "MGP", "Current number of allocated and available pipes in this worker process", |_| n32(0)),
     key(
         26,
         "ConnRate",
@@ -252,7 +244,9 @@ pub static KEYS: &[Key] = &[
         "Jobs",
         "MGP",
         "Current number of active jobs on the current worker process (frontend connections, master connections, listeners)",
-        |s| n32(s.board.process(ProcessCounter::Jobs)),
+        |s| {
+            n32(listeners(s) + s.board.process(ProcessCounter::CurrConns) + s.board.process(ProcessCounter::ApiConns))
+        },
     ),
     key(
         52,
@@ -262,7 +256,7 @@ pub static KEYS: &[Key] = &[
         |_| n32(0),
     ),
     key(53, "Listeners", "MGP", "Current number of active listeners on the current worker process", |s| {
-        n32(s.board.process(ProcessCounter::Listeners))
+        n32(listeners(s))
     }),
     key(
         54,
@@ -306,7 +300,7 @@ pub static KEYS: &[Key] = &[
         |s| Value::U64(s.board.process(ProcessCounter::TotalSplicedBytesOut)),
     ),
     key(61, "BytesOutRate", "MRP", "Number of bytes emitted by current worker process over the last second", |s| {
-        Value::U64(s.board.process_rate(ProcessRate::BytesOut, s.now.mono).0 as u64 * 32)
+        Value::U64(s.board.process_rate(ProcessRate::BytesOut, s.now.mono).0 as u64 * emitted::UNIT)
     }),
     key(
         62,
@@ -331,10 +325,10 @@ pub static KEYS: &[Key] = &[
         |s| n32(s.process.memmax_mb << 20),
     ),
     key(66, "PoolAlloc_bytes", "MGP", "Amount of memory allocated in pools (in bytes)", |s| {
-        Value::U64(s.process.pool_bytes)
+        Value::U64(memory(s, ProcessCounter::BufferBytes))
     }),
     key(67, "PoolUsed_bytes", "MGP", "Amount of pool memory currently used (in bytes)", |s| {
-        Value::U64(s.process.pool_bytes)
+        Value::U64(memory(s, ProcessCounter::BufferBytesUsed))
     }),
     key(68, "Start_time_sec", "MDP", "Start time in seconds", |s| n32(s.process.started.wall_us / 1_000_000)),
     key(69, "Tainted", "SGP", "Experimental features used", |_| Value::str("0")),
@@ -374,10 +368,10 @@ pub static KEYS: &[Key] = &[
         |s| n32(s.board.process(ProcessCounter::BlockedTrafficWarnings)),
     ),
     key(77, "PatternsAdded", "MGP", "Total number of patterns added (acl/map entries)", |s| {
-        Value::U64(s.board.process(ProcessCounter::PatternsAdded))
+        Value::U64(s.plan.patterns.counts().0)
     }),
     key(78, "PatternsFreed", "MGP", "Total number of patterns freed (acl/map entries)", |s| {
-        Value::U64(s.board.process(ProcessCounter::PatternsFreed))
+        Value::U64(s.plan.patterns.counts().1)
     }),
     key(79, "NbThreadGroups", "CGS", "Number of started thread groups (global.thread-groups)", |_| n32(1)),
     // Ours alone, behind all of HAProxy's.
@@ -443,6 +437,24 @@ fn limit(value: &AtomicU32) -> u64 {
 fn rate<'a>(s: &Scene<'a>, which: ProcessRate) -> (Value<'a>, Value<'a>) {
     let (rate, most) = s.board.process_rate(which, s.now.mono);
     (Value::U32(rate), Value::U32(most))
+}
+
+/// Receive buffers, by this counter, and what compression holds.
+fn memory(s: &Scene<'_>, buffers: ProcessCounter) -> u64 {
+    s.board.process(buffers) + s.process.compression_bytes
+}
+
+/// Places that are listened at: of frontends that have not stopped, of the runtime API and of `peers` sections. A place is
+/// one listener, however many workers have a socket there.
+fn listeners(s: &Scene<'_>) -> u64 {
+    let stopping = s.board.live.process.stopping.load(Relaxed);
+    let open = |p: &usize| !stopping && s.board.live.frontend(*p).state() != FrontendState::Stopped;
+    let proxies =
+        s.plan.proxies.iter().enumerate().filter(|(p, proxy)| proxy.has_frontend && !proxy.disabled && open(p));
+    let frontends: usize = proxies.flat_map(|(_, proxy)| &proxy.frontend.binds).map(|b| b.addresses.len()).sum();
+    let api: usize = s.plan.global.stats_sockets.iter().map(|b| b.addresses.len()).sum();
+    let peers: usize = s.plan.peers.iter().filter(|p| !p.disabled).map(|p| p.listeners().len()).sum();
+    (frontends + api + peers) as u64
 }
 
 /// Percentage of frontend handshakes that needed no new key in the last second.

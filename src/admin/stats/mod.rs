@@ -46,8 +46,8 @@ pub struct Process<'a> {
     pub maxsock: u64,
     pub warnings: u64,
     pub memmax_mb: u64,
-    /// Bytes of memory that pools hold.
-    pub pool_bytes: u64,
+    /// Bytes of memory that compression holds.
+    pub compression_bytes: u64,
     /// Name of the engine: `io_uring` or `epoll`, and why.
     pub engine: &'a str,
 }

@@ -113,6 +113,7 @@ impl<'a> Writer<'a> {
         let head = out.len();
         match family.subject {
             Subject::Process => self.process(family, &name, out),
+            Subject::Resolver => self.nameservers(family, &name, out),
             subject => {
                 let codes = if family.form == Form::Codes { &CODES[..] } else { &[("", "")] };
                 for (field, code) in codes {
@@ -134,6 +135,17 @@ impl<'a> Writer<'a> {
             Form::Plain(key) => writeln!(out, "{name} {}", number(&info::value(&self.scene, key))),
             _ => Ok(()),
         };
+    }
+
+    fn nameservers(&self, family: &Family, name: &str, out: &mut Vec<u8>) {
+        let Form::Nameserver(which) = family.form else { return };
+        for (index, section) in self.scene.plan.resolvers.iter().enumerate() {
+            for (nameserver, cell) in section.nameservers.iter().zip(self.scene.board.nameservers(index)) {
+                let labels =
+                    format!("resolver=\"{}\",nameserver=\"{}\"", escaped(&section.name), escaped(&nameserver.name));
+                let _ = writeln!(out, "{name}{{{labels}}} {}", cell.values()[which]);
+            }
+        }
     }
 
     fn sample(&self, family: &Family, name: &str, object: Object, code: (&str, &str), out: &mut Vec<u8>) {
@@ -194,7 +206,7 @@ impl<'a> Writer<'a> {
                     line("state", state.name(), servers.iter().filter(is).count().to_string());
                 }
             }
-            Form::Node | Form::Build => {}
+            Form::Nameserver(_) | Form::Node | Form::Build => {}
         }
     }
 

@@ -94,6 +94,7 @@ fn counts_of_all_workers_are_summed_and_maxima_seen() {
     for worker in 0..2 {
         let worker = fake.board.worker(worker);
         worker.frontend(0).session(now);
+        worker.frontend(0).established();
         worker.frontend(0).request(now);
         worker.frontend(0).response(200);
         worker.backend(1).session(now);

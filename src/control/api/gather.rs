@@ -64,6 +64,7 @@ impl Drop for Asked<'_> {
 
 /// Asks every worker. `None`: not all had answered at `deadline`.
 pub async fn gather(control: &Rc<Control>, need: Need, deadline: Millis) -> Option<News> {
+    control.publish();
     let gathering = &control.gathering;
     let number = gathering.next.get() + 1;
     gathering.next.set(number);

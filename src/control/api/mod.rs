@@ -21,6 +21,7 @@ use crate::engine::listener::Listener;
 use crate::engine::task::{Either, before, race, sleep, until};
 use crate::engine::{Chain, Conn, Piece};
 use crate::model::bind::{Bind, Level, SeverityOutput as Written};
+use crate::model::state::counters::ProcessCounter;
 use process::Seat;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -91,6 +92,22 @@ impl Drop for Place {
     }
 }
 
+/// Counts a session for `show info`.
+struct Counted(Rc<Control>);
+
+impl Counted {
+    fn new(control: &Rc<Control>) -> Counted {
+        control.shared.board.control().process().add(ProcessCounter::ApiConns, 1);
+        Counted(control.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.shared.board.control().process().sub(ProcessCounter::ApiConns, 1);
+    }
+}
+
 async fn wait_for_wake() {
     let mut first = true;
     std::future::poll_fn(|_| {
@@ -111,6 +128,7 @@ pub struct Door {
 /// Serves one connection to its end.
 pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
     let Door { mut session, exposes, heir } = door;
+    let _counted = Counted::new(&control);
     let mut seat = Seat::new(&control);
     let mut out = Vec::new();
     let mut then = Then::Read;

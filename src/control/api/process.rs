@@ -25,7 +25,6 @@ use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::counters::ServerCounter;
 use crate::model::state::event::Event;
-use crate::services::resolvers::Counters;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -182,12 +181,6 @@ impl Process for Seat<'_> {
         let (proxy, server) = server_of_word(word)?;
         let live = self.board().live.server(proxy, server)?;
         if address { live.address().map(|a| a.to_string()) } else { Some(live.settings.name.clone()) }
-    }
-
-    fn resolvers(&self, each: &mut dyn FnMut(&str, &str, &Counters)) {
-        if let Some(resolvers) = &*self.control.resolvers.borrow() {
-            resolvers.counters(each);
-        }
     }
 
     fn rename_server(

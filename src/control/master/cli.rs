@@ -212,7 +212,7 @@ impl Process for Desk<'_> {
             maxsock: 0,
             warnings: 0,
             memmax_mb: 0,
-            pool_bytes: 0,
+            compression_bytes: 0,
             engine: self.engine,
         }
     }

@@ -63,6 +63,23 @@ impl Mux {
     }
 }
 
+/// Counts a stream to a server of a backend while it lives: `h2_backend_open_streams` and their total.
+pub struct Counted(Rc<Worker>, ProxyIndex);
+
+impl Counted {
+    pub fn new(w: &Rc<Worker>, proxy: ProxyIndex) -> Counted {
+        w.counts().backend(proxy).add(BackendCounter::H2BackendOpenStreams, 1);
+        w.counts().backend(proxy).add(BackendCounter::H2BackendTotalStreams, 1);
+        Counted(w.clone(), proxy)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counts().backend(self.1).sub(BackendCounter::H2BackendOpenStreams, 1);
+    }
+}
+
 /// A server's connection.
 struct Server {
     w: Rc<Worker>,

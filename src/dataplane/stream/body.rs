@@ -449,26 +449,31 @@ pub fn end(to: &Transport, coding: Coding, trailers: Option<&Head>, chain: &mut 
     }
 }
 
-/// Data on its way, through the filter if there is one.
-pub fn filtered(filter: &mut Option<Filter>, coding: Coding, data: Piece, last: bool, chain: &mut Chain) {
+/// Data on its way, through the filter if there is one. How many bytes of data leave.
+pub fn filtered(filter: &mut Option<Filter>, coding: Coding, data: Piece, last: bool, chain: &mut Chain) -> u64 {
     let data = match filter {
         Some(filter) => filter.feed(data, last),
         None => data,
     };
-    if !data.bytes().is_empty() {
+    let n = data.bytes().len() as u64;
+    if n > 0 {
         frame(coding, data, chain);
     }
+    n
 }
 
-/// The end of a body that may have gone through a filter.
-pub fn finish(to: &Transport, filter: &mut Option<Filter>, coding: Coding, body: &Body, chain: &mut Chain) {
+/// The end of a body that may have gone through a filter. How many bytes of data leave with it.
+pub fn finish(to: &Transport, filter: &mut Option<Filter>, coding: Coding, body: &Body, chain: &mut Chain) -> u64 {
+    let mut n = 0;
     if let Some(filter) = filter {
         let tail = filter.end();
-        if !tail.bytes().is_empty() {
+        n = tail.bytes().len() as u64;
+        if n > 0 {
             frame(coding, tail, chain);
         }
     }
     end(to, coding, body.trailers(), chain);
+    n
 }
 
 /// Which side stopped a transfer.

@@ -17,6 +17,7 @@ use crate::base::clock::Millis;
 use crate::engine::frame::Frame;
 use crate::engine::{Chain, Piece};
 use crate::model::proxy::ConnectionMode;
+use crate::model::state::counters::ServerCounter;
 use crate::proto::h1::encode;
 use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::{self, Asked, Framing};
@@ -68,6 +69,7 @@ pub(super) async fn download(
             s.transport.put_head(&ex.response, false, &mut wire);
             s.respell(&mut wire);
             send_to_client(s, wire.into(), timeouts).await?;
+            ex.count_response_sent(w, s.proxy, s.bind, head);
             if let Some(stream) = s.transport.stream() {
                 stream.breathe(timeouts.client).await.map_err(client_failure)?;
             }
@@ -83,6 +85,7 @@ pub(super) async fn download(
         return Err(Failure::RetryStatus(status));
     }
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
+    w.counts().server(link.proxy, link.server).add(ServerCounter::ReqTot, 1);
     w.counts().server(link.proxy, link.server).response(status);
     rules::observe(w, link.proxy, link.server, Seen::Status(status));
     ex.count_outcome(s, status);
@@ -146,7 +149,8 @@ pub(super) async fn download(
         return Ok(Done { rest, server_keeps, client_keeps, tunnel: false, upload_complete });
     }
     let mut chain = Chain::new();
-    let mut moved = 0u64;
+    // Bytes of the body that have come, and all that leaves for the client.
+    let (mut moved, mut sent) = (0u64, ex.response.counted_len());
     let ready = match body.ready() {
         Ok(ready) => ready,
         // Nothing has been sent yet.
@@ -172,6 +176,7 @@ pub(super) async fn download(
                     data
                 }
             };
+            sent += data.bytes().len() as u64;
             if coding == Coding::Identity && data.bytes().len() <= COPY_MAX {
                 first.extend_from_slice(data.bytes());
                 drop(data);
@@ -183,14 +188,15 @@ pub(super) async fn download(
                 }
             }
             if filter.is_none() {
-                moved += body.join_chain(&link.transport, coding, &mut chain);
+                let joined = body.join_chain(&link.transport, coding, &mut chain);
+                (moved, sent) = (moved + joined, sent + joined);
             }
         }
         Some(Read::End) | None => chain.push(Piece::Block(first, 0)),
     }
     if body.is_complete() {
         if !last || coding == Coding::Chunked {
-            body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
+            sent += body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
         }
         finished = true;
     }
@@ -200,6 +206,7 @@ pub(super) async fn download(
     if moved > 0 {
         ex.count_response_bytes(w, s.proxy, s.bind, moved);
     }
+    ex.count_response_sent(w, s.proxy, s.bind, sent);
     if !finished {
         // A client that leaves has no use for the rest.
         if abort {
@@ -227,23 +234,26 @@ pub(super) async fn download(
                 Err(ReadError::Malformed(e)) => return Err(Failure::BadResponseBody(e)),
             };
             let mut chain = Chain::new();
+            let mut sent = 0;
             if let Read::Data(mut data) = read {
                 if filter.is_some() {
                     data = body.join_ready(&link.transport, data);
                 }
                 let mut n = data.bytes().len() as u64;
-                body::filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
+                sent = body::filtered(&mut filter, coding, data, body.is_complete(), &mut chain);
                 if filter.is_none() {
-                    n += body.join_chain(&link.transport, coding, &mut chain);
+                    let joined = body.join_chain(&link.transport, coding, &mut chain);
+                    (n, sent) = (n + joined, sent + joined);
                 }
                 ex.count_response_bytes(w, s.proxy, s.bind, n);
             }
             let complete = body.is_complete();
             if complete {
-                body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
+                sent += body::finish(&s.transport, &mut filter, coding, &body, &mut chain);
             }
             if complete || !chain.is_empty() {
                 send_to_client(s, chain, timeouts).await?;
+                ex.count_response_sent(w, s.proxy, s.bind, sent);
             }
             if complete {
                 break;
@@ -253,6 +263,7 @@ pub(super) async fn download(
     let end = body.counted_end();
     if end > 0 {
         ex.count_response_bytes(w, s.proxy, s.bind, end);
+        ex.count_response_sent(w, s.proxy, s.bind, end);
     }
     Ok(Done {
         rest: std::mem::take(&mut body.pending),
@@ -293,11 +304,14 @@ async fn send_head(
     timeouts: &StreamTimeouts,
 ) -> Result<(), Failure> {
     let mut wire = Block::take();
+    let n = ex.response.counted_len();
     write_response(s, ex, coding, keeps, true, &mut wire);
     s.respell(&mut wire);
     ex.response_started = true;
     log::early(s, ex);
-    send_to_client(s, wire.into(), timeouts).await
+    send_to_client(s, wire.into(), timeouts).await?;
+    ex.count_response_sent(&s.w, s.proxy, s.bind, n);
+    Ok(())
 }
 
 pub async fn send_to_client(s: &Session, chain: Chain, timeouts: &StreamTimeouts) -> Result<(), Failure> {
@@ -328,5 +342,7 @@ async fn start_tunnel(
     ex.response_started = true;
     log::early(s, ex);
     send_to_client(s, wire.into(), timeouts).await?;
+    let n = ex.response.counted_len();
+    ex.count_response_sent(&s.w, s.proxy, s.bind, n);
     Ok(Done { rest, server_keeps: false, client_keeps: false, tunnel: true, upload_complete: true })
 }

@@ -58,6 +58,9 @@ pub(super) async fn forward(
     }
     // A body that has fully arrived may be sent twice; one that is on its way may not.
     let repeatable = Repeatable::of(retry_on, body, &mut filter)?;
+    if let Some(repeatable) = &repeatable {
+        ex.count_request_bytes(&w, s.proxy, s.bind, repeatable.received + body.counted_end());
+    }
     loop {
         let link = match connect::establish(&w, s, ex, proxy, None).await {
             Ok(link) => link,
@@ -69,13 +72,18 @@ pub(super) async fn forward(
         let coding = coding.towards(&link.transport);
         let upload = Upload { mode, repeatable: repeatable.as_ref(), filter: &mut filter, coding };
         let result = converse(s, ex, &link, body, upload, asked, &timeouts).await;
+        let sent = repeatable.as_ref().map_or(0, |r| r.sent.take());
         let failure = match result {
-            Ok(done) => return Ok(conclude(s, ex, link, body, done, &timeouts).await),
+            Ok(done) => {
+                ex.count_request_sent(&w, s.proxy, s.bind, sent);
+                return Ok(conclude(s, ex, link, body, done, &timeouts).await);
+            }
             Err(failure) => failure,
         };
         let whole = repeatable.is_some() || failure == Failure::Refused && ex.request_is_bodyless();
         let again = whole && !ex.response_started && may_retry(retry_on, failure, ex, &settings.backend);
         if !again {
+            ex.count_request_sent(&w, s.proxy, s.bind, sent);
             return Err(failure);
         }
         ex.facts.retries += 1;
@@ -83,7 +91,7 @@ pub(super) async fn forward(
             w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
         }
         w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
-        ex.leave_server(&w);
+        ex.change_server(&w);
         ex.response.clear();
         drop(link);
     }
@@ -92,6 +100,10 @@ pub(super) async fn forward(
 /// A whole request body, kept so that it can be sent again.
 struct Repeatable {
     data: Vec<u8>,
+    /// Bytes that the client has sent for it.
+    received: u64,
+    /// Bytes that the server got in the last attempt: they count when no other follows.
+    sent: Cell<u64>,
 }
 
 impl Repeatable {
@@ -108,12 +120,13 @@ impl Repeatable {
             match body.ready() {
                 Ok(Some(Read::Data(piece))) => data.extend_from_slice(piece.bytes()),
                 Ok(Some(Read::End)) => {
+                    let received = data.len() as u64;
                     if let Some(mut filter) = filter.take().filter(|_| !data.is_empty()) {
                         let whole = filter.feed(Piece::Block(Block::copy_of(&data), 0), true);
                         data.clear();
                         data.extend_from_slice(whole.bytes());
                     }
-                    return Ok(Some(Repeatable { data }));
+                    return Ok(Some(Repeatable { data, received, sent: Cell::default() }));
                 }
                 Ok(None) if data.is_empty() => return Ok(None),
                 Ok(None) => {
@@ -147,8 +160,6 @@ fn may_retry(on: &RetryOn, failure: Failure, ex: &Exchange, backend: &Backend) -
 }
 
 fn note_link(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, link: &Link) {
-    let cell = w.counts().server(link.proxy, link.server);
-    cell.add(ServerCounter::ReqTot, 1);
     ex.facts.server_reused = link.was_reused();
     ex.facts.server_http_major = if link.transport.stream().is_some() { 2 } else { 1 };
     (ex.facts.server_src, ex.facts.server_dst) = link.transport.ends().unzip();
@@ -217,6 +228,13 @@ fn is_open(asked: Asked) -> bool {
     matches!(asked, Asked::Connect | Asked::Upgrade | Asked::WebSocket)
 }
 
+/// Bytes of a request on their way: its data as it came, and all that the server got.
+#[derive(Default)]
+struct Moved {
+    received: Cell<u64>,
+    sent: Cell<u64>,
+}
+
 /// How a request leaves.
 struct Upload<'a> {
     mode: ConnectionMode,
@@ -244,14 +262,14 @@ async fn converse(
     {
         ex.request.set(name.as_bytes(), server.settings.name.as_bytes());
     }
-    let sent_bytes = Cell::new(0u64);
+    let moved = Moved::default();
     // What has arrived of the body leaves with the head.
     let first = match from.repeatable {
         Some(r) => Piece::Block(Block::copy_of(&r.data), 0),
         None if body.is_complete() => Piece::Empty,
         None => match body.ready() {
             Ok(Some(Read::Data(data))) => {
-                sent_bytes.set(data.bytes().len() as u64);
+                moved.received.set(data.bytes().len() as u64);
                 data
             }
             Ok(Some(Read::End) | None) => Piece::Empty,
@@ -288,6 +306,8 @@ async fn converse(
         s.w.plan.global.h1_case_adjust.respell(&mut wire);
     }
     let Upload { repeatable, filter, coding, .. } = from;
+    // What the server gets counts as what rules see of it does: the head without what its protocol adds, and the data.
+    let mut sent = ex.request.counted_len();
     let mut chain: Chain = wire.into();
     let ends = match coding {
         Coding::Identity => false,
@@ -296,6 +316,7 @@ async fn converse(
     };
     match repeatable {
         Some(_) => {
+            sent += first.bytes().len() as u64;
             if !first.bytes().is_empty() {
                 body::frame(coding, first, &mut chain);
             }
@@ -305,17 +326,25 @@ async fn converse(
         }
         None => {
             if !first.bytes().is_empty() {
-                body::filtered(filter, coding, first, ended, &mut chain);
+                sent += body::filtered(filter, coding, first, ended, &mut chain);
             }
             if ends {
-                body::finish(to, filter, coding, body, &mut chain);
+                sent += body::finish(to, filter, coding, body, &mut chain);
             }
         }
     }
     let server_deadline = |now: Millis| timeouts.server.map_or(Millis::NEVER, |ms| now.plus(ms));
     if ended && bodyless {
         let sent_whole = send_first(to, chain, timeouts).await?;
-        ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
+        let end = body.counted_end();
+        if end > 0 && repeatable.is_none() {
+            ex.count_request_bytes(&s.w, s.proxy, s.bind, end);
+        }
+        match repeatable {
+            _ if !sent_whole => {}
+            Some(repeatable) => repeatable.sent.set(sent + end),
+            None => ex.count_request_sent(&s.w, s.proxy, s.bind, sent + end),
+        }
         let deadline = Cell::new(server_deadline(rt.now().mono));
         let result = download(s, ex, link, asked, &deadline, timeouts, &Cell::new(true), repeatable.is_some()).await;
         return result.map(|done| Done { server_keeps: done.server_keeps && sent_whole, ..done });
@@ -330,8 +359,12 @@ async fn converse(
         let up = async {
             // A server that answers early may not read on before its answer is taken.
             server_gone.set(!send_first(to, chain, timeouts).await?);
-            let moved = upload(&s.transport, to, body, filter, coding, timeouts, &sent_bytes, &server_gone).await;
-            moved.map_err(upload_failure)
+            if !server_gone.get() {
+                moved.sent.set(sent);
+            }
+            upload(&s.transport, to, body, filter, coding, timeouts, &moved, &server_gone)
+                .await
+                .map_err(upload_failure)
         };
         let down = download(s, ex, link, asked, &deadline, timeouts, &upload_done, repeatable.is_some());
         let (mut up, mut down) = (pin!(up), pin!(down));
@@ -369,8 +402,16 @@ async fn converse(
         })
         .await
     };
-    ex.count_request_bytes(&s.w, s.proxy, s.bind, sent_bytes.get());
     let complete = body.is_complete();
+    let end = if complete { body.counted_end() } else { 0 };
+    let sent = moved.sent.get() + if delivered.get() { end } else { 0 };
+    match repeatable {
+        Some(repeatable) => repeatable.sent.set(sent),
+        None => {
+            ex.count_request_bytes(&s.w, s.proxy, s.bind, moved.received.get() + end);
+            ex.count_request_sent(&s.w, s.proxy, s.bind, sent);
+        }
+    }
     result.map(|done| Done { upload_complete: complete, server_keeps: done.server_keeps && delivered.get(), ..done })
 }
 
@@ -402,7 +443,7 @@ async fn upload(
     filter: &mut Option<Filter>,
     coding: Coding,
     timeouts: &StreamTimeouts,
-    moved: &Cell<u64>,
+    moved: &Moved,
     server_gone: &Cell<bool>,
 ) -> Result<(), ForwardError> {
     let rt = from.rt();
@@ -411,20 +452,23 @@ async fn upload(
         let deadline = timeouts.client.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         let read = body.read(from, deadline).await.map_err(ForwardError::Read)?;
         let mut chain = Chain::new();
+        let mut sent = 0;
         if let Read::Data(data) = read {
-            moved.set(moved.get() + data.bytes().len() as u64);
-            body::filtered(filter, coding, data, body.is_complete(), &mut chain);
+            let mut n = data.bytes().len() as u64;
+            sent = body::filtered(filter, coding, data, body.is_complete(), &mut chain);
             if filter.is_none() {
-                moved.set(moved.get() + body.join_chain(from, coding, &mut chain));
+                let joined = body.join_chain(from, coding, &mut chain);
+                (n, sent) = (n + joined, sent + joined);
             }
+            moved.received.set(moved.received.get() + n);
         }
         let complete = body.is_complete();
         if complete {
-            body::finish(to, filter, coding, body, &mut chain);
+            sent += body::finish(to, filter, coding, body, &mut chain);
         }
         if (complete || !chain.is_empty()) && !server_gone.get() {
             match to.send(chain, timeouts.server).await {
-                Ok(_) => {}
+                Ok(_) => moved.sent.set(moved.sent.get() + sent),
                 // The server stopped reading: its response, if any, decides; the rest is taken and dropped.
                 Err(SendError::Broken(_)) => server_gone.set(true),
                 Err(e) => return Err(ForwardError::Send(e)),

@@ -30,7 +30,7 @@ use crate::language::vars::Vars;
 use crate::model::compression::CompressionAlgorithm;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::cell::Times;
-use crate::model::state::counters::{BackendCounter, FrontendCounter, ServerCounter};
+use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::model::stick_table::data::What;
 use crate::proto::h1::framing::Framing;
 use crate::proto::http::head::{Head, Version};
@@ -44,6 +44,21 @@ pub enum Next {
     /// Another request may come; these bytes of it are here already.
     Request(Piece),
 }
+
+/// The counters of one end of one direction: of frontend, listener, backend and server.
+#[derive(Clone, Copy)]
+struct Passed(FrontendCounter, ListenerCounter, BackendCounter, ServerCounter);
+
+macro_rules! passed {
+    ($id:ident) => {
+        Passed(FrontendCounter::$id, ListenerCounter::$id, BackendCounter::$id, ServerCounter::$id)
+    };
+}
+
+const REQUEST_RECEIVED: Passed = passed!(Reqbin);
+const REQUEST_SENT: Passed = passed!(Reqbout);
+const RESPONSE_RECEIVED: Passed = passed!(Resbin);
+const RESPONSE_SENT: Passed = passed!(Resbout);
 
 /// The state of one stream.
 pub struct Exchange {
@@ -224,6 +239,14 @@ impl Exchange {
         }
     }
 
+    /// The stream goes to another server, or to the same one again: its request counts for the last one alone.
+    pub fn change_server(&mut self, w: &Worker) {
+        if let Some((proxy, server)) = self.server {
+            w.counts().server(proxy, server).sub(ServerCounter::Reqbin, self.facts.request_bytes_in);
+        }
+        self.leave_server(w);
+    }
+
     /// Counts the outcome for tracked entries, before rules for responses look at them.
     pub fn count_outcome(&mut self, s: &Session, status: u16) {
         self.outcome_counted = true;
@@ -259,29 +282,40 @@ impl Exchange {
     pub fn count_request_bytes(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
         self.facts.bytes_in += n;
         self.facts.request_bytes_in += n;
-        let counts = w.counts();
-        counts.frontend(frontend).add(FrontendCounter::Reqbin, n);
-        counts.listener(frontend, bind).add(crate::model::state::counters::ListenerCounter::Reqbin, n);
-        if let Some(backend) = self.backend {
-            counts.backend(backend).add(BackendCounter::Reqbin, n);
-        }
-        if let Some((proxy, server)) = self.server {
-            counts.server(proxy, server).add(ServerCounter::Reqbin, n);
-        }
+        self.count(w, (frontend, bind), REQUEST_RECEIVED, n);
+    }
+
+    /// Counts bytes that the server got for this stream.
+    pub fn count_request_sent(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
+        self.facts.request_bytes_out += n;
+        self.count(w, (frontend, bind), REQUEST_SENT, n);
     }
 
     /// Counts bytes that the server sent for this stream.
     pub fn count_response_bytes(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
         self.facts.bytes_out += n;
         self.facts.response_bytes_in += n;
+        self.count(w, (frontend, bind), RESPONSE_RECEIVED, n);
+    }
+
+    /// Counts bytes that the client got for this stream.
+    pub fn count_response_sent(&mut self, w: &Worker, frontend: ProxyIndex, bind: usize, n: u64) {
+        self.facts.response_bytes_out += n;
+        self.count(w, (frontend, bind), RESPONSE_SENT, n);
+    }
+
+    fn count(&self, w: &Worker, (frontend, bind): (ProxyIndex, usize), passed: Passed, n: u64) {
+        if n == 0 {
+            return;
+        }
         let counts = w.counts();
-        counts.frontend(frontend).add(FrontendCounter::Resbin, n);
-        counts.listener(frontend, bind).add(crate::model::state::counters::ListenerCounter::Resbin, n);
+        counts.frontend(frontend).add(passed.0, n);
+        counts.listener(frontend, bind).add(passed.1, n);
         if let Some(backend) = self.backend {
-            counts.backend(backend).add(BackendCounter::Resbin, n);
+            counts.backend(backend).add(passed.2, n);
         }
         if let Some((proxy, server)) = self.server {
-            counts.server(proxy, server).add(ServerCounter::Resbin, n);
+            counts.server(proxy, server).add(passed.3, n);
         }
     }
 

@@ -243,6 +243,8 @@ async fn send(
     }
     ex.facts.status = ex.response.status();
     ex.facts.server_status = 0;
+    let data = if head_only { 0 } else { payload.bytes().len() as u64 + u64::from(chunked) };
+    let sent = ex.response.counted_len() + data;
     let mut wire = Block::take();
     let mut chain = Chain::new();
     s.transport.put_head(&ex.response, head_only || payload.bytes().is_empty(), &mut wire);
@@ -271,6 +273,7 @@ async fn send(
         ex.failure.get_or_insert(failure);
         return Next::Close;
     }
+    ex.count_response_sent(&s.w, s.proxy, s.bind, sent);
     if !keeps {
         linger(s).await;
         return Next::Close;

@@ -2,6 +2,7 @@
 //! copied to us and back. It needs no option: the length says when it pays. `nosplice` (manual 3.2) forbids it.
 
 use super::super::connect::Link;
+use super::super::relay::PipeCount;
 use super::super::session::Session;
 use super::Exchange;
 use super::body::{Body, Read};
@@ -37,6 +38,9 @@ pub(super) async fn response(
             && !body.is_complete()
             && let Some(lease) = source.take_queued()
         {
+            if let Some(metered) = link.transport.metered() {
+                metered.received(lease.len() as u64);
+            }
             body.pending = Piece::Lease(lease);
             if let Ok(Some(Read::Data(data))) = body.ready() {
                 chain.push(data);
@@ -48,19 +52,28 @@ pub(super) async fn response(
         let n = chain.byte_len() as u64;
         send_to_client(s, chain, timeouts).await?;
         ex.count_response_bytes(&s.w, s.proxy, s.bind, n);
+        ex.count_response_sent(&s.w, s.proxy, s.bind, n);
     }
     if source.has_ended() {
         return Ok(());
     }
-    // Without descriptors left for a pipe, on with buffers.
+    // Where there are as many pipes as may be, and without descriptors left for one, on with buffers.
+    let Some(_counted) = PipeCount::of(&s.w) else { return Ok(()) };
     let Ok(mut pipe) = Pipe::new(&s.w.rt) else { return Ok(()) };
     while let Some(left) = body.left_unread() {
         let Some(n) = take(&mut pipe, source, left, timeouts.server).await? else { return Ok(()) };
+        if let Some(metered) = link.transport.metered() {
+            metered.spliced_in(n as u64);
+        }
         while pipe.held() > 0 {
-            give(&mut pipe, sink, timeouts.client).await?;
+            let given = give(&mut pipe, sink, timeouts.client).await?;
+            if let Some(metered) = s.transport.metered() {
+                metered.spliced_out(given as u64);
+            }
         }
         body.passed(n as u64);
         ex.count_response_bytes(&s.w, s.proxy, s.bind, n as u64);
+        ex.count_response_sent(&s.w, s.proxy, s.bind, n as u64);
         pipe.take_turns(n).await;
     }
     Ok(())

@@ -98,11 +98,9 @@ impl Failure {
                 Answer::Page(503)
             }
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
-            NoResponse | Refused | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => {
-                Answer::Page(502)
-            }
+            NoResponse | Refused | BadResponse(_) | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),
-            ConnectResource | Rewrite | Internal | ServerRedirects => Answer::Page(500),
+            ConnectResource | Rewrite | ResponseRewrite | Internal | ServerRedirects => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
             Rejected | ResponseRejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
@@ -172,6 +170,17 @@ impl Failure {
                 | ServerAborted
                 | BadResponseBody(_)
         ) || matches!(self, ServerDataTimeout)
+    }
+
+    /// Whether no server could be reached (`econ`).
+    pub fn is_connect_error(self) -> bool {
+        use Failure::*;
+        matches!(self, NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ConnectResource)
+    }
+
+    /// Whether it is our own fault, or a rule's (`eint`).
+    pub fn is_internal(self) -> bool {
+        matches!(self, Failure::Internal | Failure::Rewrite | Failure::ResponseRewrite)
     }
 
     /// Whether the client's connection cannot carry another request: it is at fault itself, or gone.

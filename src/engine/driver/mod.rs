@@ -185,6 +185,8 @@ pub trait Driver {
     fn recycle(&mut self, group: Group, id: u16);
     /// Adds buffers after an ENOBUFS; false when the group has all it may have.
     fn grow(&mut self, group: Group) -> bool;
+    /// Buffers of the group that came into use until now.
+    fn buffers(&self, group: Group) -> usize;
 
     fn wake_handle(&self) -> WakeHandle;
     /// What runs, for `-vv` and `show info`.

@@ -54,6 +54,11 @@ impl Pool {
         unsafe { self.memory.add(id as usize * BUFFER_SIZE[self.group as usize]) }
     }
 
+    /// Buffers in use until now.
+    pub fn made(&self) -> usize {
+        self.made.into()
+    }
+
     /// Twice as many buffers; false when the group has all it may have.
     pub fn grow(&mut self) -> bool {
         let before = self.made;

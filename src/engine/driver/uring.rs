@@ -153,6 +153,10 @@ impl Driver for Uring {
         self.groups[group as usize].grow()
     }
 
+    fn buffers(&self, group: Group) -> usize {
+        self.groups[group as usize].made.into()
+    }
+
     fn wake_handle(&self) -> WakeHandle {
         use std::os::fd::AsRawFd;
         WakeHandle(self.ring.as_raw_fd())

@@ -4,6 +4,7 @@
 use super::{Entries, Method, PatternSet};
 use crate::base::origin::Origin;
 use arc_swap::ArcSwap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Patterns of one file (shared by all lines that name it) or of one configuration line.
@@ -22,6 +23,8 @@ pub struct Source {
     sets: Mutex<Vec<Arc<PatternSet>>>,
     /// Serialises edits.
     editing: Mutex<Versions>,
+    /// Patterns that were added and freed until now.
+    counts: [AtomicU64; 2],
 }
 
 /// Entries prepared by `prepare acl` and not committed yet.
@@ -44,6 +47,7 @@ impl Source {
             file: file.map(Arc::from),
             is_map,
             origin,
+            counts: [AtomicU64::new(entries.len() as u64), AtomicU64::new(0)],
             users: Mutex::default(),
             entries: ArcSwap::from_pointee(entries),
             sets: Mutex::default(),
@@ -90,8 +94,17 @@ impl Source {
     pub fn edit(&self, edit: impl FnOnce(&mut Entries) -> Result<(), String>) -> Result<(), String> {
         let _editing = lock(&self.editing);
         let mut entries = Entries::clone(&self.entries.load());
+        let before = entries.len();
         edit(&mut entries)?;
-        self.publish(entries)
+        let after = entries.len();
+        self.publish(entries)?;
+        self.count(after.saturating_sub(before), before.saturating_sub(after));
+        Ok(())
+    }
+
+    fn count(&self, added: usize, freed: usize) {
+        self.counts[0].fetch_add(added as u64, Relaxed);
+        self.counts[1].fetch_add(freed as u64, Relaxed);
     }
 
     fn publish(&self, entries: Entries) -> Result<(), String> {
@@ -161,6 +174,7 @@ impl Source {
         let found = versions.prepared.iter_mut().find(|(v, _)| *v == version);
         let (_, entries) = found.ok_or("Version number out of range.")?;
         entries.push(pattern, value);
+        self.count(1, 0);
         Ok(())
     }
 
@@ -176,7 +190,10 @@ impl Source {
         let at = versions.prepared.iter().position(|(v, _)| *v == version).ok_or("Version number out of range.")?;
         let (_, entries) = versions.prepared.swap_remove(at);
         versions.current = version;
-        self.publish(entries)
+        let before = self.entries.load().len();
+        self.publish(entries)?;
+        self.count(0, before);
+        Ok(())
     }
 }
 
@@ -193,6 +210,12 @@ impl Registry {
 
     pub fn all(&self) -> Vec<Arc<Source>> {
         lock(&self.sources).clone()
+    }
+
+    /// Patterns that were added to all sources, and that were freed (`show info`).
+    pub fn counts(&self) -> (u64, u64) {
+        let read = |of: usize| lock(&self.sources).iter().map(|s| s.counts[of].load(Relaxed)).sum();
+        (read(0), read(1))
     }
 
     /// The source with this file name, or `#id`.
@@ -263,5 +286,33 @@ impl Registry {
         let source = Arc::new(Source::new(id, file, is_map, origin.clone(), entries));
         sources.push(source.clone());
         source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_counted_as_they_come_and_go() {
+        let registry = Registry::new();
+        let read = |_: &str| Ok(b"a 1\nb 2\nc 3\n".to_vec());
+        let map = registry.file("m", true, &Origin::none(), read).unwrap();
+        let mut words = Entries::default();
+        words.push(b"/x", b"");
+        registry.line(None, &Origin::none(), words);
+        assert_eq!(registry.counts(), (4, 0));
+        map.add(b"d", b"4").unwrap();
+        map.replace_value(b"d", b"5").unwrap();
+        assert_eq!(registry.counts(), (5, 0));
+        map.delete(b"d").unwrap();
+        assert!(map.delete(b"d").is_err());
+        assert_eq!(registry.counts(), (5, 1));
+        let version = map.prepare();
+        map.add_prepared(version, b"k", b"v").unwrap();
+        map.commit(version).unwrap();
+        assert_eq!(registry.counts(), (6, 4));
+        map.clear().unwrap();
+        assert_eq!(registry.counts(), (6, 5));
     }
 }

@@ -2,7 +2,7 @@
 //! thread; a block's cells are made when first touched, so that a server a worker never met costs it two words. Only
 //! a block's owner writes to it; readers sum. A further block holds what was there at the last `clear counters all`.
 
-use super::{cell::*, counters::*, live::Live};
+use super::{cell::*, counters::*, live::Live, nameserver::NameserverCell};
 use crate::{
     base::{
         append::Append,
@@ -27,6 +27,8 @@ pub struct Board {
     window: u64,
     /// Greatest values are kept (`stats calculate-max-counters`).
     maxima: bool,
+    /// Of each section of resolvers, its name servers.
+    nameservers: Box<[Box<[NameserverCell]>]>,
     /// Server states, addresses, weights; paused frontends.
     pub live: Live,
 }
@@ -84,8 +86,18 @@ impl Board {
             baseline: Block::new(plan),
             window: (1024 / workers.max(1) as u64).max(16),
             maxima: plan.global.stats_calculate_max_counters,
+            nameservers: plan
+                .resolvers
+                .iter()
+                .map(|r| r.nameservers.iter().map(|_| Default::default()).collect())
+                .collect(),
             live: Live::new(plan),
         }
+    }
+
+    /// What is counted of a section's name servers, in the order of their lines.
+    pub fn nameservers(&self, section: usize) -> &[NameserverCell] {
+        self.nameservers.get(section).map_or(&[], |section| section)
     }
 
     /// The block of worker `index`; only that worker may count through it. An index too high means the control thread's.
@@ -330,7 +342,7 @@ pub enum ProcessRate {
     Ssl,
     SslFrontendKeys,
     SslBackendKeys,
-    /// In units of 32 bytes.
+    /// In the units of the engine's `emitted`.
     BytesOut,
     CompressIn,
     CompressOut,

@@ -146,7 +146,7 @@ pub struct ProcessCell {
     pub ssl_rate: Rate,
     pub ssl_frontend_key_rate: Rate,
     pub ssl_backend_key_rate: Rate,
-    /// In units of 32 bytes, so that 128 GB/s still fit.
+    /// In the units of the engine's `emitted`.
     pub bytes_out_rate: Rate,
     pub compress_in_rate: Rate,
     pub compress_out_rate: Rate,

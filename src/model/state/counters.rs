@@ -92,14 +92,15 @@ counters! {
 }
 
 counters! {
-    /// Of the process. `IdlePct` is each worker's own share, averaged by readers.
+    /// Of the process. `IdlePct` is each worker's own share, averaged by readers. `ApiConns` are connections to the runtime
+    /// API, `BufferBytes` the memory of receive buffers that came into use, `BufferBytesUsed` of those that hold data.
     ProcessCounter {
-        gauges: CurrConns, CurrSslConns, PipesUsed, PipesFree, Tasks, RunQueue, NicedTasks, Jobs, Listeners, ActivePeers,
-        ConnectedPeers, CurrStreams, IdlePct, MemoryPools, MemoryUsed;
+        gauges: CurrConns, CurrSslConns, PipesUsed, Tasks, RunQueue, NicedTasks, ApiConns, ActivePeers,
+        ConnectedPeers, CurrStreams, IdlePct, BufferBytes, BufferBytesUsed;
         maxima: MaxConnRate, MaxSessRate, MaxSslRate, SslFrontendMaxKeyRate, SslBackendMaxKeyRate;
         sums: CumConns, CumReq, CumSslConns, CumStreams, SslFrontendReused,
         DroppedLogs, FailedResolutions, TotalBytesOut, TotalSplicedBytesOut, CumRecvLogs, MaxconnReached,
-        BlockedTrafficWarnings, PatternsAdded, PatternsFreed, PoolFailed, Loops, Wakeups,
+        BlockedTrafficWarnings, PoolFailed, Loops, Wakeups,
         EngineCompletionsDead, EngineBuffersShort, EngineEnterErrors,
     }
 }

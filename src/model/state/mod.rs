@@ -9,6 +9,7 @@ pub mod event;
 pub mod file;
 pub mod health;
 pub mod live;
+pub mod nameserver;
 pub mod server;
 #[cfg(test)]
 mod tests;

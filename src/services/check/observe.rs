@@ -23,7 +23,7 @@ pub enum Seen {
     ResponseBroken,
 }
 
-/// What follows for the caller.
+/// What follows for the caller when a server has erred as often as may be: a failure that counts (`hanafail`).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     pub events: Vec<Event>,

@@ -14,6 +14,7 @@ use super::text::{clip, info, system_error};
 use super::{CheckContext, pace};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
+use crate::dataplane::meter::{Meter, Metered, MeteredStream, Side};
 use crate::engine::driver::ConnectOptions;
 use crate::engine::task::before;
 use crate::model::bind::Proto;
@@ -25,6 +26,7 @@ use crate::proto::http::head::Head;
 use crate::proto::proxy_protocol::encode::{self, Ends};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Whom to ask, and where.
@@ -63,6 +65,8 @@ struct Run<'a> {
     line: Option<Line>,
     /// What is said on the line, where that is HTTP/2.
     h2: Option<Box<Conversation>>,
+    /// Counts the line and its request where that is HTTP/1.
+    metered: Option<(Metered, MeteredStream)>,
     /// The PROXY header, until it leaves with what is sent first.
     header: Vec<u8>,
     input: Vec<u8>,
@@ -87,6 +91,7 @@ impl<'a> Run<'a> {
             script,
             line: None,
             h2: None,
+            metered: None,
             header: Vec::new(),
             input: Vec::new(),
             last: false,
@@ -147,7 +152,7 @@ impl<'a> Run<'a> {
     // ---- connect ----
 
     async fn connect(&mut self, step: &Step, connect: &Connect) -> Result<(), Stop> {
-        (self.line, self.h2) = (None, None);
+        (self.line, self.h2, self.metered) = (None, None, None);
         self.input.clear();
         self.last = false;
         let Some(to) = self.address(connect) else {
@@ -163,6 +168,9 @@ impl<'a> Run<'a> {
         let options = self.options();
         let made =
             before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, &to, &options, connect.linger)).await;
+        if !matches!(made, Ok(Ok(_))) && self.speaks_h1(connect) {
+            self.meter().failed();
+        }
         match made {
             Err(_) => return Err((CheckStatus::L4Timeout, 0, self.place(step))),
             Ok(Err(e)) => {
@@ -185,6 +193,10 @@ impl<'a> Run<'a> {
             let mut out = Vec::new();
             self.h2 = Some(Box::new(Conversation::begin(self.buffer_bytes, &mut out)));
             self.send_bytes(step, out).await?;
+        } else if self.speaks_h1(connect) {
+            let metered = Metered::new(&self.meter());
+            let stream = metered.stream();
+            self.metered = Some((metered, stream));
         }
         if let Some(ms) = check_ms {
             self.deadline = self.cx.rt.now().mono.plus(ms);
@@ -301,6 +313,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn speaks_h1(&self, connect: &Connect) -> bool {
+        self.script.protocol == Protocol::Http && !self.speaks_h2(connect)
+    }
+
+    /// Checks count for the backend, as its streams do (observed).
+    fn meter(&self) -> Rc<Meter> {
+        let board = &self.cx.board;
+        Meter::new(board, board.workers(), self.target.proxy, Side::Server)
+    }
+
     // ---- send ----
 
     async fn send(&mut self, step: &Step, send: &'a Send) -> Result<(), Stop> {
@@ -336,7 +358,12 @@ impl<'a> Run<'a> {
         match before(&self.cx.rt, self.deadline, line.send(&out)).await {
             Err(_) => Err((CheckStatus::L7Timeout, 0, self.place(step))),
             Ok(Err(e)) => Err((CheckStatus::SocketError, 0, system_error(&e) + &self.place(step))),
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                if let Some((metered, _)) = &self.metered {
+                    metered.sent(bytes.len() as u64);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -379,7 +406,12 @@ impl<'a> Run<'a> {
     /// Waits for more bytes.
     async fn receive(&mut self, step: &Step, expect: &Expect) -> Result<(), Stop> {
         let Some(line) = &mut self.line else { return Err((CheckStatus::SocketError, 0, self.place(step))) };
-        match before(&self.cx.rt, self.deadline, line.recv(&mut self.input)).await {
+        let held = self.input.len();
+        let received = before(&self.cx.rt, self.deadline, line.recv(&mut self.input)).await;
+        if let Some((metered, _)) = &self.metered {
+            metered.received((self.input.len() - held) as u64);
+        }
+        match received {
             Err(_) => Err((expect.timeout_status, 0, self.place(step))),
             Ok(Err(e)) => Err((CheckStatus::SocketError, 0, broken(&e) + &self.place(step))),
             Ok(Ok(more)) if self.h2.is_some() => {

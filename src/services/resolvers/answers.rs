@@ -3,6 +3,7 @@
 
 use super::resolution::Trouble;
 use crate::base::clock::Millis;
+use crate::model::state::nameserver::Counters;
 use crate::proto::dns::{Answer, Code, Data, Kind, Record};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -49,6 +50,18 @@ pub enum Flaw {
 }
 
 impl Flaw {
+    pub fn count(self, counters: &mut Counters) {
+        let counter = match self {
+            Flaw::Nx => &mut counters.nx,
+            Flaw::Refused => &mut counters.refused,
+            Flaw::Code => &mut counters.other,
+            Flaw::Invalid => &mut counters.invalid,
+            Flaw::Alias => &mut counters.cname_error,
+            Flaw::Empty => &mut counters.any_err,
+        };
+        *counter += 1;
+    }
+
     pub fn trouble(self) -> Trouble {
         match self {
             Flaw::Nx => Trouble::Nx,

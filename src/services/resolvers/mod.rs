@@ -2,7 +2,6 @@
 //! the task sends and receives; servers change through the live state, and what follows goes to the owner of the context.
 
 mod answers;
-mod counters;
 mod names;
 mod nameserver;
 mod resolution;
@@ -11,7 +10,6 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use counters::Counters;
 pub use names::Asker;
 
 use crate::engine::Rt;
@@ -79,17 +77,6 @@ impl ResolversHandle {
         for section in &self.sections {
             section.names.borrow_mut().hurry(proxy, server, self.rt.now().mono);
             section.wake();
-        }
-    }
-
-    /// Calls `each` with every section's name, and name and counters of its name servers.
-    pub fn counters(&self, mut each: impl FnMut(&str, &str, &Counters)) {
-        for section in &self.sections {
-            let names = section.names.borrow();
-            let settings = names.settings();
-            for (nameserver, counters) in settings.nameservers.iter().zip(&names.counters) {
-                each(&settings.name, &nameserver.name, counters);
-            }
         }
     }
 }

@@ -2,7 +2,6 @@
 //! socket and no clock: bytes and time come in, [`Output`]s go out, servers change through the live state.
 
 use super::answers::{Flaw, Known, Target, Valid, judge};
-use super::counters::Counters;
 use super::resolution::{Kinds, Resolution, Step, Trouble};
 use super::slots::Slot;
 use crate::base::clock::Millis;
@@ -12,6 +11,7 @@ use crate::model::resolvers::{Families, Resolvers};
 use crate::model::server::ResolvePrefer;
 use crate::model::state::event::Event;
 use crate::model::state::live::Live;
+use crate::model::state::nameserver::Counters;
 use crate::proto::dns::{self, Kind};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -84,6 +84,8 @@ pub struct Names {
     /// `section/nameserver`, as logs name them.
     labels: Vec<String>,
     pub counters: Vec<Counters>,
+    /// Runs that ended without a valid answer, since they were asked for last.
+    failures: u64,
     members: Vec<Member>,
     names: Slab<Name>,
     by_text: HashMap<(Box<str>, Want), Key>,
@@ -106,6 +108,7 @@ impl Names {
             settings,
             labels,
             counters,
+            failures: 0,
             members: Vec::new(),
             names: Slab::new(),
             by_text: HashMap::new(),
@@ -394,7 +397,7 @@ impl Names {
                 self.valid(live, plan, key, valid, nameserver, now);
             }
             Err(flaw) => {
-                counters.flaw(flaw);
+                flaw.count(counters);
                 let step = name.resolution.failed(flaw.trouble(), self.counters.len(), &self.settings, now);
                 self.follow(live, plan, key, step, now);
             }
@@ -445,7 +448,13 @@ impl Names {
         self.over(key, Name::best);
     }
 
+    /// Runs that have ended without a valid answer since the last call.
+    pub fn take_failures(&mut self) -> u64 {
+        std::mem::take(&mut self.failures)
+    }
+
     fn failed(&mut self, live: &Live, plan: &Plan, key: Key, trouble: Trouble, now: Millis) {
+        self.failures += 1;
         self.over(key, |_| None);
         let Some(name) = self.names.get_mut(key) else { return };
         if name.resolution.holds(trouble, &self.settings, now) {

@@ -11,6 +11,7 @@ use crate::engine::reactor::TaskId;
 use crate::engine::task::{before, yield_now};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::resolvers::Families;
+use crate::model::state::counters::ProcessCounter;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -37,6 +38,8 @@ struct Arrival {
 
 pub struct Section {
     cx: Rc<ResolverContext>,
+    /// Of the section in the plan.
+    index: usize,
     pub names: RefCell<Names>,
     nameservers: RefCell<Vec<Nameserver>>,
     /// Datagrams on their way to the kernel.
@@ -64,6 +67,7 @@ impl Section {
         let servers = &cx.plan.resolvers[index].nameservers;
         let section = Rc::new(Section {
             cx: cx.clone(),
+            index,
             names: RefCell::new(names),
             nameservers: RefCell::new(servers.iter().map(|n| Nameserver::new(n.address.clone(), n.tcp)).collect()),
             sending: RefCell::default(),
@@ -173,6 +177,15 @@ impl Section {
         self.cx.rt.spawn(stream(self.clone(), nameserver, question));
     }
 
+    /// Puts on the board what was counted.
+    fn publish(&self) {
+        let mut names = self.names.borrow_mut();
+        for (cell, counters) in self.cx.board.nameservers(self.index).iter().zip(&names.counters) {
+            cell.set(counters);
+        }
+        self.cx.board.control().process().add(ProcessCounter::FailedResolutions, names.take_failures());
+    }
+
     /// The address families that are accepted now.
     fn families(&self) -> Families {
         if let Some(families) = self.cx.plan.global.dns_accept_family {
@@ -207,6 +220,7 @@ async fn run(section: Rc<Section>) {
             let (live, plan, now) = (&section.cx.board.live, &section.cx.plan, section.now());
             let next = section.names.borrow_mut().advance(live, plan, now);
             section.act();
+            section.publish();
             if more || section.cx.rt.reached(next) { Poll::Ready(()) } else { Poll::Pending }
         });
         more.await;

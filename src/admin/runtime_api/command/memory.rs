@@ -2,9 +2,12 @@
 //! `show cache` (management guide 9.3). Everything told is our own state; what we do not have is told as having none.
 
 use crate::{
-    admin::runtime_api::{
-        Answer, Call,
-        catalogue::{Command, command},
+    admin::{
+        runtime_api::{
+            Answer, Call,
+            catalogue::{Command, command},
+        },
+        stats::info,
     },
     model::bind::Level,
 };
@@ -82,13 +85,20 @@ fn objects(maps: &str) -> String {
     lines.collect()
 }
 
-/// Memory is the allocator's and the rings': there are no pools in HAProxy's sense.
-pub fn pools(_: &mut Call<'_>) -> Answer {
-    Answer::Text(
-        b"Dumping pools usage. Use SIGQUIT to flush them.\n\
-          Total: 0 pools, 0 bytes allocated, 0 used (~0 by thread caches).\n"
-            .to_vec(),
-    )
+/// Two pools are told of, in sum: receive buffers, and what compression holds. All else is the allocator's.
+pub fn pools(call: &mut Call<'_>) -> Answer {
+    call.with_scene(|scene| {
+        let bytes = |key| info::value(scene, key).text().into_owned();
+        Answer::Text(
+            format!(
+                "Dumping pools usage. Use SIGQUIT to flush them.\n\
+                 Total: 2 pools, {} bytes allocated, {} used (~0 by thread caches).\n",
+                bytes("PoolAlloc_bytes"),
+                bytes("PoolUsed_bytes")
+            )
+            .into_bytes(),
+        )
+    })
 }
 
 /// Nothing is profiled, and nothing can be made to be.

@@ -13,16 +13,19 @@ pub enum Subject {
     Server,
     /// Selectable, with nothing to tell here.
     StickTable,
+    /// A name server of a section of resolvers.
+    Resolver,
 }
 
 impl Subject {
-    pub const ALL: [Subject; 6] = [
+    pub const ALL: [Subject; 7] = [
         Subject::Process,
         Subject::Frontend,
         Subject::Listener,
         Subject::Backend,
         Subject::Server,
         Subject::StickTable,
+        Subject::Resolver,
     ];
 
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Subject {
             Subject::Backend => "backend",
             Subject::Server => "server",
             Subject::StickTable => "sticktable",
+            Subject::Resolver => "resolver",
         }
     }
 
@@ -40,6 +44,8 @@ impl Subject {
     pub fn named(word: &str) -> Option<Subject> {
         match word {
             "global" => Some(Subject::Process),
+            // Whatever follows (observed).
+            word if word.starts_with("resolver") => Some(Subject::Resolver),
             word => Subject::ALL.into_iter().skip(1).find(|s| s.name() == word),
         }
     }
@@ -70,6 +76,8 @@ pub enum Form {
     /// Servers of a backend by state.
     CountStatus,
     CountCheckStatus,
+    /// A counter of a name server, by its place in `show resolvers`.
+    Nameserver(usize),
     Node,
     Build,
 }
@@ -95,6 +103,7 @@ const FRONTEND: Subject = Subject::Frontend;
 const LISTENER: Subject = Subject::Listener;
 const BACKEND: Subject = Subject::Backend;
 const SERVER: Subject = Subject::Server;
+const RESOLVER: Subject = Subject::Resolver;
 const GAUGE: bool = false;
 const COUNTER: bool = true;
 
@@ -1520,6 +1529,21 @@ pub static FAMILIES: &[Family] = &[
         Plain("resbout"),
         "Total number of response bytes sent since process started",
     ),
+    family(RESOLVER, "sent", GAUGE, Nameserver(0), "Sent"),
+    family(RESOLVER, "send_error", GAUGE, Nameserver(1), "Send error"),
+    family(RESOLVER, "valid", GAUGE, Nameserver(2), "Valid"),
+    family(RESOLVER, "update", GAUGE, Nameserver(3), "Update"),
+    family(RESOLVER, "cname", GAUGE, Nameserver(4), "CNAME"),
+    family(RESOLVER, "cname_error", GAUGE, Nameserver(5), "CNAME error"),
+    family(RESOLVER, "any_err", GAUGE, Nameserver(6), "Any errors"),
+    family(RESOLVER, "nx", GAUGE, Nameserver(7), "NX"),
+    family(RESOLVER, "timeout", GAUGE, Nameserver(8), "Timeout"),
+    family(RESOLVER, "refused", GAUGE, Nameserver(9), "Refused"),
+    family(RESOLVER, "other", GAUGE, Nameserver(10), "Other"),
+    family(RESOLVER, "invalid", GAUGE, Nameserver(11), "Invalid"),
+    family(RESOLVER, "too_big", GAUGE, Nameserver(12), "Too big"),
+    family(RESOLVER, "truncated", GAUGE, Nameserver(13), "Truncated"),
+    family(RESOLVER, "outdated", GAUGE, Nameserver(14), "Outdated"),
 ];
 
 const fn family(subject: Subject, name: &'static str, counter: bool, form: Form, help: &'static str) -> Family {

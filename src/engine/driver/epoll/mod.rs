@@ -443,6 +443,10 @@ impl Driver for Epoll {
         self.pools[group as usize].grow()
     }
 
+    fn buffers(&self, group: Group) -> usize {
+        self.pools[group as usize].made()
+    }
+
     fn wake_handle(&self) -> WakeHandle {
         WakeHandle(self.wake)
     }

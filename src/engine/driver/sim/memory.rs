@@ -64,6 +64,10 @@ impl Buffers {
         end > made
     }
 
+    pub fn made(&self) -> usize {
+        self.out.len()
+    }
+
     pub fn away(&self) -> usize {
         self.out.iter().filter(|o| o.is_some()).count()
     }

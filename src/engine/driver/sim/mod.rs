@@ -234,6 +234,10 @@ impl Driver for SimDriver {
         self.net.borrow_mut().grow(self.host, group)
     }
 
+    fn buffers(&self, group: Group) -> usize {
+        self.net.borrow().buffers(self.host, group)
+    }
+
     fn now(&self) -> Now {
         self.net.borrow().now()
     }

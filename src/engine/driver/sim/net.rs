@@ -397,6 +397,10 @@ impl Net {
         self.hosts[host].buffers[group as usize].grow()
     }
 
+    pub fn buffers(&self, host: usize, group: Group) -> usize {
+        self.hosts[host].buffers[group as usize].made()
+    }
+
     // ---- descriptors ----
 
     fn sock_of(&self, host: usize, fd: Fd) -> Option<SockId> {

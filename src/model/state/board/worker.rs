@@ -2,7 +2,7 @@
 
 use super::{super::cell::*, super::counters::*, Block, Board, FrontendRate, ProcessRate};
 use crate::{
-    base::{clock::Millis, counter::Counter},
+    base::{clock::Millis, counter::Counter, rate::Seconds},
     model::plan::{ProxyIndex, ServerIndex},
 };
 use std::sync::OnceLock;
@@ -129,11 +129,10 @@ impl Frontend<'_> {
         }
     }
 
-    /// A session began: `stot`, `scur`, `smax`, `rate`.
+    /// A connection has a place: `scur`, `smax`, `rate`.
     #[inline]
     pub fn session(self, now: Millis) {
         use FrontendCounter::*;
-        self.add(Stot, 1);
         self.add(Scur, 1);
         if self.cell.session_rate.add(1, now) {
             self.board.raise(self.cell.counters.of(RateMax), self.recent(FrontendRate::Sessions, now));
@@ -141,6 +140,12 @@ impl Frontend<'_> {
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.frontend(self.proxy, Scur));
         }
+    }
+
+    /// What stands before a session is over, and no rule has refused it: `stot`.
+    #[inline]
+    pub fn established(self) {
+        self.add(FrontendCounter::Stot, 1);
     }
 
     /// A session that [`Frontend::session`] began has ended.
@@ -217,10 +222,9 @@ impl Backend<'_> {
         self.sub(BackendCounter::Scur, 1);
     }
 
-    /// A server was chosen by balancing: `lbtot`, `lastsess`.
+    /// A stream goes to a server: `lastsess`.
     #[inline]
-    pub fn balanced(self, now: Millis) {
-        self.add(BackendCounter::Lbtot, 1);
+    pub fn assigned(self, now: Millis) {
         self.set(BackendCounter::Lastsess, now.0 + 1);
     }
 
@@ -316,10 +320,14 @@ impl Server<'_> {
 }
 
 impl Process<'_> {
-    /// Counts `n` events of a rate; compression rates take bytes, `BytesOut` bytes too.
+    /// Takes over the rate that a reactor has counted, in its units.
+    pub fn set_rate(self, which: ProcessRate, seen: Seconds) {
+        which.of(self.cell).set(seen);
+    }
+
+    /// Counts `n` events of a rate; compression rates take bytes.
     #[inline]
     pub fn rate(self, which: ProcessRate, n: u64, now: Millis) {
-        let n = if which == ProcessRate::BytesOut { n.div_ceil(32) } else { n };
         if which.of(self.cell).add(n.min(u32::MAX as u64) as u32, now)
             && let Some(maximum) = which.maximum()
         {

@@ -1,8 +1,27 @@
-//! What is counted of each name server, in the order of `show resolvers`.
+//! What is counted of each name server, in the order of `show resolvers` (management guide 9.3). The control thread counts
+//! and puts its numbers on the board, where every thread reads them.
 
-use super::answers::Flaw;
+use crate::base::counter::Counter;
 
-/// Counters of `show resolvers` (management guide).
+/// Numbers on the board.
+#[derive(Debug, Default)]
+pub struct NameserverCell([Counter; Counters::COUNT]);
+
+impl NameserverCell {
+    /// By the control thread alone.
+    pub fn set(&self, counters: &Counters) {
+        for (cell, (_, value)) in self.0.iter().zip(counters.named()) {
+            cell.set(value);
+        }
+    }
+
+    /// In the order of [`Counters::named`].
+    pub fn values(&self) -> [u64; Counters::COUNT] {
+        std::array::from_fn(|i| self.0[i].get())
+    }
+}
+
+/// Counters of `show resolvers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub sent: u64,
@@ -23,8 +42,10 @@ pub struct Counters {
 }
 
 impl Counters {
+    pub const COUNT: usize = 15;
+
     /// In HAProxy's order.
-    pub fn named(&self) -> [(&'static str, u64); 15] {
+    pub fn named(&self) -> [(&'static str, u64); Counters::COUNT] {
         [
             ("sent", self.sent),
             ("snd_error", self.send_error),
@@ -42,17 +63,5 @@ impl Counters {
             ("truncated", self.truncated),
             ("outdated", self.outdated),
         ]
-    }
-
-    pub fn flaw(&mut self, flaw: Flaw) {
-        let counter = match flaw {
-            Flaw::Nx => &mut self.nx,
-            Flaw::Refused => &mut self.refused,
-            Flaw::Code => &mut self.other,
-            Flaw::Invalid => &mut self.invalid,
-            Flaw::Alias => &mut self.cname_error,
-            Flaw::Empty => &mut self.any_err,
-        };
-        *counter += 1;
     }
 }
