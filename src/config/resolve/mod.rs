@@ -20,6 +20,7 @@ use std::sync::Arc;
 /// Makes the plan. Errors go to the diagnostics; the plan is only good when there are none. Also tells whether anything
 /// listens.
 pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
+    limits::command_line(&mut cx);
     limits::assign_ids(&mut cx);
     crate::config::keyword::global::case::read_file(&mut cx);
     if !cx.resolvers.iter().any(|r| r.name == "default") {

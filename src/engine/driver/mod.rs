@@ -13,6 +13,8 @@ pub mod sim;
 pub mod sockets;
 pub mod uring;
 
+pub use pool::RESERVED;
+
 use crate::base::address::Address;
 use crate::base::clock::{self, Now};
 use std::io;

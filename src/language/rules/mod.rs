@@ -32,6 +32,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    pub const ALL: [Phase; 7] = [
+        Phase::TcpRequestConnection,
+        Phase::TcpRequestSession,
+        Phase::TcpRequestContent,
+        Phase::TcpResponseContent,
+        Phase::HttpRequest,
+        Phase::HttpResponse,
+        Phase::HttpAfterResponse,
+    ];
+
     /// The words that name the phase.
     pub fn words(self) -> &'static str {
         match self {

@@ -77,7 +77,7 @@ fn authenticate(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run,
 }
 
 /// Services that answer in place of a server.
-const SERVICES: &[&str] = &["prometheus-exporter"];
+pub const SERVICES: &[&str] = &["prometheus-exporter"];
 
 fn use_service(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, Error> {
     let index = w.index();
