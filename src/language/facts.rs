@@ -45,8 +45,6 @@ pub struct Session {
     pub proxy_protocol: Option<Box<ProxyProtocol>>,
     /// HAProxy's code, name and text of the connection's error; `None`: none.
     pub error: Option<Box<ConnectionError>>,
-    /// `set-nice`, -1024 to 1024.
-    pub nice: i32,
     pub mark: Option<u32>,
     pub tos: Option<u8>,
     pub handshake_ms: i64,
@@ -71,7 +69,6 @@ impl Session {
             tls: None,
             proxy_protocol: None,
             error: None,
-            nice: 0,
             mark: None,
             tos: None,
             handshake_ms: 0,

@@ -19,7 +19,6 @@ pub struct Bind {
     pub defer_accept: bool,
     pub interface: Option<String>,
     pub mss: Option<i32>,
-    pub nice: Option<i32>,
     pub tcp_ut_ms: Option<u64>,
     pub tfo: bool,
     pub transparent: bool,
@@ -64,6 +63,12 @@ pub enum SeverityOutput {
 }
 
 impl Bind {
+    /// The identifiers of its listeners, by their place on the line (manual 5.1 "guid-prefix").
+    pub fn guids(&self) -> impl Iterator<Item = String> {
+        let prefix = self.guid_prefix.iter();
+        prefix.flat_map(|prefix| (0..self.addresses.len()).map(move |index| format!("{prefix}-{index}")))
+    }
+
     /// A line that says nothing but where.
     pub fn new(origin: Origin, text: &str) -> Self {
         Bind {
@@ -78,7 +83,6 @@ impl Bind {
             defer_accept: false,
             interface: None,
             mss: None,
-            nice: None,
             tcp_ut_ms: None,
             tfo: false,
             transparent: false,

@@ -201,6 +201,7 @@ cases! {
     resolve_default_backend_is_frontend: "resolve-default-backend-is-frontend",
     resolve_frontend_and_listen_same_name: "resolve-frontend-and-listen-same-name",
     resolve_frontend_without_bind: "resolve-frontend-without-bind",
+    resolve_guid_prefix: "resolve-guid-prefix",
     resolve_mode_mismatch: "resolve-mode-mismatch",
     resolve_server_ca_file: "resolve-server-ca-file",
     resolve_server_id_twice: "resolve-server-id-twice",

@@ -37,6 +37,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     names::write_to(&mut cx);
     warnings::peers(&mut cx);
     limits::global(&mut cx);
+    names::guids(&mut cx);
     let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, patterns, .. } = cx;
     if global.nbthread == 0 {
         global.nbthread = options.cpus.max(1);

@@ -5,7 +5,7 @@ mod options;
 pub use options::{OPTIONS, based, proto, protocols};
 
 use super::{
-    absent, address,
+    NO_PRIORITIES, absent, address,
     args::{Args, Fault},
     unserved,
 };
@@ -52,6 +52,9 @@ fn options(cx: &mut Loading<'_>, bind: &mut Bind, a: &Args<'_>, mut at: usize) -
             Some(text) => (bad, Trouble::Whole(text.to_owned())),
             None => (bad, Trouble::Option(text)),
         })?;
+        if word == "nice" {
+            cx.notice(a, at, format!("'nice': {NO_PRIORITIES}."));
+        }
         at += 1 + option.words;
     }
     Ok(())

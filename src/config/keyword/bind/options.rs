@@ -81,12 +81,12 @@ pub static OPTIONS: &[BindOption] = &[
         };
         Ok(())
     }),
-    o("nice", 1, |b, _, a| {
-        b.nice = match count(a)? {
-            n if (-1024..=1024).contains(&n) => Some(n as i32),
-            n => return Err(format!("invalid value {n}, allowed range is -1024..1024")),
-        };
-        Ok(())
+    o("nice", 1, |_, _, a| {
+        // What it does is said where the line is read.
+        match count(a)? {
+            -1024..=1024 => Ok(()),
+            n => Err(format!("invalid value {n}, allowed range is -1024..1024")),
+        }
     }),
     o("tcp-ut", 1, |b, _, a| {
         let word = value(a, "missing TCP User Timeout value")?;

@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::{
     base::origin::Origin,
-    model::{plan::Plan, plan::ProxyIndex, proxy::Proxy, server::Server},
+    model::{guid::Guids, plan::Plan, plan::ProxyIndex, proxy::Proxy, server::Server},
 };
 
 /// Options that a server which comes at run time may have.
@@ -119,13 +119,15 @@ pub fn served() -> impl Iterator<Item = &'static str> {
     ACCEPTED.iter().copied().filter(|n| rows().any(|o| o.name == *n) && unserved::reason("server", n).is_none())
 }
 
-/// Reads `<address>[:<port>] [options]`. `taken` are the servers that the backend has. The error is the answer's text.
+/// Reads `<address>[:<port>] [options]`. `taken` are the servers that the backend has, `guids`
+/// what all others have. The error is the answer's text.
 pub fn read(
     plan: &Plan,
     proxy: ProxyIndex,
     name: &str,
     words: &[&str],
     mut taken: impl Iterator<Item = (u32, String, Origin)>,
+    guids: &mut Guids,
 ) -> Result<Server, String> {
     let settings = &plan.proxies[proxy];
     let (options_of_load, mut environment) = (Options::default(), Environment::of_process());
@@ -169,6 +171,9 @@ pub fn read(
     if !draft.id_written {
         draft.server.id = 0;
     }
+    if let Some(guid) = &draft.server.guid {
+        guids.take(guid, name).map_err(|text| format!("'guid': {text}."))?;
+    }
     Ok(whole(draft, plan))
 }
 
@@ -211,7 +216,9 @@ mod tests {
         let mut plan = Plan::default();
         plan.proxies.push(Proxy::new("be", Origin::none(), false, true));
         let taken = [(1, "s1".to_owned(), Origin::new("h.cfg", 19))].into_iter();
-        read(&plan, 0, "s3", words, taken)
+        let mut guids = Guids::default();
+        guids.take("g1", "server be/s1").expect("the first");
+        read(&plan, 0, "s3", words, taken, &mut guids)
     }
 
     #[test]
@@ -227,6 +234,7 @@ mod tests {
         assert_eq!(text(&["127.0.0.1:1", "foo"]), "unknown keyword 'foo'; did you mean 'tfo' maybe ?");
         assert_eq!(text(&["127.0.0.1:1", "resolvers", "x"]), "'resolvers' option is not accepted for dynamic server");
         assert_eq!(text(&["127.0.0.1:1", "weight", "300"]), "weight of server s3 is not within 0 and 256 (300)..");
+        assert_eq!(text(&["127.0.0.1:1", "guid", "g1"]), "'guid': duplicate entry with server be/s1.");
         assert_eq!(text(&["127.0.0.1:1", "id", "1"]), "'id' : custom id 1 already used at h.cfg:19 ('server s1').");
     }
 }
