@@ -7,6 +7,7 @@ use super::mux::backend;
 use super::proxy_protocol;
 use super::queue::{Place, Slot};
 use super::session::Session;
+use super::socks4::Tunnel;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::tls::Offer;
@@ -516,6 +517,8 @@ async fn open(
         Some(to) => Address::Ip(to),
         None => live.address().as_deref().ok_or(Failure::ConnectFailed)?.clone(),
     };
+    let tunnel = Tunnel::through(server.socks4, &address).map_err(|_| Failure::ConnectFailed)?;
+    let next = tunnel.as_ref().map_or(&address, |t| &t.proxy);
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
     let first = w.random();
@@ -533,13 +536,14 @@ async fn open(
         user_timeout_ms: server.tcp_ut_ms,
         rcvbuf: tune.rcvbuf_server,
         sndbuf: tune.sndbuf_server,
+        mptcp: server.mptcp,
     };
     let deadline = settings.timeouts.connect.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
     // A port of a range that is taken leaves the others.
     let range = source.filter(|s| way.from.is_none() && s.port_last > s.address.port());
     let mut left = range.map_or(0, |s| s.port_last - s.address.port());
     let conn = loop {
-        match before(&w.rt, deadline, Conn::connect(&w.rt, &address, &options)).await {
+        match before(&w.rt, deadline, Conn::connect(&w.rt, next, &options)).await {
             Err(_) => return Err(Failure::ConnectTimeout),
             Ok(Err(e)) if left > 0 && matches!(e.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) => {
                 options.source = range.map(|s| port_of_range(s, first.wrapping_add(left.into())));
@@ -552,8 +556,12 @@ async fn open(
     if settings.options.nolinger {
         conn.reset_on_close();
     }
+    if let Some(tunnel) = &tunnel {
+        let begun = before(&w.rt, deadline, tunnel.begin(&conn)).await;
+        begun.map_err(|_| Failure::ConnectTimeout)?.map_err(|_| Failure::ConnectFailed)?;
+    }
     let mut transport = Transport::from(conn);
-    transport.note_ends();
+    transport.note_ends(tunnel.map(|t| t.to.into()));
     if let Some(header) = header {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;

@@ -10,6 +10,8 @@ pub struct Bind {
     pub text: String,
     /// One for each address and port of the list.
     pub addresses: Vec<Address>,
+    /// Those of them whose sockets speak Multipath TCP (`mptcp@`).
+    pub mptcp: Vec<Address>,
     pub name: Option<String>,
     pub id: Option<u32>,
     pub accept_proxy: bool,
@@ -75,6 +77,7 @@ impl Bind {
             origin,
             text: text.to_owned(),
             addresses: Vec::new(),
+            mptcp: Vec::new(),
             name: None,
             id: None,
             accept_proxy: false,

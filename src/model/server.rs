@@ -15,6 +15,10 @@ pub struct Server {
     pub host: String,
     /// `None` while a name is unresolved (`init-addr none`).
     pub address: Option<Address>,
+    /// `mptcp@`: connections speak Multipath TCP.
+    pub mptcp: bool,
+    /// `socks4`: the proxy that connections go through.
+    pub socks4: Option<SocketAddr>,
     /// Port relation: `+N`/`-N` of the client's port, or the client's own when no port is written.
     pub port_map: Option<i32>,
     pub weight: u32,
@@ -186,6 +190,8 @@ pub struct CheckSettings {
     pub port: Option<u16>,
     pub ssl: bool,
     pub send_proxy: bool,
+    /// `check-via-socks4`.
+    pub via_socks4: bool,
     /// `check-proto`.
     pub proto: Option<Proto>,
     /// `check-reuse-pool`.
@@ -204,6 +210,7 @@ impl Default for CheckSettings {
             port: None,
             ssl: false,
             send_proxy: false,
+            via_socks4: false,
             proto: None,
             reuse_pool: false,
         }
@@ -267,6 +274,8 @@ impl Server {
             id: 0,
             host: String::new(),
             address: None,
+            mptcp: false,
+            socks4: None,
             port_map: None,
             weight: 1,
             maxconn: 0,

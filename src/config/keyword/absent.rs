@@ -226,7 +226,6 @@ pub static SERVER_OPTIONS: &[&str] = &[
     "allow-0rtt",
     "check-pool-conn-name",
     "check-sni-auto",
-    "check-via-socks4",
     "client-sigalgs",
     "healthcheck",
     "ktls",
@@ -239,6 +238,5 @@ pub static SERVER_OPTIONS: &[&str] = &[
     "renegotiate",
     "set-proxy-v2-tlv-fmt",
     "sigalgs",
-    "socks4",
     "tcp-md5sig",
 ];

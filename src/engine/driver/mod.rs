@@ -163,6 +163,8 @@ pub struct ConnectOptions {
     pub user_timeout_ms: Option<u64>,
     pub rcvbuf: Option<usize>,
     pub sndbuf: Option<usize>,
+    /// Multipath TCP (RFC 8684); a peer that does not speak it gets TCP.
+    pub mptcp: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

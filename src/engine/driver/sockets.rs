@@ -282,8 +282,10 @@ pub fn open(kind: Socket, to: &Address, options: &ConnectOptions) -> io::Result<
         Socket::Stream => libc::SOCK_STREAM,
         Socket::Datagram => libc::SOCK_DGRAM,
     };
+    let internet = family != libc::AF_UNIX;
+    let protocol = if options.mptcp && internet && kind == Socket::Stream { libc::IPPROTO_MPTCP } else { 0 };
     // SAFETY: a system call without memory arguments.
-    let fd = unsafe { libc::socket(family, style | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    let fd = unsafe { libc::socket(family, style | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -10,7 +10,7 @@ use super::{
     unserved,
 };
 use crate::{
-    config::{diagnostic::suggest, section::Loading},
+    config::{address::Listening, diagnostic::suggest, section::Loading},
     model::bind::Bind,
 };
 use std::path::PathBuf;
@@ -60,6 +60,11 @@ fn options(cx: &mut Loading<'_>, bind: &mut Bind, a: &Args<'_>, mut at: usize) -
     Ok(())
 }
 
+fn listens(bind: &mut Bind, found: Result<Listening, String>) -> Result<(), String> {
+    Listening { addresses: bind.addresses, mptcp: bind.mptcp } = found?;
+    Ok(())
+}
+
 /// `bind <addresses> [options]` in a proxy.
 pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     let word = a.get(1);
@@ -68,7 +73,8 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(1, text));
     }
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses = address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
+    listens(&mut bind, address::listen(word, cx.environment))
+        .map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
     prefix_unix(cx, &mut bind);
     let section = cx.draft().section;
     let place = format!("'bind {word}' in section '{section}'");
@@ -106,8 +112,8 @@ pub fn peer_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
         bind = Bind { origin: bind.origin, text: bind.text, ..defaults.clone() };
     }
     if with_address {
-        bind.addresses =
-            address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
+        listens(&mut bind, address::listen(word, cx.environment))
+            .map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
     }
     let place = format!("'bind {}' in section 'peers'", bind.text);
     let first = if with_address { 2 } else { 1 };
@@ -142,8 +148,8 @@ fn unknown(place: &str, word: &str) -> String {
 pub fn stats_socket(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
     let word = a.get(2);
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses =
-        address::listen(word, cx.environment).map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
+    listens(&mut bind, address::listen(word, cx.environment))
+        .map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
     prefix_unix(cx, &mut bind);
     options(cx, &mut bind, a, 3).map_err(|(at, trouble)| match trouble {
         Trouble::Unknown if absent::bind_option(a.get(at)) => {

@@ -106,6 +106,7 @@ const ACCEPTED: &[&str] = &[
     "check-proto",
     "check-reuse-pool",
     "check-send-proxy",
+    "check-via-socks4",
     "rise",
     "fall",
     "inter",
@@ -160,6 +161,7 @@ pub fn read(
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     draft.server.port_map = found.port_map;
     options(&mut cx, &mut draft, &a, 3, &place, true).map_err(|f| bare(f.text))?;
     finish(&a, &draft, &place).map_err(|f| bare(f.text))?;

@@ -128,6 +128,7 @@ pub fn peer(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<ServerDraft, Fault> {
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     options(cx, &mut draft, a, 3, &place, true)?;
     Ok(draft)
 }
@@ -174,6 +175,7 @@ fn read_server(cx: &mut Loading<'_>, a: &Args<'_>, name: &str, at: usize) -> Res
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     draft.server.port_map = found.port_map;
     options(cx, &mut draft, a, at + 1, &place, true)?;
     if let Some(guid) = &draft.server.guid {

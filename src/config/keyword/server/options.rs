@@ -129,6 +129,13 @@ pub static OPTIONS: &[ServerOption] = &[
     }),
     o("check-send-proxy", 0, set!(check.send_proxy = true)),
     o("no-check-send-proxy", 0, set!(check.send_proxy = false)),
+    o("check-via-socks4", 0, set!(check.via_socks4 = true)),
+    o("socks4", 1, |s, cx, a| {
+        let proxy = word(a, "'socks4' expects <addr>:<port> as argument.")?;
+        let found = address::socks4(&proxy, cx.environment).map_err(|text| format!("'socks4 {proxy}' : {text}"))?;
+        s.server.socks4 = Some(found);
+        Ok(1)
+    }),
     o("check-proto", 1, |s, _, a| {
         s.check.proto =
             proto(&word(a, "'check-proto' : missing value.")?).map_err(|text| format!("'check-proto' : {text}"))?;
