@@ -1,6 +1,7 @@
 //! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection
 //! goes on and that fetches and log-format read. Nothing here is computed.
 
+use crate::proto::tls::keys::Secrets;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -177,6 +178,8 @@ pub struct Tls {
     pub verify_ca_depth: u32,
     pub client_random: Option<[u8; 32]>,
     pub server_random: Option<[u8; 32]>,
+    /// Under `tune.ssl.keylog`.
+    pub secrets: Option<Box<Secrets>>,
     pub error: u64,
     pub error_text: Option<Arc<str>>,
     /// Code points of the ClientHello as sent, with GREASE.

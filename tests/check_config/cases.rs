@@ -300,6 +300,7 @@ cases! {
     value_httpchk_injection: "value-httpchk-injection",
     value_id_text: "value-id-text",
     value_inter: "value-inter",
+    value_keylog: "value-keylog",
     value_log_facility: "value-log-facility",
     value_log_format: "value-log-format",
     value_log_len: "value-log-len",

@@ -182,7 +182,6 @@ pub static GLOBAL: &[&str] = &[
     "tune.sndbuf.backend",
     "tune.sndbuf.frontend",
     "tune.ssl.certificate-compression",
-    "tune.ssl.keylog",
     "tune.ssl.ocsp-update.maxdelay",
     "tune.ssl.ocsp-update.mindelay",
     "tune.streams-elasticity",
