@@ -116,8 +116,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("use_fcgi_app", "refused by name"),
     ("zero_rtt_rejected", "no early data is ever sent to a server"),
     ("pool_low_conn", "no thread takes another's idle connection"),
-    ("hash_key", "refused by name"),
-    ("pool_conn_name", "refused by name"),
     ("proxy_v2_tlvs", "refused by name"),
     ("strict_maxconn", "refused by name"),
     ("idle_ping_ms", "refused by name"),

@@ -295,6 +295,8 @@ cases! {
     value_frontend_maxconn_missing: "value-frontend-maxconn-missing",
     value_fullconn: "value-fullconn",
     value_group_unknown: "value-group-unknown",
+    value_guid: "value-guid",
+    value_hash_key: "value-hash-key",
     value_hash_type: "value-hash-type",
     value_http_reuse: "value-http-reuse",
     value_httpchk_injection: "value-httpchk-injection",

@@ -21,7 +21,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("server", "idle-ping", HTTP2),
     ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),
-    ("server", "hash-key", "positions on the hash ring"),
 ];
 
 /// Why a keyword is refused, if it is.
