@@ -112,7 +112,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("unix_bind", "the defaults of later bind lines"),
     ("expose_deprecated_directives", "decides what the load warns about"),
     ("checkcache", "refused by name"),
-    ("http_use_proxy_header", "refused by name"),
     ("use_fcgi_app", "refused by name"),
     ("zero_rtt_rejected", "no early data is ever sent to a server"),
     ("pool_low_conn", "no thread takes another's idle connection"),

@@ -26,6 +26,8 @@ pub struct Listener {
     pub default_backend: Option<Arc<str>>,
     pub name: Option<Arc<str>>,
     pub id: u32,
+    /// `option http-use-proxy-header` of the frontend.
+    pub use_proxy_header: bool,
 }
 
 /// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").

@@ -11,7 +11,6 @@ pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),
-    ("option", "http-use-proxy-header", "the field that browsers send to proxies"),
     ("option", "transparent", "servers at the client's destination"),
     ("stats", "show-modules", "a page of what modules count"),
     ("bind", "idle-ping", HTTP2),
