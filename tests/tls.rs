@@ -625,3 +625,25 @@ fn lists_and_trust_files_change_while_clients_are_served() {
     (0..8).for_each(|_| drop(client(&alice).expect_err("alice is revoked")));
     drop(program);
 }
+
+#[test]
+fn servers_that_come_at_run_time_are_asked_for_by_name() {
+    let (setup, behind) = (Setup::new(), Port::hold());
+    let socket = setup.directory.join("admin.sock");
+    let _program = setup.start(&format!(
+        "global\n stats socket {socket} level admin\nlisten l\n bind 127.0.0.1:{}\n balance roundrobin\n \
+         server s 127.0.0.1:1 disabled\nfrontend behind\n bind 127.0.0.1:{} ssl crt server.pem\n{TELL}",
+        setup.port.number, behind.number
+    ));
+    wait_until("it listens", || is_listened_on(behind.number) && std::path::Path::new(&socket).exists());
+    for (at, (words, name)) in [("", "a.test"), ("sni str(b.test)", "b.test"), ("no-sni-auto", "")].iter().enumerate()
+    {
+        let line = format!("add server l/n{at} 127.0.0.1:{} ssl verify none {words}", behind.number);
+        assert!(cli::ask(&socket, &line).contains("New server registered."), "{line}");
+        cli::ask(&socket, &format!("enable server l/n{at}"));
+        let answer = Client::connect(setup.port.number).send("GET / HTTP/1.1\r\nHost: a.test:80\r\n\r\n").response();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(field(&answer, "x-sni").unwrap_or_default(), *name, "{answer}");
+        cli::ask(&socket, &format!("disable server l/n{at}"));
+    }
+}

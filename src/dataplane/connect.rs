@@ -299,12 +299,13 @@ pub async fn establish(
     loop {
         let server = assigned.server;
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
-        let sni = server_name(w, s, ex, proxy, server, live);
+        let sni = server_name(s, ex, live);
         let proto = websocket_proto(&live.settings, ex);
         let mut way = Way::of(live, s.facts.borrow().dst);
         way.from = foreign_source(live.settings.source.as_ref().or(settings.backend.source.as_ref()), s, ex);
         let header = proxy_protocol::header(s, ex, &live.settings);
         way.told = header.as_ref().map(|h| w.keyed.hash_one(&h[..]));
+        way.named = connection_name(w, s, ex, live);
         if let Some(found) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
             ex.facts.server_tls = found.0.tls_facts();
             ex.facts.server_http_major = found.0.http_major();
@@ -408,20 +409,22 @@ fn chosen(w: &Rc<Worker>, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, ser
 }
 
 /// The name that a server is asked for over TLS (manual 5.2 "sni").
-fn server_name(
-    w: &Worker,
-    s: &Session,
-    ex: &mut Exchange,
-    proxy: ProxyIndex,
-    server: ServerIndex,
-    live: &ServerLive,
-) -> Option<String> {
+fn server_name(s: &Session, ex: &mut Exchange, live: &ServerLive) -> Option<String> {
     live.settings.tls_traffic.as_ref()?;
-    let expr = w.plan.proxies[proxy].rules.server_sni.get(server)?.as_ref()?;
+    let expr = live.settings.sni_expr.as_ref()?;
     let mut name = Vec::new();
     let known =
         super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| expr.write(cx, &mut name));
     if known { String::from_utf8(name).ok().filter(|n| !n.is_empty()) } else { None }
+}
+
+/// The name of the connection among the idle ones (manual 5.2 "pool-conn-name"), as a keyed hash.
+fn connection_name(w: &Worker, s: &Session, ex: &mut Exchange, live: &ServerLive) -> Option<u64> {
+    let expr = live.settings.pool_conn_name_expr.as_ref()?;
+    super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+        let mut name = cx.buf();
+        (expr.write(cx, &mut name) && !name.is_empty()).then(|| w.keyed.hash_one(&name[..]))
+    })
 }
 
 /// Whether this request may use a connection that others have used (manual 4.2 "http-reuse"): `Some(true)` if only one
@@ -457,8 +460,7 @@ fn reusable(
     }
     if let Some((p, i, idle)) = s.own.take().map(|own| *own)
         && (p, i) == (proxy, server)
-        && idle.transport.sni() == sni
-        && idle.way == way
+        && way.is_served_by(idle.way, idle.transport.sni(), sni)
         && idle.transport.is_quiet()
     {
         return Some((idle.transport, idle.requests, idle.private));

@@ -2,8 +2,10 @@
 
 use super::{bind::Proto, credentials::Shared, tls::ServerTls};
 use crate::base::{address::Address, origin::Origin};
+use crate::language::sample::Expr;
 use crate::proto::tls::client::ClientSettings;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -70,6 +72,9 @@ pub struct Server {
     pub hash_key: HashKey,
     /// `pool-conn-name <expression>`, as written.
     pub pool_conn_name: Option<String>,
+    /// The expressions of `sni` (or `sni-auto`) and `pool-conn-name`, compiled once all is read.
+    pub sni_expr: Option<Arc<Expr>>,
+    pub pool_conn_name_expr: Option<Arc<Expr>>,
     /// `set-proxy-v2-tlv-fmt(id) <format>`, as written.
     pub proxy_v2_tlvs: Vec<(u8, String)>,
     pub guid: Option<String>,
@@ -315,6 +320,8 @@ impl Server {
             ws: WebSocketProto::default(),
             hash_key: HashKey::default(),
             pool_conn_name: None,
+            sni_expr: None,
+            pool_conn_name_expr: None,
             proxy_v2_tlvs: Vec::new(),
             guid: None,
             shard: 0,

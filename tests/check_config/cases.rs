@@ -76,6 +76,7 @@ cases! {
     expression_converter_arguments: "expression-converter-arguments",
     expression_log_format_alias: "expression-log-format-alias",
     expression_log_format_unclosed: "expression-log-format-unclosed",
+    expression_pool_conn_name: "expression-pool-conn-name",
     expression_set_header_count: "expression-set-header-count",
     expression_set_var_name: "expression-set-var-name",
     expression_unclosed: "expression-unclosed",

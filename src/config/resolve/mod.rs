@@ -8,6 +8,7 @@ mod servers;
 pub(super) mod tls;
 mod warnings;
 
+pub use formats::server_expressions;
 pub use limits::limit_backends;
 
 use super::{

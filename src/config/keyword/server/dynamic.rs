@@ -8,6 +8,7 @@ use crate::config::{
     keyword::{address, unserved},
     lexer::{Line, Word},
     load::Options,
+    resolve::server_expressions,
     section::{Loading, Section, draft::Draft},
 };
 use crate::{
@@ -176,7 +177,12 @@ pub fn read(
     if let Some(guid) = &draft.server.guid {
         guids.take(guid, name).map_err(|text| format!("'guid': {text}."))?;
     }
-    Ok(whole(draft, plan))
+    let mut server = whole(draft, plan);
+    server_expressions(&mut cx, &mut server)?;
+    if !cx.draft().references.is_empty() {
+        return Err("names of tables and lists are not looked up at run time".to_owned());
+    }
+    Ok(server)
 }
 
 /// Whether the word at `at` stands where an option is read, counting from the first.
@@ -236,6 +242,9 @@ mod tests {
         assert_eq!(text(&["127.0.0.1:1", "foo"]), "unknown keyword 'foo'; did you mean 'tfo' maybe ?");
         assert_eq!(text(&["127.0.0.1:1", "resolvers", "x"]), "'resolvers' option is not accepted for dynamic server");
         assert_eq!(text(&["127.0.0.1:1", "weight", "300"]), "weight of server s3 is not within 0 and 256 (300)..");
+        let bad = "error detected while parsing sni or pool-conn-name expressions : unknown fetch method 'foo'.";
+        assert_eq!(text(&["127.0.0.1:1", "ssl", "verify", "none", "sni", "foo"]), bad);
+        assert_eq!(text(&["127.0.0.1:1", "pool-conn-name", "foo"]), bad);
         assert_eq!(text(&["127.0.0.1:1", "guid", "g1"]), "'guid': duplicate entry with server be/s1.");
         assert_eq!(text(&["127.0.0.1:1", "id", "1"]), "'id' : custom id 1 already used at h.cfg:19 ('server s1').");
     }

@@ -413,7 +413,7 @@ pub static OPTIONS: &[ServerOption] = &[
         Ok(1)
     }),
     o("pool-conn-name", 1, |s, _, a| {
-        s.server.pool_conn_name = Some(word(a, "'pool-conn-name' : missing expression.")?);
+        s.server.pool_conn_name = Some(word(a, "'pool-conn-name' expects <value> as argument")?);
         Ok(1)
     }),
     o("max-reuse", 1, |s, _, a| {
