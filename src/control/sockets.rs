@@ -241,6 +241,9 @@ fn open_tcp(
     if let Some(ms) = bind.tcp_ut_ms {
         step("cannot set TCP User Timeout", option(libc::TCP_USER_TIMEOUT, ms as i32))?;
     }
+    if bind.tcp_ss > 0 {
+        step("cannot set TCP Save SYN", option(libc::TCP_SAVE_SYN, bind.tcp_ss))?;
+    }
     if bind.defer_accept {
         step("cannot enable DEFER_ACCEPT", option(libc::TCP_DEFER_ACCEPT, 60))?;
     }

@@ -40,7 +40,9 @@ pub fn with_context<T>(
         memo: &ex.memo,
         has_request: s.settings().mode == Mode::Http,
     };
-    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, lookup: &ex.lookup, tracking };
+    let client = s.connection().map(|conn| conn.fd());
+    let world =
+        StreamWorld { w, client, frontend: s.proxy, bind: s.bind, backend: ex.backend, lookup: &ex.lookup, tracking };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
     // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.

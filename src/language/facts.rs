@@ -30,6 +30,10 @@ pub struct Listener {
     pub use_proxy_header: bool,
 }
 
+/// Bytes of a packet, headers included.
+#[derive(Clone, Debug)]
+pub struct Packet(pub Box<[u8]>);
+
 /// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -54,7 +58,8 @@ pub struct Session {
     pub glitches: u32,
     pub streams_open: u32,
     pub streams_limit: u32,
-    pub transport: Option<Box<Transport>>,
+    /// The packet that began the connection (`tcp-ss`).
+    pub saved_syn: Option<Rc<Packet>>,
     /// What `tcp-request connection expect-proxy layer4` asked for.
     pub expect_proxy: bool,
 }
@@ -78,7 +83,7 @@ impl Session {
             glitches: 0,
             streams_open: 0,
             streams_limit: 0,
-            transport: None,
+            saved_syn: None,
             expect_proxy: false,
         }
     }

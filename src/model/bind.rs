@@ -45,7 +45,8 @@ pub struct Bind {
     pub severity_output: SeverityOutput,
     /// `cc <algorithm>`: TCP congestion control.
     pub cc: Option<String>,
-    pub tcp_ss: Option<i32>,
+    /// `tcp-ss`: the kernel keeps the packet that began a connection, 1: from its IP header on, 2: from its link header on.
+    pub tcp_ss: i32,
     /// `idle-ping`.
     pub idle_ping_ms: Option<u64>,
     pub guid_prefix: Option<String>,
@@ -102,7 +103,7 @@ impl Bind {
             tls_context: None,
             severity_output: SeverityOutput::default(),
             cc: None,
-            tcp_ss: None,
+            tcp_ss: 0,
             idle_ping_ms: None,
             guid_prefix: None,
             label: None,

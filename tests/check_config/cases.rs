@@ -334,6 +334,7 @@ cases! {
     value_stats_socket_level: "value-stats-socket-level",
     value_stats_socket_missing: "value-stats-socket-missing",
     value_stats_timeout: "value-stats-timeout",
+    value_tcp_ss: "value-tcp-ss",
     value_timeout_fraction: "value-timeout-fraction",
     value_timeout_missing: "value-timeout-missing",
     value_timeout_overflow: "value-timeout-overflow",

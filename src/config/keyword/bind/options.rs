@@ -97,7 +97,11 @@ pub static OPTIONS: &[BindOption] = &[
         Ok(())
     }),
     o("tcp-ss", 1, |b, _, a| {
-        b.tcp_ss = Some(count(a)? as i32);
+        let mode = Some(a.get(1)).filter(|w| w.bytes().all(|b| b.is_ascii_digit())).and_then(|w| w.parse().ok());
+        b.tcp_ss = match mode {
+            Some(mode @ 0..=2) => mode,
+            _ => return Err("TCP Save SYN option expects an integer argument from 0 to 2".to_owned()),
+        };
         Ok(())
     }),
     o("tfo", 0, set!(tfo = true)),
