@@ -117,7 +117,6 @@ const UNREAD: &[(&str, &str)] = &[
     ("pool_low_conn", "no thread takes another's idle connection"),
     ("proxy_v2_tlvs", "refused by name"),
     ("strict_maxconn", "refused by name"),
-    ("idle_ping_ms", "refused by name"),
     ("reuse_pool", "refused by name"),
     ("show_modules", "refused by name"),
     ("default_dh_param", "told by a notice"),

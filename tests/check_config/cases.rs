@@ -302,6 +302,7 @@ cases! {
     value_http_reuse: "value-http-reuse",
     value_httpchk_injection: "value-httpchk-injection",
     value_id_text: "value-id-text",
+    value_idle_ping: "value-idle-ping",
     value_inter: "value-inter",
     value_keylog: "value-keylog",
     value_log_facility: "value-log-facility",

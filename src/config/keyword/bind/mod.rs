@@ -2,7 +2,7 @@
 
 mod options;
 
-pub use options::{OPTIONS, based, proto, protocols};
+pub use options::{OPTIONS, based, idle_ping, proto, protocols};
 
 use super::{
     NO_PRIORITIES, absent, address,

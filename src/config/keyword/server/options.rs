@@ -4,7 +4,7 @@
 use crate::config::keyword::{
     address,
     args::{Args, Bare, TimeFault, atol, count, time_ms},
-    bind::proto,
+    bind::{idle_ping, proto},
     source,
 };
 use crate::{
@@ -451,8 +451,8 @@ pub static OPTIONS: &[ServerOption] = &[
         Ok(1)
     }),
     o("idle-ping", 1, |s, _, a| {
-        let ms = time_ms(a.get(1), Bare::Ms).map_err(|_| "'idle-ping' expects a positive delay".to_owned())?;
-        s.server.idle_ping_ms = Some(ms);
+        let place = format!("of server {}", s.server.name);
+        s.server.idle_ping_ms = Some(idle_ping(a.get(1), &place).map_err(|text| format!("{text}."))?);
         Ok(1)
     }),
 ];
