@@ -93,6 +93,19 @@ fn output(run: &Output) -> String {
 }
 
 #[test]
+fn memory_of_a_master_and_of_its_worker_is_limited() {
+    let bench = started(&under_test(), "nbthread 1", &["-W", "-m", "200"]);
+    let master = bench.program.pid();
+    let children = format!("/proc/{master}/task/{master}/children");
+    let worker = std::fs::read_to_string(children).expect("its children").trim().parse::<u32>().expect("one child");
+    for pid in [master, worker] {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("its limits");
+        let data = limits.lines().find(|l| l.starts_with("Max data size")).expect("a line");
+        assert_eq!(data.split_ascii_whitespace().nth(3), Some("209715200"), "{data}");
+    }
+}
+
+#[test]
 fn memory_that_the_workers_cannot_start_in_ends_the_start() {
     let config = format!("global\n nbthread 2\n{}", listening());
     let run = read(&under_test(), &config, &["-db", "-m", "10"]);

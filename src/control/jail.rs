@@ -91,13 +91,13 @@ pub fn raise_limits(
 
 /// Connections that fit into so much memory, each with two buffers and its state, in two digits (observed).
 fn connections_in(megabytes: u64, bufsize: u64) -> u64 {
-    let most = (megabytes << 20) / (2 * bufsize + 4096);
+    let most = megabytes.saturating_mul(1 << 20) / (2 * bufsize + 4096);
     let unit = 10u64.pow(most.checked_ilog10().unwrap_or(0).saturating_sub(1));
     (most / unit * unit).max(1)
 }
 
-/// `-m`: limits the data of the process (RLIMIT_DATA). The address space that `workers` and the main thread reserve for their
-/// buffers counts.
+/// `-m`: limits the data of the process (RLIMIT_DATA). The address space that `workers` (a master has none) and
+/// the main thread reserve for their buffers counts.
 ///
 /// # Errors
 /// A line, where the workers cannot start within the limit or it cannot be had.
@@ -106,11 +106,11 @@ pub fn limit_memory(megabytes: u64, workers: usize, program: &str) -> Result<(),
     let reserved = (driver::RESERVED * (workers + 2)) as u64;
     let least = (reserved + RESERVE_OF_DATA * (workers as u64 + 1)).div_ceil(1 << 20);
     if megabytes < least {
-        return Err(format!(
-            "[{program}.main()] -m {megabytes} : {workers} threads need {least} MB of data for their buffers at the start."
-        ));
+        let who = if workers == 0 { "a master needs".to_owned() } else { format!("{workers} threads need") };
+        let text = format!("-m {megabytes} : {who} {least} MB of data for buffers at the start.");
+        return Err(format!("[{program}.main()] {text}"));
     }
-    let limit = Some(megabytes << 20);
+    let limit = Some(megabytes.saturating_mul(1 << 20));
     setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })
         .map_err(|_| format!("[{program}.main()] Cannot set the memory limit to {megabytes} MB."))
 }

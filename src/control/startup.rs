@@ -87,6 +87,12 @@ pub fn main() -> i32 {
 /// Becomes a master, and in a child its worker.
 fn begin_master(mut args: Args, executable: &str, program: String, directory: Option<PathBuf>) -> i32 {
     args.master_worker = true;
+    if let Some(mb) = args.memory_mb
+        && let Err(text) = jail::limit_memory(mb, 0, executable)
+    {
+        say(Severity::Alert, executable, &text);
+        return 1;
+    }
     let call = master::Call {
         args: args.clone(),
         arguments: std::iter::once(executable.to_owned()).chain(std::env::args().skip(1)).collect(),
