@@ -322,3 +322,51 @@ fn what_the_kernel_measures_of_a_clients_connection_is_told() {
         assert!(value("x-lost") == Some(0) && value("x-order").is_some_and(|n| n > 0));
     }
 }
+
+#[test]
+fn edits_that_do_not_fit_fail_or_are_left_out_as_the_set_of_rules_says() {
+    let long = "a".repeat(12_000);
+    let origin =
+        Origin::start(vec![Step::Serve(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {long}\r\n\r\n").into())]);
+    let asked = |binary: &std::path::PathBuf, front: &str, back: &str| {
+        let (directory, port) = (Directory::new(), Port::hold());
+        let socket = directory.join("admin.sock");
+        let config = format!(
+            "global\n stats socket {socket} level admin\n{HEAD}frontend f\n bind 127.0.0.1:{}\n {front}\n \
+             default_backend b\nbackend b\n {back}\n server s 127.0.0.1:{}\n",
+            port.number, origin.port
+        );
+        let _program = Program::start(binary, &directory, &config, &[port.number]);
+        let mut client = Client::connect(port.number);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {long}\r\n\r\n"));
+        let answer = client.response();
+        let stat = common::cli::ask(&socket, "show stat");
+        let names: Vec<&str> = stat.lines().next().expect("a title").trim_start_matches("# ").split(',').collect();
+        let column = |line: &str, name: &str| {
+            let at = names.iter().position(|n| *n == name).expect("a column");
+            line.split(',').nth(at).unwrap_or_default().to_owned()
+        };
+        let counts: Vec<String> = ["f,FRONTEND,", "b,s,", "b,BACKEND,"]
+            .iter()
+            .filter_map(|row| stat.lines().find(|l| l.starts_with(row)))
+            .map(|line| column(line, "wrew") + "/" + &column(line, "eint"))
+            .collect();
+        (String::from_utf8_lossy(&answer[..12]).into_owned(), header_values(&answer, "y").len(), counts.join(" "))
+    };
+    let (off, set) = ("strict-mode off", "set-header Y");
+    let cases = [
+        (String::new(), format!("http-request {set} %[req.hdr(x)]")),
+        (format!("http-request {set} %[req.hdr(x)]"), String::new()),
+        (String::new(), format!("http-request {off}\n http-request {set} %[req.hdr(x)]")),
+        (format!("http-request {off}"), format!("http-request {set} %[req.hdr(x)]")),
+        (String::new(), format!("http-response {set} %[res.hdr(x)]")),
+        (format!("http-response {set} %[res.hdr(x)]"), format!("http-response {off}")),
+        (String::new(), format!("http-response {off}\n http-response {set} %[res.hdr(x)]")),
+        (String::new(), format!("http-after-response {set} %[res.hdr(x)]")),
+        (String::new(), format!("http-after-response {off}\n http-after-response {set} %[res.hdr(x)]")),
+        (format!("http-response {off}"), format!("http-after-response {set} %[res.hdr(x)]")),
+    ];
+    for (front, back) in cases {
+        assert_eq!(asked(&under_test(), &front, &back), asked(&peer(), &front, &back), "{front} | {back}");
+    }
+}

@@ -41,8 +41,16 @@ pub fn with_context<T>(
         has_request: s.settings().mode == Mode::Http,
     };
     let client = s.connection().map(|conn| conn.fd());
-    let world =
-        StreamWorld { w, client, frontend: s.proxy, bind: s.bind, backend: ex.backend, lookup: &ex.lookup, tracking };
+    let world = StreamWorld {
+        w,
+        client,
+        frontend: s.proxy,
+        bind: s.bind,
+        backend: ex.backend,
+        server: ex.server,
+        lookup: &ex.lookup,
+        tracking,
+    };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
     // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
@@ -274,7 +282,7 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::UseService(name) => return service(s, ex, body, &name).await,
         Verdict::Failed => {
-            s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+            failed(s, ex);
             // The log shows no time for a request whose rules were not done with it (observed).
             ex.request_ns = 0;
             return Err(Failure::Rewrite);
@@ -533,8 +541,7 @@ pub async fn response(
     if let Some((of, server)) = ex.server {
         super::cookie::response(&w, of, server, ex);
     }
-    after_response(s, ex, Some(proxy));
-    Ok(())
+    after_response(s, ex, Some(proxy))
 }
 
 async fn response_set(
@@ -566,7 +573,7 @@ async fn response_set(
                 }
             }
             Verdict::Failed => {
-                s.w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
+                failed(s, ex);
                 return Err(Failure::ResponseRewrite);
             }
             Verdict::Deny(r) | Verdict::Tarpit(r) => {
@@ -604,14 +611,36 @@ fn count_denied_response(s: &Session, ex: &Exchange) {
 }
 
 /// `http-after-response`: every response passes, ours too (manual 4.2).
-pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>) {
+///
+/// # Errors
+/// When an edit did not fit, and rules are strict.
+pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>) -> Result<(), Failure> {
     let w = s.w.clone();
     let proxies = [proxy.filter(|p| *p != s.proxy), Some(s.proxy)];
     for proxy in proxies.into_iter().flatten() {
         let set = &w.plan.proxies[proxy].rules.http_after_response;
-        if !set.is_empty() {
-            with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
+        if set.is_empty() {
+            continue;
         }
+        let verdict = with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
+        if let Verdict::Failed = verdict {
+            failed(s, ex);
+            return Err(Failure::ResponseRewrite);
+        }
+    }
+    Ok(())
+}
+
+/// Rules could not do what they had to.
+fn failed(s: &Session, ex: &Exchange) {
+    let counts = s.w.counts();
+    counts.frontend(s.proxy).add(FrontendCounter::Eint, 1);
+    counts.listener(s.proxy, s.bind).add(ListenerCounter::Eint, 1);
+    if let Some(backend) = ex.backend {
+        counts.backend(backend).add(BackendCounter::Eint, 1);
+    }
+    if let Some((proxy, server)) = ex.server {
+        counts.server(proxy, server).add(ServerCounter::Eint, 1);
     }
 }
 

@@ -32,6 +32,7 @@ pub struct StreamWorld<'a> {
     pub frontend: ProxyIndex,
     pub bind: usize,
     pub backend: Option<ProxyIndex>,
+    pub server: Option<(ProxyIndex, ServerIndex)>,
     pub lookup: &'a Lookup,
     pub tracking: Tracking<'a>,
 }
@@ -367,6 +368,18 @@ impl World for StreamWorld<'_> {
 
     fn random(&self) -> u64 {
         self.w.random()
+    }
+
+    fn failed_rewrite(&self) {
+        let counts = self.w.counts();
+        counts.frontend(self.frontend).add(FrontendCounter::Wrew, 1);
+        counts.listener(self.frontend, self.bind).add(ListenerCounter::Wrew, 1);
+        if let Some(backend) = self.backend {
+            counts.backend(backend).add(BackendCounter::Wrew, 1);
+        }
+        if let Some((proxy, server)) = self.server {
+            counts.server(proxy, server).add(ServerCounter::Wrew, 1);
+        }
     }
 
     fn client_transport(&self) -> Option<Transport> {

@@ -193,6 +193,8 @@ pub trait World {
     fn resolve(&self, _resolvers: &Reference, _prefer: Prefer, _name: &[u8]) -> Answer<Option<IpAddr>> {
         Answer::Now(None)
     }
+    /// An edit of a head did not fit; for counters.
+    fn failed_rewrite(&self) {}
     /// What the kernel measures of the client's connection; `None` where it is not TCP.
     fn client_transport(&self) -> Option<Transport> {
         None

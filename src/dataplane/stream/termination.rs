@@ -98,11 +98,9 @@ impl Failure {
                 Answer::Page(503)
             }
             AbortedInQueue | AbortedInConnect | AbortedInResponse => Answer::Page(400),
-            NoResponse | Refused | BadResponse(_) | ResponseRewrite | ResponseDenied | ResponseReplaced => {
-                Answer::Page(502)
-            }
+            NoResponse | Refused | BadResponse(_) | ResponseDenied | ResponseReplaced => Answer::Page(502),
             ResponseTimeout => Answer::Page(504),
-            ConnectResource | Rewrite | Internal | ServerRedirects => Answer::Page(500),
+            ConnectResource | Rewrite | ResponseRewrite | Internal | ServerRedirects => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
             Rejected | ResponseRejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
             ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
