@@ -21,11 +21,12 @@ struct Bench {
     ports: [Port; 2],
 }
 
-fn started(binary: &PathBuf, global: &str, options: &[&str]) -> Bench {
+/// `front`: lines of the first frontend.
+fn started(binary: &PathBuf, (global, front): (&str, &str), options: &[&str]) -> Bench {
     let directory = Directory::new();
     let (socket, ports) = (directory.join("admin.sock"), [Port::hold(), Port::hold()]);
     let config = format!(
-        "global\n stats socket {socket} level admin\n {global}\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n \
+        "global\n stats socket {socket} level admin\n {global}\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n {front}\n \
          http-request redirect location /\nfrontend g\n maxconn 77\n bind 127.0.0.1:{}\n",
         ports[0].number, ports[1].number
     );
@@ -56,16 +57,20 @@ impl Bench {
 #[test]
 fn a_frontends_limit_is_that_of_the_option_where_it_has_none() {
     for binary in [under_test(), peer()] {
-        let bench = started(&binary, "maxconn 500", &["-N", "7"]);
+        let bench = started(&binary, ("maxconn 500", ""), &["-N", "7"]);
         assert_eq!((bench.limits(), bench.info("Maxconn")), (["7".to_owned(), "77".to_owned()], 500));
-        let bench = started(&binary, "maxconn 500", &["-N", "7", "-n", "60"]);
+        // What is written holds, and 0 is the limit of the process.
+        let bench = started(&binary, ("maxconn 500", "maxconn 0"), &["-N", "7"]);
+        assert_eq!(bench.info("Maxconn"), 500);
+        assert!(matches!(bench.limits()[0].as_str(), "500" | "0"), "{:?}", bench.limits());
+        let bench = started(&binary, ("maxconn 500", ""), &["-N", "7", "-n", "60"]);
         assert_eq!((bench.limits(), bench.info("Maxconn")), (["7".to_owned(), "77".to_owned()], 60));
     }
 }
 
 #[test]
 fn memory_is_limited_and_connections_to_what_fits() {
-    let bench = started(&under_test(), "nbthread 1", &["-m", "200"]);
+    let bench = started(&under_test(), ("nbthread 1", ""), &["-m", "200"]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", bench.program.pid())).expect("its limits");
     let data = limits.lines().find(|l| l.starts_with("Max data size")).expect("a line");
     assert_eq!(data.split_ascii_whitespace().nth(3), Some("209715200"), "{data}");
@@ -74,7 +79,7 @@ fn memory_is_limited_and_connections_to_what_fits() {
     let mut client = Client::connect(bench.ports[0].number);
     assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(), 302);
     // What is written is not changed.
-    assert_eq!(started(&under_test(), "nbthread 1\n maxconn 333", &["-m", "200"]).info("Maxconn"), 333);
+    assert_eq!(started(&under_test(), ("nbthread 1\n maxconn 333", ""), &["-m", "200"]).info("Maxconn"), 333);
 }
 
 /// A run on a configuration that is only read.
@@ -94,7 +99,7 @@ fn output(run: &Output) -> String {
 
 #[test]
 fn memory_of_a_master_and_of_its_worker_is_limited() {
-    let bench = started(&under_test(), "nbthread 1", &["-W", "-m", "200"]);
+    let bench = started(&under_test(), ("nbthread 1", ""), &["-W", "-m", "200"]);
     let master = bench.program.pid();
     let children = format!("/proc/{master}/task/{master}/children");
     let worker = std::fs::read_to_string(children).expect("its children").trim().parse::<u32>().expect("one child");
@@ -114,7 +119,7 @@ fn memory_that_the_workers_cannot_start_in_ends_the_start() {
     let least = said.split_once("-m 10 : 2 threads need ").and_then(|(_, rest)| rest.split_once(" MB of data"));
     let least = least.unwrap_or_else(|| panic!("{said}")).0;
     // With so much they do start.
-    let bench = started(&under_test(), "nbthread 2", &["-m", least]);
+    let bench = started(&under_test(), ("nbthread 2", ""), &["-m", least]);
     let mut client = Client::connect(bench.ports[0].number);
     assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(), 302);
 }

@@ -55,7 +55,8 @@ pub(super) fn command_line(cx: &mut Loading<'_>) {
     }
     for draft in cx.proxies.iter_mut().filter(|d| d.proxy.has_frontend) {
         let maxconn = &mut draft.proxy.frontend.maxconn;
-        *maxconn = maxconn.or(options.proxy_maxconn);
+        // 0 is the process's limit, whatever the command line says.
+        *maxconn = maxconn.or(options.proxy_maxconn).filter(|n| *n > 0);
     }
 }
 

@@ -269,7 +269,7 @@ fn maxconn(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         }
         _ => read,
     };
-    cx.draft().proxy.frontend.maxconn = Some(value).filter(|&n| n > 0);
+    cx.draft().proxy.frontend.maxconn = Some(value);
     Ok(())
 }
 
