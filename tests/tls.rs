@@ -3,18 +3,22 @@
 
 mod common;
 
+use common::cli;
+use common::client::Client;
 use common::directory::Directory;
 use common::h2::{self, H2Client};
 use common::origin::{Origin, Step};
-use common::pattern;
-use common::port::Port;
+use common::port::{Port, is_listened_on};
 use common::program::{Program, under_test};
 use common::syslog::Syslog;
 use common::tls::{self, Authority, Settings, field};
+use common::{pattern, wait_until};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 const HEAD: &str = "global\n nbthread 2\n maxconn 500\ndefaults\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n mode http\n";
 
@@ -70,6 +74,55 @@ fn both_versions_are_spoken_and_limits_are_kept() {
     let _program = setup.tell("crt server.pem ssl-min-ver TLSv1.3");
     setup.ask(setup.authority.client().version(&TLS12), "localhost").expect_err("TLS 1.2 is off");
     setup.ask(setup.authority.client(), "localhost").expect("TLS 1.3 is on");
+}
+
+/// What the client's library tells of its secrets: label and digits.
+#[derive(Debug, Default)]
+struct Kept(Mutex<BTreeMap<String, String>>);
+
+impl rustls::KeyLog for Kept {
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        let digits = secret.iter().map(|b| format!("{b:02x}")).collect();
+        self.0.lock().expect("state").insert(label.to_owned(), digits);
+    }
+}
+
+#[test]
+fn secrets_are_those_of_the_other_side_where_keylog_is_on() {
+    let fields = "hdr x-session %[ssl_fc_session_key,hex,lower] hdr x-client %[ssl_fc_client_traffic_secret_0] \
+                  hdr x-server %[ssl_fc_server_traffic_secret_0] hdr x-exporter %[ssl_fc_exporter_secret] \
+                  hdr x-hand %[ssl_fc_client_handshake_traffic_secret] hdr x-of %[ssl_fc_server_handshake_traffic_secret] \
+                  hdr x-early %[ssl_fc_client_early_traffic_secret]";
+    let labels = [
+        ("x-session", "CLIENT_RANDOM"),
+        ("x-client", "CLIENT_TRAFFIC_SECRET_0"),
+        ("x-server", "SERVER_TRAFFIC_SECRET_0"),
+        ("x-exporter", "EXPORTER_SECRET"),
+        ("x-hand", "CLIENT_HANDSHAKE_TRAFFIC_SECRET"),
+        ("x-of", "SERVER_HANDSHAKE_TRAFFIC_SECRET"),
+        ("x-early", "CLIENT_EARLY_TRAFFIC_SECRET"),
+    ];
+    let mut setup = Setup::new();
+    for keylog in ["on", "off"] {
+        setup.renew();
+        let _program = setup.start(&format!(
+            "global\n tune.ssl.keylog {keylog}\nfrontend f\n bind 127.0.0.1:{} ssl crt server.pem\n \
+             http-request return status 200 {fields}\n",
+            setup.port.number
+        ));
+        for version in [&TLS12, &TLS13] {
+            let kept = Arc::new(Kept::default());
+            let mut client = (*setup.authority.client().version(version).build()).clone();
+            client.key_log = kept.clone();
+            let mut stream = tls::connect(&Arc::new(client), setup.port.number, "localhost").expect("a handshake");
+            let answer = tls::ask(&mut stream, "/").expect("an answer");
+            let kept = kept.0.lock().expect("state");
+            for (name, label) in labels {
+                let known = kept.get(label).map(String::as_str).filter(|_| keylog == "on");
+                assert_eq!(field(&answer, name).unwrap_or_default(), known.unwrap_or_default(), "{label}: {answer}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -571,4 +624,26 @@ fn lists_and_trust_files_change_while_clients_are_served() {
     assert_eq!(ask(&format!("commit ssl crl-file {dir}crl.pem")), format!("Committing {dir}crl.pem.\nSuccess!\n\n"));
     (0..8).for_each(|_| drop(client(&alice).expect_err("alice is revoked")));
     drop(program);
+}
+
+#[test]
+fn servers_that_come_at_run_time_are_asked_for_by_name() {
+    let (setup, behind) = (Setup::new(), Port::hold());
+    let socket = setup.directory.join("admin.sock");
+    let _program = setup.start(&format!(
+        "global\n stats socket {socket} level admin\nlisten l\n bind 127.0.0.1:{}\n balance roundrobin\n \
+         server s 127.0.0.1:1 disabled\nfrontend behind\n bind 127.0.0.1:{} ssl crt server.pem\n{TELL}",
+        setup.port.number, behind.number
+    ));
+    wait_until("it listens", || is_listened_on(behind.number) && std::path::Path::new(&socket).exists());
+    for (at, (words, name)) in [("", "a.test"), ("sni str(b.test)", "b.test"), ("no-sni-auto", "")].iter().enumerate()
+    {
+        let line = format!("add server l/n{at} 127.0.0.1:{} ssl verify none {words}", behind.number);
+        assert!(cli::ask(&socket, &line).contains("New server registered."), "{line}");
+        cli::ask(&socket, &format!("enable server l/n{at}"));
+        let answer = Client::connect(setup.port.number).send("GET / HTTP/1.1\r\nHost: a.test:80\r\n\r\n").response();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(field(&answer, "x-sni").unwrap_or_default(), *name, "{answer}");
+        cli::ask(&socket, &format!("disable server l/n{at}"));
+    }
 }

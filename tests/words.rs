@@ -7,7 +7,7 @@ use common::directory::Directory;
 use common::http::{body, header_values};
 use common::origin::{Origin, Step};
 use common::port::Port;
-use common::program::{Program, under_test};
+use common::program::{Program, peer, under_test};
 
 const HEAD: &str = "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n";
 
@@ -234,4 +234,139 @@ fn a_server_with_redir_is_reached_by_a_redirect() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.status(), 200);
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn requests_for_a_proxy_are_authenticated_as_such_where_the_frontend_says_so() {
+    let section = " http-request auth realm x if !{ http_auth(u) }\n http-request return status 200 hdr x-user %[http_auth_user]\n";
+    let asked = |binary: &std::path::PathBuf, option: &str| {
+        let (directory, port) = (Directory::new(), Port::hold());
+        let config = format!(
+            "userlist u\n user a insecure-password b\n{HEAD}frontend f\n bind 127.0.0.1:{}\n {option}\n{section}",
+            port.number
+        );
+        let _program = Program::start(binary, &directory, &config, &[port.number]);
+        let targets = ["GET /x", "GET http://h/x", "OPTIONS *", "CONNECT h:80"];
+        let fields = ["", "Authorization: Basic YTpi\r\n", "Proxy-Authorization: Basic YTpi\r\n"];
+        let mut seen = Vec::new();
+        for (target, field) in targets.iter().flat_map(|t| fields.map(|f| (t, f))) {
+            let host = if target.starts_with("CONNECT") { "h:80" } else { "h" };
+            let mut client = Client::connect(port.number);
+            client.send(format!("{target} HTTP/1.1\r\nHost: {host}\r\n{field}\r\n"));
+            seen.push(String::from_utf8_lossy(&client.response()).into_owned());
+        }
+        seen
+    };
+    for option in ["option http-use-proxy-header", "no option http-use-proxy-header"] {
+        let (ours, theirs) = (asked(&under_test(), option), asked(&peer(), option));
+        assert_eq!(ours, theirs, "{option}");
+        let proxied = ours.iter().filter(|answer| answer.starts_with("HTTP/1.1 407 ")).count();
+        assert_eq!(proxied, if option.starts_with("no") { 0 } else { 4 });
+    }
+}
+
+#[test]
+fn idle_connections_serve_who_gives_them_the_same_name() {
+    let connections = |names: [&str; 2]| {
+        let origin = answering("");
+        let section = " http-reuse always\n server s {origin} pool-conn-name req.hdr(x-name)\n";
+        let (program, client, _directory) = start(" nbthread 1\n", section, &origin);
+        let port = client.stream().peer_addr().expect("its address").port();
+        drop(client);
+        for name in names {
+            let mut client = Client::connect(port);
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Name: {name}\r\n\r\n"));
+            assert_eq!(client.status(), 200, "{}", program.messages());
+        }
+        origin.connections()
+    };
+    assert_eq!([connections(["a", "a"]), connections(["a", "b"]), connections(["", ""])], [1, 2, 1]);
+}
+
+#[test]
+fn the_packet_that_began_a_connection_is_kept_where_the_line_says_so() {
+    let (directory, ports) = (Directory::new(), [Port::hold(), Port::hold()]);
+    let config = format!(
+        "{HEAD}frontend f\n bind 127.0.0.1:{} tcp-ss 1\n bind 127.0.0.1:{}\n \
+         http-request return status 200 hdr x-syn %[fc_saved_syn,hex]\n",
+        ports[0].number, ports[1].number
+    );
+    let _program = Program::start(&under_test(), &directory, &config, &[ports[0].number, ports[1].number]);
+    let asked = |port: &Port| {
+        let answer = Client::connect(port.number).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+        header_values(&answer, "x-syn").first().map(|v| (*v).to_owned()).unwrap_or_default()
+    };
+    let packet = asked(&ports[0]);
+    // IPv4 from and to 127.0.0.1, then the client's port and ours.
+    assert!(packet.starts_with("45") && packet[24..40] == *"7F0000017F000001", "{packet}");
+    assert_eq!(packet[44..48], format!("{:04X}", ports[0].number));
+    assert_eq!(asked(&ports[1]), "");
+}
+
+#[test]
+fn what_the_kernel_measures_of_a_clients_connection_is_told() {
+    for binary in [under_test(), peer()] {
+        let (directory, port) = (Directory::new(), Port::hold());
+        let config = format!(
+            "{HEAD}frontend f\n bind 127.0.0.1:{}\n http-request return status 200 hdr x-us %[fc_rtt(us)] \
+             hdr x-ms %[fc_rtt] hdr x-lost %[fc_lost] hdr x-order %[fc_reordering]\n",
+            port.number
+        );
+        let _program = Program::start(&binary, &directory, &config, &[port.number]);
+        let answer = Client::connect(port.number).send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
+        let value = |name| {
+            let values = header_values(&answer, name);
+            values.first().and_then(|v| v.parse::<u64>().ok())
+        };
+        assert!(value("x-us").is_some_and(|us| us > 0 && Some(us / 1000) == value("x-ms")));
+        assert!(value("x-lost") == Some(0) && value("x-order").is_some_and(|n| n > 0));
+    }
+}
+
+#[test]
+fn edits_that_do_not_fit_fail_or_are_left_out_as_the_set_of_rules_says() {
+    let long = "a".repeat(12_000);
+    let origin =
+        Origin::start(vec![Step::Serve(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {long}\r\n\r\n").into())]);
+    let asked = |binary: &std::path::PathBuf, front: &str, back: &str| {
+        let (directory, port) = (Directory::new(), Port::hold());
+        let socket = directory.join("admin.sock");
+        let config = format!(
+            "global\n stats socket {socket} level admin\n{HEAD}frontend f\n bind 127.0.0.1:{}\n {front}\n \
+             default_backend b\nbackend b\n {back}\n server s 127.0.0.1:{}\n",
+            port.number, origin.port
+        );
+        let _program = Program::start(binary, &directory, &config, &[port.number]);
+        let mut client = Client::connect(port.number);
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {long}\r\n\r\n"));
+        let answer = client.response();
+        let stat = common::cli::ask(&socket, "show stat");
+        let names: Vec<&str> = stat.lines().next().expect("a title").trim_start_matches("# ").split(',').collect();
+        let column = |line: &str, name: &str| {
+            let at = names.iter().position(|n| *n == name).expect("a column");
+            line.split(',').nth(at).unwrap_or_default().to_owned()
+        };
+        let counts: Vec<String> = ["f,FRONTEND,", "b,s,", "b,BACKEND,"]
+            .iter()
+            .filter_map(|row| stat.lines().find(|l| l.starts_with(row)))
+            .map(|line| column(line, "wrew") + "/" + &column(line, "eint"))
+            .collect();
+        (String::from_utf8_lossy(&answer[..12]).into_owned(), header_values(&answer, "y").len(), counts.join(" "))
+    };
+    let (off, set) = ("strict-mode off", "set-header Y");
+    let cases = [
+        (String::new(), format!("http-request {set} %[req.hdr(x)]")),
+        (format!("http-request {set} %[req.hdr(x)]"), String::new()),
+        (String::new(), format!("http-request {off}\n http-request {set} %[req.hdr(x)]")),
+        (format!("http-request {off}"), format!("http-request {set} %[req.hdr(x)]")),
+        (String::new(), format!("http-response {set} %[res.hdr(x)]")),
+        (format!("http-response {set} %[res.hdr(x)]"), format!("http-response {off}")),
+        (String::new(), format!("http-response {off}\n http-response {set} %[res.hdr(x)]")),
+        (String::new(), format!("http-after-response {set} %[res.hdr(x)]")),
+        (String::new(), format!("http-after-response {off}\n http-after-response {set} %[res.hdr(x)]")),
+        (format!("http-response {off}"), format!("http-after-response {set} %[res.hdr(x)]")),
+    ];
+    for (front, back) in cases {
+        assert_eq!(asked(&under_test(), &front, &back), asked(&peer(), &front, &back), "{front} | {back}");
+    }
 }

@@ -52,6 +52,8 @@ pub struct Parsed {
     /// A prefix asked for datagrams (`udp@`, `uxdg@`, `dgram+…`), where the statement takes both; its default
     /// otherwise.
     pub datagram: bool,
+    /// `mptcp@` and its kin.
+    pub mptcp: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub struct Accepts {
     pub datagram: bool,
     /// What an address without prefix is.
     pub datagram_default: bool,
+    /// Multipath TCP may be asked for.
+    pub mptcp: bool,
 }
 
 /// `bind`, `stats socket`, `-S`.
@@ -92,6 +96,7 @@ pub const BIND: Accepts = Accepts {
     stream: true,
     datagram: false,
     datagram_default: false,
+    mptcp: true,
 };
 /// `server`, `default-server`, check addresses.
 pub const SERVER: Accepts = Accepts {
@@ -103,10 +108,13 @@ pub const SERVER: Accepts = Accepts {
     ..BIND
 };
 /// `source`: a range of ports to connect from.
-pub const SOURCE: Accepts = Accepts { port_range: true, port_offset: false, ..SERVER };
+pub const SOURCE: Accepts = Accepts { port_range: true, port_offset: false, mptcp: false, ..SERVER };
+/// `socks4`.
+pub const SOCKS: Accepts =
+    Accepts { port_mandatory: true, port_offset: false, port_zero: false, mptcp: false, ..SERVER };
 /// `log`: UDP unless told otherwise.
 pub const LOG: Accepts =
-    Accepts { port_offset: false, descriptor: true, datagram: true, datagram_default: true, ..SERVER };
+    Accepts { port_offset: false, descriptor: true, datagram: true, datagram_default: true, mptcp: false, ..SERVER };
 /// `nameserver`.
 pub const NAMESERVER: Accepts = Accepts { port_mandatory: true, port_zero: false, descriptor: false, ..LOG };
 
@@ -125,14 +133,27 @@ pub fn resolve(host: &str, family: Family) -> Option<IpAddr> {
 pub type Resolver<'a> = &'a dyn Fn(&str, Family) -> Option<IpAddr>;
 
 /// Reads the word of a `bind` line: a comma-separated list, each with a port or a range of ports. Names are resolved.
-pub fn bind(word: &str, env: &Environment, resolver: Resolver<'_>) -> Result<Vec<Address>, String> {
-    let mut found = Vec::new();
+pub fn bind(word: &str, env: &Environment, resolver: Resolver<'_>) -> Result<Listening, String> {
+    let mut found = Listening::default();
     // "*:80," is one address: an empty item ends the list unless it is all there is.
     let list = word.strip_suffix(',').filter(|rest| !rest.is_empty()).unwrap_or(word);
     for item in list.split(',') {
-        found.extend(parse(item, env, BIND)?.addresses(item, resolver)?);
+        let parsed = parse(item, env, BIND)?;
+        let addresses = parsed.addresses(item, resolver)?;
+        if parsed.mptcp {
+            found.mptcp.extend(addresses.iter().cloned());
+        }
+        found.addresses.extend(addresses);
     }
     Ok(found)
+}
+
+/// Where a `bind` line listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    pub addresses: Vec<Address>,
+    /// Those of them that speak Multipath TCP.
+    pub mptcp: Vec<Address>,
 }
 
 /// Reads the address of a `server` line; its name, if it has one, is not resolved here.
@@ -188,7 +209,7 @@ pub fn parse(word: &str, env: &Environment, accepts: Accepts) -> Result<Parsed, 
     if expanded.is_empty() {
         return Err(format!("'{word}' resolves to an empty address (environment variable missing?)"));
     }
-    let (kind, datagram, rest) = prefix(&expanded, word, accepts)?;
+    let (kind, Transport { datagram, mptcp }, rest) = prefix(&expanded, word, accepts)?;
     if datagram && !accepts.datagram {
         return Err(format!("dgram-type address not acceptable in '{word}'"));
     }
@@ -211,7 +232,7 @@ pub fn parse(word: &str, env: &Environment, accepts: Accepts) -> Result<Parsed, 
         }
         Kind::Ip(family) => internet(rest, word, family, accepts)?,
     };
-    Ok(Parsed { place, datagram })
+    Ok(Parsed { place, datagram, mptcp })
 }
 
 fn too_long(name: &[u8], most: usize, word: &str) -> Result<(), String> {
@@ -240,8 +261,15 @@ pub fn expand(word: &str, env: &Environment) -> String {
     out
 }
 
+/// What the words before `@` say of the transport.
+#[derive(Clone, Copy)]
+struct Transport {
+    datagram: bool,
+    mptcp: bool,
+}
+
 /// Takes the prefixes off. An unknown one is part of the host name.
-fn prefix<'a>(text: &'a str, word: &str, accepts: Accepts) -> Result<(Kind, bool, &'a str), String> {
+fn prefix<'a>(text: &'a str, word: &str, accepts: Accepts) -> Result<(Kind, Transport, &'a str), String> {
     let (transport, rest) = match text {
         t if t.starts_with("stream+") => (Some(false), &t["stream+".len()..]),
         t if t.starts_with("dgram+") => (Some(true), &t["dgram+".len()..]),
@@ -251,7 +279,7 @@ fn prefix<'a>(text: &'a str, word: &str, accepts: Accepts) -> Result<(Kind, bool
     let default = transport.unwrap_or(accepts.datagram_default);
     let Some((name, after)) = rest.split_once('@') else {
         let kind = if rest.starts_with('/') { Kind::Unix } else { Kind::Ip(Family::Any) };
-        return Ok((kind, default, rest));
+        return Ok((kind, Transport { datagram: default, mptcp: false }, rest));
     };
     let (kind, datagram) = match name {
         "ip" => (Kind::Ip(Family::Any), default),
@@ -270,6 +298,9 @@ fn prefix<'a>(text: &'a str, word: &str, accepts: Accepts) -> Result<(Kind, bool
         "abnsz" => (Kind::AbstractZero, default),
         "fd" => (Kind::Descriptor, default),
         "quic4" | "quic6" => return Err(no_quic(rest, word, accepts)),
+        "mptcp" if accepts.mptcp => (Kind::Ip(Family::Any), false),
+        "mptcp4" if accepts.mptcp => (Kind::Ip(Family::V4), false),
+        "mptcp6" if accepts.mptcp => (Kind::Ip(Family::V6), false),
         // What HAProxy serves and we do not is refused by name; it must not be taken for a host.
         "mptcp" | "mptcp4" | "mptcp6" | "sockpair" => {
             return Err(format!("unsupported protocol family '{name}@' for address '{word}'"));
@@ -280,8 +311,9 @@ fn prefix<'a>(text: &'a str, word: &str, accepts: Accepts) -> Result<(Kind, bool
         }
         _ => (Kind::Ip(Family::Any), default),
     };
-    let known = !matches!(kind, Kind::Ip(Family::Any)) || matches!(name, "ip" | "tcp" | "udp");
-    Ok((kind, datagram, if known { after } else { rest }))
+    let known = !matches!(kind, Kind::Ip(Family::Any)) || matches!(name, "ip" | "tcp" | "mptcp" | "udp");
+    let mptcp = known && name.starts_with("mptcp");
+    Ok((kind, Transport { datagram, mptcp }, if known { after } else { rest }))
 }
 
 fn no_quic(text: &str, word: &str, accepts: Accepts) -> String {
@@ -402,7 +434,7 @@ mod tests {
 
     fn bound(word: &str) -> Result<String, String> {
         let list = bind(word, &env(), &resolver)?;
-        Ok(list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        Ok(list.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -437,6 +469,10 @@ mod tests {
             ("ipv6@::1:80", "[::1]:80"),
             ("tcp@127.0.0.1:80", "127.0.0.1:80"),
             ("tcp6@[::1]:80", "[::1]:80"),
+            ("mptcp@127.0.0.1:80", "127.0.0.1:80"),
+            ("mptcp@::1:80", "[::1]:80"),
+            ("mptcp4@:80", "0.0.0.0:80"),
+            ("mptcp6@:80-81", "[::]:80 [::]:81"),
             ("*:$PORT", "0.0.0.0:8081"),
             ("$HOST:${PORT}", "127.0.0.1:8081"),
             ("${UNDEF}:80", "0.0.0.0:80"),
@@ -450,9 +486,25 @@ mod tests {
     }
 
     #[test]
+    fn each_address_of_a_list_has_its_protocol() {
+        let list = bind("mptcp@:80,:81,mptcp6@[::1]:82,mptcp.example@:83", &env(), &|_, _| None);
+        assert_eq!(list, Err("invalid address: 'mptcp.example@' in 'mptcp.example@:83'".to_owned()));
+        let list = bind("mptcp@:80,:81,mptcp6@[::1]:82", &env(), &resolver).expect("accepted");
+        let shown = |list: &[Address]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&list.mptcp), ["0.0.0.0:80", "[::1]:82"]);
+        assert_eq!(list.addresses.len(), 3);
+        let server = |word: &str| server(word, &env()).map(|p| p.mptcp);
+        assert_eq!(
+            [server("mptcp@[::1]:80"), server("mptcp4@a:80"), server("tcp4@a:80")],
+            [Ok(true), Ok(true), Ok(false)]
+        );
+        assert!(parse("mptcp@127.0.0.1:1", &env(), LOG).is_err_and(|text| text.contains("'mptcp@'")));
+    }
+
+    #[test]
     fn abstract_names_fill_the_address() {
         let list = bind("abns@foo", &env(), &resolver).expect("accepted");
-        let [Address::Abstract(name)] = &list[..] else { panic!("{list:?}") };
+        let [Address::Abstract(name)] = &list.addresses[..] else { panic!("{list:?}") };
         assert_eq!((name.len(), &name[..4]), (ABSTRACT_MAX, &b"foo\0"[..]));
     }
 

@@ -33,8 +33,14 @@ pub struct Options {
     pub startup_version: Option<String>,
     /// `-n`: the process's limit of connections, over the file's.
     pub maxconn: Option<u32>,
+    /// `-N`: of a frontend that does not say it.
+    pub proxy_maxconn: Option<u32>,
     /// `-dV`: as `ssl-server-verify none`.
     pub no_server_verify: bool,
+    /// `-4`: as `dns-accept-family ipv4`.
+    pub ipv4_only: bool,
+    /// `-dI`: as `insecure-fork-wanted`.
+    pub insecure_fork: bool,
 }
 
 impl Default for Options {
@@ -49,7 +55,10 @@ impl Default for Options {
             master_worker: false,
             startup_version: None,
             maxconn: None,
+            proxy_maxconn: None,
             no_server_verify: false,
+            ipv4_only: false,
+            insecure_fork: false,
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! The way of a line: [`files`] reads it, [`lexer`] cuts it into words and expands the [`env`] of that moment,
 //! [`preprocess`] takes out what `.if` excludes; the sections turn words into the plan. [`diagnostic`] collects what
-//! is said about all of it; [`unit`] and [`address`] read the two kinds of words that every section has.
+//! is said about all of it; [`unit`] and [`address`] read the two kinds of words that every section has. [`dump`] writes what
+//! was read.
 
 pub mod address;
 pub mod diagnostic;
+pub mod dump;
 pub mod env;
 pub mod files;
 pub mod folder;

@@ -55,11 +55,11 @@ pub struct Args {
     pub diag: bool,
     /// `-dK`: classes of keywords to dump.
     pub dump_keywords: Option<String>,
-    /// `-dM`: an allocator's debugging options, as they were written.
-    pub memory_debug: Option<String>,
+    /// `-dMhelp`: say what could be set, and end.
+    pub memory_debug_help: bool,
     /// `-dL`.
     pub dump_libraries: bool,
-    /// `-dC`: dump the configuration.
+    /// `-dC`: dump the configuration, and what stands behind the letters.
     pub dump_config: Option<String>,
     /// `-de`.
     pub no_epoll: bool,
@@ -73,6 +73,8 @@ pub struct Args {
     pub no_zero_copy: bool,
     /// `-dI`.
     pub insecure_fork: bool,
+    /// Options that have nothing to act on here, each with the reason.
+    pub without_effect: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ pub fn parse(arguments: &[String]) -> Result<Args, Refusal> {
                     args.files.push(file.to_owned());
                 }
             }
-            Some('d') => debug_flag(&mut args, &flag[1..]),
+            Some('d') => debug_flag(&mut args, &flag[1..])?,
             Some('c') if flag == "cc" => args.condition = Some(rest.value()?.to_owned()),
             Some('c') => args.check = true,
             Some('V') => (args.verbose, args.quiet) = (true, false),
@@ -144,7 +146,7 @@ pub fn parse(arguments: &[String]) -> Result<Args, Refusal> {
         }
     }
     // Without a file there is nothing to do but to say how it is used.
-    if args.files.is_empty() && args.condition.is_none() {
+    if args.files.is_empty() && args.condition.is_none() && !args.memory_debug_help {
         return Err(Refusal::Usage);
     }
     Ok(args)
@@ -201,7 +203,7 @@ fn version_of(flag: &str) -> Version {
     }
 }
 
-fn debug_flag(args: &mut Args, letters: &str) {
+fn debug_flag(args: &mut Args, letters: &str) -> Result<(), Refusal> {
     let mut chars = letters.chars();
     let (letter, value) = (chars.next(), chars.as_str());
     match letter {
@@ -211,7 +213,7 @@ fn debug_flag(args: &mut Args, letters: &str) {
         Some('W') => args.zero_warning = true,
         Some('D') => args.diag = true,
         Some('K') => args.dump_keywords = Some(value.to_owned()),
-        Some('M') => args.memory_debug = Some(value.to_owned()),
+        Some('M') => memory_debug(args, value)?,
         Some('C') => args.dump_config = Some(value.to_owned()),
         Some('L') => args.dump_libraries = true,
         Some('R') => args.no_reuseport = true,
@@ -220,9 +222,59 @@ fn debug_flag(args: &mut Args, letters: &str) {
         Some('F' | 'Z') => args.no_zero_copy = true,
         Some('I') => args.insecure_fork = true,
         Some('e') => args.no_epoll = true,
-        // `-dp`, `-dG`, `-dA`, `-dc`, `-dT`, `-dt` concern pollers and libraries that we do not have.
-        Some(_) => {}
+        Some(letter) => args.without_effect.extend(WITHOUT_EFFECT.iter().find(|w| w.0.ends_with(letter))),
     }
+    Ok(())
+}
+
+/// Debugging options that HAProxy has for what we do not have, each with what is so instead.
+const WITHOUT_EFFECT: [(&str, &str); 9] = [
+    ("-dA", "libraries are listed by -dL, not archived"),
+    ("-dG", "names of servers are always looked up with getaddrinfo()"),
+    ("-dM", "memory comes from the system's allocator, there are no pools to debug"),
+    ("-dT", "TLS is never handed to the kernel"),
+    ("-dc", "CPUs are those of the inherited mask, none is selected or evicted"),
+    ("-dk", POLLERS),
+    ("-dp", POLLERS),
+    ("-dt", "there are no traces"),
+    ("-dv", POLLERS),
+];
+const POLLERS: &str = "events come from io_uring or epoll, so there is no such poller to switch off";
+
+/// `-dM[<byte>[,]][help|<word>,...]` with the words of management guide 3. There are no pools to which they could apply.
+fn memory_debug(args: &mut Args, value: &str) -> Result<(), Refusal> {
+    let digits = |text: &str| {
+        text.strip_prefix("0x").map_or(text.parse::<u8>().is_ok(), |hex| u8::from_str_radix(hex, 16).is_ok())
+    };
+    for (index, word) in value.split(',').filter(|w| !w.is_empty()).enumerate() {
+        if word == "help" {
+            args.memory_debug_help = true;
+        } else if !(POOL_DEBUGGING.contains(&word.strip_prefix("no-").unwrap_or(word))
+            || POOL_DEBUGGING_OTHER.contains(&word)
+            || index == 0 && digits(word))
+        {
+            let text = format!("-dM: unknown pool debugging feature <{word}>");
+            return Err(Refusal::Alert { text, usage: false });
+        }
+    }
+    args.without_effect.extend(WITHOUT_EFFECT.iter().find(|w| w.0 == "-dM"));
+    Ok(())
+}
+
+/// Words of `-dM`, each also with `no-` before it.
+const POOL_DEBUGGING: [&str; 10] =
+    ["fail", "merge", "integrity", "global", "cache", "caller", "tag", "poison", "uaf", "backup"];
+const POOL_DEBUGGING_OTHER: [&str; 2] = ["cold-first", "hot-first"];
+
+/// What `-dMhelp` writes.
+pub fn memory_debug_help() -> String {
+    let mut words: Vec<String> = POOL_DEBUGGING.iter().flat_map(|w| [(*w).to_owned(), format!("no-{w}")]).collect();
+    words.extend(POOL_DEBUGGING_OTHER.map(str::to_owned));
+    format!(
+        "-dM accepts a byte and HAProxy's words for debugging of pools, and sets nothing: memory comes from the system's\n\
+         allocator, there are no pools. The words:\n    {}\n",
+        words.join(" ")
+    )
 }
 
 /// The first four lines of `-v`, `-vv` and the usage page. `kernel` is the system's name, release, version and
@@ -269,7 +321,7 @@ pub fn usage(program: &str) -> String {
     out
 }
 
-const FLAGS: [(&str, &str); 35] = [
+const FLAGS: [(&str, &str); 39] = [
     ("-f <file|directory>", "reads this configuration file, or all *.cfg files of a directory"),
     ("-- <file>*", "all arguments that follow are configuration files"),
     ("-C <dir>", "changes to this directory first"),
@@ -293,18 +345,22 @@ const FLAGS: [(&str, &str); 35] = [
     ("-x <socket>", "takes the listeners over from the process behind this socket"),
     ("-L <name>", "name of the local peer (default: the host's name)"),
     ("-n <number>", "most connections of the process"),
-    ("-N <number>", "most connections of a proxy that does not say it"),
-    ("-m <megabytes>", "limits the memory"),
+    ("-N <number>", "most connections of a frontend that does not say it"),
+    ("-m <megabytes>", "limits the data of the process, and the connections to what fits"),
     ("-4", "resolvers consider IPv4 answers only"),
     ("-dr", "ignores server names that do not resolve"),
     ("-dW", "fails on any warning"),
     ("-dD", "warns about suspicious statements"),
+    ("-dC[<key>][,line]", "dumps the configuration and exits; with a key that is no 0, names are hashed"),
     ("-dK<class>,...", "dumps the keywords (help: lists the classes)"),
+    ("-dL", "dumps the names of the libraries that are loaded"),
+    ("-dI", "lets the process run programs, as insecure-fork-wanted"),
     ("-de", "does not use epoll, even where the kernel refuses io_uring"),
     ("-dR", "does not use SO_REUSEPORT"),
     ("-dS", "does not splice"),
     ("-dV", "does not verify the certificates of servers"),
-    ("-dZ", "always copies what it forwards"),
+    ("-dF, -dZ", "always copies what it forwards"),
+    ("-dA -dG -dM -dT -dc -dk -dp -dt -dv", "accepted without effect, which a notice says"),
 ];
 
 #[cfg(test)]
@@ -356,8 +412,19 @@ mod tests {
         assert!(args("-f a -dW").zero_warning);
         assert!(args("-f a -dr").ignore_unresolved);
         assert_eq!(args("-f a -dKall").dump_keywords.as_deref(), Some("all"));
-        assert_eq!(args("-f a -dM0x50,tag").memory_debug.as_deref(), Some("0x50,tag"));
+        assert_eq!(args("-f a -dC12,line").dump_config.as_deref(), Some("12,line"));
         assert_eq!(args("-f a -dQ -dx"), args("-f a"));
+    }
+
+    #[test]
+    fn options_without_effect_are_remembered_with_the_reason() {
+        let named = |line: &str| args(line).without_effect.iter().map(|w| w.0).collect::<Vec<_>>();
+        assert_eq!(named("-f a -dM0x50,tag -dp -dt"), ["-dM", "-dp", "-dt"]);
+        assert_eq!(named("-f a -dM -dMno-merge,cold-first"), ["-dM", "-dM"]);
+        assert!(args("-f a -dMhelp").memory_debug_help);
+        assert!(named("-f a -dI -dL -dr").is_empty());
+        let text = "-dM: unknown pool debugging feature <?>".to_owned();
+        assert_eq!(read("-f a -dM?"), Err(Refusal::Alert { text, usage: false }));
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Inherited {
 pub fn name(address: &Address, bind: &Bind) -> String {
     let interface = bind.interface.as_deref().unwrap_or_default();
     let flags = (bind.v6only, bind.v4v6, bind.transparent);
-    format!("{address} {interface} {flags:?}").replace(['\t', '\n'], " ")
+    let protocol = if bind.mptcp.contains(address) { " mptcp" } else { "" };
+    format!("{address} {interface} {flags:?}{protocol}").replace(['\t', '\n'], " ")
 }
 
 /// The messages of an answer: bytes and the descriptors that go with them.

@@ -1,7 +1,7 @@
 //! What a process gives up before it serves: its limits are raised first, then root directory, groups and user.
 
 use crate::config::diagnostic::Severity;
-use crate::engine::process;
+use crate::engine::{driver, process};
 use crate::model::global::Global;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -27,7 +27,12 @@ pub struct Limits {
 ///
 /// # Errors
 /// HAProxy's line, where the limit can't be had and `strict-limits` stands.
-pub fn raise_limits(global: &Global, listeners: usize, program: &str) -> Result<Limits, String> {
+pub fn raise_limits(
+    global: &Global,
+    listeners: usize,
+    memory_mb: Option<u64>,
+    program: &str,
+) -> Result<Limits, String> {
     raise_locked_memory();
     let now = getrlimit(Resource::Nofile);
     let (soft, hard) = (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX));
@@ -67,7 +72,12 @@ pub fn raise_limits(global: &Global, listeners: usize, program: &str) -> Result<
         }
         messages.push((Severity::Warning, text));
     }
-    let maxconn = global.maxconn.unwrap_or((limit.saturating_sub(overhead) / 2).min(u64::from(u32::MAX)) as u32);
+    let fits = || {
+        let by_descriptors = limit.saturating_sub(overhead) / 2;
+        let by_memory = memory_mb.map_or(u64::MAX, |mb| connections_in(mb, global.tune.bufsize as u64));
+        by_descriptors.min(by_memory).min(u64::from(u32::MAX)) as u32
+    };
+    let maxconn = global.maxconn.unwrap_or_else(fits);
     if limit < needed(maxconn) && !messages.is_empty() {
         let maxsock = needed(maxconn);
         let text = format!(
@@ -78,6 +88,35 @@ pub fn raise_limits(global: &Global, listeners: usize, program: &str) -> Result<
     }
     Ok(Limits { maxconn, messages })
 }
+
+/// Connections that fit into so much memory, each with two buffers and its state, in two digits (observed).
+fn connections_in(megabytes: u64, bufsize: u64) -> u64 {
+    let most = megabytes.saturating_mul(1 << 20) / (2 * bufsize + 4096);
+    let unit = 10u64.pow(most.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    (most / unit * unit).max(1)
+}
+
+/// `-m`: limits the data of the process (RLIMIT_DATA). The address space that `workers` (a master has none) and
+/// the main thread reserve for their buffers counts.
+///
+/// # Errors
+/// A line, where the workers cannot start within the limit or it cannot be had.
+pub fn limit_memory(megabytes: u64, workers: usize, program: &str) -> Result<(), String> {
+    // One more was tried before, and what a ring may read stays mapped.
+    let reserved = (driver::RESERVED * (workers + 2)) as u64;
+    let least = (reserved + RESERVE_OF_DATA * (workers as u64 + 1)).div_ceil(1 << 20);
+    if megabytes < least {
+        let who = if workers == 0 { "a master needs".to_owned() } else { format!("{workers} threads need") };
+        let text = format!("-m {megabytes} : {who} {least} MB of data for buffers at the start.");
+        return Err(format!("[{program}.main()] {text}"));
+    }
+    let limit = Some(megabytes.saturating_mul(1 << 20));
+    setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })
+        .map_err(|_| format!("[{program}.main()] Cannot set the memory limit to {megabytes} MB."))
+}
+
+/// Data of a thread beside its buffers: its stack and first allocations, with room to spare.
+const RESERVE_OF_DATA: u64 = 8 << 20;
 
 /// Rings are set up by the user that serves, and there are kernels (6.18 is one) that count half a megabyte of each worker's
 /// ring against what this user may lock, over all its processes. The usual 8 MB would not hold a reload on ten cores.
@@ -116,4 +155,14 @@ pub fn enter(global: &Global, program: &str) -> Result<(), String> {
         process::forbid_new_privileges();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn connections_follow_memory_as_haproxys_do() {
+        let seen = [50, 100, 200, 300].map(|mb| super::connections_in(mb, 16384));
+        assert_eq!(seen, [1400, 2800, 5600, 8500]);
+        assert_eq!(super::connections_in(0, 16384), 1);
+    }
 }

@@ -5,9 +5,11 @@
 pub mod api;
 pub mod args;
 mod carry;
+mod dump;
 mod events;
 mod inherit;
 pub mod jail;
+mod keywords;
 pub mod master;
 mod process_vars;
 pub mod services;

@@ -119,6 +119,8 @@ fn reopen(
 
 fn message(proxy: &Proxy, bind: &Bind, address: &Address, what: &str, e: &io::Error) -> String {
     let family = match address {
+        Address::Ip(a @ SocketAddr::V4(_)) if is_mptcp(*a, bind) => "mptcpv4",
+        Address::Ip(a @ SocketAddr::V6(_)) if is_mptcp(*a, bind) => "mptcpv6",
         Address::Ip(SocketAddr::V4(_)) => "tcpv4",
         Address::Ip(SocketAddr::V6(_)) => "tcpv6",
         Address::Unix(_) => "unix_stream",
@@ -195,13 +197,18 @@ fn shared(fd: Fd, workers: usize) -> Result<Vec<Fd>, (&'static str, io::Error)> 
     Ok(fds)
 }
 
+fn is_mptcp(address: SocketAddr, bind: &Bind) -> bool {
+    bind.mptcp.contains(&Address::Ip(address))
+}
+
 fn open_tcp(
     address: SocketAddr,
     bind: &Bind,
     backlog: i32,
     reuse_port: bool,
 ) -> Result<Fd, (&'static str, io::Error)> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+    let protocol = if is_mptcp(address, bind) { Protocol::MPTCP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))
         .map_err(|e| ("cannot create receiving socket", e))?;
     let step = |what, r: io::Result<()>| r.map_err(|e| (what, e));
     step("cannot set SO_REUSEADDR", socket.set_reuse_address(true))?;
@@ -233,6 +240,9 @@ fn open_tcp(
     let option = |option: i32, value: i32| sockets::set(fd, libc::IPPROTO_TCP, option, value);
     if let Some(ms) = bind.tcp_ut_ms {
         step("cannot set TCP User Timeout", option(libc::TCP_USER_TIMEOUT, ms as i32))?;
+    }
+    if bind.tcp_ss > 0 {
+        step("cannot set TCP Save SYN", option(libc::TCP_SAVE_SYN, bind.tcp_ss))?;
     }
     if bind.defer_accept {
         step("cannot enable DEFER_ACCEPT", option(libc::TCP_DEFER_ACCEPT, 60))?;

@@ -1,10 +1,10 @@
 //! From the command line to running workers, in the order that HAProxy's users see: arguments, configuration, sockets, old
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
-use super::args::{self, Args};
+use super::args::{self, Args, Refusal};
 use super::inherit::{self, Inherited};
 use super::master::{self, Role, channel::Leash};
-use super::{carry, jail, process_vars, services, sockets, state_file, supervise};
+use super::{carry, dump, jail, process_vars, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
@@ -41,8 +41,16 @@ pub fn main() -> i32 {
     let kernel = kernel();
     let args = match args::parse(&words) {
         Ok(args) => args,
-        Err(_) => return usage(&kernel, &program),
+        Err(Refusal::Alert { text, usage: page }) => {
+            say(Severity::Alert, &executable, &text);
+            return if page { usage(&kernel, &program) } else { 1 };
+        }
+        Err(Refusal::Usage) => return usage(&kernel, &program),
     };
+    if args.memory_debug_help {
+        print(&args::memory_debug_help());
+        return 0;
+    }
     if let Some(version) = args.version {
         print(&args::version_text(version, &kernel, &features(), &engine_lines()));
         return 0;
@@ -59,6 +67,17 @@ pub fn main() -> i32 {
     if args.files.is_empty() {
         return usage(&kernel, &program);
     }
+    match dump::configuration(&args) {
+        None => {}
+        Some(Ok(text)) => {
+            print(&text);
+            return 0;
+        }
+        Some(Err(text)) => {
+            say(Severity::Alert, &executable, &text);
+            return 1;
+        }
+    }
     if args.check || !args.master_worker {
         return run(args, &executable, program, None, directory);
     }
@@ -68,6 +87,12 @@ pub fn main() -> i32 {
 /// Becomes a master, and in a child its worker.
 fn begin_master(mut args: Args, executable: &str, program: String, directory: Option<PathBuf>) -> i32 {
     args.master_worker = true;
+    if let Some(mb) = args.memory_mb
+        && let Err(text) = jail::limit_memory(mb, 0, executable)
+    {
+        say(Severity::Alert, executable, &text);
+        return 1;
+    }
     let call = master::Call {
         args: args.clone(),
         arguments: std::iter::once(executable.to_owned()).chain(std::env::args().skip(1)).collect(),
@@ -82,6 +107,7 @@ fn begin_master(mut args: Args, executable: &str, program: String, directory: Op
 }
 
 fn options(args: &Args) -> load::Options {
+    let limit = |number: Option<u64>| number.map(|n| n.min(u32::MAX.into()) as u32);
     load::Options {
         local_peer: args.local_peer.clone(),
         hostname: hostname(),
@@ -92,7 +118,10 @@ fn options(args: &Args) -> load::Options {
         master_worker: args.master_worker,
         startup_version: None,
         no_server_verify: args.no_server_verify,
-        maxconn: args.maxconn.map(|n| n.min(u32::MAX as u64) as u32),
+        maxconn: limit(args.maxconn),
+        proxy_maxconn: limit(args.proxy_maxconn),
+        ipv4_only: args.ipv4_only,
+        insecure_fork: args.insecure_fork,
     }
 }
 
@@ -105,6 +134,9 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
     let mut environment = Environment::of_process();
     let mut outcome = load::load(&args.files, &options(&args), &mut environment);
     check_scripts(&mut outcome);
+    for (option, why) in &args.without_effect {
+        outcome.diagnostics.say(Severity::Notice, None, format!("'{option}' has no effect: {why}."));
+    }
     let keyword = outcome.plan.as_ref().is_some_and(|p| p.global.master_worker);
     if keyword && leash.is_none() && !args.check {
         drop((outcome, environment));
@@ -122,6 +154,9 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
     };
     let mode =
         Mode { check: args.check, verbose: args.verbose, quiet, zero_warning, master_worker: args.master_worker };
+    if outcome.plan.is_some() && leash.as_ref().is_none_or(|l| l.first) {
+        print(&dump::catalogues(&args));
+    }
     let conclusion = diagnostic::conclude(outcome.diagnostics, outcome.listeners, mode, &how);
     print(&conclusion.stdout);
     eprint(&conclusion.stderr);
@@ -234,7 +269,9 @@ fn start(
     let workers = plan.global.nbthread.max(1);
     let binds: usize =
         plan.proxies.iter().map(|p| p.frontend.binds.iter().map(|b| b.addresses.len()).sum::<usize>()).sum();
-    let maxconn = match jail::raise_limits(&plan.global, binds * workers, &speaker.executable) {
+    let limited = args.memory_mb.map_or(Ok(()), |mb| jail::limit_memory(mb, workers, &speaker.executable));
+    let limits = || jail::raise_limits(&plan.global, binds * workers, args.memory_mb, &speaker.executable);
+    let maxconn = match limited.and_then(|()| limits()) {
         Ok(limits) => {
             speaker.say_all(limits.messages);
             limits.maxconn
@@ -400,7 +437,7 @@ fn start(
         boot_ms: now.mono.since(began.mono),
         ulimit_n: jail::descriptors(),
         maxsock: 2 * maxconn as u64 + jail::RESERVE + (binds * workers) as u64,
-        memmax_mb: 0,
+        memmax_mb: args.memory_mb.unwrap_or(0),
         engine: choice.engine,
         engine_choice: choice.to_string(),
     };

@@ -8,6 +8,7 @@ use super::mux::backend;
 use super::proxy_protocol;
 use super::queue::{Place, Slot};
 use super::session::Session;
+use super::socks4::Tunnel;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
 use super::tls::Offer;
@@ -317,12 +318,13 @@ pub async fn establish(
     loop {
         let server = assigned.server;
         let live = w.board.live.server(proxy, server).ok_or(Failure::NoServer)?;
-        let sni = server_name(w, s, ex, proxy, server, live);
+        let sni = server_name(s, ex, live);
         let proto = websocket_proto(&live.settings, ex);
         let mut way = Way::of(live, s.facts.borrow().dst);
         way.from = foreign_source(live.settings.source.as_ref().or(settings.backend.source.as_ref()), s, ex);
         let header = proxy_protocol::header(s, ex, &live.settings);
         way.told = header.as_ref().map(|h| w.keyed.hash_one(&h[..]));
+        way.named = connection_name(w, s, ex, live);
         if let Some(found) = reusable(w, s, (proxy, server), sni.as_deref(), (way, proto)) {
             ex.facts.server_tls = found.0.tls_facts();
             ex.facts.server_http_major = found.0.http_major();
@@ -439,20 +441,22 @@ fn count_balanced(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
 }
 
 /// The name that a server is asked for over TLS (manual 5.2 "sni").
-fn server_name(
-    w: &Worker,
-    s: &Session,
-    ex: &mut Exchange,
-    proxy: ProxyIndex,
-    server: ServerIndex,
-    live: &ServerLive,
-) -> Option<String> {
+fn server_name(s: &Session, ex: &mut Exchange, live: &ServerLive) -> Option<String> {
     live.settings.tls_traffic.as_ref()?;
-    let expr = w.plan.proxies[proxy].rules.server_sni.get(server)?.as_ref()?;
+    let expr = live.settings.sni_expr.as_ref()?;
     let mut name = Vec::new();
     let known =
         super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| expr.write(cx, &mut name));
     if known { String::from_utf8(name).ok().filter(|n| !n.is_empty()) } else { None }
+}
+
+/// The name of the connection among the idle ones (manual 5.2 "pool-conn-name"), as a keyed hash.
+fn connection_name(w: &Worker, s: &Session, ex: &mut Exchange, live: &ServerLive) -> Option<u64> {
+    let expr = live.settings.pool_conn_name_expr.as_ref()?;
+    super::rules::with_context(s, ex, Side::Request, Payload::default(), true, |cx| {
+        let mut name = cx.buf();
+        (expr.write(cx, &mut name) && !name.is_empty()).then(|| w.keyed.hash_one(&name[..]))
+    })
 }
 
 /// Whether this request may use a connection that others have used (manual 4.2 "http-reuse"): `Some(true)` if only one
@@ -489,8 +493,7 @@ fn reusable(
     if let Some(own) = s.own.take()
         && (own.proxy, own.server) == (proxy, server)
         && let Own { idle, .. } = *own
-        && idle.transport.sni() == sni
-        && idle.way == way
+        && way.is_served_by(idle.way, idle.transport.sni(), sni)
         && idle.transport.is_quiet()
     {
         return Some((idle.transport, idle.requests, idle.private));
@@ -549,6 +552,8 @@ async fn open(
         Some(to) => Address::Ip(to),
         None => live.address().as_deref().ok_or(Failure::ConnectFailed)?.clone(),
     };
+    let tunnel = Tunnel::through(server.socks4, &address).map_err(|_| Failure::ConnectFailed)?;
+    let next = tunnel.as_ref().map_or(&address, |t| &t.proxy);
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
     let first = w.random();
@@ -566,13 +571,14 @@ async fn open(
         user_timeout_ms: server.tcp_ut_ms,
         rcvbuf: tune.rcvbuf_server,
         sndbuf: tune.sndbuf_server,
+        mptcp: server.mptcp,
     };
     let deadline = settings.timeouts.connect.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
     // A port of a range that is taken leaves the others.
     let range = source.filter(|s| way.from.is_none() && s.port_last > s.address.port());
     let mut left = range.map_or(0, |s| s.port_last - s.address.port());
     let conn = loop {
-        match before(&w.rt, deadline, Conn::connect(&w.rt, &address, &options)).await {
+        match before(&w.rt, deadline, Conn::connect(&w.rt, next, &options)).await {
             Err(_) => return Err(Failure::ConnectTimeout),
             Ok(Err(e)) if left > 0 && matches!(e.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) => {
                 options.source = range.map(|s| port_of_range(s, first.wrapping_add(left.into())));
@@ -585,8 +591,12 @@ async fn open(
     if settings.options.nolinger {
         conn.reset_on_close();
     }
+    if let Some(tunnel) = &tunnel {
+        let begun = before(&w.rt, deadline, tunnel.begin(&conn)).await;
+        begun.map_err(|_| Failure::ConnectTimeout)?.map_err(|_| Failure::ConnectFailed)?;
+    }
     let mut transport = Transport::from(conn);
-    transport.note_ends();
+    transport.note_ends(tunnel.map(|t| t.to.into()));
     if let Some(header) = header {
         let chain: Chain = Piece::Block(header, 0).into();
         transport.send(chain, settings.timeouts.connect).await.map_err(|_| Failure::ConnectFailed)?;

@@ -61,6 +61,8 @@ pub struct Way {
     pub from: Option<SocketAddr>,
     /// What the server was told of the client before anything else (`send-proxy`), as a keyed hash.
     pub told: Option<u64>,
+    /// The name that the server line gives it (`pool-conn-name`), as a keyed hash: it stands for the name asked for over TLS.
+    pub named: Option<u64>,
 }
 
 impl Way {
@@ -81,7 +83,13 @@ impl Way {
             }
             _ => None,
         };
-        Way { moves, to, from: None, told: None }
+        Way { moves, to, from: None, told: None, named: None }
+    }
+
+    /// Whether a connection that went `other` way, on which the server was asked for `theirs`, serves who wants this way and
+    /// the name `ours`.
+    pub fn is_served_by(self, other: Way, theirs: Option<&str>, ours: Option<&str>) -> bool {
+        self == other && (self.named.is_some() || theirs == ours)
     }
 }
 
@@ -136,7 +144,7 @@ impl IdlePool {
         let mut servers = self.servers.borrow_mut();
         let list = &mut servers.get_mut(server)?.list;
         // Those that have been shared before come first: the server is known to keep them.
-        let fits = |i: &Idle| i.transport.sni() == sni && i.way == way;
+        let fits = |i: &Idle| way.is_served_by(i.way, i.transport.sni(), sni);
         loop {
             let at = match list.iter().rposition(|i| i.safe && fits(i)) {
                 None if !only_safe => list.iter().rposition(fits)?,

@@ -361,13 +361,6 @@ fn count_behind(w: &Worker, ex: &Exchange, of_backend: BackendCounter, of_server
     }
 }
 
-/// A header edit that did not fit (`wrew`).
-pub fn count_rewrite(w: &Worker, s: &Session, ex: &Exchange) {
-    w.counts().frontend(s.proxy).add(FrontendCounter::Wrew, 1);
-    w.counts().listener(s.proxy, s.bind).add(ListenerCounter::Wrew, 1);
-    count_behind(w, ex, BackendCounter::Wrew, ServerCounter::Wrew);
-}
-
 /// The connection counts of the log line, taken when the server is known.
 pub fn note_connections(w: &Worker, s: &Session, ex: &mut Exchange, proxy: ProxyIndex, server: ServerIndex) {
     if s.settings().log.targets.is_empty() {

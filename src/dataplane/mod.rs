@@ -21,6 +21,7 @@ pub mod registry;
 pub mod relay;
 pub mod rules;
 pub mod session;
+pub mod socks4;
 pub mod stream;
 pub mod tables;
 pub mod tls;

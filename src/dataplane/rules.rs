@@ -2,7 +2,6 @@
 //! happens next. The order of phases is HAProxy's: tcp-request content, http-request, redirect, use_backend, the
 //! backend's own, http-response.
 
-use super::log;
 use super::session::Session;
 use super::stream::body::Body;
 use super::stream::termination::Failure;
@@ -41,7 +40,17 @@ pub fn with_context<T>(
         memo: &ex.memo,
         has_request: s.settings().mode == Mode::Http,
     };
-    let world = StreamWorld { w, frontend: s.proxy, bind: s.bind, backend: ex.backend, lookup: &ex.lookup, tracking };
+    let client = s.connection().map(|conn| conn.fd());
+    let world = StreamWorld {
+        w,
+        client,
+        frontend: s.proxy,
+        bind: s.bind,
+        backend: ex.backend,
+        server: ex.server,
+        lookup: &ex.lookup,
+        tracking,
+    };
     let mut facts = s.facts.borrow_mut();
     let http = s.settings().mode == Mode::Http;
     // In TCP mode the first bytes stay in sight of whatever is evaluated on the way to a server.
@@ -273,7 +282,6 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::UseService(name) => return service(s, ex, body, &name).await,
         Verdict::Failed => {
-            log::count_rewrite(&s.w, s, ex);
             // The log shows no time for a request whose rules were not done with it (observed).
             ex.request_ns = 0;
             return Err(Failure::Rewrite);
@@ -532,8 +540,7 @@ pub async fn response(
     if let Some((of, server)) = ex.server {
         super::cookie::response(&w, of, server, ex);
     }
-    after_response(s, ex, Some(proxy));
-    Ok(())
+    after_response(s, ex, Some(proxy))
 }
 
 async fn response_set(
@@ -565,7 +572,6 @@ async fn response_set(
                 }
             }
             Verdict::Failed => {
-                log::count_rewrite(&s.w, s, ex);
                 return Err(Failure::ResponseRewrite);
             }
             Verdict::Deny(r) | Verdict::Tarpit(r) => {
@@ -603,15 +609,23 @@ fn count_denied_response(s: &Session, ex: &Exchange) {
 }
 
 /// `http-after-response`: every response passes, ours too (manual 4.2).
-pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>) {
+///
+/// # Errors
+/// When an edit did not fit, and rules are strict.
+pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>) -> Result<(), Failure> {
     let w = s.w.clone();
     let proxies = [proxy.filter(|p| *p != s.proxy), Some(s.proxy)];
     for proxy in proxies.into_iter().flatten() {
         let set = &w.plan.proxies[proxy].rules.http_after_response;
-        if !set.is_empty() {
-            with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
+        if set.is_empty() {
+            continue;
+        }
+        let verdict = with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
+        if let Verdict::Failed = verdict {
+            return Err(Failure::ResponseRewrite);
         }
     }
+    Ok(())
 }
 
 // ---- TCP mode ----

@@ -78,6 +78,11 @@ impl Session {
         }
     }
 
+    /// The client's own connection.
+    pub fn connection(&self) -> Option<&Conn> {
+        self.parent.as_ref().map_or(&self.transport, |parent| &parent.transport).conn()
+    }
+
     pub fn tracked(&self) -> &RefCell<Slots> {
         self.parent.as_ref().map_or(&self.tracked, |parent| &parent.tracked)
     }
@@ -183,7 +188,10 @@ fn first_facts(
     // Only a wildcard bind leaves the destination open: then it costs a system call.
     let dst = bound.or_else(|| ip(conn.local()));
     let listener = w.names[proxy].listeners[bind].clone();
-    facts::Session { src, dst, accept_us: accepted.wall_us, ..facts::Session::new(listener) }
+    let saves = w.plan.proxies[proxy].frontend.binds[bind].tcp_ss > 0;
+    let saved_syn = if saves { sockets::saved_syn(conn.fd()) } else { None };
+    let saved_syn = saved_syn.map(|bytes| Rc::new(facts::Packet(bytes)));
+    facts::Session { src, dst, saved_syn, accept_us: accepted.wall_us, ..facts::Session::new(listener) }
 }
 
 /// What stands before the first stream. `None`: the connection is over.

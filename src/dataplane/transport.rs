@@ -86,12 +86,13 @@ impl Transport {
         }
     }
 
-    /// Notes them, as long as the connection is this transport's alone: a system call once for each connection.
-    pub fn note_ends(&mut self) {
+    /// Notes them, as long as the connection is this transport's alone: a system call once for each connection. `beyond`: who
+    /// is reached through the peer.
+    pub fn note_ends(&mut self, beyond: Option<SocketAddr>) {
         if let Under::Connection { conn, ends, .. } = &mut self.0
             && let (Ok(Address::Ip(source)), Ok(Address::Ip(destination))) = (conn.local(), conn.peer())
         {
-            *ends = Some(Box::new((source, destination)));
+            *ends = Some(Box::new((source, beyond.unwrap_or(destination))));
         }
     }
 

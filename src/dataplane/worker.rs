@@ -256,6 +256,7 @@ fn listeners(plan: &Plan, proxy: &Proxy) -> Vec<Rc<facts::Listener>> {
             default_backend: default_backend.clone(),
             name: bind.name.as_deref().map(Arc::from),
             id: index as u32 + 1,
+            use_proxy_header: proxy.options.http_use_proxy_header,
         })
     };
     proxy.frontend.binds.iter().enumerate().map(listener).collect()

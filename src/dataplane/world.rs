@@ -7,6 +7,8 @@ use super::tables::registry::TableId;
 use super::tables::slots::Slots;
 use super::tables::{Asking, Place, Reached};
 use super::worker::Worker;
+use crate::engine::driver::{Fd, sockets};
+use crate::language::facts::Transport;
 use crate::language::sample::Sample;
 use crate::language::sample::args::Reference;
 use crate::language::world::{
@@ -25,9 +27,12 @@ use std::sync::atomic::Ordering;
 
 pub struct StreamWorld<'a> {
     pub w: &'a Worker,
+    /// The client's connection.
+    pub client: Option<Fd>,
     pub frontend: ProxyIndex,
     pub bind: usize,
     pub backend: Option<ProxyIndex>,
+    pub server: Option<(ProxyIndex, ServerIndex)>,
     pub lookup: &'a Lookup,
     pub tracking: Tracking<'a>,
 }
@@ -363,6 +368,32 @@ impl World for StreamWorld<'_> {
 
     fn random(&self) -> u64 {
         self.w.random()
+    }
+
+    fn failed_rewrite(&self) {
+        let counts = self.w.counts();
+        counts.frontend(self.frontend).add(FrontendCounter::Wrew, 1);
+        counts.listener(self.frontend, self.bind).add(ListenerCounter::Wrew, 1);
+        if let Some(backend) = self.backend {
+            counts.backend(backend).add(BackendCounter::Wrew, 1);
+        }
+        if let Some((proxy, server)) = self.server {
+            counts.server(proxy, server).add(ServerCounter::Wrew, 1);
+        }
+    }
+
+    fn client_transport(&self) -> Option<Transport> {
+        let info = sockets::tcp_info(self.client?)?;
+        Some(Transport {
+            rtt_us: info.tcpi_rtt,
+            rttvar_us: info.tcpi_rttvar,
+            unacked: info.tcpi_unacked,
+            sacked: info.tcpi_sacked,
+            lost: info.tcpi_lost,
+            retrans: info.tcpi_retrans,
+            fackets: info.tcpi_fackets,
+            reordering: info.tcpi_reordering,
+        })
     }
 
     fn is_local(&self, ip: IpAddr) -> bool {

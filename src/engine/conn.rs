@@ -255,6 +255,13 @@ impl Conn {
         self.rt.conns.borrow_mut().get_mut(self.key)?.queue.pop_front()
     }
 
+    /// Puts back what was received beyond what was asked for: it is what comes next.
+    pub fn unread(&self, lease: Lease) {
+        if let Some(c) = self.rt.conns.borrow_mut().get_mut(self.key) {
+            c.queue.push_front(lease);
+        }
+    }
+
     /// Nothing is queued and the stream has not ended, as far as we were told.
     pub fn is_quiet(&self) -> bool {
         self.rt.conns.borrow().get(self.key).is_some_and(|c| c.queue.is_empty() && c.ended.is_none())

@@ -55,6 +55,13 @@ impl Context<'_> {
         }
     }
 
+    /// The client speaks to us as to its proxy, and the frontend takes it so (manual 4.2 "option http-use-proxy-header"):
+    /// authentication goes by the fields for proxies.
+    pub fn is_proxied(&self) -> bool {
+        let proxied = |head: &Head| !head.uri().starts_with(b"/") && !head.uri().starts_with(b"*");
+        self.session.listener.use_proxy_header && self.request.as_deref().is_some_and(proxied)
+    }
+
     pub fn head_mut(&mut self, side: Side) -> Option<&mut Head> {
         match side {
             Side::Request => self.request.as_deref_mut(),

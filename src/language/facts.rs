@@ -1,6 +1,7 @@
 //! What is known about a session, a stream and the TLS layer: plain values that the data plane fills as a connection
 //! goes on and that fetches and log-format read. Nothing here is computed.
 
+use crate::proto::tls::keys::Secrets;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,13 @@ pub struct Listener {
     pub default_backend: Option<Arc<str>>,
     pub name: Option<Arc<str>>,
     pub id: u32,
+    /// `option http-use-proxy-header` of the frontend.
+    pub use_proxy_header: bool,
 }
+
+/// Bytes of a packet, headers included.
+#[derive(Clone, Debug)]
+pub struct Packet(pub Box<[u8]>);
 
 /// One client connection (manual 7.3.3 "L4" and 7.3.4 "L5").
 #[derive(Clone, Debug)]
@@ -45,15 +52,14 @@ pub struct Session {
     pub proxy_protocol: Option<Box<ProxyProtocol>>,
     /// HAProxy's code, name and text of the connection's error; `None`: none.
     pub error: Option<Box<ConnectionError>>,
-    /// `set-nice`, -1024 to 1024.
-    pub nice: i32,
     pub mark: Option<u32>,
     pub tos: Option<u8>,
     pub handshake_ms: i64,
     pub glitches: u32,
     pub streams_open: u32,
     pub streams_limit: u32,
-    pub transport: Option<Box<Transport>>,
+    /// The packet that began the connection (`tcp-ss`).
+    pub saved_syn: Option<Rc<Packet>>,
     /// What `tcp-request connection expect-proxy layer4` asked for.
     pub expect_proxy: bool,
 }
@@ -71,14 +77,13 @@ impl Session {
             tls: None,
             proxy_protocol: None,
             error: None,
-            nice: 0,
             mark: None,
             tos: None,
             handshake_ms: 0,
             glitches: 0,
             streams_open: 0,
             streams_limit: 0,
-            transport: None,
+            saved_syn: None,
             expect_proxy: false,
         }
     }
@@ -180,6 +185,8 @@ pub struct Tls {
     pub verify_ca_depth: u32,
     pub client_random: Option<[u8; 32]>,
     pub server_random: Option<[u8; 32]>,
+    /// Under `tune.ssl.keylog`.
+    pub secrets: Option<Box<Secrets>>,
     pub error: u64,
     pub error_text: Option<Arc<str>>,
     /// Code points of the ClientHello as sent, with GREASE.

@@ -3,6 +3,7 @@
 //! answer little.
 
 use super::context::Context;
+use super::facts::Transport;
 use super::sample::Sample;
 use super::sample::args::Reference;
 use crate::base::origin::Origin;
@@ -191,6 +192,12 @@ pub trait World {
     /// The address of a host name by a section of resolvers, whose index `resolvers` has.
     fn resolve(&self, _resolvers: &Reference, _prefer: Prefer, _name: &[u8]) -> Answer<Option<IpAddr>> {
         Answer::Now(None)
+    }
+    /// An edit of a head did not fit; for counters.
+    fn failed_rewrite(&self) {}
+    /// What the kernel measures of the client's connection; `None` where it is not TCP.
+    fn client_transport(&self) -> Option<Transport> {
+        None
     }
     /// Whether the machine has this address.
     fn is_local(&self, _ip: IpAddr) -> bool {

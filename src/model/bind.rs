@@ -10,6 +10,8 @@ pub struct Bind {
     pub text: String,
     /// One for each address and port of the list.
     pub addresses: Vec<Address>,
+    /// Those of them whose sockets speak Multipath TCP (`mptcp@`).
+    pub mptcp: Vec<Address>,
     pub name: Option<String>,
     pub id: Option<u32>,
     pub accept_proxy: bool,
@@ -19,7 +21,6 @@ pub struct Bind {
     pub defer_accept: bool,
     pub interface: Option<String>,
     pub mss: Option<i32>,
-    pub nice: Option<i32>,
     pub tcp_ut_ms: Option<u64>,
     pub tfo: bool,
     pub transparent: bool,
@@ -44,7 +45,8 @@ pub struct Bind {
     pub severity_output: SeverityOutput,
     /// `cc <algorithm>`: TCP congestion control.
     pub cc: Option<String>,
-    pub tcp_ss: Option<i32>,
+    /// `tcp-ss`: the kernel keeps the packet that began a connection, 1: from its IP header on, 2: from its link header on.
+    pub tcp_ss: i32,
     /// `idle-ping`.
     pub idle_ping_ms: Option<u64>,
     pub guid_prefix: Option<String>,
@@ -64,12 +66,19 @@ pub enum SeverityOutput {
 }
 
 impl Bind {
+    /// The identifiers of its listeners, by their place on the line (manual 5.1 "guid-prefix").
+    pub fn guids(&self) -> impl Iterator<Item = String> {
+        let prefix = self.guid_prefix.iter();
+        prefix.flat_map(|prefix| (0..self.addresses.len()).map(move |index| format!("{prefix}-{index}")))
+    }
+
     /// A line that says nothing but where.
     pub fn new(origin: Origin, text: &str) -> Self {
         Bind {
             origin,
             text: text.to_owned(),
             addresses: Vec::new(),
+            mptcp: Vec::new(),
             name: None,
             id: None,
             accept_proxy: false,
@@ -78,7 +87,6 @@ impl Bind {
             defer_accept: false,
             interface: None,
             mss: None,
-            nice: None,
             tcp_ut_ms: None,
             tfo: false,
             transparent: false,
@@ -95,7 +103,7 @@ impl Bind {
             tls_context: None,
             severity_output: SeverityOutput::default(),
             cc: None,
-            tcp_ss: None,
+            tcp_ss: 0,
             idle_ping_ms: None,
             guid_prefix: None,
             label: None,

@@ -97,6 +97,7 @@ pub struct CheckConnect {
     pub sni: Option<String>,
     pub alpn: Option<String>,
     pub linger: bool,
+    pub via_socks4: bool,
     /// `default`: the server line's own address and transport.
     pub default: bool,
     /// `proto`; `None` too for `none`.

@@ -10,6 +10,7 @@ pub mod compression;
 pub mod credentials;
 pub mod frontend;
 pub mod global;
+pub mod guid;
 pub mod http_errors;
 pub mod logging;
 pub mod peers;

@@ -27,8 +27,11 @@ impl Peers {
     /// Addresses to listen at, with the settings of their lines.
     pub fn listeners(&self) -> Vec<(Address, Bind)> {
         let of_line = self.peers.iter().find(|p| p.local).and_then(|p| Some((p, p.server.address.clone()?)));
-        let of_line =
-            of_line.map(|(p, address)| (address.clone(), Bind::new(p.origin.clone(), &address.to_string())));
+        let of_line = of_line.map(|(p, address)| {
+            let mut bind = Bind::new(p.origin.clone(), &address.to_string());
+            bind.mptcp.extend(p.server.mptcp.then(|| address.clone()));
+            (address, bind)
+        });
         let binds = self.binds.iter().flat_map(|b| b.addresses.iter().map(|a| (a.clone(), b.clone())));
         of_line.into_iter().chain(binds).collect()
     }

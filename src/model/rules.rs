@@ -57,6 +57,4 @@ pub struct Rules {
     pub balance_hash: Option<Expr>,
     /// The expressions of `option forwarded`, in the order of its parts; empty without that option.
     pub forwarded: Vec<Option<Expr>>,
-    /// The expressions of `sni` on server lines, by index of the server.
-    pub server_sni: Vec<Option<Expr>>,
 }

@@ -2,8 +2,10 @@
 
 use super::{bind::Proto, credentials::Shared, tls::ServerTls};
 use crate::base::{address::Address, origin::Origin};
+use crate::language::sample::Expr;
 use crate::proto::tls::client::ClientSettings;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -15,6 +17,10 @@ pub struct Server {
     pub host: String,
     /// `None` while a name is unresolved (`init-addr none`).
     pub address: Option<Address>,
+    /// `mptcp@`: connections speak Multipath TCP.
+    pub mptcp: bool,
+    /// `socks4`: the proxy that connections go through.
+    pub socks4: Option<SocketAddr>,
     /// Port relation: `+N`/`-N` of the client's port, or the client's own when no port is written.
     pub port_map: Option<i32>,
     pub weight: u32,
@@ -66,6 +72,9 @@ pub struct Server {
     pub hash_key: HashKey,
     /// `pool-conn-name <expression>`, as written.
     pub pool_conn_name: Option<String>,
+    /// The expressions of `sni` (or `sni-auto`) and `pool-conn-name`, compiled once all is read.
+    pub sni_expr: Option<Arc<Expr>>,
+    pub pool_conn_name_expr: Option<Arc<Expr>>,
     /// `set-proxy-v2-tlv-fmt(id) <format>`, as written.
     pub proxy_v2_tlvs: Vec<(u8, String)>,
     pub guid: Option<String>,
@@ -186,6 +195,8 @@ pub struct CheckSettings {
     pub port: Option<u16>,
     pub ssl: bool,
     pub send_proxy: bool,
+    /// `check-via-socks4`.
+    pub via_socks4: bool,
     /// `check-proto`.
     pub proto: Option<Proto>,
     /// `check-reuse-pool`.
@@ -204,6 +215,7 @@ impl Default for CheckSettings {
             port: None,
             ssl: false,
             send_proxy: false,
+            via_socks4: false,
             proto: None,
             reuse_pool: false,
         }
@@ -267,6 +279,8 @@ impl Server {
             id: 0,
             host: String::new(),
             address: None,
+            mptcp: false,
+            socks4: None,
             port_map: None,
             weight: 1,
             maxconn: 0,
@@ -306,6 +320,8 @@ impl Server {
             ws: WebSocketProto::default(),
             hash_key: HashKey::default(),
             pool_conn_name: None,
+            sni_expr: None,
+            pool_conn_name_expr: None,
             proxy_v2_tlvs: Vec::new(),
             guid: None,
             shard: 0,

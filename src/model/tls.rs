@@ -144,6 +144,8 @@ pub struct TlsGlobal {
     pub hard_maxrecord: usize,
     /// `tune.ssl.capture-buffer-size`: bytes of the ClientHello's lists kept for the fetches.
     pub capture_buffer_size: usize,
+    /// `tune.ssl.keylog`: sessions keep their secrets for the fetches.
+    pub keylog: bool,
     /// `tune.ssl.default-dh-param`: accepted; the library has no finite-field Diffie-Hellman.
     pub default_dh_param: Option<u32>,
     /// `maxsslconn`, `maxsslrate`.
@@ -187,6 +189,7 @@ impl Default for TlsGlobal {
             maxrecord: 0,
             hard_maxrecord: 0,
             capture_buffer_size: 0,
+            keylog: false,
             default_dh_param: None,
             maxsslconn: None,
             maxsslrate: None,

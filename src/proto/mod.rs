@@ -6,6 +6,7 @@ pub mod h2;
 pub mod http;
 pub mod peers;
 pub mod proxy_protocol;
+pub mod socks4;
 pub mod syslog;
 pub mod tls;
 pub mod websocket;

@@ -35,12 +35,24 @@ pub struct Program {
 impl Program {
     /// Starts `binary` on a configuration text and waits until it listens on all `ports`.
     pub fn start(binary: &PathBuf, directory: &Directory, config: &str, ports: &[u16]) -> Program {
+        Program::start_with(binary, directory, config, ports, &[])
+    }
+
+    /// As [`Program::start`], with further options.
+    pub fn start_with(
+        binary: &PathBuf,
+        directory: &Directory,
+        config: &str,
+        ports: &[u16],
+        options: &[&str],
+    ) -> Program {
         let file = directory.write("haproxy.cfg", config);
         let errors = directory.join("stderr");
         let output = std::fs::File::create(&errors).expect("a file for the program's messages");
         let child = Command::new(binary)
             .arg0("haproxy")
             .args(["-db", "-f", &file])
+            .args(options)
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second handle"))

@@ -182,7 +182,6 @@ pub static GLOBAL: &[&str] = &[
     "tune.sndbuf.backend",
     "tune.sndbuf.frontend",
     "tune.ssl.certificate-compression",
-    "tune.ssl.keylog",
     "tune.ssl.ocsp-update.maxdelay",
     "tune.ssl.ocsp-update.mindelay",
     "tune.streams-elasticity",
@@ -226,7 +225,6 @@ pub static SERVER_OPTIONS: &[&str] = &[
     "allow-0rtt",
     "check-pool-conn-name",
     "check-sni-auto",
-    "check-via-socks4",
     "client-sigalgs",
     "healthcheck",
     "ktls",
@@ -239,6 +237,5 @@ pub static SERVER_OPTIONS: &[&str] = &[
     "renegotiate",
     "set-proxy-v2-tlv-fmt",
     "sigalgs",
-    "socks4",
     "tcp-md5sig",
 ];

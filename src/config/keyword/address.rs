@@ -3,7 +3,9 @@
 use crate::{
     base::address::Address,
     config::{
-        address::{self, Family, Host, LOG, NAMESERVER, Place, Ports, SERVER, SOURCE, resolve},
+        address::{
+            self, Accepts, Family, Host, LOG, Listening, NAMESERVER, Place, Ports, SERVER, SOCKS, SOURCE, resolve,
+        },
         env::Environment,
     },
 };
@@ -13,9 +15,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 const SYSLOG_PORT: u16 = 514;
 
 /// Where a `bind` or `stats socket` line listens.
-pub fn listen(word: &str, environment: &Environment) -> Result<Vec<Address>, String> {
+pub fn listen(word: &str, environment: &Environment) -> Result<Listening, String> {
     let found = address::bind(word, environment, &resolve)?;
-    for address in &found {
+    for address in &found.addresses {
         if let Address::Inherited(fd) = address {
             inherited_socket(*fd)?;
         }
@@ -67,12 +69,15 @@ pub struct ServerAddress {
     pub address: Option<Address>,
     pub port: u16,
     pub port_map: Option<i32>,
+    /// `mptcp@` and its kin.
+    pub mptcp: bool,
 }
 
 /// Reads the address of a `server` line without resolving a name.
 pub fn server(word: &str, environment: &Environment) -> Result<ServerAddress, String> {
     let parsed = address::parse(word, environment, SERVER)?;
-    let mut found = ServerAddress { host: word.to_owned(), address: None, port: 0, port_map: None };
+    let mut found =
+        ServerAddress { host: word.to_owned(), address: None, port: 0, port_map: None, mptcp: parsed.mptcp };
     let (host, ports) = match parsed.place {
         Place::Unix(path) => {
             found.address = Some(Address::Unix(path));
@@ -109,9 +114,18 @@ pub fn server(word: &str, environment: &Environment) -> Result<ServerAddress, St
 
 /// An address and port for checks: `addr`, `agent-addr`.
 pub fn check(word: &str, environment: &Environment) -> Result<(IpAddr, Option<u16>), String> {
-    let parsed = address::parse(word, environment, SERVER)?;
+    let parsed = address::parse(word, environment, Accepts { mptcp: false, ..SERVER })?;
     match parsed.addresses(word, &resolve)?.first() {
         Some(Address::Ip(to)) => Ok((to.ip(), Some(to.port()).filter(|&p| p > 0))),
+        _ => Err(format!("'{word}' is no IP address")),
+    }
+}
+
+/// The proxy of `socks4`.
+pub fn socks4(word: &str, environment: &Environment) -> Result<SocketAddr, String> {
+    let parsed = address::parse(word, environment, SOCKS)?;
+    match parsed.addresses(word, &resolve)?.first() {
+        Some(Address::Ip(to)) => Ok(*to),
         _ => Err(format!("'{word}' is no IP address")),
     }
 }

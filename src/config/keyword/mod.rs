@@ -67,6 +67,9 @@ pub const fn row_named(name: &'static str, needs: Needs, read: Handler) -> Row {
     Row { name, needs, defaults: InDefaults::Named, read }
 }
 
+/// What a notice says of `nice` factors.
+pub const NO_PRIORITIES: &str = "a worker serves events as they arrive, so priorities of tasks change nothing";
+
 /// A `no` or `default` before the keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Prefix {

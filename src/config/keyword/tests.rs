@@ -181,6 +181,11 @@ fn global_tuning_is_honoured_or_told() {
     assert_eq!((global.tune.bufsize, global.tune.maxrewrite, global.tune.http_maxhdr), (32768, 2048, 200));
     let outcome = load(&file("global", "tune.maxpollevents 200"));
     assert!(outcome.diagnostics.messages().iter().any(|m| m.severity == Severity::Notice));
+    for (section, line) in [("frontend", "http-request set-nice 5"), ("frontend", "bind 127.0.0.1:18081 nice 5")] {
+        let outcome = load(&file(section, line));
+        let notices: Vec<_> = outcome.diagnostics.messages().iter().map(|m| (m.severity, m.text.as_str())).collect();
+        assert!(notices.iter().any(|n| n.0 == Severity::Notice && n.1.contains("priorities")), "{line}: {notices:?}");
+    }
     refused("global", "tune.bufsize abc", "unexpected 'abc' after size passed to 'tune.bufsize'");
     refused("global", "tune.chksize 2", "option 'tune.chksize' is not supported any more");
 }

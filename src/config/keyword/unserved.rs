@@ -4,24 +4,15 @@
 //! Kinds: `section`, `global`, `proxy`, `option`, `stats`, `filter`, `bind`, `server`, `source`, `balance`, and a rule phase
 //! (`http-request`) for an action. A name may be a keyword with its value (`proto h2`).
 
-const HTTP2: &str = "HTTP/2";
-
 pub static UNSERVED: &[(&str, &str, &str)] = &[
     ("proxy", "dispatch", "a server without a name"),
     ("proxy", "transparent", "servers at the client's destination"),
     ("proxy", "log-steps", "log lines before the end"),
     ("option", "checkcache", "blocking of cacheable cookies"),
-    ("option", "http-use-proxy-header", "the field that browsers send to proxies"),
     ("option", "transparent", "servers at the client's destination"),
     ("stats", "show-modules", "a page of what modules count"),
-    ("bind", "idle-ping", HTTP2),
-    ("bind", "nice", "priorities of tasks"),
-    ("bind", "tcp-ss", "saved SYN packets"),
     ("server", "check-reuse-pool", "checks over connections of the traffic"),
-    ("server", "idle-ping", HTTP2),
-    ("server", "pool-conn-name", "idle connections by name"),
     ("server", "strict-maxconn", "a limit that counts idle connections"),
-    ("server", "hash-key", "positions on the hash ring"),
 ];
 
 /// Why a keyword is refused, if it is.

@@ -2,7 +2,8 @@
 
 use crate::config::diagnostic::Severity;
 use crate::config::section::Loading;
-use crate::model::proxy::LogLineFormat;
+use crate::model::proxy::{LogLineFormat, Mode};
+use crate::model::server::Server;
 use std::sync::Arc;
 
 /// Log lines and expressions that are compiled once the whole proxy is known.
@@ -79,37 +80,49 @@ pub(super) fn formats(cx: &mut Loading<'_>, index: usize) {
         }
     }
     forwarded(cx, index);
-    // Manual 5.2 "sni-auto": the Host of the request, where there is one.
-    let http = cx.proxies[index].proxy.mode == crate::model::proxy::Mode::Http;
-    let sni = |tls: &crate::model::tls::ServerTls| {
-        let auto = http && tls.ssl && tls.sni_auto;
-        tls.sni.clone().or_else(|| auto.then(|| "req.hdr(host),field(1,:)".to_owned()))
-    };
-    let snis: Vec<_> =
-        cx.proxies[index].servers.iter().map(|s| (s.server.origin.clone(), sni(&s.server.tls))).collect();
-    let mut made = Vec::new();
-    for (at, (origin, sni)) in snis.into_iter().enumerate() {
-        let Some(text) = sni else {
-            made.push(None);
-            continue;
-        };
-        let compiled = expr::parse(cx, origin.clone(), None, |p, _| {
-            p.points = Points::BE_SRV_CON;
-            Expr::parse_word(&text, 0, p)
-        });
-        if let Err(error) = &compiled {
-            let draft = &cx.proxies[index];
-            let text = format!(
-                "config : [{origin}] : 'server {}/{}' : error detected while parsing sni or pool-conn-name expressions : {}.",
-                draft.proxy.name,
-                draft.servers[at].server.name,
-                error.text.trim_end_matches('.')
-            );
-            cx.diagnostics.say(Severity::Alert, Some(&origin), text);
+    let mut servers = std::mem::take(&mut cx.proxies[index].servers);
+    for draft in &mut servers {
+        if let Err(text) = server_expressions(cx, &mut draft.server) {
+            let (origin, server) = (&draft.server.origin, &draft.server.name);
+            let text = format!("config : [{origin}] : 'server {}/{server}' : {text}", cx.proxies[index].proxy.name);
+            cx.diagnostics.say(Severity::Alert, Some(origin), text);
         }
-        made.push(compiled.ok());
     }
-    cx.proxies[index].rules.server_sni = made;
+    cx.proxies[index].servers = servers;
+}
+
+/// Compiles `sni` and `pool-conn-name` of a server of the proxy that is being read.
+///
+/// # Errors
+/// HAProxy's text.
+pub fn server_expressions(cx: &mut Loading<'_>, server: &mut Server) -> Result<(), String> {
+    use crate::{
+        config::keyword::expr,
+        language::{
+            parse::Error,
+            sample::{Expr, scope::Points},
+        },
+    };
+    // Manual 5.2 "sni-auto": the Host of the request, where there is one.
+    let auto = cx.draft().proxy.mode == Mode::Http && server.tls.ssl && server.tls.sni_auto;
+    let sni = server.tls.sni.clone().or_else(|| auto.then(|| "req.hdr(host),field(1,:)".to_owned()));
+    let origin = server.origin.clone();
+    let mut compile = |text: &str| {
+        let made = expr::parse(cx, origin.clone(), None, |p, _| {
+            p.points = Points::BE_SRV_CON;
+            let expr = Expr::parse_word(text, 0, p)?;
+            // HAProxy's text has two full stops.
+            expr.check_scope_of_action(text, p).map_err(|text| Error::new(0, text + ".."))?;
+            Ok(expr)
+        });
+        made.map(Arc::new).map_err(|error| {
+            let why = error.text.strip_suffix('.').unwrap_or(&error.text);
+            format!("error detected while parsing sni or pool-conn-name expressions : {why}.")
+        })
+    };
+    server.sni_expr = sni.as_deref().map(&mut compile).transpose()?;
+    server.pool_conn_name_expr = server.pool_conn_name.as_deref().map(&mut compile).transpose()?;
+    Ok(())
 }
 
 /// The expressions of `option forwarded`.

@@ -1,8 +1,9 @@
-//! Ids, and limits that follow from others.
+//! Ids, limits that follow from others, and what the command line says over the files.
 
 use crate::config::diagnostic::Severity;
 use crate::config::section::Loading;
 use crate::model::plan::Plan;
+use crate::model::resolvers::Families;
 use crate::model::tls::ServerVerify;
 
 /// Ids count from 2 (1 is the runtime API's own proxy) and leave out those that were written; so do servers' from 1 and
@@ -41,13 +42,25 @@ pub(super) fn assign_ids(cx: &mut Loading<'_>) {
     }
 }
 
-pub(super) fn global(cx: &mut Loading<'_>) {
-    if let Some(maxconn) = cx.options.maxconn {
-        cx.global.maxconn = Some(maxconn);
-    }
-    if cx.options.no_server_verify {
+/// What the command line says goes before what the files say (management guide 3).
+pub(super) fn command_line(cx: &mut Loading<'_>) {
+    let options = cx.options;
+    cx.global.maxconn = options.maxconn.or(cx.global.maxconn);
+    cx.global.insecure_fork_wanted |= options.insecure_fork;
+    if options.no_server_verify {
         cx.global.tls.server_verify = ServerVerify::None;
     }
+    if options.ipv4_only {
+        cx.global.dns_accept_family = Some(Families { ipv4: true, ipv6: false });
+    }
+    for draft in cx.proxies.iter_mut().filter(|d| d.proxy.has_frontend) {
+        let maxconn = &mut draft.proxy.frontend.maxconn;
+        // 0 is the process's limit, whatever the command line says.
+        *maxconn = maxconn.or(options.proxy_maxconn).filter(|n| *n > 0);
+    }
+}
+
+pub(super) fn global(cx: &mut Loading<'_>) {
     if cx.global.expose_experimental_directives && !cx.experimental_used {
         let text = "Option 'expose-experimental-directives' is set in the global section but is no longer used. It is strongly \
                     recommended to remove it in order to avoid using an experimental directive by accident in the future.";

@@ -8,6 +8,7 @@ mod servers;
 pub(super) mod tls;
 mod warnings;
 
+pub use formats::server_expressions;
 pub use limits::limit_backends;
 
 use super::{
@@ -20,6 +21,7 @@ use std::sync::Arc;
 /// Makes the plan. Errors go to the diagnostics; the plan is only good when there are none. Also tells whether anything
 /// listens.
 pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
+    limits::command_line(&mut cx);
     limits::assign_ids(&mut cx);
     crate::config::keyword::global::case::read_file(&mut cx);
     if !cx.resolvers.iter().any(|r| r.name == "default") {
@@ -36,6 +38,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     names::write_to(&mut cx);
     warnings::peers(&mut cx);
     limits::global(&mut cx);
+    names::guids(&mut cx);
     let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, patterns, .. } = cx;
     if global.nbthread == 0 {
         global.nbthread = options.cpus.max(1);

@@ -7,6 +7,24 @@ use crate::model::proxy::Mode;
 use crate::model::stick_table::KeyType;
 use std::sync::Arc;
 
+/// Listeners get their identifiers once all others are known.
+pub(super) fn guids(cx: &mut Loading<'_>) {
+    let Loading { proxies, guids, diagnostics, .. } = cx;
+    for draft in proxies.iter().filter(|d| !d.proxy.disabled) {
+        for bind in &draft.proxy.frontend.binds {
+            let owner = format!("listener {} ({})", draft.proxy.name, bind.origin);
+            let told = bind.guids().try_for_each(|guid| guids.take(&guid, owner.as_str()));
+            if let Err(text) = told {
+                let text = format!(
+                    "[{}] : error on GUID generation : {text}. You may fix it by adjusting guid-prefix.",
+                    bind.origin
+                );
+                diagnostics.say(Severity::Alert, Some(&bind.origin), text);
+            }
+        }
+    }
+}
+
 pub(super) fn default_backend(cx: &mut Loading<'_>, index: usize) {
     let draft = &cx.proxies[index];
     if !draft.proxy.has_frontend {

@@ -23,7 +23,9 @@ use super::{
 };
 use crate::language::pattern::Registry;
 use crate::model::certificates::{certificate::Beside, store::Store};
-use crate::model::{global::Global, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist};
+use crate::model::{
+    global::Global, guid::Guids, http_errors::HttpErrors, peers::Peers, resolvers::Resolvers, userlist::Userlist,
+};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub struct Loading<'a> {
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
     pub patterns: Arc<Registry>,
+    pub guids: Guids,
     /// Where relative file names start.
     pub folder: Folder,
     /// Certificates and trust files read so far; see [`Loading::store`].
@@ -125,6 +128,7 @@ impl<'a> Loading<'a> {
             resolvers: Vec::new(),
             http_errors: Vec::new(),
             patterns: Arc::default(),
+            guids: Guids::default(),
             folder: Folder::default(),
             store: OnceCell::new(),
             replaying: false,

@@ -19,6 +19,7 @@ use crate::language::sample::Sample;
 use crate::language::scratch::Pool;
 use crate::language::vars::{Scope, VarName};
 use crate::model::bind::Level;
+use crate::model::guid::Guids;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 use crate::model::server::Server;
@@ -244,7 +245,15 @@ impl Process for Seat<'_> {
     fn parse_server(&self, proxy: ProxyIndex, name: &str, words: &[&str]) -> Result<Server, String> {
         let servers = self.board().live.backend(proxy).servers();
         let taken = servers.map(|(_, s)| (s.settings.id, s.settings.name.clone(), s.settings.origin.clone()));
-        let mut server = dynamic::read(self.plan(), proxy, name, words, taken)?;
+        let mut guids = Guids::of_plan(self.plan());
+        for (index, backend) in self.plan().proxies.iter().enumerate() {
+            for (_, s) in self.board().live.backend(index).servers() {
+                if let Some(guid) = &s.settings.guid {
+                    let _ = guids.take(guid, format!("server {}/{}", backend.name, s.settings.name));
+                }
+            }
+        }
+        let mut server = dynamic::read(self.plan(), proxy, name, words, taken, &mut guids)?;
         dynamic_server(&mut server, self.plan())?;
         Ok(server)
     }

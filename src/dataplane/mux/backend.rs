@@ -38,7 +38,7 @@ impl Connections {
         let connections = self.0.borrow();
         let fits = |c: &&Shared| {
             let worn = most.is_some_and(|most| c.mux.begun.get() > most);
-            let same = c.server == server && c.sni.as_deref() == sni && c.way == way;
+            let same = c.server == server && way.is_served_by(c.way, c.sni.as_deref(), sni);
             same && !worn && !c.mux.closing.get() && !c.mux.ended.get()
         };
         connections.iter().filter(fits).find_map(|c| {
@@ -156,7 +156,8 @@ pub fn begin(
         scheme: if transport.tls_facts().is_some() { "https" } else { "http" },
         ..config(tune, Role::Client)
     };
-    let mux = Mux::new(w, config, transport.tls_facts());
+    let idle_ping_ms = w.board.live.server(proxy, server).and_then(|s| s.settings.idle_ping_ms);
+    let mux = Mux::new(w, config, idle_ping_ms, transport.tls_facts());
     let stream = mux.request()?;
     let shared = Shared { server, sni: transport.sni().map(Into::into), way, mux: mux.clone() };
     w.backends[proxy].connections.0.borrow_mut().push(shared);

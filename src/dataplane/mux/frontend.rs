@@ -94,11 +94,17 @@ impl Side for Client {
 
     fn deadline(&self, mux: &Mux) -> Millis {
         let timeouts = &self.s.settings().timeouts;
-        let (timeout, since) = match self.begun.get() {
-            0 => (timeouts.http_request.or(timeouts.client), self.s.accepted.mono),
-            _ => (timeouts.http_keep_alive.or(timeouts.http_request).or(timeouts.client), mux.idle_since.get()),
+        let (timeout, mut since) = match self.begun.get() {
+            0 => (timeouts.http_request, self.s.accepted.mono),
+            _ => (timeouts.http_keep_alive.or(timeouts.http_request), mux.idle_since.get()),
         };
-        timeout.map_or(Millis::NEVER, |ms| since.plus(ms))
+        // Answers to `idle-ping` refresh the client's timeout alone.
+        if timeout.is_none()
+            && let Some(ping) = &mux.idle_ping
+        {
+            since = since.max(ping.heard());
+        }
+        timeout.or(timeouts.client).map_or(Millis::NEVER, |ms| since.plus(ms))
     }
 
     fn retires(&self, _: &Mux) -> bool {
@@ -160,7 +166,7 @@ pub async fn serve(s: Session, first: Piece) {
     w.counts().frontend(s.proxy).add(FrontendCounter::H2TotalConnections, 1);
     let proxy = s.proxy;
     let streams_max = config.max_concurrent_streams as usize;
-    let mux = Mux::new(&w, config, None);
+    let mux = Mux::new(&w, config, s.bind().idle_ping_ms, None);
     let client = Client { s: Rc::new(s), begun: Cell::new(0), streams_max };
     mux.drive(&client.s.transport, first, &client).await;
     w.counts().frontend(proxy).sub(FrontendCounter::H2OpenConnections, 1);

@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod frontend;
+mod ping;
 mod stream;
 
 pub use stream::{Reader, Stream};
@@ -20,6 +21,7 @@ use crate::language::facts;
 use crate::model::global::Tune;
 use crate::proto::h2::{Config, Connection, ErrorCode, Event, Role, StreamId};
 use crate::proto::http::head::Head;
+use ping::{Beat, IdlePing};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -72,6 +74,7 @@ pub struct Mux {
     begun: Cell<u32>,
     /// When the last stream ended.
     idle_since: Cell<Millis>,
+    idle_ping: Option<Box<IdlePing>>,
     /// What is known of a server's TLS.
     tls: Option<Rc<facts::Tls>>,
 }
@@ -128,7 +131,8 @@ fn config(tune: &Tune, role: Role) -> Config {
 }
 
 impl Mux {
-    fn new(w: &Rc<Worker>, config: Config, tls: Option<Rc<facts::Tls>>) -> Rc<Mux> {
+    /// `idle_ping_ms`: as `idle-ping` has it.
+    fn new(w: &Rc<Worker>, config: Config, idle_ping_ms: Option<u64>, tls: Option<Rc<facts::Tls>>) -> Rc<Mux> {
         let mut out = Block::take();
         let role = config.role;
         let codec = Connection::new(config, &mut out);
@@ -149,6 +153,7 @@ impl Mux {
             glitches: Cell::new(0),
             begun: Cell::new(0),
             idle_since: Cell::new(w.rt.now().mono),
+            idle_ping: IdlePing::every(idle_ping_ms, w.rt.now().mono),
             tls,
         })
     }
@@ -195,6 +200,9 @@ impl Mux {
         state.begin(id, self.w.rt.current());
         self.streams.borrow_mut().push(state.clone());
         self.begun.set(self.begun.get() + 1);
+        if let Some(ping) = &self.idle_ping {
+            ping.stir();
+        }
         Stream::new(self.clone(), state)
     }
 
@@ -287,7 +295,8 @@ impl Mux {
                 {
                     return Poll::Ready(Some(received));
                 }
-                let over = self.part(side) || self.open() == 0 && self.w.rt.reached(side.deadline(self));
+                let over = self.part(side)
+                    || self.open() == 0 && (self.w.rt.reached(side.deadline(self)) || self.is_forsaken());
                 if over { Poll::Ready(None) } else { Poll::Pending }
             })
             .await;
@@ -300,6 +309,17 @@ impl Mux {
                 }
             };
         }
+    }
+
+    /// Asks the peer of an idle connection now and then whether it is there. True if it is not.
+    fn is_forsaken(&self) -> bool {
+        let Some(ping) = &self.idle_ping else { return false };
+        let beat = ping.beat(&self.w.rt, self.idle_since.get());
+        if beat == Beat::Ask {
+            self.codec.borrow_mut().ping(&mut self.out());
+            self.wake();
+        }
+        beat == Beat::Dead
     }
 
     /// Parts from a peer when it is time: first it is told, then, once it has had the time to hear of it, no further
@@ -422,7 +442,12 @@ impl Mux {
                     // Every stream's window may have changed.
                     self.for_each_stream(|state| state.wake(&self.w.rt));
                 }
-                Event::Pong => self.take_no_more(),
+                Event::Pong => {
+                    let asked = self.idle_ping.as_ref().is_some_and(|ping| ping.hear(self.w.rt.now().mono));
+                    if !asked {
+                        self.take_no_more();
+                    }
+                }
             }
             at += used;
             if pauses {

@@ -223,7 +223,8 @@ async fn send(
     if ex.failure.is_none() {
         ex.facts.termination[..2].copy_from_slice(&letters);
     }
-    rules::after_response(s, ex, ex.backend);
+    // A reply of ours leaves as far as they came.
+    let _ = rules::after_response(s, ex, ex.backend);
     let told = match (chunked, ex.response.contains(b"content-length")) {
         (true, _) => Framing::Chunked,
         (false, true) => Framing::Length(payload.bytes().len() as u64),

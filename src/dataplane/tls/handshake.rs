@@ -154,6 +154,7 @@ fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -
         verify_ca_depth: known.verify.ca_err_depth,
         client_random: Some(known.client_random),
         server_random: Some(known.server_random),
+        secrets: known.secrets.clone(),
         error: error.map_or(0, TlsError::openssl_number),
         error_text: error.map(|e| e.openssl_text().into()),
         client_hello_version: known.hello_version,

@@ -13,6 +13,8 @@ pub mod sim;
 pub mod sockets;
 pub mod uring;
 
+pub use pool::RESERVED;
+
 use crate::base::address::Address;
 use crate::base::clock::{self, Now};
 use std::io;
@@ -161,6 +163,8 @@ pub struct ConnectOptions {
     pub user_timeout_ms: Option<u64>,
     pub rcvbuf: Option<usize>,
     pub sndbuf: Option<usize>,
+    /// Multipath TCP (RFC 8684); a peer that does not speak it gets TCP.
+    pub mptcp: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

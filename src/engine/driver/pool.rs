@@ -9,6 +9,9 @@ pub(super) const BUFFERS_MAX: [u16; 2] = [2048, 512];
 /// Buffers of a group at the start.
 pub(super) const BUFFERS_START: [u16; 2] = [32, 8];
 
+/// Bytes of address space that a driver reserves for its buffers.
+pub const RESERVED: usize = BUFFERS_MAX[0] as usize * BUFFER_SIZE[0] + BUFFERS_MAX[1] as usize * BUFFER_SIZE[1];
+
 /// Zeroed anonymous memory. Whoever maps it says when it may go: never, where a ring of the kernel's reads it.
 pub(super) fn map(bytes: usize) -> io::Result<*mut u8> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

@@ -148,6 +148,30 @@ pub fn set_bytes(fd: Fd, level: i32, option: i32, value: &[u8]) -> io::Result<()
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What the kernel knows of a TCP connection; `None`: it is none.
+pub fn tcp_info(fd: Fd) -> Option<libc::tcp_info> {
+    // SAFETY: all-zero is a valid value of this structure of numbers.
+    let mut info: libc::tcp_info = unsafe { zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the pointers are to live memory, of which the length passed is the size.
+    let r = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &mut length) };
+    (r == 0).then_some(info)
+}
+
+/// Bytes of a saved SYN at most: a link header with tags, an IPv6 header with extensions, a TCP header.
+const SAVED_SYN_MAX: usize = 512;
+
+/// The packet that began a connection, if its listener had it saved; only the first call has it.
+pub fn saved_syn(fd: Fd) -> Option<Box<[u8]>> {
+    let mut packet = [0u8; SAVED_SYN_MAX];
+    let mut length = SAVED_SYN_MAX as libc::socklen_t;
+    // SAFETY: the pointers are to live memory, of which the length passed is the size.
+    let r = unsafe {
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, packet.as_mut_ptr().cast(), &mut length)
+    };
+    (r == 0 && length > 0).then(|| packet[..length as usize].into())
+}
+
 pub fn linger_zero(fd: Fd) {
     let _ = set(fd, libc::SOL_SOCKET, libc::SO_LINGER, libc::linger { l_onoff: 1, l_linger: 0 });
 }
@@ -282,8 +306,10 @@ pub fn open(kind: Socket, to: &Address, options: &ConnectOptions) -> io::Result<
         Socket::Stream => libc::SOCK_STREAM,
         Socket::Datagram => libc::SOCK_DGRAM,
     };
+    let internet = family != libc::AF_UNIX;
+    let protocol = if options.mptcp && internet && kind == Socket::Stream { libc::IPPROTO_MPTCP } else { 0 };
     // SAFETY: a system call without memory arguments.
-    let fd = unsafe { libc::socket(family, style | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    let fd = unsafe { libc::socket(family, style | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -46,6 +46,15 @@ const PLAIN: &[(&str, &str, Method)] = &[
     ("ssl_fc_sni_reg", "ssl_fc_sni", Method::Reg),
 ];
 
+/// Every alias with the fetch and method behind it.
+pub fn aliases() -> impl Iterator<Item = (String, &'static str, Method)> {
+    let plain = PLAIN.iter().map(|(name, fetch, method)| ((*name).to_owned(), *fetch, *method));
+    let suffixed = SUFFIXED.iter().flat_map(|(stem, fetch)| {
+        SUFFIXES.iter().map(move |method| (format!("{stem}_{}", method.name()), *fetch, *method))
+    });
+    plain.chain(suffixed)
+}
+
 /// The fetch and method behind an alias.
 pub fn alias(name: &str) -> Option<(&'static str, Method)> {
     if let Some((_, fetch, method)) = PLAIN.iter().find(|(n, _, _)| *n == name) {

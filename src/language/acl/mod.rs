@@ -6,6 +6,7 @@ mod line;
 mod predefined;
 
 pub use condition::Condition;
+pub use line::aliases;
 
 use super::context::Context;
 use super::parse::{Error, Parse, Words};

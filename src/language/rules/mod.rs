@@ -32,6 +32,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    pub const ALL: [Phase; 7] = [
+        Phase::TcpRequestConnection,
+        Phase::TcpRequestSession,
+        Phase::TcpRequestContent,
+        Phase::TcpResponseContent,
+        Phase::HttpRequest,
+        Phase::HttpResponse,
+        Phase::HttpAfterResponse,
+    ];
+
     /// The words that name the phase.
     pub fn words(self) -> &'static str {
         match self {
@@ -108,6 +118,10 @@ impl RuleSet {
 
     /// Runs from rule `start` on.
     pub fn run(&self, cx: &mut Context<'_>, start: usize) -> Verdict {
+        // `strict-mode off` is for the rules below it in the same set (observed).
+        if start == 0 {
+            cx.stream.lenient = false;
+        }
         for (index, rule) in self.rules.iter().enumerate().skip(start) {
             cx.world.rewind();
             let truth = rule.condition.as_ref().map_or(Truth::Yes, |c| c.test(cx));

@@ -60,8 +60,10 @@ pub struct Candidate {
     pub index: ServerIndex,
     /// In sixteenths.
     pub weight: u32,
-    /// HAProxy's server id: places a server on the hash ring.
+    /// HAProxy's server id.
     pub id: u32,
+    /// Places it on the hash ring (manual 5.2 "hash-key").
+    pub key: u32,
 }
 
 /// The candidates as of one version of the backend.
@@ -78,8 +80,12 @@ impl View {
         self.candidates.clear();
         let usable = |backup: bool| live.servers().filter(move |(_, s)| s.settings.backup == backup && s.is_usable());
         let weight = |s: &ServerLive| if dynamic { s.effective_weight() } else { s.settings.weight * 16 };
-        let candidate =
-            |(index, s): (ServerIndex, &ServerLive)| Candidate { index, weight: weight(s), id: s.settings.id };
+        let candidate = |(index, s): (ServerIndex, &ServerLive)| Candidate {
+            index,
+            weight: weight(s),
+            id: s.settings.id,
+            key: hash::key(s),
+        };
         self.candidates.extend(usable(false).map(candidate));
         if self.candidates.is_empty() {
             let most = if allbackups { usize::MAX } else { 1 };

@@ -7,7 +7,7 @@ use crate::{
         backend::{HashFunction, HashPreserveAffinity, HashType},
         plan::Plan,
         proxy::Proxy,
-        server::Server,
+        server::{HashKey, Server},
         state::live::{AdminState, Live},
     },
 };
@@ -49,6 +49,27 @@ fn order(weights: &[u32], balance: Balance, n: u64) -> String {
     let mut plan = plan(weights);
     let mut balancer = balancer(&mut plan, balance);
     sequence(&mut balancer, &Live::new(&plan), n)
+}
+
+#[test]
+fn servers_have_haproxys_keys_on_the_ring() {
+    let keyed = |hash_key, address: &str, guid: Option<&str>| {
+        let mut plan = plan(&[1, 1]);
+        let server = &mut plan.proxies[0].backend.servers[1];
+        server.hash_key = hash_key;
+        server.guid = guid.map(str::to_owned);
+        server.address = Some(crate::base::address::Address::Ip(address.parse().unwrap()));
+        let live = Live::new(&plan);
+        hash::key(live.server(0, 1).unwrap())
+    };
+    let (v4, v6) = ("127.0.0.1:18087", "[::1]:18187");
+    assert_eq!(keyed(HashKey::Id, v4, None), 2 * 4096);
+    assert_eq!(keyed(HashKey::Id32, v4, None), 4_000_329_817);
+    assert_eq!(keyed(HashKey::Guid, v4, Some("abc")), 852_579_327);
+    assert_eq!(keyed(HashKey::Guid, v4, None), 2 * 4096);
+    assert_eq!([keyed(HashKey::Addr, v4, None), keyed(HashKey::Addr, v6, None)], [259_664_325, 2_133_800_574]);
+    let with_port = [keyed(HashKey::AddrPort, v4, None), keyed(HashKey::AddrPort, v6, None)];
+    assert_eq!(with_port, [2_180_871_276, 1_684_176_218]);
 }
 
 #[test]

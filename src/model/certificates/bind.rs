@@ -419,6 +419,7 @@ fn build_options(
         tickets,
         sessions: Some(around.sessions.clone()),
         prefer_client_ciphers: tls.prefer_client_ciphers || global.bind_prefer_client_ciphers,
+        keylog: global.keylog,
     })
     .map_err(|e| vec![BindError::Proxy(format!("unable to set up TLS for {}: {e}.", around.line))])?;
     Ok(Options { written: set.clone(), server, fingerprint })

@@ -95,6 +95,7 @@ pub fn settings(
         certificate,
         reuse: !tls.no_ssl_reuse,
         tickets: !(tls.no_tls_tickets || global.server_no_tls_tickets),
+        keylog: global.keylog,
     };
     Ok((settings, warning))
 }

@@ -1,6 +1,7 @@
 //! The client side's settings: how a server is spoken to over TLS, with the sessions it can resume. Each worker has its
 //! own for each server, so that its session cache is never contended.
 
+use super::keys::ToMoment;
 use super::moment::LoopTime;
 use super::policy::Policy;
 use super::verify::ServerVerifier;
@@ -38,6 +39,8 @@ pub struct ClientSettings {
     pub reuse: bool,
     /// False after `no-tls-tickets`.
     pub tickets: bool,
+    /// Whether secrets are kept (`tune.ssl.keylog`).
+    pub keylog: bool,
 }
 
 /// What of the settings is in force at a moment: the certificate and the verifier. A context is of one moment, and must be
@@ -81,6 +84,9 @@ impl ClientContext {
         };
         config.alpn_protocols = settings.alpn.clone();
         config.enable_secret_extraction = true;
+        if settings.keylog {
+            config.key_log = Arc::new(ToMoment);
+        }
         config.resumption = match settings.reuse {
             true => Resumption::store(Arc::new(ClientSessionMemoryCache::new(NAMES_MAX))).tls12_resumption(
                 if settings.tickets { Tls12Resumption::SessionIdOrTickets } else { Tls12Resumption::SessionIdOnly },

@@ -1,6 +1,7 @@
 //! What becomes known of a session while it is made: for fetches, logs and PROXY protocol headers (manual 7.3.4, 8.2.4).
 
 use super::hello;
+use super::keys::Secrets;
 use super::policy::{cipher_bits, cipher_name, curve_name};
 use super::records::HANDSHAKE;
 use super::verify_code::VerifyResult;
@@ -35,6 +36,8 @@ pub struct Facts {
     /// The peer's certificate and those above it, as sent (or as kept with the session).
     pub peer_chain: Vec<CertificateDer<'static>>,
     pub verify: VerifyResult,
+    /// Under `tune.ssl.keylog`.
+    pub secrets: Option<Box<Secrets>>,
     /// What we presented (server side), and the name it was loaded under.
     pub certificate: Option<Arc<rustls::sign::CertifiedKey>>,
     pub certificate_name: Option<Arc<str>>,

@@ -10,6 +10,7 @@ mod facts;
 pub mod failure;
 mod handshake;
 pub mod hello;
+pub mod keys;
 pub mod moment;
 pub mod ocsp;
 pub mod policy;

@@ -2,6 +2,7 @@
 //! resolver, verifier, ticket and time callbacks while it processes a record, on the same thread, through objects that
 //! all connections share; [`enter`] sets the stage before each such call, and [`leave`] takes what they noted.
 
+use super::keys::Secrets;
 use super::verify_code::VerifyResult;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -25,6 +26,8 @@ pub struct Moment {
     pub verify: VerifyResult,
     /// The peer's certificate if it was refused; the library drops it then.
     pub refused: Option<CertificateDer<'static>>,
+    /// What the library told of its secrets (`tune.ssl.keylog`).
+    pub secrets: Option<Box<Secrets>>,
 }
 
 thread_local! {

@@ -2,6 +2,7 @@
 //! [`ServerChooser`] (`model::certificates`); here a set of options becomes a library configuration.
 
 use super::hello::ClientHello;
+use super::keys::ToMoment;
 use super::moment::{self, Binding, LoopTime};
 use super::policy::Policy;
 use super::session::TlsError;
@@ -55,6 +56,8 @@ pub struct ServerSettings<'a> {
     pub tickets: Option<Arc<TicketKeys>>,
     pub sessions: Option<Arc<SessionCache>>,
     pub prefer_client_ciphers: bool,
+    /// Whether secrets are kept (`tune.ssl.keylog`).
+    pub keylog: bool,
 }
 
 /// Hands out the certificate that was chosen for the connection.
@@ -82,6 +85,9 @@ impl ServerOptions {
         // HAProxy 3.4 manual 5.1, "prefer-client-ciphers": without it the server's order counts.
         config.ignore_client_order = !settings.prefer_client_ciphers;
         config.enable_secret_extraction = true;
+        if settings.keylog {
+            config.key_log = Arc::new(ToMoment);
+        }
         config.session_storage = match settings.sessions {
             Some(sessions) => sessions,
             None => Arc::new(NoServerSessionStorage {}),

@@ -258,7 +258,8 @@ impl Session {
             self.stage = Stage::Server(Box::new(connection), chosen);
         }
         let sent_before = out.len();
-        let mut moment = Moment { now_s, verify: self.facts.verify, ..Moment::default() };
+        let secrets = self.facts.secrets.take();
+        let mut moment = Moment { now_s, verify: self.facts.verify, secrets, ..Moment::default() };
         let driven = match &mut self.stage {
             Stage::Server(connection, choice) => {
                 moment.certificate = Some(choice.certificate.clone());
@@ -277,6 +278,7 @@ impl Session {
         };
         let moment = moment::leave();
         self.facts.verify = moment.verify;
+        self.facts.secrets = moment.secrets;
         if let Some(refused) = moment.refused {
             self.facts.peer_chain = vec![refused];
         }

@@ -136,6 +136,7 @@ impl Compiler<'_> {
             alpn: connect.alpn.clone(),
             proto: connect.proto,
             linger: connect.linger,
+            via_socks4: connect.via_socks4,
             as_server: connect.default,
         })
     }

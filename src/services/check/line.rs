@@ -2,6 +2,7 @@
 
 use crate::base::address::Address;
 use crate::base::buf::Block;
+use crate::dataplane::socks4::{Refusal, Tunnel};
 use crate::engine::driver::ConnectOptions;
 use crate::engine::{Conn, Rt};
 use crate::proto::tls::client::ClientContext;
@@ -18,17 +19,31 @@ pub struct Line {
     /// Plain bytes that came with the end of the handshake.
     early: Vec<u8>,
     linger: bool,
+    /// Where it goes on through a SOCKS4 proxy.
+    tunnel: Option<Tunnel>,
 }
 
 impl Line {
     pub async fn connect(rt: &Rt, to: &Address, options: &ConnectOptions, linger: bool) -> io::Result<Line> {
         let conn = Conn::connect(rt, to, options).await?;
-        Ok(Line { conn, tls: None, early: Vec::new(), linger })
+        Ok(Line { conn, tls: None, early: Vec::new(), linger, tunnel: None })
     }
 
     /// Our end and the server's.
     pub fn ends(&self) -> Option<(Address, Address)> {
-        Some((self.conn.local().ok()?, self.conn.peer().ok()?))
+        let server = match &self.tunnel {
+            Some(tunnel) => Address::Ip(tunnel.to.into()),
+            None => self.conn.peer().ok()?,
+        };
+        Some((self.conn.local().ok()?, server))
+    }
+
+    /// Goes on through the SOCKS4 proxy that it is connected to.
+    ///
+    /// # Errors
+    /// When the proxy refuses or the connection ends.
+    pub async fn go_on(&mut self, tunnel: Tunnel) -> Result<(), Refusal> {
+        self.tunnel.insert(tunnel).begin(&self.conn).await
     }
 
     /// Makes TLS of a plain connection.

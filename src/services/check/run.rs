@@ -15,6 +15,7 @@ use super::{CheckContext, pace};
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::dataplane::meter::{Meter, Metered, MeteredStream, Side};
+use crate::dataplane::socks4::Tunnel;
 use crate::engine::driver::ConnectOptions;
 use crate::engine::task::before;
 use crate::model::bind::Proto;
@@ -166,8 +167,11 @@ impl<'a> Run<'a> {
             self.deadline = now.plus(connect_ms);
         }
         let options = self.options();
+        let tunnel = Tunnel::through(self.socks4(connect), &to)
+            .map_err(|refusal| (CheckStatus::L4Connection, 0, refusal.text().to_owned() + &self.place(step)))?;
+        let next = tunnel.as_ref().map_or(&to, |t| &t.proxy);
         let made =
-            before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, &to, &options, connect.linger)).await;
+            before(&self.cx.rt, self.deadline, Line::connect(&self.cx.rt, next, &options, connect.linger)).await;
         if !matches!(made, Ok(Ok(_))) && self.speaks_h1(connect) {
             self.meter().failed();
         }
@@ -182,6 +186,15 @@ impl<'a> Run<'a> {
                 return Err((status, 0, system_error(&e) + &self.place(step)));
             }
             Ok(Ok(line)) => self.line = Some(line),
+        }
+        if let (Some(tunnel), Some(line)) = (tunnel, &mut self.line) {
+            match before(&self.cx.rt, self.deadline, line.go_on(tunnel)).await {
+                Err(_) => return Err((CheckStatus::L7Timeout, 0, self.place(step))),
+                Ok(Err(refusal)) => {
+                    return Err((CheckStatus::SocketError, 0, refusal.text().to_owned() + &self.place(step)));
+                }
+                Ok(Ok(())) => {}
+            }
         }
         self.prepare_header(connect);
         self.secured = self.wants_tls(connect);
@@ -247,8 +260,15 @@ impl<'a> Run<'a> {
                 _ => SocketAddr::new(s.address.ip(), 0),
             }),
             interface: source.and_then(|s| s.interface.clone()),
+            mptcp: server.mptcp,
             ..ConnectOptions::default()
         }
+    }
+
+    /// The SOCKS4 proxy that the connection goes through.
+    fn socks4(&self, connect: &Connect) -> Option<SocketAddr> {
+        let through = connect.via_socks4 || connect.as_server && self.target.settings.via_socks4;
+        self.target.live.settings.socks4.filter(|_| through)
     }
 
     /// Whether the server line's own TLS and PROXY protocol hold: not where the check goes elsewhere (manual 5.2 "port").

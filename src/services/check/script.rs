@@ -71,6 +71,8 @@ pub struct Connect {
     /// The rule's own `proto`.
     pub proto: Option<Proto>,
     pub linger: bool,
+    /// Through the `socks4` proxy of the server line, where it has one.
+    pub via_socks4: bool,
     /// The server line decides about TLS and PROXY protocol: where it was not written, and with `default`.
     pub as_server: bool,
 }
@@ -87,6 +89,7 @@ impl Connect {
             alpn: None,
             proto: None,
             linger: false,
+            via_socks4: false,
             as_server: true,
         }
     }

@@ -4,6 +4,7 @@
 use super::line::Line;
 use super::session::{self, Purpose};
 use super::{LastStatus, Listening, Peer, Section, count};
+use crate::dataplane::socks4::Tunnel;
 use crate::engine::Conn;
 use crate::engine::driver::{ConnectOptions, KeepAlive};
 use crate::engine::listener::Listener;
@@ -145,9 +146,16 @@ async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> 
         keepalive: Some(KeepAlive::default()),
         fast_open: server.tfo,
         user_timeout_ms: server.tcp_ut_ms,
+        mptcp: server.mptcp,
         ..ConnectOptions::default()
     };
-    let conn = Conn::connect(&section.cx.rt, peer.address.as_ref()?, &options).await.ok()?;
+    let address = peer.address.as_ref()?;
+    let tunnel = Tunnel::through(server.socks4, address).ok()?;
+    let next = tunnel.as_ref().map_or(address, |t| &t.proxy);
+    let conn = Conn::connect(&section.cx.rt, next, &options).await.ok()?;
+    if let Some(tunnel) = &tunnel {
+        tunnel.begin(&conn).await.ok()?;
+    }
     let line = Line::connected(conn, &peer.server, &section.cx.clients).await?;
     peer.told.last_status.set(Some(LastStatus::Handshake));
     let from = section.local().map(|p| p.name.clone()).unwrap_or_default();

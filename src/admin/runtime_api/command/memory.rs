@@ -58,11 +58,11 @@ pub fn events(call: &mut Call<'_>) -> Answer {
 /// Object files of the process by the range of addresses they are mapped to.
 pub fn libs(call: &mut Call<'_>) -> Answer {
     let Some(maps) = call.process.maps() else { return Answer::error("The process's maps cannot be read.") };
-    Answer::Text(objects(&maps).into_bytes())
+    Answer::Text(objects(&maps, true).into_bytes())
 }
 
-/// `<begin>-<end> (<length>) <file>` for each file of a `/proc/<pid>/maps` whose code is mapped.
-fn objects(maps: &str) -> String {
+/// `<begin>-<end> (<length>) <file>` for each file of a `/proc/<pid>/maps` whose code is mapped; without ranges the file only.
+pub fn objects(maps: &str, ranges: bool) -> String {
     let mut found: Vec<(u64, u64, &str, bool)> = Vec::new();
     for line in maps.lines() {
         let mut words = line.split_ascii_whitespace();
@@ -78,10 +78,10 @@ fn objects(maps: &str) -> String {
             None => found.push((begin, end, path, code)),
         }
     }
-    let lines = found
-        .iter()
-        .filter(|f| f.3)
-        .map(|(begin, end, path, _)| format!("{begin:#014x}-{:#014x} ({:#09x}) {path}\n", end - 1, end - begin));
+    let lines = found.iter().filter(|f| f.3).map(|(begin, end, path, _)| match ranges {
+        true => format!("{begin:#014x}-{:#014x} ({:#09x}) {path}\n", end - 1, end - begin),
+        false => format!("{path}\n"),
+    });
     lines.collect()
 }
 
@@ -119,6 +119,7 @@ mod tests {
                     7f00-7f80 r--p 00000000 08:01 13 /data\n\
                     7f580bea9000-7f580bee5000 r-xp 00000000 00:00 0 \n\
                     7ffd0000-7ffe0000 rw-p 00000000 00:00 0 [stack]\n";
-        assert_eq!(super::objects(maps), "0x55b113ff1000-0x55b114d93fff (0x0da3000) /opt/x\n");
+        assert_eq!(super::objects(maps, true), "0x55b113ff1000-0x55b114d93fff (0x0da3000) /opt/x\n");
+        assert_eq!(super::objects(maps, false), "/opt/x\n");
     }
 }

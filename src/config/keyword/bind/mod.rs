@@ -2,15 +2,15 @@
 
 mod options;
 
-pub use options::{OPTIONS, based, proto, protocols};
+pub use options::{OPTIONS, based, idle_ping, proto, protocols};
 
 use super::{
-    absent, address,
+    NO_PRIORITIES, absent, address,
     args::{Args, Fault},
     unserved,
 };
 use crate::{
-    config::{diagnostic::suggest, section::Loading},
+    config::{address::Listening, diagnostic::suggest, section::Loading},
     model::bind::Bind,
 };
 use std::path::PathBuf;
@@ -52,8 +52,16 @@ fn options(cx: &mut Loading<'_>, bind: &mut Bind, a: &Args<'_>, mut at: usize) -
             Some(text) => (bad, Trouble::Whole(text.to_owned())),
             None => (bad, Trouble::Option(text)),
         })?;
+        if word == "nice" {
+            cx.notice(a, at, format!("'nice': {NO_PRIORITIES}."));
+        }
         at += 1 + option.words;
     }
+    Ok(())
+}
+
+fn listens(bind: &mut Bind, found: Result<Listening, String>) -> Result<(), String> {
+    Listening { addresses: bind.addresses, mptcp: bind.mptcp } = found?;
     Ok(())
 }
 
@@ -65,7 +73,8 @@ pub fn bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(1, text));
     }
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses = address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
+    listens(&mut bind, address::listen(word, cx.environment))
+        .map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
     prefix_unix(cx, &mut bind);
     let section = cx.draft().section;
     let place = format!("'bind {word}' in section '{section}'");
@@ -103,8 +112,8 @@ pub fn peer_bind(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
         bind = Bind { origin: bind.origin, text: bind.text, ..defaults.clone() };
     }
     if with_address {
-        bind.addresses =
-            address::listen(word, cx.environment).map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
+        listens(&mut bind, address::listen(word, cx.environment))
+            .map_err(|text| a.fault(1, format!("'bind' : {text}")))?;
     }
     let place = format!("'bind {}' in section 'peers'", bind.text);
     let first = if with_address { 2 } else { 1 };
@@ -139,8 +148,8 @@ fn unknown(place: &str, word: &str) -> String {
 pub fn stats_socket(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<Bind, Fault> {
     let word = a.get(2);
     let mut bind = Bind::new(a.origin(), word);
-    bind.addresses =
-        address::listen(word, cx.environment).map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
+    listens(&mut bind, address::listen(word, cx.environment))
+        .map_err(|text| a.fault(2, format!("'stats socket' : {text}")))?;
     prefix_unix(cx, &mut bind);
     options(cx, &mut bind, a, 3).map_err(|(at, trouble)| match trouble {
         Trouble::Unknown if absent::bind_option(a.get(at)) => {

@@ -4,7 +4,7 @@
 use super::{group_id, user_id};
 use crate::{
     config::{
-        keyword::args::{Args, Bare, atol, time_ms},
+        keyword::args::{Args, Bare, TimeFault, atol, time_ms},
         section::Loading,
     },
     model::{
@@ -81,12 +81,12 @@ pub static OPTIONS: &[BindOption] = &[
         };
         Ok(())
     }),
-    o("nice", 1, |b, _, a| {
-        b.nice = match count(a)? {
-            n if (-1024..=1024).contains(&n) => Some(n as i32),
-            n => return Err(format!("invalid value {n}, allowed range is -1024..1024")),
-        };
-        Ok(())
+    o("nice", 1, |_, _, a| {
+        // What it does is said where the line is read.
+        match count(a)? {
+            -1024..=1024 => Ok(()),
+            n => Err(format!("invalid value {n}, allowed range is -1024..1024")),
+        }
     }),
     o("tcp-ut", 1, |b, _, a| {
         let word = value(a, "missing TCP User Timeout value")?;
@@ -97,7 +97,11 @@ pub static OPTIONS: &[BindOption] = &[
         Ok(())
     }),
     o("tcp-ss", 1, |b, _, a| {
-        b.tcp_ss = Some(count(a)? as i32);
+        let mode = Some(a.get(1)).filter(|w| w.bytes().all(|b| b.is_ascii_digit())).and_then(|w| w.parse().ok());
+        b.tcp_ss = match mode {
+            Some(mode @ 0..=2) => mode,
+            _ => return Err("TCP Save SYN option expects an integer argument from 0 to 2".to_owned()),
+        };
         Ok(())
     }),
     o("tfo", 0, set!(tfo = true)),
@@ -171,8 +175,7 @@ pub static OPTIONS: &[BindOption] = &[
         Ok(())
     }),
     o("idle-ping", 1, |b, _, a| {
-        let word = value(a, "missing argument")?;
-        b.idle_ping_ms = Some(time_ms(&word, Bare::Ms).map_err(|_| "expects a positive delay".to_owned())?);
+        b.idle_ping_ms = Some(idle_ping(a.get(1), "on bind line").map_err(|text| format!("\u{1}{text}."))?);
         Ok(())
     }),
     o("guid-prefix", 1, |b, _, a| {
@@ -322,6 +325,18 @@ fn value(a: &Args<'_>, missing: &str) -> Result<String, String> {
     match a.get(1) {
         "" => Err(missing.to_owned()),
         word => Ok(word.to_owned()),
+    }
+}
+
+/// The delay of `idle-ping`, milliseconds. The error is HAProxy's text; `place` is for it.
+pub fn idle_ping(word: &str, place: &str) -> Result<u64, String> {
+    match time_ms(word, Bare::Ms) {
+        _ if word.is_empty() => Err("'idle-ping' expects an argument".to_owned()),
+        Ok(ms) => Ok(ms),
+        Err(TimeFault::Char(c)) => Err(format!("unexpected character '{c}' in 'idle-ping' argument {place}")),
+        Err(TimeFault::Overflow) => Err(format!(
+            "timer overflow in argument <{word}> to <idle-ping> {place}, maximum value is 2147483647 ms (~24.8 days)"
+        )),
     }
 }
 

@@ -126,6 +126,17 @@ pub static ROWS: &[GlobalRow] = &[
         cx.global.tls.capture_buffer_size = positive(a)? as usize;
         Ok(())
     }),
+    g("tune.ssl.keylog", |cx, a| {
+        a.at_most(1)?;
+        cx.global.tls.keylog = match a.get(1) {
+            "on" => true,
+            "off" => false,
+            other => {
+                return Err(a.fault(1, format!("'tune.ssl.keylog' expects either 'on' or 'off' but got '{other}'.")));
+            }
+        };
+        Ok(())
+    }),
     g("tune.ssl.ssl-ctx-cache-size", |cx, a| {
         positive(a)?;
         super::limits::notice(cx, a, "certificates are not generated, so there is no cache of them");

@@ -39,7 +39,13 @@ pub static ROWS: &[Row] = &[
         Ok(())
     }),
     row_nodef("guid", Nothing, |cx, a| {
-        cx.draft().proxy.guid = Some(required(a, "'guid' expects an argument.")?.to_owned());
+        let guid = required(a, "'guid' : expects an argument")?;
+        let owner = format!("{} {}", cx.draft().proxy.kind(), cx.draft().proxy.name);
+        if let Some(former) = cx.draft().proxy.guid.take() {
+            cx.guids.release(&former);
+        }
+        cx.guids.take(guid, owner).map_err(|text| a.fault(1, format!("'guid': {text}")))?;
+        cx.draft().proxy.guid = Some(guid.to_owned());
         Ok(())
     }),
     row("maxconn", Frontend, maxconn),
@@ -263,7 +269,7 @@ fn maxconn(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         }
         _ => read,
     };
-    cx.draft().proxy.frontend.maxconn = Some(value).filter(|&n| n > 0);
+    cx.draft().proxy.frontend.maxconn = Some(value);
     Ok(())
 }
 

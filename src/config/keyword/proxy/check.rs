@@ -6,7 +6,7 @@ use crate::{
     config::{
         keyword::{
             Needs::Backend,
-            Row, absent,
+            Row,
             args::{Args, Fault},
             bind::proto,
             row,
@@ -209,7 +209,10 @@ pub fn connect(
                 comment = value("a string")?;
                 2
             }
-            "via-socks4" => return Err(a.fault(at, absent::text("via-socks4"))),
+            "via-socks4" => {
+                connect.via_socks4 = true;
+                1
+            }
             other => {
                 let text = format!(
                     "{place} : expects 'comment', 'port', 'addr', 'send-proxy', 'ssl', 'sni', 'alpn' or 'via-socks4', \

@@ -98,6 +98,9 @@ fn compression(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
 const FILTERS: &str = "[BWLIM] bwlim-in\n    [BWLIM] bwlim-out\n    [CACHE] cache\n    [COMP] comp-req\n    [COMP] comp-res\n    \
                        [COMP] compression\n    [FCGI] fcgi-app\n    [SPOE] spoe\n    [TRACE] trace";
 
+/// The filters there are.
+pub const FILTERS_SERVED: [&str; 3] = ["comp-req", "comp-res", "compression"];
+
 /// Compression is the filter there is; its line only says where it stands among others.
 fn filter(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     let name = a.get(1);
@@ -105,7 +108,7 @@ fn filter(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         return Err(a.fault(1, absent::text(&format!("filter {name}"))));
     }
     match name {
-        "compression" | "comp-res" | "comp-req" => {
+        name if FILTERS_SERVED.contains(&name) => {
             let title = cx.draft().proxy.name.clone();
             let found = cx.draft().proxy.compression.get_or_insert_default();
             let (request, response) = (found.filter_request, found.filter_response || found.filter_legacy);

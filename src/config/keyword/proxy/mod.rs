@@ -22,6 +22,7 @@ use super::{
 };
 use crate::config::section::{HEADERS, Loading, unknown_keyword};
 
+pub use compression::FILTERS_SERVED;
 pub use errors::errorfile;
 pub use option::{SWITCHES, WORDED};
 

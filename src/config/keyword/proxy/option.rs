@@ -77,7 +77,7 @@ pub static SWITCHES: &[Switch] = &[
 /// An option with words: its name, the side it belongs to, whether `no` is taken, and what reads it.
 pub struct Worded {
     pub name: &'static str,
-    needs: Needs,
+    pub needs: Needs,
     negatable: bool,
     read: crate::config::keyword::Handler,
 }

@@ -4,6 +4,7 @@ use crate::{
     config::{
         diagnostic::Severity,
         keyword::{
+            NO_PRIORITIES,
             Needs::{Backend, Frontend, Nothing},
             Row, absent,
             args::{Args, Bare, Fault, TimeFault, time_ms},
@@ -115,6 +116,9 @@ fn rule(cx: &mut Loading<'_>, a: &Args<'_>, at: usize, phase: Phase) -> Result<(
     }
     if cx.options.refuse_unserved && unserved::reason("proxy", phase.words()).is_some() {
         return Err(a.fault(0, absent::text(phase.words())));
+    }
+    if action == "set-nice" && !cx.replaying {
+        cx.notice(a, at, format!("'set-nice': {NO_PRIORITIES}."));
     }
     let base = a.word(at);
     expr::line(cx, a, |p, rules| set(rules, phase).parse_rule(phase, &words, base, p))

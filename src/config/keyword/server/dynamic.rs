@@ -8,11 +8,12 @@ use crate::config::{
     keyword::{address, unserved},
     lexer::{Line, Word},
     load::Options,
+    resolve::server_expressions,
     section::{Loading, Section, draft::Draft},
 };
 use crate::{
     base::origin::Origin,
-    model::{plan::Plan, plan::ProxyIndex, proxy::Proxy, server::Server},
+    model::{guid::Guids, plan::Plan, plan::ProxyIndex, proxy::Proxy, server::Server},
 };
 
 /// Options that a server which comes at run time may have.
@@ -106,6 +107,7 @@ const ACCEPTED: &[&str] = &[
     "check-proto",
     "check-reuse-pool",
     "check-send-proxy",
+    "check-via-socks4",
     "rise",
     "fall",
     "inter",
@@ -119,13 +121,15 @@ pub fn served() -> impl Iterator<Item = &'static str> {
     ACCEPTED.iter().copied().filter(|n| rows().any(|o| o.name == *n) && unserved::reason("server", n).is_none())
 }
 
-/// Reads `<address>[:<port>] [options]`. `taken` are the servers that the backend has. The error is the answer's text.
+/// Reads `<address>[:<port>] [options]`. `taken` are the servers that the backend has, `guids`
+/// what all others have. The error is the answer's text.
 pub fn read(
     plan: &Plan,
     proxy: ProxyIndex,
     name: &str,
     words: &[&str],
     mut taken: impl Iterator<Item = (u32, String, Origin)>,
+    guids: &mut Guids,
 ) -> Result<Server, String> {
     let settings = &plan.proxies[proxy];
     let (options_of_load, mut environment) = (Options::default(), Environment::of_process());
@@ -158,6 +162,7 @@ pub fn read(
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     draft.server.port_map = found.port_map;
     options(&mut cx, &mut draft, &a, 3, &place, true).map_err(|f| bare(f.text))?;
     finish(&a, &draft, &place).map_err(|f| bare(f.text))?;
@@ -169,7 +174,15 @@ pub fn read(
     if !draft.id_written {
         draft.server.id = 0;
     }
-    Ok(whole(draft, plan))
+    if let Some(guid) = &draft.server.guid {
+        guids.take(guid, name).map_err(|text| format!("'guid': {text}."))?;
+    }
+    let mut server = whole(draft, plan);
+    server_expressions(&mut cx, &mut server)?;
+    if !cx.draft().references.is_empty() {
+        return Err("names of tables and lists are not looked up at run time".to_owned());
+    }
+    Ok(server)
 }
 
 /// Whether the word at `at` stands where an option is read, counting from the first.
@@ -211,7 +224,9 @@ mod tests {
         let mut plan = Plan::default();
         plan.proxies.push(Proxy::new("be", Origin::none(), false, true));
         let taken = [(1, "s1".to_owned(), Origin::new("h.cfg", 19))].into_iter();
-        read(&plan, 0, "s3", words, taken)
+        let mut guids = Guids::default();
+        guids.take("g1", "server be/s1").expect("the first");
+        read(&plan, 0, "s3", words, taken, &mut guids)
     }
 
     #[test]
@@ -227,6 +242,10 @@ mod tests {
         assert_eq!(text(&["127.0.0.1:1", "foo"]), "unknown keyword 'foo'; did you mean 'tfo' maybe ?");
         assert_eq!(text(&["127.0.0.1:1", "resolvers", "x"]), "'resolvers' option is not accepted for dynamic server");
         assert_eq!(text(&["127.0.0.1:1", "weight", "300"]), "weight of server s3 is not within 0 and 256 (300)..");
+        let bad = "error detected while parsing sni or pool-conn-name expressions : unknown fetch method 'foo'.";
+        assert_eq!(text(&["127.0.0.1:1", "ssl", "verify", "none", "sni", "foo"]), bad);
+        assert_eq!(text(&["127.0.0.1:1", "pool-conn-name", "foo"]), bad);
+        assert_eq!(text(&["127.0.0.1:1", "guid", "g1"]), "'guid': duplicate entry with server be/s1.");
         assert_eq!(text(&["127.0.0.1:1", "id", "1"]), "'id' : custom id 1 already used at h.cfg:19 ('server s1').");
     }
 }

@@ -82,8 +82,10 @@ pub fn server(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     match keyword {
         "default-server" => {
             let mut server = draft.default_server.clone();
-            if let Some(at) = (1..a.len()).find(|&i| a.get(i) == "id") {
-                let text = format!("config : [{origin}] : 'id' option is not accepted in default-server sections");
+            if let Some(at) = (1..a.len()).find(|&i| matches!(a.get(i), "id" | "guid")) {
+                let option = a.get(at);
+                let text =
+                    format!("config : [{origin}] : '{option}' option is not accepted in default-server sections");
                 cx.diagnostics.without_failing(|d| d.pointing(Severity::Alert, a.line, a.word(at), text));
                 return Ok(());
             }
@@ -126,6 +128,7 @@ pub fn peer(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<ServerDraft, Fault> {
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     options(cx, &mut draft, a, 3, &place, true)?;
     Ok(draft)
 }
@@ -172,8 +175,15 @@ fn read_server(cx: &mut Loading<'_>, a: &Args<'_>, name: &str, at: usize) -> Res
     draft.server.host = found.host;
     draft.server.address = found.address;
     draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
     draft.server.port_map = found.port_map;
     options(cx, &mut draft, a, at + 1, &place, true)?;
+    if let Some(guid) = &draft.server.guid {
+        let owner = format!("server {}/{name}", cx.draft().proxy.name);
+        let at = (at..a.len()).find(|&i| a.get(i) == "guid").unwrap_or(at) + 1;
+        let told = cx.guids.take(guid, owner);
+        told.map_err(|text| a.own(at, format!("[{origin}] : {place}'guid': {text}.")))?;
+    }
     finish(a, &draft, &place)?;
     crate::config::tls::server_files(cx, &draft.server, &place, a)?;
     Ok(draft)
@@ -223,6 +233,9 @@ fn template(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         server.server.name = format!("{prefix}{number}");
         if server.id_written {
             server.server.id = first.server.id + (number - low);
+        }
+        if number > low {
+            server.server.guid = None;
         }
         push(cx.draft(), server).map_err(|text| a.own(1, text))?;
     }

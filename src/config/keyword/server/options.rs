@@ -4,7 +4,7 @@
 use crate::config::keyword::{
     address,
     args::{Args, Bare, TimeFault, atol, count, time_ms},
-    bind::proto,
+    bind::{idle_ping, proto},
     source,
 };
 use crate::{
@@ -129,6 +129,13 @@ pub static OPTIONS: &[ServerOption] = &[
     }),
     o("check-send-proxy", 0, set!(check.send_proxy = true)),
     o("no-check-send-proxy", 0, set!(check.send_proxy = false)),
+    o("check-via-socks4", 0, set!(check.via_socks4 = true)),
+    o("socks4", 1, |s, cx, a| {
+        let proxy = word(a, "'socks4' expects <addr>:<port> as argument.")?;
+        let found = address::socks4(&proxy, cx.environment).map_err(|text| format!("'socks4 {proxy}' : {text}"))?;
+        s.server.socks4 = Some(found);
+        Ok(1)
+    }),
     o("check-proto", 1, |s, _, a| {
         s.check.proto =
             proto(&word(a, "'check-proto' : missing value.")?).map_err(|text| format!("'check-proto' : {text}"))?;
@@ -406,7 +413,7 @@ pub static OPTIONS: &[ServerOption] = &[
         Ok(1)
     }),
     o("pool-conn-name", 1, |s, _, a| {
-        s.server.pool_conn_name = Some(word(a, "'pool-conn-name' : missing expression.")?);
+        s.server.pool_conn_name = Some(word(a, "'pool-conn-name' expects <value> as argument")?);
         Ok(1)
     }),
     o("max-reuse", 1, |s, _, a| {
@@ -444,8 +451,8 @@ pub static OPTIONS: &[ServerOption] = &[
         Ok(1)
     }),
     o("idle-ping", 1, |s, _, a| {
-        let ms = time_ms(a.get(1), Bare::Ms).map_err(|_| "'idle-ping' expects a positive delay".to_owned())?;
-        s.server.idle_ping_ms = Some(ms);
+        let place = format!("of server {}", s.server.name);
+        s.server.idle_ping_ms = Some(idle_ping(a.get(1), &place).map_err(|text| format!("{text}."))?);
         Ok(1)
     }),
 ];

@@ -2,7 +2,6 @@
 //! `auth`, `use-service`, `silent-drop`.
 
 use super::{Action, At, CONNECTION, CONTENT, HTTP, REQUEST, RESPONSE, Run, SESSION, TCP_REQUEST, TCP_RESPONSE, row};
-use crate::language::context::Context;
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::rules::redirect::Redirect;
 use crate::language::rules::reply::{Reply, ReplyFormat};
@@ -59,7 +58,7 @@ fn redirect(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Err
     }))
 }
 
-/// `auth [realm <realm>]`: 401, or 407 where the request is for a proxy.
+/// `auth [realm <realm>]`: 401, or 407 where the client takes us for its proxy.
 fn authenticate(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run, Error> {
     let realm = match w.take("realm") {
         true => w.expect("missing realm value.\n")?,
@@ -67,9 +66,8 @@ fn authenticate(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run,
     };
     let challenge = format!("Basic realm=\"{realm}\"").into_bytes();
     Ok(Box::new(move |cx| {
-        let proxied = |cx: &Context<'_>| cx.request.as_deref().is_some_and(|h| !h.uri().starts_with(b"/"));
         let (status, field): (u16, &[u8]) =
-            if proxied(cx) { (407, b"proxy-authenticate") } else { (401, b"www-authenticate") };
+            if cx.is_proxied() { (407, b"proxy-authenticate") } else { (401, b"www-authenticate") };
         let mut reply = Box::new(Reply::of_proxy(status));
         reply.head.append(field, &challenge);
         Flow::Stop(Verdict::Auth(reply))
@@ -77,7 +75,7 @@ fn authenticate(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run,
 }
 
 /// Services that answer in place of a server.
-const SERVICES: &[&str] = &["prometheus-exporter"];
+pub const SERVICES: &[&str] = &["prometheus-exporter"];
 
 fn use_service(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, Error> {
     let index = w.index();

@@ -40,6 +40,7 @@ pub(super) fn fits(cx: &mut Context<'_>, side: Side, more: usize) -> bool {
 
 /// An edit did not fit: it was not made, and unless rules are lenient the message ends here (manual 4.4 "strict-mode").
 pub(super) fn too_large(cx: &Context<'_>) -> Flow {
+    cx.world.failed_rewrite();
     if cx.stream.lenient { Flow::Next } else { Flow::Stop(Verdict::Failed) }
 }
 

@@ -11,6 +11,7 @@ mod track;
 mod uri;
 mod variable;
 
+pub use flow::SERVICES;
 pub use variable::{SetIf, VarTarget};
 
 use super::{Flow, Phase};

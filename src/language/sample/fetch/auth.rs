@@ -1,4 +1,5 @@
-//! HTTP authentication (manual 7.3.6): user lists and the parts of `Authorization`.
+//! HTTP authentication (manual 7.3.6): user lists and the parts of `Authorization`, or of `Proxy-Authorization`
+//! under `option http-use-proxy-header`.
 
 use super::{Fetch, row};
 use crate::language::auth;
@@ -51,7 +52,8 @@ pub const ROWS: &[Fetch] = &[
 
 fn credentials<'c>(cx: &'c Context<'_>) -> Option<(&'c [u8], &'c [u8])> {
     let head = cx.request.as_deref()?;
-    auth::split(head.first(b"authorization")?)
+    let field: &[u8] = if cx.is_proxied() { b"proxy-authorization" } else { b"authorization" };
+    auth::split(head.first(field)?)
 }
 
 /// `user:password` of basic authentication, and where the colon is.

@@ -16,6 +16,9 @@ pub const ROWS: &[Fetch] = &[
     row("dst", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.dst)),
     row("dst_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.dst)),
     row("dst_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.dst)),
+    row("fc_saved_syn", "", Type::Bin, CLIENT_L4, |_, cx, _| {
+        Some(Sample::bin(cx.session.saved_syn.as_ref().map_or(&[][..], |packet| &packet.0[..])))
+    }),
     row("fc_src", "", Type::Addr, CLIENT_L4, |_, cx, _| ip(cx.session.fc_src())),
     row("fc_src_port", "", Type::Sint, CLIENT_L4, |_, cx, _| port(cx.session.fc_src())),
     row("fc_src_is_local", "", Type::Bool, CLIENT_L4, |_, cx, _| is_local(cx, cx.session.fc_src())),
@@ -100,10 +103,10 @@ fn check_tlv(args: &mut Args, _: &mut Parse<'_>) -> Result<(), String> {
 
 /// Microseconds, or milliseconds on demand (which is the default).
 fn time<'c>(args: &'c Args, cx: &'c Context<'_>, of: fn(&Transport) -> u32) -> Option<Sample<'c>> {
-    let us = of(cx.session.transport.as_deref()?) as i64;
+    let us = of(&cx.world.client_transport()?) as i64;
     Some(Sample::Sint(if args.str(0) == Some(b"us") { us } else { us / 1000 }))
 }
 
 fn count<'c>(cx: &'c Context<'_>, of: fn(&Transport) -> u32) -> Option<Sample<'c>> {
-    cx.session.transport.as_deref().map(|t| Sample::Sint(of(t) as i64))
+    cx.world.client_transport().map(|t| Sample::Sint(of(&t) as i64))
 }

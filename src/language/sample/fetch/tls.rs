@@ -5,6 +5,7 @@ use crate::language::context::Context;
 use crate::language::facts::Tls;
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
+use crate::proto::tls::keys::Secret;
 
 pub const ROWS: &[Fetch] = &[
     row("ssl_fc", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx).is_some()))),
@@ -64,6 +65,25 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_fc_supported_versions_bin", "[integer]", Type::Bin, CLIENT_L5, |a, cx, _| {
         codes(a, cx, |t| &t.client_versions)
     }),
+    row("ssl_fc_session_key", "", Type::Bin, CLIENT_L5, |_, cx, _| {
+        fc(cx)?.secrets.as_ref()?.get(Secret::Master).map(Sample::bin)
+    }),
+    // There is no early data, and so no secret of it.
+    row("ssl_fc_client_early_traffic_secret", "", Type::Str, CLIENT_L5, none),
+    row("ssl_fc_early_exporter_secret", "", Type::Str, CLIENT_L5, none),
+    row("ssl_fc_client_handshake_traffic_secret", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(fc(cx)?, Secret::ClientHandshakeTraffic, cx)
+    }),
+    row("ssl_fc_server_handshake_traffic_secret", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(fc(cx)?, Secret::ServerHandshakeTraffic, cx)
+    }),
+    row("ssl_fc_client_traffic_secret_0", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(fc(cx)?, Secret::ClientTraffic0, cx)
+    }),
+    row("ssl_fc_server_traffic_secret_0", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(fc(cx)?, Secret::ServerTraffic0, cx)
+    }),
+    row("ssl_fc_exporter_secret", "", Type::Str, CLIENT_L5, |_, cx, _| secret(fc(cx)?, Secret::Exporter, cx)),
     row("ssl_c_used", "", Type::Bool, CLIENT_L5, |_, cx, _| Some(Sample::Bool(fc(cx)?.peer_used))),
     row("ssl_c_verify", "", Type::Sint, CLIENT_L5, |_, cx, _| {
         Some(Sample::Sint(fc(cx).filter(|t| t.established)?.verify_code as i64))
@@ -90,6 +110,25 @@ pub const ROWS: &[Fetch] = &[
     row("ssl_bc_server_random", "", Type::Bin, SERVER_L5, |_, cx, _| {
         bc(cx)?.server_random.as_ref().map(|r| Sample::bin(r))
     }),
+    row("ssl_bc_session_key", "", Type::Bin, SERVER_L5, |_, cx, _| {
+        bc(cx)?.secrets.as_ref()?.get(Secret::Master).map(Sample::bin)
+    }),
+    // There is no early data, and so no secret of it.
+    row("ssl_bc_client_early_traffic_secret", "", Type::Str, CLIENT_L5, none),
+    row("ssl_bc_early_exporter_secret", "", Type::Str, CLIENT_L5, none),
+    row("ssl_bc_client_handshake_traffic_secret", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(bc(cx)?, Secret::ClientHandshakeTraffic, cx)
+    }),
+    row("ssl_bc_server_handshake_traffic_secret", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(bc(cx)?, Secret::ServerHandshakeTraffic, cx)
+    }),
+    row("ssl_bc_client_traffic_secret_0", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(bc(cx)?, Secret::ClientTraffic0, cx)
+    }),
+    row("ssl_bc_server_traffic_secret_0", "", Type::Str, CLIENT_L5, |_, cx, _| {
+        secret(bc(cx)?, Secret::ServerTraffic0, cx)
+    }),
+    row("ssl_bc_exporter_secret", "", Type::Str, CLIENT_L5, |_, cx, _| secret(bc(cx)?, Secret::Exporter, cx)),
     row("ssl_bc_err", "", Type::Sint, SERVER_L5, |_, cx, _| Some(Sample::Sint(bc(cx)?.error as i64))),
     row("ssl_bc_err_str", "", Type::Str, SERVER_L5, |_, cx, _| {
         bc(cx)?.error_text.as_deref().map(|t| Sample::str(t.as_bytes()))
@@ -106,6 +145,14 @@ fn fc<'c>(cx: &'c Context<'_>) -> Option<&'c Tls> {
 
 fn bc<'c>(cx: &'c Context<'_>) -> Option<&'c Tls> {
     cx.stream.server_tls.as_deref()
+}
+
+/// A secret as the lower-case digits of a key log file.
+fn secret<'c>(tls: &Tls, kind: Secret, cx: &'c Context<'_>) -> Option<Sample<'c>> {
+    let mut out = cx.buf();
+    crate::language::sample::cast::push_hex(&mut out, tls.secrets.as_ref()?.get(kind)?);
+    out.make_ascii_lowercase();
+    Some(Sample::str_buf(out))
 }
 
 fn keysize<'c>(tls: &Tls) -> Option<Sample<'c>> {

@@ -1,6 +1,7 @@
 //! Two peers in memory: our server and our client, and the library's own as the stranger.
 
 use super::super::client::ClientSettings;
+use super::super::keys::Secret;
 use super::super::policy::{self, Policy, Written};
 use super::super::records::HANDSHAKE;
 use super::super::server::{ServerOptions, ServerSettings};
@@ -141,6 +142,7 @@ impl Setup {
             tickets: self.tickets.clone(),
             sessions: self.sessions.clone(),
             prefer_client_ciphers: false,
+            keylog: true,
         })
         .unwrap();
         let certificate = self.authority.issue("www.example", (2020, 2050));
@@ -158,6 +160,7 @@ impl Setup {
             certificate: self.client_certificate.clone().map(|key| Arc::new(key) as _),
             reuse: true,
             tickets: true,
+            keylog: true,
         };
         ClientContext::new(&settings, &settings.in_force()).unwrap()
     }
@@ -268,6 +271,14 @@ fn both_versions_carry_data_however_it_is_cut() {
             assert_eq!(facts.client_random, pair.client.facts().client_random);
             assert_ne!(facts.server_random, [0; 32]);
             assert_eq!(pair.client.facts().peer_chain.len(), 1);
+            let secret = |session: &Session, kind| session.facts().secrets.as_ref()?.get(kind).map(<[u8]>::to_vec);
+            let known = [Secret::Master, Secret::ServerHandshakeTraffic, Secret::ClientTraffic0, Secret::Exporter]
+                .map(|kind| (secret(&pair.server, kind), secret(&pair.client, kind)));
+            assert!(known.iter().all(|(server, client)| server == client));
+            assert_eq!(
+                known.map(|k| k.0.is_some()),
+                [[true, false, false, false], [false, true, true, true]][usize::from(version == Version::Tlsv13)]
+            );
         }
     }
 }
