@@ -373,7 +373,7 @@ pub fn capture_request(s: &Session, ex: &mut Exchange) {
     let captures = &s.settings().frontend.captures;
     let cookie_max = s.w.plan.global.tune.http_cookielen;
     for slot in &captures.request {
-        let value = slot.name.as_ref().and_then(|n| ex.request.last(n.to_ascii_lowercase().as_bytes()));
+        let value = slot.name.as_ref().and_then(|n| ex.request.last(n.as_bytes()));
         ex.facts.request_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
     }
     if let Some((name, len)) = &captures.cookie {
@@ -386,7 +386,7 @@ pub fn capture_response(s: &Session, ex: &mut Exchange) {
     let captures = &s.settings().frontend.captures;
     let cookie_max = s.w.plan.global.tune.http_cookielen;
     for slot in &captures.response {
-        let value = slot.name.as_ref().and_then(|n| ex.response.last(n.to_ascii_lowercase().as_bytes()));
+        let value = slot.name.as_ref().and_then(|n| ex.response.last(n.as_bytes()));
         ex.facts.response_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
     }
     if let Some((name, len)) = &captures.cookie {
