@@ -250,7 +250,7 @@ fn listeners(plan: &Plan, proxy: &Proxy) -> Vec<Rc<facts::Listener>> {
             frontend: frontend.clone(),
             default_backend: default_backend.clone(),
             name: bind.name.as_deref().map(Arc::from),
-            id: index as u32 + 1,
+            id: bind.id.unwrap_or(index as u32 + 1),
         })
     };
     proxy.frontend.binds.iter().enumerate().map(listener).collect()
