@@ -236,6 +236,8 @@ fn commands_go_to_workers_and_come_back() {
     assert_eq!(names(&site.ask(&format!("@1 show info;@!{pid} show info;@1;show info"))), 3);
     assert_eq!(site.ask("@1 show version;show version"), "3.4.0\n\n3.4.0\n\n");
     assert_eq!(site.ask("@@1 show version; show cli level"), "3.4.0\n\nadmin\n\n");
+    let back = site.ask("@1;@master;show proc");
+    assert!(back.contains("#<PID>") && !site.ask("@1;show proc").contains("#<PID>"), "{back}");
     assert_eq!(site.ask("@7 show info"), "Can't find the target PID matching the prefix '@7'\n");
     let session = site.ask("prompt\nexpert-mode on\n@1\nshow version\n@\nquit");
     assert_eq!(session, format!("master> master(e)> {pid}(e)> 3.4.0\n\n{pid}(e)> master(e)> "));
