@@ -10,10 +10,13 @@ const CHUNKS: usize = 20;
 /// Cells of the first chunk after the initial one; chunk `k` has `GROWTH << k`.
 const GROWTH: usize = 16;
 
+/// Made when the first of its cells is.
+type Chunk<T> = OnceLock<Box<[T]>>;
+
 #[derive(Debug)]
 pub struct Append<T> {
     initial: Box<[T]>,
-    grown: OnceLock<Box<[OnceLock<Box<[T]>>; CHUNKS]>>,
+    grown: OnceLock<Box<[Chunk<T>; CHUNKS]>>,
     len: AtomicUsize,
 }
 

@@ -230,8 +230,7 @@ pub struct Worker {
     random: Cell<u64>,
     /// Hashes what peers may choose.
     pub keyed: RandomState,
-    /// Accept loops: proxy, the task, and whether it is to go on.
-    accepting: RefCell<Vec<(ProxyIndex, TaskId, Rc<Cell<Accepting>>)>>,
+    accepting: RefCell<Vec<AcceptLoop>>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
@@ -650,6 +649,9 @@ pub async fn race_wake(other: impl Future<Output = ()>) {
 const IDLE_GRACE_MS: u64 = 1000;
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Proxy, the task, and whether it is to go on.
+type AcceptLoop = (ProxyIndex, TaskId, Rc<Cell<Accepting>>);
 
 /// Whether an accept loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
