@@ -11,4 +11,5 @@ pub mod mailbox;
 pub mod origin;
 pub mod rate;
 pub mod slab;
+pub mod sync;
 pub mod wheel;
