@@ -749,11 +749,8 @@ async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound
 /// Counts a connection unless a limit is reached. Each worker adds to counters of its own, so that two could take the last
 /// place at once: as many places as there are workers are given out by one worker at a time.
 fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Counted> {
-    if !is_full(w, proxy, bind, w.board.workers() as u64) {
-        return Some(session::Counted::new(w, proxy, bind));
-    }
-    let _turn = w.board.live.process.last_places.try_lock().ok()?;
-    (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))
+    let is_full = |others| is_full(w, proxy, bind, others);
+    w.board.places.take(w.index, is_full, || session::Counted::new(w, proxy, bind))
 }
 
 /// A limit would be passed with `others` more connections than there are, and one.

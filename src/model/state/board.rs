@@ -9,6 +9,7 @@ use crate::{
         clock::Millis,
         counter::Counter,
         histogram::{Histogram, Summary},
+        places::Places,
         rate::{Rate, merge},
     },
     model::plan::{Plan, ProxyIndex, ServerIndex},
@@ -29,6 +30,8 @@ pub struct Board {
     maxima: bool,
     /// Server states, addresses, weights; paused frontends.
     pub live: Live,
+    /// Of connections, which workers admit.
+    pub places: Places,
 }
 
 /// The cells of one writer.
@@ -85,6 +88,7 @@ impl Board {
             window: (1024 / workers.max(1) as u64).max(16),
             maxima: plan.global.stats_calculate_max_counters,
             live: Live::new(plan),
+            places: Places::new(workers),
         }
     }
 
