@@ -11,6 +11,7 @@ use common::origin::{Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
 use common::syslog::Syslog;
+use common::tls::Authority;
 use std::time::Duration;
 
 const DEFAULTS: &str = "defaults\n mode http\n timeout connect 2s\n timeout client 5s\n timeout server 5s\n";
@@ -118,21 +119,30 @@ fn conditions_known_by_name_hold_when_they_should() {
 #[test]
 fn contents_of_connections_are_told_apart_by_name() {
     let saying = |word: &str| Origin::start(vec![Step::Bytes(1), Step::Send(word.into()), Step::Close]);
-    let (rdp, http, other) = (saying("rdp"), saying("http"), saying("other"));
+    let [rdp, http, tls, other] = ["rdp", "http", "tls", "other"].map(saying);
     let backend =
         |name: &str, origin: &Origin| format!("backend {name}\n mode tcp\n server s 127.0.0.1:{}\n", origin.port);
     let house = House::open(&format!(
         "frontend f\n mode tcp\n bind 127.0.0.1:{{port}}\n tcp-request inspect-delay 5s\n \
          tcp-request content accept if REQ_CONTENT\n use_backend rdp if RDP_COOKIE\n use_backend http if HTTP\n \
-         default_backend other\n{}{}{}",
+         use_backend tls if {{ req_ssl_hello_type 1 }}\n \
+         default_backend other\n{}{}{}{}",
         backend("rdp", &rdp),
         backend("http", &http),
+        backend("tls", &tls),
         backend("other", &other)
     ));
     let cookie = b"\x03\x00\x00\x23\x1e\xe0\x00\x00\x00\x00\x00Cookie: mstshash=alice\r\n";
-    for (bytes, word) in
-        [(&cookie[..], "rdp"), (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http"), (b"\x16\x03\x01 else", "other")]
-    {
+    let name = rustls::pki_types::ServerName::try_from("a").expect("a name");
+    let mut hello = Vec::new();
+    let mut client = rustls::ClientConnection::new(Authority::new("Test").client().build(), name).expect("a client");
+    client.write_tls(&mut hello).expect("a hello");
+    for (bytes, word) in [
+        (&cookie[..], "rdp"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http"),
+        (&hello, "tls"),
+        (b"\x16\x03\x01 else", "other"),
+    ] {
         let mut client = house.client();
         client.send(bytes);
         assert_eq!(client.closed().0, word.as_bytes());
