@@ -215,7 +215,10 @@ fn a_client_stays_with_its_server_where_that_is_preferred() {
     for (option, alone) in [("", false), (" option prefer-last-server\n", true)] {
         let (one, two) = (named("one"), named("two"));
         let servers = format!(" server one 127.0.0.1:{}\n server two 127.0.0.1:{}\n", one.port, two.port);
-        let house = House::open(" nbthread 1\n", &format!("listen l\n bind 127.0.0.1:{{port}}\n{option}{servers}"));
+        let house = House::open(
+            " nbthread 1\n",
+            &format!("listen l\n bind 127.0.0.1:{{port}}\n balance roundrobin\n{option}{servers}"),
+        );
         let mut client = house.client();
         let names: Vec<String> = (0..4)
             .map(|_| {
@@ -237,7 +240,8 @@ fn random_servers_come_in_no_order() {
     let house = House::open(
         " nbthread 1\n",
         &format!(
-            "listen l\n bind 127.0.0.1:{{port}}\n balance random\n server one 127.0.0.1:{}\n server two 127.0.0.1:{}\n",
+            "listen l\n bind 127.0.0.1:{{port}}\n balance roundrobin\n balance random\n \
+             server one 127.0.0.1:{}\n server two 127.0.0.1:{}\n",
             one.port, two.port
         ),
     );
