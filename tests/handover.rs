@@ -50,7 +50,7 @@ fn no_request_is_lost_from_process_to_process() {
     let config = |threads: usize| {
         directory.write(
             &format!("{threads}.cfg"),
-            &format!(
+            format!(
                 "global\n nbthread {threads}\n stats socket {socket} level admin expose-fd listeners\ndefaults\n mode http\n \
                  timeout client 5s\n timeout connect 5s\n timeout server 5s\nfrontend f\n bind 127.0.0.1:{}\n \
                  http-request return status 200\n",
@@ -96,7 +96,7 @@ fn server_states_come_back_from_a_file() {
     let (socket, states) = (directory.join("admin.sock"), directory.join("states"));
     let config = directory.write(
         "c.cfg",
-        &format!(
+        format!(
             "global\n stats socket {socket} level admin\n server-state-file {states}\ndefaults\n mode http\n \
              load-server-state-from-file global\n timeout client 5s\n timeout connect 5s\n timeout server 5s\nfrontend f\n \
              bind 127.0.0.1:{}\n default_backend b\nbackend b\n server s1 127.0.0.1:1 weight 10\n server s2 127.0.0.1:1\n",

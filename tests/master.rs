@@ -6,6 +6,7 @@ mod common;
 use common::cli::ask;
 use common::directory::Directory;
 use common::load::Load;
+use common::origin::{Gate, Origin, Step};
 use common::port::{Port, is_listened_on};
 use common::program::{peer, under_test};
 use common::wait_until;
@@ -236,6 +237,8 @@ fn commands_go_to_workers_and_come_back() {
     assert_eq!(names(&site.ask(&format!("@1 show info;@!{pid} show info;@1;show info"))), 3);
     assert_eq!(site.ask("@1 show version;show version"), "3.4.0\n\n3.4.0\n\n");
     assert_eq!(site.ask("@@1 show version; show cli level"), "3.4.0\n\nadmin\n\n");
+    let back = site.ask("@1;@master;show proc");
+    assert!(back.contains("#<PID>") && !site.ask("@1;show proc").contains("#<PID>"), "{back}");
     assert_eq!(site.ask("@7 show info"), "Can't find the target PID matching the prefix '@7'\n");
     let session = site.ask("prompt\nexpert-mode on\n@1\nshow version\n@\nquit");
     assert_eq!(session, format!("master> master(e)> {pid}(e)> 3.4.0\n\n{pid}(e)> master(e)> "));
@@ -392,4 +395,24 @@ fn a_daemon_lets_go_of_whoever_reads_what_it_says() {
     );
     assert!(said.status.success(), "{said:?}");
     wait_until("it has left", || !std::path::Path::new(&format!("/proc/{master}")).exists());
+}
+
+#[test]
+fn a_worker_that_outlives_too_many_reloads_is_told_to_end() {
+    let gate = Gate::new();
+    let origin = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Close]);
+    let mut site = Site::new();
+    let rules = format!("default_backend b\nbackend b\n timeout server 60s\n server s 127.0.0.1:{}", origin.port);
+    site.configure("mworker-max-reloads 1", &rules);
+    site.start(&["-W"], &[]);
+    let first = site.workers()[0];
+    let mut client = common::client::Client::connect(site.port.number);
+    client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    origin.wait_for("a request", |records| records.iter().any(|r| !r.bytes.is_empty()));
+    assert!(site.ask("reload").starts_with("Success=1\n"), "{}", site.said());
+    assert!(site.listed("# old workers").contains(&first), "it still has a client");
+    assert!(site.ask("reload").starts_with("Success=1\n"), "{}", site.said());
+    wait_until("it is gone", || !site.listed("# old workers").contains(&first));
+    assert_eq!(client.closed().0, b"");
+    gate.open();
 }

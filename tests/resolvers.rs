@@ -430,3 +430,48 @@ fn the_runtime_api_tells_and_changes_names() {
     let csv = b.ask("show stat domain resolvers");
     assert!(csv.starts_with("# id,pid,sent,send_error,valid,") && csv.contains("\nn,r,"), "{csv}");
 }
+
+#[test]
+fn answers_may_be_as_long_as_the_section_accepts() {
+    let many: Vec<String> = (1..=60).map(|n| format!("127.0.1.{n}")).collect();
+    for (line, taken) in [(" accepted_payload_size 512\n", false), (" accepted_payload_size 8192\n", true)] {
+        let dns = Dns::start();
+        dns.set("app.example", A, &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let lines = " server s app.example:80 resolvers r resolve-prefer ipv4 init-addr none";
+        let b = Bench::with(dns, line, lines);
+        match taken {
+            true => wait_until("an address", || b.servers()[0].starts_with("s 127.0.1.")),
+            false => wait_until("it is too long", || b.counter("too_big") > 0),
+        }
+    }
+}
+
+#[test]
+fn addresses_that_an_answer_lacks_stay_until_they_are_obsolete() {
+    for (line, last) in [("", ["::1", "::3", "-"]), (" hold obsolete 60s\n", ["::1", "::2", "::3"])] {
+        let dns = Dns::start();
+        dns.set("app.example", AAAA, &["::1", "::2"]);
+        let b = Bench::with(dns, line, " server-template t 3 app.example:80 resolvers r init-addr none");
+        let slots = |ips: [&str; 3]| {
+            let slot =
+                |(n, ip): (usize, &str)| format!("t{} {ip} 80 {} app.example -", n + 1, 32 * u32::from(ip == "-"));
+            ips.into_iter().enumerate().map(slot).collect::<Vec<_>>()
+        };
+        let wait = |ips| b.wait_for(&slots(ips).iter().map(String::as_str).collect::<Vec<_>>());
+        wait(["::1", "::2", "-"]);
+        b.dns.set("app.example", AAAA, &["::1", "::3"]);
+        wait(last);
+    }
+}
+
+#[test]
+fn the_systems_name_servers_are_taken_over() {
+    let dns = Dns::start();
+    let b = Bench::with(dns, "resolvers system\n parse-resolv-conf\n", " server s 127.0.0.1:80");
+    let system = std::fs::read_to_string("/etc/resolv.conf").expect("the system's own");
+    let theirs =
+        system.lines().filter_map(|l| l.strip_prefix("nameserver")).map(|l| format!(" nameserver {}:", l.trim()));
+    let shown = b.ask("show resolvers system");
+    let ours: Vec<&str> = shown.lines().filter(|l| l.starts_with(" nameserver ")).collect();
+    assert_eq!(ours, theirs.collect::<Vec<_>>(), "{shown}");
+}

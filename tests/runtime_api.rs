@@ -4,7 +4,7 @@
 mod common;
 
 use common::BOUND;
-use common::cli::ask;
+use common::cli::{ask, stat};
 use common::client::Client;
 use common::directory::Directory;
 use common::http::status;
@@ -54,13 +54,7 @@ impl Bench {
 
     /// A field of `show stat`.
     fn stat(&self, proxy: &str, server: &str, field: &str) -> String {
-        let text = self.ask("show stat");
-        let mut lines = text.lines();
-        let names: Vec<&str> = lines.next().expect("a header").trim_start_matches("# ").split(',').collect();
-        let column = names.iter().position(|n| *n == field).expect("a known field");
-        let start = format!("{proxy},{server},");
-        let line = lines.find(|l| l.starts_with(&start)).unwrap_or_else(|| panic!("no {start} in\n{text}"));
-        line.split(',').nth(column).expect("a value").to_owned()
+        stat(&self.socket, proxy, server, field)
     }
 }
 

@@ -202,22 +202,16 @@ fn a_log_pipe_that_nobody_reads_stops_no_request() {
 
 #[test]
 fn rules_mark_the_packets_of_a_clients_connection() {
-    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
     let directory = Directory::new();
     let rules = "mode http\n tcp-request connection set-tos 0x20\n http-request set-fc-tos 0x48 if { path /b }\n \
                  http-request return status 200";
     let (program, port) = listen(&directory, rules);
     let mut client = Client::connect(port.number);
     let me = client.stream().local_addr().expect("an address");
-    let process =
-        pidfd_open(Pid::from_raw(program.pid() as i32).expect("a pid"), PidfdFlags::empty()).expect("a pidfd");
     // What the program's socket for this client says of itself.
     let tos = || {
-        let names = std::fs::read_dir(format!("/proc/{}/fd", program.pid())).expect("descriptors");
-        let numbers = names.flatten().filter_map(|n| n.file_name().to_str()?.parse::<i32>().ok());
-        let sockets = numbers.filter_map(|n| pidfd_getfd(&process, n, PidfdGetfdFlags::empty()).ok());
-        let ours =
-            sockets.map(socket2::Socket::from).find(|s| s.peer_addr().is_ok_and(|a| a.as_socket() == Some(me)));
+        let sockets = program.sockets();
+        let ours = sockets.iter().find(|s| s.peer_addr().is_ok_and(|a| a.as_socket() == Some(me)));
         ours.expect("the client's connection").tos_v4().expect("a TOS")
     };
     for (path, expected) in [("/a", 0x20), ("/b", 0x48)] {

@@ -105,7 +105,7 @@ pub fn h1_chunked(data: &[u8]) {
 pub fn proxy_protocol(data: &[u8]) {
     if let Ok(proxy_wire::Parsed::Complete(header)) = proxy_wire::parse(data) {
         assert!(header.consumed <= data.len());
-        for tlv in header.tlvs.clone() {
+        for tlv in header.tlvs {
             let _ = proxy_wire::tlv::Ssl::read(tlv.value).map(|ssl| ssl.tlvs.is_well_formed());
         }
         for cut in 0..header.consumed.min(300) {

@@ -1,7 +1,7 @@
 //! A list that only grows, shared without a lock: an index once given stays good, readers go on while a writer
 //! appends. The first chunk is what the configuration named; later ones double. Cells beyond the length are defaults.
 
-use std::sync::{
+use super::sync::{
     OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
@@ -10,10 +10,13 @@ const CHUNKS: usize = 20;
 /// Cells of the first chunk after the initial one; chunk `k` has `GROWTH << k`.
 const GROWTH: usize = 16;
 
+/// Made when the first of its cells is.
+type Chunk<T> = OnceLock<Box<[T]>>;
+
 #[derive(Debug)]
 pub struct Append<T> {
     initial: Box<[T]>,
-    grown: OnceLock<Box<[OnceLock<Box<[T]>>; CHUNKS]>>,
+    grown: OnceLock<Box<[Chunk<T>; CHUNKS]>>,
     len: AtomicUsize,
 }
 
@@ -31,7 +34,7 @@ impl<T> Append<T> {
         self.len() == 0
     }
 
-    /// The cell at `index` if it was made by [`Append::new`], [`Append::push`] or [`Append::cell`].
+    /// The cell at `index` if it was made by [`Append::new`] or [`Append::cell`].
     #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
         match self.initial.get(index) {
@@ -78,7 +81,7 @@ fn place(late: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU32;
+    use crate::base::sync::atomic::AtomicU32;
 
     #[test]
     fn cells_keep_their_index_while_the_list_grows() {
@@ -88,5 +91,21 @@ mod tests {
         }
         assert_eq!(list.len(), 5000);
         assert!(list.iter().enumerate().all(|(i, c)| c.load(Ordering::Relaxed) == i as u32));
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn under_loom_two_make_one_cell_and_readers_find_all_that_are_counted() {
+        loom::model(|| {
+            let list = loom::sync::Arc::new(Append::<AtomicU32>::new(Vec::new()));
+            let other = {
+                let list = list.clone();
+                loom::thread::spawn(move || list.cell(0).unwrap().fetch_add(1, Ordering::Relaxed))
+            };
+            assert!((0..list.len()).all(|index| list.get(index).is_some()));
+            let ours = list.cell(0).unwrap().fetch_add(1, Ordering::Relaxed);
+            assert_eq!(ours + other.join().unwrap(), 1, "both count in one cell");
+            assert_eq!((list.len(), list.cell(0).unwrap().load(Ordering::Relaxed)), (1, 2));
+        });
     }
 }

@@ -2,7 +2,7 @@
 //! read-modify-write, so that counting costs no bus lock. Who may write is a matter of ownership: a worker writes only
 //! its own block. Readers add up over writers; a difference of gauges wraps and comes right in the sum.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);

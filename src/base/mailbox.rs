@@ -1,7 +1,7 @@
 //! Messages between the threads of the process: a bounded lock-free queue for each ordered pair. What does not fit waits
 //! with its sender, in order, and is tried again when the sender next looks after its post.
 
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use super::sync::rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::collections::VecDeque;
 
 /// One thread's end: it sends to every other and receives from every other.
@@ -123,5 +123,50 @@ mod tests {
         }
         assert_eq!(got, (0..10).collect::<Vec<_>>());
         assert!(posts[1].receive().is_none() && !posts[0].flush(|_| {}));
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn under_loom_messages_arrive_in_order_while_both_are_at_work() {
+        loom::model(|| {
+            let mut posts = office::<u32>(2, 1);
+            let (mut to, mut from) = (posts.pop().unwrap(), posts.pop().unwrap());
+            let sender = loom::thread::spawn(move || {
+                from.send(1, 0);
+                let mut waits = from.send(1, 1);
+                while waits {
+                    loom::thread::yield_now();
+                    let mut got = false;
+                    waits = from.flush(|_| got = true);
+                    assert!(waits || got, "who has got something is told");
+                }
+                from
+            });
+            for expected in 0..2 {
+                let message = loop {
+                    match to.receive() {
+                        Some((_, message)) => break message,
+                        None => loom::thread::yield_now(),
+                    }
+                };
+                assert_eq!(message, expected);
+            }
+            sender.join().unwrap();
+            assert!(to.receive().is_none());
+        });
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn under_loom_nothing_waits_for_who_has_ended() {
+        loom::model(|| {
+            let mut posts = office::<u32>(2, 1);
+            let (to, mut from) = (posts.pop().unwrap(), posts.pop().unwrap());
+            let ends = loom::thread::spawn(move || drop(to));
+            from.send(1, 0);
+            from.send(1, 1);
+            ends.join().unwrap();
+            assert!(!from.flush(|_| {}));
+        });
     }
 }

@@ -9,6 +9,8 @@ pub mod hash;
 pub mod histogram;
 pub mod mailbox;
 pub mod origin;
+pub mod places;
 pub mod rate;
 pub mod slab;
+pub mod sync;
 pub mod wheel;

@@ -4,7 +4,7 @@
 //! several writers it is found by [`merge`], which adds up counts of the same second only.
 
 use super::clock::Millis;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sync::atomic::{AtomicU64, Ordering::*};
 
 /// One writer's events per second.
 #[derive(Debug, Default)]
@@ -31,11 +31,11 @@ impl Rate {
         if (current >> 32) as u32 == second {
             // Saturates: 4 billion events a second do not happen, but must not reach the upper half.
             let count = (current as u32).saturating_add(n);
-            self.current.store(pack(second, count), Relaxed);
+            self.current.store(pack(second, count), Release);
             return false;
         }
         self.previous.store(current, Relaxed);
-        self.current.store(pack(second, n), Relaxed);
+        self.current.store(pack(second, n), Release);
         true
     }
 
@@ -45,7 +45,11 @@ impl Rate {
     }
 
     pub fn seconds(&self) -> Seconds {
-        Seconds { current: unpack(self.current.load(Relaxed)), previous: unpack(self.previous.load(Relaxed)) }
+        let current = unpack(self.current.load(Acquire));
+        let previous = unpack(self.previous.load(Relaxed));
+        // The writer may have begun another second between the two loads: what was `current` must not count twice.
+        let previous = if previous.0 < current.0 { previous } else { (0, 0) };
+        Seconds { current, previous }
     }
 
     /// Takes over what another one has counted.
@@ -147,5 +151,28 @@ mod tests {
         let (rate, most) = merge([a.seconds(), b.seconds()].into_iter(), Millis(2100));
         assert_eq!(most, 12);
         assert_eq!(rate, 2 + 4 + 6);
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn under_loom_a_reader_counts_no_event_twice_and_forgets_no_second() {
+        loom::model(|| {
+            let rate = loom::sync::Arc::new(Rate::default());
+            rate.add(5, Millis(0));
+            let writer = {
+                let rate = rate.clone();
+                loom::thread::spawn(move || {
+                    rate.add(3, Millis(1000));
+                    rate.add(2, Millis(2000));
+                })
+            };
+            let seen = rate.seconds();
+            let (of_one, most) = merge([seen].into_iter(), Millis(0));
+            assert!(most <= 5 && of_one <= 5, "{seen:?}");
+            // The second before the current one is known, unless the writer has gone on meanwhile.
+            assert!(matches!(seen.previous.0, 0) || seen.previous.0 + 1 == seen.current.0, "{seen:?}");
+            writer.join().unwrap();
+            assert_eq!(rate.seconds(), Seconds { current: (3, 2), previous: (2, 3) });
+        });
     }
 }

@@ -343,7 +343,8 @@ mod tests {
             fs::write(root.join(name), "global\n").expect("a file");
         }
         let path = format!("{}/", root.display());
-        let names: Vec<String> = load(&[path.clone()]).expect("readable").into_iter().map(|s| s.name).collect();
+        let names: Vec<String> =
+            load(std::slice::from_ref(&path)).expect("readable").into_iter().map(|s| s.name).collect();
         let wanted = ["10.cfg", "9.cfg", "B.cfg", "a.cfg"].map(|n| format!("{path}/{n}"));
         let missing = load(&[format!("{path}nofile")]).expect_err("no such file");
         fs::remove_dir_all(&root).expect("removed");

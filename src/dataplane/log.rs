@@ -13,13 +13,13 @@ use crate::engine::driver::{ConnectOptions, Fd, Socket, sockets};
 use crate::engine::process;
 use crate::language::context::{Payload, Side};
 use crate::language::facts::LogLevel;
-use crate::model::logging::{LogFraming, LogSink, LogTarget};
+use crate::model::logging::{LogSink, LogTarget};
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 use crate::model::state::counters::{
     BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
 };
-use crate::proto::syslog::{Format, Framer, Header};
+use crate::proto::syslog::{Framer, Header};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::sync::Arc;
@@ -117,16 +117,7 @@ impl LogOut {
     fn frame(&self, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
         let mut out = Block::take();
         let header = Header {
-            format: match target.format {
-                LogFraming::Local => Format::Local,
-                LogFraming::Rfc3164 => Format::Rfc3164,
-                LogFraming::Rfc5424 => Format::Rfc5424,
-                LogFraming::Priority => Format::Priority,
-                LogFraming::Short => Format::Short,
-                LogFraming::Timed => Format::Timed,
-                LogFraming::Iso => Format::Iso,
-                LogFraming::Raw => Format::Raw,
-            },
+            format: target.format,
             facility: target.facility,
             level,
             hostname: self.send_hostname.as_deref().map(str::as_bytes),
@@ -391,7 +382,7 @@ pub fn capture_request(s: &Session, ex: &mut Exchange) {
     let captures = &s.settings().frontend.captures;
     let cookie_max = s.w.plan.global.tune.http_cookielen;
     for slot in &captures.request {
-        let value = slot.name.as_ref().and_then(|n| ex.request.last(n.to_ascii_lowercase().as_bytes()));
+        let value = slot.name.as_ref().and_then(|n| ex.request.last(n.as_bytes()));
         ex.facts.request_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
     }
     if let Some((name, len)) = &captures.cookie {
@@ -404,7 +395,7 @@ pub fn capture_response(s: &Session, ex: &mut Exchange) {
     let captures = &s.settings().frontend.captures;
     let cookie_max = s.w.plan.global.tune.http_cookielen;
     for slot in &captures.response {
-        let value = slot.name.as_ref().and_then(|n| ex.response.last(n.to_ascii_lowercase().as_bytes()));
+        let value = slot.name.as_ref().and_then(|n| ex.response.last(n.as_bytes()));
         ex.facts.response_captures.push(value.map(|v| v[..v.len().min(slot.length_max)].to_vec()));
     }
     if let Some((name, len)) = &captures.cookie {

@@ -3,6 +3,7 @@
 //! from the server's live state.
 
 use super::worker::Worker;
+use crate::base::sync::tell_then_look;
 use crate::engine::reactor::TaskId;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::BackendCounter;
@@ -80,15 +81,17 @@ impl Place {
             }
             None => w.counts().backend(proxy).queued(now),
         }
+        // Whoever frees a slot from now on sees that we wait; what was freed before, we see when we look again.
+        tell_then_look();
         Place { w: w.clone(), proxy, server, ticket, ahead }
     }
 
-    /// Nobody who wants the same slot came earlier.
     /// The server that it waits for alone.
     pub fn server(&self) -> Option<ServerIndex> {
         self.server
     }
 
+    /// Nobody who wants the same slot came earlier.
     pub fn is_first(&self) -> bool {
         let waiting = self.w.backends[self.proxy].queue.waiting.borrow();
         let rival = |e: &&Waiting| self.server.is_none() || e.server.is_none() || e.server == self.server;
@@ -139,6 +142,7 @@ impl Drop for Slot {
         if w.backends[self.proxy].queue.wake_for(w, self.server) {
             return;
         }
+        tell_then_look();
         let elsewhere = w.board.backend(self.proxy, BackendCounter::Qcur) > 0
             || w.board.server(self.proxy, self.server, crate::model::state::counters::ServerCounter::Qcur) > 0;
         if elsewhere {

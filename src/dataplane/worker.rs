@@ -235,8 +235,7 @@ pub struct Worker {
     random: Cell<u64>,
     /// Hashes what peers may choose.
     pub keyed: RandomState,
-    /// Accept loops: proxy, the task, and whether it is to go on.
-    accepting: RefCell<Vec<(ProxyIndex, TaskId, Rc<Cell<Accepting>>)>>,
+    accepting: RefCell<Vec<AcceptLoop>>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
     listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
@@ -255,7 +254,7 @@ fn listeners(plan: &Plan, proxy: &Proxy) -> Vec<Rc<facts::Listener>> {
             frontend: frontend.clone(),
             default_backend: default_backend.clone(),
             name: bind.name.as_deref().map(Arc::from),
-            id: index as u32 + 1,
+            id: bind.id.unwrap_or(index as u32 + 1),
             use_proxy_header: proxy.options.http_use_proxy_header,
         })
     };
@@ -672,6 +671,9 @@ const IDLE_GRACE_MS: u64 = 1000;
 /// Pause after an accept that failed for want of descriptors.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Proxy, the task, and whether it is to go on.
+type AcceptLoop = (ProxyIndex, TaskId, Rc<Cell<Accepting>>);
+
 /// Whether an accept loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepting {
@@ -768,11 +770,8 @@ async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound
 /// Counts a connection unless a limit is reached. Each worker adds to counters of its own, so that two could take the last
 /// place at once: as many places as there are workers are given out by one worker at a time.
 fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Counted> {
-    if !is_full(w, proxy, bind, w.board.workers() as u64) {
-        return Some(session::Counted::new(w, proxy, bind));
-    }
-    let _turn = w.board.live.process.last_places.try_lock().ok()?;
-    let counted = (!is_full(w, proxy, bind, 0)).then(|| session::Counted::new(w, proxy, bind))?;
+    let is_full = |others| is_full(w, proxy, bind, others);
+    let counted = w.board.places.take(w.index, is_full, || session::Counted::new(w, proxy, bind))?;
     let most = u64::from(w.board.live.process.maxconn.load(Ordering::Relaxed));
     if most > 0 && w.board.process(ProcessCounter::CurrConns) >= most {
         w.counts().process().add(ProcessCounter::MaxconnReached, 1);

@@ -1,12 +1,13 @@
 //! Where log lines go and how they are framed (manual 4.2 "log", 8).
 
 use crate::base::address::Address;
+use crate::proto::syslog::Format;
 
 /// One `log` line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogTarget {
     pub sink: LogSink,
-    pub format: LogFraming,
+    pub format: Format,
     /// Facility 0–23.
     pub facility: u8,
     /// Least urgent level that is sent, 0 (emerg) to 7 (debug).
@@ -26,19 +27,6 @@ pub enum LogSink {
     Stderr,
     /// An inherited descriptor (`fd@N`).
     Fd(i32),
-}
-
-/// `format` argument of `log`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFraming {
-    Local,
-    Rfc3164,
-    Rfc5424,
-    Priority,
-    Short,
-    Timed,
-    Iso,
-    Raw,
 }
 
 /// `sample <ranges>:<size>`: of `size` lines, those whose number (from 1) lies in a range.

@@ -28,10 +28,6 @@ impl Format {
     pub fn from_name(name: &str) -> Option<Format> {
         NAMES.iter().find(|(n, _)| *n == name).map(|(_, format)| *format)
     }
-
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, f)| *f == self).map_or("local", |(name, _)| name)
-    }
 }
 
 const NAMES: [(&str, Format); 8] = [
@@ -196,7 +192,6 @@ mod tests {
         ] {
             let format = Format::from_name(name).unwrap();
             assert_eq!(framed(format, None, b"", 1024), expected);
-            assert_eq!(format.name(), name);
         }
         assert_eq!(framed(Format::Local, Some(b"vm"), b"", 99), "<134>Nov 26 07:11:34 vm haproxy[18388]: msg \"q\n");
         assert!(

@@ -2,5 +2,6 @@
 //! the worker that writes them: `dataplane/log`.)
 
 pub mod check;
+mod handshake;
 pub mod peers;
 pub mod resolvers;

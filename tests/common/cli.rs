@@ -13,3 +13,14 @@ pub fn ask(socket: &str, command: &str) -> String {
     stream.read_to_string(&mut answer).expect("an answer");
     answer
 }
+
+/// A field of `show stat`.
+pub fn stat(socket: &str, proxy: &str, server: &str, field: &str) -> String {
+    let text = ask(socket, "show stat");
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().expect("a header").trim_start_matches("# ").split(',').collect();
+    let column = names.iter().position(|n| *n == field).expect("a known field");
+    let start = format!("{proxy},{server},");
+    let line = lines.find(|l| l.starts_with(&start)).unwrap_or_else(|| panic!("no {start} in\n{text}"));
+    line.split(',').nth(column).expect("a value").to_owned()
+}

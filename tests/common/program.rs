@@ -113,6 +113,17 @@ impl Program {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, |entries| entries.count())
     }
 
+    /// Second handles of its sockets (pidfd_getfd(2)), of which the kernel tells what it set.
+    pub fn sockets(&self) -> Vec<socket2::Socket> {
+        use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+        let pid = Pid::from_raw(self.pid() as i32).expect("a pid");
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd");
+        let names = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("descriptors");
+        let numbers = names.flatten().filter_map(|n| n.file_name().to_str()?.parse::<i32>().ok());
+        let handles = numbers.filter_map(|n| pidfd_getfd(&process, n, PidfdGetfdFlags::empty()).ok());
+        handles.map(socket2::Socket::from).collect()
+    }
+
     /// The names of its threads.
     pub fn threads(&self) -> Vec<String> {
         let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else { return Vec::new() };

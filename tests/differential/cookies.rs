@@ -21,7 +21,7 @@ fn cookies(run: &mut Run, settings: &str, fields: &str, requests: &[&str]) {
         let lines: String = lines.split('+').filter(|l| !l.is_empty()).map(|l| format!("Cookie: {l}\r\n")).collect();
         let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
         let mut c = run.client();
-        c.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}{length}Connection: close\r\n\r\n"));
+        c.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}{length}Connection: close\r\n\r\n"));
         c.closed();
         run.logs(1);
     }
@@ -155,7 +155,7 @@ scenario!(a_refused_connection_is_redispatched, |run| {
     );
     for cookie in ["c1", "c2"] {
         let mut c = run.client();
-        c.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV={cookie}\r\nConnection: close\r\n\r\n"));
+        c.send(format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: SRV={cookie}\r\nConnection: close\r\n\r\n"));
         c.closed();
         run.logs(1);
     }
@@ -165,7 +165,7 @@ scenario!(no_server_at_all, |run| {
     run.http("", "cookie SRV insert\n server s1 127.0.0.1:1 cookie c1 disabled");
     for cookie in ["", "Cookie: SRV=c1\r\n", "Cookie: SRV=x\r\n"] {
         let mut c = run.client();
-        c.send(&format!("GET / HTTP/1.1\r\nHost: a\r\n{cookie}Connection: close\r\n\r\n"));
+        c.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{cookie}Connection: close\r\n\r\n"));
         c.closed();
         run.logs(1);
     }

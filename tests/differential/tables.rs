@@ -182,7 +182,7 @@ scenario!(a_limit_of_connections, |run| {
     let mut b = run.client();
     b.ask(&get("/", ""));
     let mut c = run.client();
-    c.send(&get("/", "Connection: close\r\n"));
+    c.send(get("/", "Connection: close\r\n"));
     c.closed();
     a.ask(&get("/", ""));
     run.logs(4);
@@ -231,7 +231,7 @@ fn sticking(run: &mut Run, backend: &str, requests: &[&str]) {
         let (path, fields) = request.split_once(' ').unwrap_or((request, ""));
         let fields = if fields.is_empty() { String::new() } else { format!("{fields}\r\n") };
         let mut c = run.client();
-        c.send(&get(path, &format!("{fields}Connection: close\r\n")));
+        c.send(get(path, &format!("{fields}Connection: close\r\n")));
         c.closed();
         run.logs(1);
     }
@@ -311,7 +311,7 @@ scenario!(a_table_remembers_a_server_that_is_down, |run| {
     );
     for _ in 0..3 {
         let mut c = run.client();
-        c.send(&get("/", "Connection: close\r\n"));
+        c.send(get("/", "Connection: close\r\n"));
         c.closed();
         run.logs(1);
     }

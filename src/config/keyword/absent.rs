@@ -1,10 +1,8 @@
 //! Names that HAProxy 3.4 has and these catalogues lack. They get an error of their own kind, never "unknown keyword".
 //! A name leaves its list when its row is written; a test holds that no name is in both.
 
-/// The text for a name of HAProxy's that is not supported yet.
-pub fn text(name: &str) -> String {
-    format!("'{name}' exists in HAProxy 3.4 and is not supported by ringway yet")
-}
+/// The text for such a name.
+pub use crate::language::words::unsupported as text;
 
 pub fn section(name: &str) -> Option<&'static str> {
     SECTIONS.iter().find(|n| **n == name).copied()

@@ -6,16 +6,10 @@ use super::{
 };
 use crate::{
     config::section::Loading,
-    model::logging::{LogFraming, LogSample, LogSink, LogTarget},
+    model::logging::{LogSample, LogSink, LogTarget},
+    proto::syslog::{self, Format},
 };
 
-/// Syslog facilities by number.
-pub const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp",
-    "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
-];
-/// Syslog levels by number.
-pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 const LENGTHS: std::ops::RangeInclusive<i64> = 80..=65535;
 const LENGTH_DEFAULT: usize = 1024;
 
@@ -72,14 +66,14 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
     }
     let mut target = LogTarget {
         sink: LogSink::Stdout,
-        format: LogFraming::Local,
+        // Descriptors have no frame of their own; HAProxy's default for them is the same line.
+        format: Format::Local,
         facility: 0,
         max_level: 7,
         min_level: 0,
         length_max: LENGTH_DEFAULT,
         sample: None,
     };
-    let mut framing = None;
     if word != "global" {
         target.sink = sink(cx, a, word)?;
         loop {
@@ -92,7 +86,7 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
                         return Err(a.fault(at + 1, text));
                     }
                 },
-                "format" => framing = Some(framing_of(a, at + 1)?),
+                "format" => target.format = framing(a, at + 1)?,
                 "sample" => target.sample = Some(sample(a, at + 1)?),
                 "profile" => {
                     return Err(a.fault(at, super::absent::text("profile")));
@@ -102,16 +96,9 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
             at += 2;
         }
     }
-    target.format = framing.unwrap_or(match target.sink {
-        LogSink::Datagram(_) => LogFraming::Local,
-        // Descriptors have no frame of their own; HAProxy's default for them is the same line.
-        LogSink::Stdout | LogSink::Stderr | LogSink::Fd(_) => LogFraming::Local,
-    });
     let facility = a.get(at);
-    let Some(number) = FACILITIES.iter().position(|f| *f == facility) else {
-        return Err(a.fault(at, format!("log : unknown log facility '{facility}'")));
-    };
-    target.facility = number as u8;
+    target.facility =
+        syslog::facility(facility).ok_or_else(|| a.fault(at, format!("log : unknown log facility '{facility}'")))?;
     if let Some(number) = level(a, at + 1, "optional log level")? {
         target.max_level = number;
         if let Some(number) = level(a, at + 2, "optional minimum log level")? {
@@ -131,25 +118,16 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
 fn level(a: &Args<'_>, at: usize, what: &str) -> Result<Option<u8>, Fault> {
     match a.get(at) {
         "" => Ok(None),
-        word => match LEVELS.iter().position(|l| *l == word) {
-            Some(number) => Ok(Some(number as u8)),
+        word => match syslog::level(word) {
             None => Err(a.fault(at, format!("log : unknown {what} '{word}'"))),
+            number => Ok(number),
         },
     }
 }
 
-fn framing_of(a: &Args<'_>, at: usize) -> Result<LogFraming, Fault> {
-    Ok(match a.get(at) {
-        "local" => LogFraming::Local,
-        "rfc3164" => LogFraming::Rfc3164,
-        "rfc5424" => LogFraming::Rfc5424,
-        "priority" => LogFraming::Priority,
-        "short" => LogFraming::Short,
-        "timed" => LogFraming::Timed,
-        "iso" => LogFraming::Iso,
-        "raw" => LogFraming::Raw,
-        other => return Err(a.fault(at, format!("log : unknown log format '{other}'"))),
-    })
+fn framing(a: &Args<'_>, at: usize) -> Result<Format, Fault> {
+    let word = a.get(at);
+    Format::from_name(word).ok_or_else(|| a.fault(at, format!("log : unknown log format '{word}'")))
 }
 
 /// `<range>[,<range>...]:<size>`.

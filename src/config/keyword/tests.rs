@@ -12,7 +12,7 @@ use crate::{
         backend::{Balance, HashFunction},
         bind::Level,
         check::{CheckKind, MysqlVersion},
-        logging::{LogFraming, LogSink},
+        logging::LogSink,
         persist::CookieMode,
         plan::Plan,
         proxy::{ConnectionMode, LogLineFormat, Mode},
@@ -214,7 +214,7 @@ fn log_targets() {
         plan("global", "log 127.0.0.1 len 80 format rfc5424 sample 1,3-4:4 local1 notice err\n log stdout local0");
     let target = &plan.global.log_targets[0];
     assert_eq!((target.length_max, target.facility, target.max_level, target.min_level), (80, 17, 5, 3));
-    assert_eq!(target.format, LogFraming::Rfc5424);
+    assert_eq!(target.format, crate::proto::syslog::Format::Rfc5424);
     assert_eq!(target.sample.as_ref().map(|s| (s.ranges.clone(), s.size)), Some((vec![(1, 1), (3, 4)], 4)));
     assert_eq!(plan.global.log_targets[1].sink, LogSink::Stdout);
     refused("global", "log /dev/log local9", "log : unknown log facility 'local9'");

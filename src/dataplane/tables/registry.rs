@@ -110,7 +110,7 @@ impl Registry {
     /// The worker that holds the entries with this hash.
     pub fn home(&self, hash: u64) -> usize {
         // The upper half: the lower bits choose the place in the home's own table.
-        ((hash >> 32) * self.workers as u64 >> 32) as usize
+        (((hash >> 32) * self.workers as u64) >> 32) as usize
     }
 }
 

@@ -110,7 +110,7 @@ impl Office {
             let Asking::Later(id) = t.ask(0, key.as_bytes(), hash, Ask::Lease) else {
                 panic!("its home is elsewhere")
             };
-            while !t.inner.borrow().asks.get(id).is_some_and(|a| a.reply.is_some()) {
+            while t.inner.borrow().asks.get(id).is_none_or(|a| a.reply.is_none()) {
                 for worker in 0..self.tables.len() {
                     self.turn(worker);
                 }

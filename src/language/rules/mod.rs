@@ -2,7 +2,6 @@
 //! and the evaluation resumes at its rule.
 
 pub mod action;
-pub mod capture;
 pub mod redirect;
 pub mod reply;
 pub mod switching;

@@ -146,6 +146,7 @@ impl Redirect {
             Some(Cookie::Format(format)) => {
                 location.clear();
                 format.write(cx, &mut location);
+                location.extend_from_slice(WHOLE_SITE);
                 fields.append(b"set-cookie", &location);
             }
             None => {}
@@ -168,9 +169,11 @@ impl Redirect {
     }
 }
 
-/// `NAME[=value]` becomes `NAME[=value]; path=/;`.
+/// What follows a cookie that is set.
+const WHOLE_SITE: &[u8] = b"; path=/;";
+
 fn set_cookie(text: &str) -> Box<[u8]> {
-    format!("{text}; path=/;").into_bytes().into()
+    [text.as_bytes(), WHOLE_SITE].concat().into()
 }
 
 /// `NAME[=]` becomes a cookie that is over.

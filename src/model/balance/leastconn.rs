@@ -37,13 +37,18 @@ impl Leastconn {
 
     pub fn pick(&mut self, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
         let found = match view.candidates.len() > EXACT {
-            true => self.from_heap(view, excluding, live),
+            true => self.top_of_heap(view, excluding, live),
             false => least(view, excluding, live),
         };
         found.or_else(|| excluding.filter(|i| view.candidates.iter().any(|c| c.index == *i) && takes(live, *i, None)))
     }
 
-    fn from_heap(&mut self, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+    fn top_of_heap(
+        &mut self,
+        view: &View,
+        excluding: Option<ServerIndex>,
+        live: &BackendLive,
+    ) -> Option<ServerIndex> {
         for _ in 0..REFRESHED {
             self.cursor = (self.cursor + 1) % view.candidates.len();
             self.look_again(self.cursor as u32, view, live);

@@ -22,6 +22,9 @@ pub struct Turns {
     pub round: Vec<u32>,
 }
 
+/// Turn, what is left of it (the greater the earlier), weight, place, due time.
+type Entry = Reverse<(u64, Reverse<u64>, u64, usize, u64)>;
+
 /// The turns for these weights. Weights of zero never have one.
 pub fn turns(weights: &[u32]) -> Turns {
     let weights = reduced(weights);
@@ -34,8 +37,7 @@ pub fn turns(weights: &[u32]) -> Turns {
         let weight = weights[i];
         Reverse((due / weight, Reverse(weight - due % weight), weight, i, due))
     };
-    let mut heap: BinaryHeap<Reverse<(u64, Reverse<u64>, u64, usize, u64)>> =
-        BinaryHeap::with_capacity(waiting.len());
+    let mut heap: BinaryHeap<Entry> = BinaryHeap::with_capacity(waiting.len());
     let mut next = |now: u64| {
         let is_due = heap.peek().is_some_and(|Reverse(first)| first.0 <= now);
         let beginner = if is_due { None } else { waiting.pop_front() };

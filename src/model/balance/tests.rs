@@ -137,7 +137,7 @@ fn uri_hashes_pick_haproxys_servers() {
     ];
     for (consistent, function, avalanche, expected) in seen {
         let mut plan = plan(&[5, 3, 2]);
-        plan.proxies[0].backend.hash = HashType { consistent, function, avalanche, ..HashType::default() };
+        plan.proxies[0].backend.hash = HashType { consistent, function, avalanche };
         let uri = Balance::Uri { whole: false, len: None, depth: None, path_only: false };
         let mut balancer = balancer(&mut plan, uri);
         let live = Live::new(&plan);

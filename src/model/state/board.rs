@@ -9,6 +9,7 @@ use crate::{
         clock::Millis,
         counter::Counter,
         histogram::{Histogram, Summary},
+        places::Places,
         rate::{Rate, merge},
     },
     model::plan::{Plan, ProxyIndex, ServerIndex},
@@ -31,6 +32,8 @@ pub struct Board {
     nameservers: Box<[Box<[NameserverCell]>]>,
     /// Server states, addresses, weights; paused frontends.
     pub live: Live,
+    /// Of connections, which workers admit.
+    pub places: Places,
 }
 
 /// The cells of one writer.
@@ -92,6 +95,7 @@ impl Board {
                 .map(|r| r.nameservers.iter().map(|_| Default::default()).collect())
                 .collect(),
             live: Live::new(plan),
+            places: Places::new(workers),
         }
     }
 

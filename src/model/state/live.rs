@@ -45,8 +45,6 @@ pub struct ProcessLive {
     pub ssl_sessions_per_second: AtomicU32,
     pub compression_bytes_per_second: AtomicU64,
     pub stopping: AtomicBool,
-    /// Taken by a worker that admits a connection when a limit is near; never waited for.
-    pub last_places: Mutex<()>,
 }
 
 #[derive(Debug)]

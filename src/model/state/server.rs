@@ -4,14 +4,15 @@
 use super::health::{CheckReport, CheckStatus, Health};
 use crate::model::server::InitState;
 use crate::{
-    base::{address::Address, clock::Millis},
+    base::{
+        address::Address,
+        clock::Millis,
+        sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
+    },
     model::server::Server,
 };
 use arc_swap::ArcSwapOption;
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Weights are shown in units of 1, kept in sixteenths so that a slow start has steps.
 pub const WEIGHT_SCALE: u32 = 16;
@@ -353,5 +354,36 @@ impl ServerLive {
     pub(super) fn lock(&self) -> MutexGuard<'_, Detail> {
         // A panic elsewhere must not take statistics down: the values are plain and always whole.
         self.detail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests {
+    use super::*;
+    use crate::base::{counter::Counter, origin::Origin, sync::tell_then_look};
+
+    /// As `dataplane/queue` does: who finds no slot counts himself as waiting and looks again; who gives a slot back looks
+    /// whether somebody waits.
+    #[test]
+    fn under_loom_a_freed_slot_is_found_or_its_taker_is_told() {
+        loom::model(|| {
+            let server = ServerLive::new(Arc::new(Server::new(Origin::none())), false);
+            assert!(server.take_slot(1, 0));
+            let shared = loom::sync::Arc::new((server, Counter::default()));
+            let waiter = {
+                let shared = shared.clone();
+                loom::thread::spawn(move || {
+                    let (server, waiting) = &*shared;
+                    waiting.add(1);
+                    tell_then_look();
+                    server.take_slot(1, 0)
+                })
+            };
+            let (server, waiting) = &*shared;
+            server.release_slot(0);
+            tell_then_look();
+            let told = waiting.get() > 0;
+            assert!(waiter.join().unwrap() || told, "it waits for nobody");
+        });
     }
 }

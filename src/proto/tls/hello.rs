@@ -330,11 +330,11 @@ mod tests {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut bad = wire.clone();
                 bad[at] = value;
-                if let Peek::Complete(hello) = peek(&bad) {
-                    if let Some(fields) = hello.parse() {
-                        fields.alpn_names().count();
-                        fields.highest_version();
-                    }
+                if let Peek::Complete(hello) = peek(&bad)
+                    && let Some(fields) = hello.parse()
+                {
+                    fields.alpn_names().count();
+                    fields.highest_version();
                 }
             }
         }

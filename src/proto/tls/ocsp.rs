@@ -47,7 +47,7 @@ fn take<'d>(der: &mut &'d [u8]) -> Option<Element<'d>> {
 }
 
 /// The content of the first element, which must have this tag.
-fn enter<'d>(mut der: &'d [u8], tag: u8) -> Option<&'d [u8]> {
+fn enter(mut der: &[u8], tag: u8) -> Option<&[u8]> {
     take(&mut der).filter(|e| e.tag == tag).map(|e| e.content)
 }
 

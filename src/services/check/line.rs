@@ -7,11 +7,9 @@ use crate::engine::driver::ConnectOptions;
 use crate::engine::{Conn, Rt};
 use crate::proto::tls::client::ClientContext;
 use crate::proto::tls::session::{RecordSizes, Session, TlsError};
+use crate::services::handshake::shake_hands;
 use std::io;
 use std::sync::Arc;
-
-/// Received bytes of the handshake at most; what a server sends beyond it is no handshake.
-const HANDSHAKE_MAX: usize = 256 * 1024;
 
 pub struct Line {
     conn: Conn,
@@ -53,35 +51,9 @@ impl Line {
     pub async fn secure(&mut self, context: Arc<ClientContext>, name: Option<&str>) -> Result<(), TlsError> {
         let mut out = Vec::new();
         let mut session = Session::client(context, name, RecordSizes::default(), self.now_s(), &mut out)?;
-        let broken = |_: io::Error| TlsError::Library("the connection broke".to_owned());
-        let mut received = 0;
-        loop {
-            if !out.is_empty() {
-                self.send_raw(&out).await.map_err(broken)?;
-                out.clear();
-            }
-            if session.is_established() {
-                self.tls = Some(Box::new(session));
-                return Ok(());
-            }
-            let Some(mut lease) = self.conn.recv().await.map_err(broken)? else { return Err(TlsError::NotReady) };
-            received += lease.len();
-            if received > HANDSHAKE_MAX {
-                return Err(TlsError::TooLong);
-            }
-            let fed = session.feed(self.now_s(), &mut lease, &mut out);
-            match fed {
-                Ok(fed) => {
-                    self.early.extend_from_slice(&fed.carried);
-                    self.early.extend_from_slice(lease.get(fed.plain).unwrap_or_default());
-                }
-                Err(error) => {
-                    // The alert: whether it arrives changes nothing.
-                    let _ = self.send_raw(&out).await;
-                    return Err(error);
-                }
-            }
-        }
+        shake_hands(&self.conn, &mut session, out, &mut self.early).await?;
+        self.tls = Some(Box::new(session));
+        Ok(())
     }
 
     /// The protocol that was agreed on.

@@ -7,12 +7,11 @@ use crate::engine::Conn;
 use crate::model::bind::Bind;
 use crate::model::server::Server;
 use crate::proto::tls::session::{RecordSizes, Session};
+use crate::services::handshake::shake_hands;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Received bytes of a handshake at most; what a peer sends beyond it is no handshake.
-const HANDSHAKE_MAX: usize = 256 << 10;
 /// Answers of TLS that wait to be sent at most; who asks for more is no peer.
 const WAITING_MAX: usize = 64 << 10;
 
@@ -27,61 +26,41 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(conn: Conn, tls: Option<Session>) -> Line {
-        let tls = tls.map(RefCell::new);
-        Line { conn, tls, waiting: RefCell::default(), early: RefCell::default(), ended: Cell::new(false) }
+    fn plain(conn: Conn) -> Line {
+        Line { conn, tls: None, waiting: RefCell::default(), early: RefCell::default(), ended: Cell::new(false) }
+    }
+
+    /// Sends `hello` and makes the handshake. `None`: it failed.
+    async fn secure(conn: Conn, mut session: Session, hello: Vec<u8>) -> Option<Line> {
+        let mut early = Vec::new();
+        let ended = shake_hands(&conn, &mut session, hello, &mut early).await.ok()?;
+        let (tls, early) = (Some(RefCell::new(session)), RefCell::new(early));
+        Some(Line { conn, tls, waiting: RefCell::default(), early, ended: Cell::new(ended) })
     }
 
     /// The server's side, as the line of the listener says. `None`: the handshake failed.
     pub async fn accepted(conn: Conn, bind: &Bind) -> Option<Line> {
         if !bind.ssl {
-            return Some(Line::new(conn, None));
+            return Some(Line::plain(conn));
         }
         let session = Session::server(bind.tls_context.clone()?.0, RecordSizes::default());
-        Line::new(conn, Some(session)).shake_hands().await
+        Line::secure(conn, session, Vec::new()).await
     }
 
     /// The client's side, as the peer's line says. `None`: the handshake failed.
     pub async fn connected(conn: Conn, server: &Server, clients: &Clients) -> Option<Line> {
         if !server.tls.ssl {
-            return Some(Line::new(conn, None));
+            return Some(Line::plain(conn));
         }
         let context = clients.context(&server.tls_traffic.as_ref()?.0, None)?;
         let mut hello = Vec::new();
         let now_s = conn.rt().now().wall_us / 1_000_000;
         let session = Session::client(context, None, RecordSizes::default(), now_s, &mut hello).ok()?;
-        let line = Line::new(conn, Some(session));
-        *line.waiting.borrow_mut() = hello;
-        line.shake_hands().await
+        Line::secure(conn, session, hello).await
     }
 
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
-    }
-
-    async fn shake_hands(self) -> Option<Line> {
-        let mut received = 0;
-        loop {
-            if !self.waiting.borrow().is_empty() {
-                let block = Block::copy_of(&self.waiting.take());
-                self.conn.send(block.into()).await.result.ok()?;
-            }
-            if self.tls.as_ref().is_some_and(|tls| tls.borrow().is_established()) {
-                return Some(self);
-            }
-            let mut piece = self.conn.recv().await.ok()??;
-            received += piece.len();
-            if received > HANDSHAKE_MAX {
-                return None;
-            }
-            let mut plain = Vec::new();
-            if !self.take_in(&mut piece, &mut plain) {
-                // The alert says why.
-                self.conn.send_last(Block::copy_of(&self.waiting.take()));
-                return None;
-            }
-            self.early.borrow_mut().append(&mut plain);
-        }
     }
 
     /// Takes in what was received; false when it was no TLS.

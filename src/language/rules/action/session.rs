@@ -126,15 +126,12 @@ fn set_nice(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, Err
     Ok(Box::new(|_| Flow::Next))
 }
 
-/// Syslog's levels by name.
-pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-
 fn set_log_level(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, Error> {
     const USAGE: &str = "expects exactly 1 argument (log level name or 'silent')";
     let index = w.index();
     let word = w.next().unwrap_or_default();
-    let level = match LEVELS.iter().position(|l| *l == word) {
-        Some(n) => LogLevel::Level(n as u8),
+    let level = match crate::proto::syslog::level(word) {
+        Some(n) => LogLevel::Level(n),
         None if word == "silent" => LogLevel::Silent,
         None => return Err(Error::new(index, USAGE)),
     };

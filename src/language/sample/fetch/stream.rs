@@ -4,7 +4,9 @@ use super::{Fetch, row};
 use crate::language::context::{Context, Side};
 use crate::language::facts::ConnectionError;
 use crate::language::sample::scope::*;
-use crate::language::sample::{Args, Sample, Type};
+use crate::language::sample::{Args, Probe, Sample, Type};
+use crate::proto::h1::parse::{Limits, Parsed, parse_request};
+use crate::proto::http::head::Head;
 
 pub const ROWS: &[Fetch] = &[
     row("capture.req.hdr", "integer", Type::Str, REQUEST, |a, cx, _| capture(a, &cx.stream.request_captures)),
@@ -25,8 +27,8 @@ pub const ROWS: &[Fetch] = &[
     row("req_ver", "", Type::Str, REQUEST, |_, cx, _| version(cx, Side::Request)),
     row("res.ver", "", Type::Str, RESPONSE, |_, cx, _| version(cx, Side::Response)),
     row("resp_ver", "", Type::Str, RESPONSE, |_, cx, _| version(cx, Side::Response)),
-    row("req.proto_http", "", Type::Bool, REQUEST, |_, cx, _| cx.request.as_deref().map(|_| Sample::Bool(true))),
-    row("req_proto_http", "", Type::Bool, REQUEST, |_, cx, _| cx.request.as_deref().map(|_| Sample::Bool(true))),
+    row("req.proto_http", "", Type::Bool, REQUEST, |_, cx, probe| proto_http(cx, probe)),
+    row("req_proto_http", "", Type::Bool, REQUEST, |_, cx, probe| proto_http(cx, probe)),
     row("http_first_req", "", Type::Bool, REQUEST, |_, cx, _| Some(Sample::Bool(cx.stream.first_request))),
     row("status", "", Type::Sint, RESPONSE, |_, cx, _| Some(Sample::Sint(cx.response.as_deref()?.status() as i64))),
     row("server_status", "", Type::Sint, RESPONSE, |_, cx, _| nonzero(cx.stream.server_status as i64)),
@@ -127,6 +129,22 @@ pub const ROWS: &[Fetch] = &[
 
 fn text<'c>(bytes: &'c [u8]) -> Option<Sample<'c>> {
     (!bytes.is_empty()).then(|| Sample::str(bytes))
+}
+
+/// A whole head of a request has come. In TCP mode it is looked for in what was received (manual 7.3.5 "req.proto_http").
+fn proto_http<'c>(cx: &Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
+    if cx.request.is_none() {
+        let payload = cx.payload(Side::Request);
+        match parse_request(payload.bytes, &Limits::REQUEST, &mut Head::new()) {
+            Ok(Parsed::Complete(_)) => {}
+            Ok(_) => {
+                probe.may_change = !payload.complete;
+                return None;
+            }
+            Err(_) => return Some(Sample::Bool(false)),
+        }
+    }
+    Some(Sample::Bool(true))
 }
 
 fn capture<'c>(args: &'c Args, captures: &'c [Option<Vec<u8>>]) -> Option<Sample<'c>> {
