@@ -333,6 +333,11 @@ impl ServerChooser for BindContext {
         })
     }
 
+    fn highest_version(&self) -> &'static str {
+        let serving = self.serving.load();
+        serving.lines.first().map_or("TLSv1.3", |line| serving.options[line.options].server.highest_version())
+    }
+
     fn capture_size(&self) -> usize {
         self.capture
     }
