@@ -75,6 +75,7 @@ pub const DECISIONS: &[Allowed] = &[
     allow("tls::rules_before_and_after_the_handshake_close_connections", "C2 cut off", "C2 closed", IN_ORDER),
     allow("tls::rules_before_and_after_the_handshake_close_connections", "C4 cut off", "C4 closed", IN_ORDER),
     allow("tls_servers::a_server_under_another_name", "alert: InternalError", "alert: BadCertificate", WRONG_NAME),
+    allow("tls_servers::a_server_under_a_wildcard", "alert: InternalError", "alert: BadCertificate", WRONG_NAME),
     allow(
         "tls_servers::a_server_under_another_name_than_verifyhost",
         "alert: InternalError",

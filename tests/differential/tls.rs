@@ -27,6 +27,7 @@ pub struct House {
     /// For `elsewhere.example`, of the other authority.
     pub stranger: Issued,
     pub outdated: Issued,
+    pub wild: Issued,
     pub alice: Issued,
     pub eve: Issued,
     pub expired: Issued,
@@ -54,6 +55,7 @@ impl House {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         };
         let outdated = ca.issue_as(&["localhost"], false, 0x1e, of_the_past);
+        let wild = ca.issue(&["*.wild.example"], false, 0x14);
         let alice = ca.issue_as(&["alice"], false, 0xfedc_ba98_7654_3210, |params| {
             params.distinguished_name = name_of_many_entries();
             (params.not_before, params.not_after) = (date_time_ymd(2020, 2, 3), date_time_ymd(2040, 11, 12));
@@ -70,7 +72,7 @@ impl House {
             ("rsa.pem", ca.issue(&["localhost"], true, 0x11).pem),
             ("a.pem", ca.issue(&["a.example"], false, 0x12).pem),
             ("b.pem", ca.issue(&["b.example", "also-b.example"], false, 0x13).pem),
-            ("wild.pem", ca.issue(&["*.wild.example"], false, 0x14).pem),
+            ("wild.pem", wild.pem.clone()),
             ("alice.pem", alice.pem.clone()),
             ("mallory.pem", mallory_and_authority.pem.clone()),
         ];
@@ -78,6 +80,7 @@ impl House {
             server,
             stranger,
             outdated,
+            wild,
             alice,
             eve: ca.issue(&["eve"], false, 0x21),
             expired: ca.issue_as(&["expired"], false, 0x22, of_the_past),
@@ -424,6 +427,23 @@ scenario!(a_list_with_filters, |run| {
     let names = ["x.a.example", "not.a.example", "exact.a.example", "b.example", "also-b.example", "a.example"];
     shown(run, &names);
     shown(run, &["y.wild.example", "localhost", "unknown.example", "127.0.0.1"]);
+});
+
+scenario!(a_list_with_filters_of_every_form, |run| {
+    run.write(
+        "list",
+        "server.pem !localhost\na.pem A.Example *.case.EXAMPLE\nwild.pem !x.wild.example *.wild.example y.example\n\
+         b.pem !z.wild.example\n",
+    );
+    front(run, "crt-list list", "");
+    shown(run, &["localhost", "a.example", "q.case.example", "unknown.example", "x.wild.example", "z.wild.example"]);
+    shown(run, &["b.example", "also-b.example", "y.example", "x.y.example"]);
+});
+
+scenario!(a_list_that_answers_all_names, |run| {
+    run.write("list", "a.pem a.example\nb.pem *\nserver.pem localhost\n");
+    front(run, "crt-list list strict-sni", "");
+    shown(run, &["localhost", "a.example", "unknown.example", "127.0.0.1"]);
 });
 
 scenario!(a_list_with_options, |run| {

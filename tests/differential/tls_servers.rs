@@ -191,6 +191,21 @@ scenario!(a_server_under_another_name, |run| {
     failing(run, ours(), "verify required ca-file ca.pem sni str(elsewhere.example)");
 });
 
+scenario!(a_server_under_a_wildcard, |run| {
+    with(
+        run,
+        Settings::new(&HOUSE.wild, OK),
+        "verify required ca-file ca.pem sni req.hdr(host)",
+        LINE,
+        "http-reuse never",
+    );
+    let mut c = run.client();
+    for host in ["x.wild.example", "z.wild.example", "wild.example", "x.y.wild.example"] {
+        c.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        run.logs(1);
+    }
+});
+
 /// A request without a host, of which no SNI is made.
 fn verified_as(run: &mut Run, name: &str) {
     with(run, ours(), &format!("verify required ca-file ca.pem verifyhost {name}"), LINE, "");
