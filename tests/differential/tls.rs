@@ -14,8 +14,7 @@ pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 pub const GET: &str = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The usual line without the numbers of connections: those before may not have ended yet.
-pub const LOG: &str =
-    "log-format \"%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %rc %sq/%bq %{+Q}r\"";
+const LOG: &str = "log-format \"%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %rc %sq/%bq %{+Q}r\"";
 
 /// Authorities and what they have issued.
 pub struct House {
@@ -146,7 +145,7 @@ pub fn start(run: &mut Run, global: &str, sections: &str) {
     files(run);
     run.start(&format!(
         "global\n log {{log}} local0\n maxconn 500\n nbthread 1\n {global}\ndefaults\n log global\n mode http\n \
-         option httplog\n retries 0\n timeout connect 3s\n timeout client 5s\n timeout server 5s\n{sections}"
+         {LOG}\n retries 0\n timeout connect 3s\n timeout client 5s\n timeout server 5s\n{sections}"
     ));
 }
 

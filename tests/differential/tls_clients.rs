@@ -4,7 +4,7 @@ use crate::common::client::Client;
 use crate::common::origin::Step;
 use crate::common::tls::{Issued, Settings};
 use crate::run::Run;
-use crate::tls::{GET, HOUSE, LOG, OK, anyone, files, front, start};
+use crate::tls::{GET, HOUSE, OK, anyone, files, front, start};
 use rustls::version::{TLS12, TLS13};
 
 /// What is told of a client's certificate, good or not.
@@ -23,9 +23,7 @@ fn two(run: &mut Run, words: &str) {
     run.listen("fx");
     run.origin("s1", vec![Step::Serve(OK.into())]);
     let frontend = |name: &str, more: &str| {
-        format!(
-            "frontend {name}\n bind 127.0.0.1:{{{name}}} ssl {words}\n {LOG}\n {VERDICT}\n {more}\n default_backend be\n"
-        )
+        format!("frontend {name}\n bind 127.0.0.1:{{{name}}} ssl {words}\n {VERDICT}\n {more}\n default_backend be\n")
     };
     let sections =
         format!("{}{}backend be\n server s1 127.0.0.1:{{s1}}\n", frontend("fe", ""), frontend("fx", ERROR_FORMAT));
@@ -454,17 +452,8 @@ scenario!(failed_handshakes_are_counted, |run| {
     let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = rows.next().expect("a head");
     let row = rows.find(|row| row[1] == "FRONTEND").expect("the frontend");
-    let wanted = [
-        "scur",
-        "req_tot",
-        "conn_tot",
-        "ereq",
-        "dcon",
-        "dses",
-        "ssl_sess",
-        "ssl_reused_sess",
-        "ssl_failed_handshake",
-    ];
+    let wanted =
+        ["req_tot", "conn_tot", "ereq", "dcon", "dses", "ssl_sess", "ssl_reused_sess", "ssl_failed_handshake"];
     for name in wanted {
         let value = names.iter().position(|n| *n == name).map_or("-", |at| row[at]);
         run.note("stat", &format!("{name} {value}"));
