@@ -111,8 +111,9 @@ scenario!(the_name_is_the_clients, |run| {
         "bind 127.0.0.1:{fe} ssl crt server.pem",
         "http-request set-header x-forwarded-proto https if { ssl_fc }",
     );
+    let mut kept = Vec::new();
     for name in ["a.example", "b.example"] {
-        run.tls_ask(&anyone().build(), name, GET);
+        kept.push(run.tls_ask(&anyone().build(), name, GET));
         run.logs(1);
     }
 });
