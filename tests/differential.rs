@@ -62,6 +62,14 @@ mod tables;
 mod tcp;
 #[path = "differential/timeouts.rs"]
 mod timeouts;
+#[path = "differential/tls.rs"]
+mod tls;
+#[path = "differential/tls_clients.rs"]
+mod tls_clients;
+#[path = "differential/tls_servers.rs"]
+mod tls_servers;
+#[path = "differential/tls_tcp.rs"]
+mod tls_tcp;
 
 /// What the suite promises to compare at least: scenarios of stick tables, tracking and cookies, and choices of servers.
 #[test]
@@ -88,4 +96,13 @@ fn http2_has_its_sixty_scenarios() {
     let sources = [include_str!("differential/http2.rs"), include_str!("differential/http2_servers.rs")];
     let count: usize = sources.iter().map(|text| text.matches("\nscenario!(").count()).sum();
     assert!(count >= 60, "{count}");
+}
+
+#[test]
+fn tls_has_its_scenarios() {
+    let count = |text: &str| text.matches("\nscenario!(").count();
+    let client_side = count(include_str!("differential/tls.rs")) + count(include_str!("differential/tls_clients.rs"));
+    let server_side = count(include_str!("differential/tls_servers.rs"));
+    let tcp = count(include_str!("differential/tls_tcp.rs"));
+    assert!(client_side >= 75 && server_side >= 45 && tcp >= 14, "{client_side} {server_side} {tcp}");
 }

@@ -22,6 +22,7 @@ use crate::engine::frame::Frame;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Chain, Conn, Piece};
 use crate::language::context::{Payload, Side};
+use crate::language::facts::ConnectionError;
 use crate::model::backend::HttpReuse;
 use crate::model::balance::{Choice, Key};
 use crate::model::bind::Proto;
@@ -548,6 +549,8 @@ async fn open(
 ) -> Result<Transport, Failure> {
     let settings = &w.plan.proxies[proxy];
     let server = &live.settings;
+    // What went wrong before is over.
+    ex.facts.server_error = None;
     let address = match way.to {
         Some(to) => Address::Ip(to),
         None => live.address().as_deref().ok_or(Failure::ConnectFailed)?.clone(),
@@ -584,7 +587,12 @@ async fn open(
                 options.source = range.map(|s| port_of_range(s, first.wrapping_add(left.into())));
                 left -= 1;
             }
-            Ok(Err(e)) => return Err(connect_failure(&e)),
+            Ok(Err(e)) => {
+                if e.raw_os_error() == Some(libc::ECONNREFUSED) {
+                    ex.facts.server_error = Some(ConnectionError::of(47, "ECONNREFUSED returned by OS"));
+                }
+                return Err(connect_failure(&e));
+            }
             Ok(Ok(conn)) => break conn,
         }
     };

@@ -4,7 +4,7 @@
 use super::rules::with_context;
 use super::session::Session;
 use super::stream::Exchange;
-use super::stream::termination::Failure;
+use super::stream::termination::{Answer, Failure};
 use super::worker::{Seen, Shared, Worker};
 use crate::base::address::Address;
 use crate::base::buf::Block;
@@ -242,7 +242,10 @@ fn write(s: &Session, ex: &mut Exchange) {
         None => LEVEL_INFO,
     };
     let rules = settings.rules.clone();
-    let Some(format) = rules.log_format.as_ref() else {
+    // HAProxy 3.4 manual 8.2.6, "error-log-format"; 3.4.0 writes the errors of streams in the usual one all the same.
+    let is_before_streams = ex.failure.is_some_and(|f| matches!(f.answer(), Answer::RawPage(_)));
+    let of_errors = rules.error_log_format.as_ref().filter(|_| is_before_streams);
+    let Some(format) = of_errors.or(rules.log_format.as_ref()) else {
         connect_line(s, ex, level);
         return;
     };

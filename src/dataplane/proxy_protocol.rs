@@ -13,6 +13,7 @@ use crate::model::server::Server;
 use crate::model::state::counters::FrontendCounter;
 use crate::proto::proxy_protocol::{self, Addresses, encode, tlv};
 use crate::proto::tls::x509;
+use std::rc::Rc;
 
 /// Takes a PROXY protocol header off the stream (manual 5.1 "accept-proxy"). `None`: there is none in time, or it is
 /// malformed; the connection ends, as HAProxy ends it.
@@ -25,11 +26,11 @@ pub async fn receive(s: &mut Session) -> Option<Piece> {
         let piece = match received {
             Ok(Ok(Some(piece))) => piece,
             Ok(Ok(None)) if input.is_empty() => {
-                return handshake_failed(s, "Connection closed while waiting for PROXY protocol header");
+                return handshake_failed(s, 11, "Connection closed while waiting for PROXY protocol header");
             }
-            Ok(Ok(None)) => return handshake_failed(s, "Truncated PROXY protocol header received"),
-            Ok(Err(_)) => return handshake_failed(s, "Connection error while waiting for PROXY protocol header"),
-            Err(_) => return handshake_failed(s, "Timeout while waiting for PROXY protocol header"),
+            Ok(Ok(None)) => return handshake_failed(s, 14, "Truncated PROXY protocol header received"),
+            Ok(Err(_)) => return handshake_failed(s, 12, "Connection error while waiting for PROXY protocol header"),
+            Err(_) => return handshake_failed(s, 13, "Timeout while waiting for PROXY protocol header"),
         };
         input.extend_from_slice(piece.bytes());
         match proxy_protocol::parse(&input) {
@@ -44,16 +45,25 @@ pub async fn receive(s: &mut Session) -> Option<Piece> {
                 return Some(rest);
             }
             Err(proxy_protocol::Error::NotProxyProtocol) => {
-                return handshake_failed(s, "Received something which does not look like a PROXY protocol header");
+                return handshake_failed(
+                    s,
+                    15,
+                    "Received something which does not look like a PROXY protocol header",
+                );
             }
-            Err(_) => return handshake_failed(s, "Received an invalid PROXY protocol header"),
+            Err(_) => return handshake_failed(s, 16, "Received an invalid PROXY protocol header"),
         }
     }
 }
 
-/// A connection whose handshake failed is logged as such and counted.
-fn handshake_failed(s: &mut Session, why: &str) -> Option<Piece> {
+/// A connection whose handshake failed is logged as such and counted; `code` is its `fc_err`.
+fn handshake_failed(s: &mut Session, code: u16, why: &'static str) -> Option<Piece> {
     s.w.counts().frontend(s.proxy).add(FrontendCounter::Ereq, 1);
+    let tls = s.bind().tls_context.as_ref().map(|context| Rc::new(super::tls::not_begun(&*context.0)));
+    let mut known = s.facts.borrow_mut();
+    known.error = Some(Box::new(facts::ConnectionError::of(code, why)));
+    known.tls = tls;
+    drop(known);
     log::embryonic(s, why);
     None
 }

@@ -131,6 +131,30 @@ pub struct ConnectionError {
     pub text: &'static str,
 }
 
+impl ConnectionError {
+    /// With the name that goes with its number (manual 7.3.3, "fc_err_str"; from 44 on 3.4.0 has the next higher number).
+    pub fn of(code: u16, text: &'static str) -> ConnectionError {
+        let name = match code {
+            11 => "PRX_EMPTY",
+            12 => "PRX_ABORT",
+            13 => "PRX_TIMEOUT",
+            14 => "PRX_TRUNCATED",
+            15 => "PRX_NOT_HDR",
+            16 => "PRX_BAD_HDR",
+            24 => "SSL_EMPTY",
+            26 => "SSL_TIMEOUT",
+            30 => "SSL_CA_FAIL",
+            31 => "SSL_CRT_FAIL",
+            32 => "SSL_MISMATCH",
+            33 => "SSL_MISMATCH_SNI",
+            34 => "SSL_HANDSHAKE",
+            47 => "EREFUSED",
+            _ => "",
+        };
+        ConnectionError { code, name, text }
+    }
+}
+
 /// What a PROXY protocol header said beside the addresses.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyProtocol {

@@ -19,6 +19,7 @@ pub mod port;
 pub mod program;
 pub mod syslog;
 pub mod tls;
+pub mod tls_origin;
 
 use std::time::Duration;
 

@@ -3,8 +3,11 @@
 use super::BOUND;
 use super::directory::Directory;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SerialNumber};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -12,6 +15,8 @@ use std::sync::Arc;
 /// An authority and what it issues.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+    /// Itself and those above it but the root: empty, if it is one.
+    chain: Vec<CertificateDer<'static>>,
 }
 
 /// A certificate with its key.
@@ -19,29 +24,67 @@ pub struct Issued {
     pub der: CertificateDer<'static>,
     key: KeyPair,
     pub pem: String,
+    /// What is sent with it.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
     pub fn new(name: &str) -> Authority {
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(Authority::params(name), key).expect("an authority");
+        Authority { issuer, chain: Vec::new() }
+    }
+
+    /// An authority below this one.
+    pub fn under(&self, name: &str) -> Authority {
+        let key = KeyPair::generate().expect("a key");
+        let params = Authority::params(name);
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer).expect("an authority");
+        let chain = std::iter::once(issuer.der().clone()).chain(self.chain.iter().cloned()).collect();
+        Authority { issuer, chain }
+    }
+
+    fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(vec![]).expect("parameters");
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().expect("a key");
-        Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("an authority") }
+        params
     }
 
     /// For the names, the first of them the common name too.
     pub fn issue(&self, names: &[&str], rsa: bool, serial: u64) -> Issued {
+        self.issue_as(names, rsa, serial, |_| ())
+    }
+
+    /// The same with something else in it.
+    pub fn issue_as(
+        &self,
+        names: &[&str],
+        rsa: bool,
+        serial: u64,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("parameters");
         params.distinguished_name.push(rcgen::DnType::CommonName, names[0].as_str());
         params.serial_number = Some(SerialNumber::from(serial));
+        edit(&mut params);
         let algorithm = if rsa { &rcgen::PKCS_RSA_SHA256 } else { &rcgen::PKCS_ECDSA_P256_SHA256 };
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
-        Issued { der: certificate.der().clone(), key, pem }
+        Issued { der: certificate.der().clone(), key, pem, chain: self.chain.clone() }
+    }
+
+    pub fn der(&self) -> &CertificateDer<'static> {
+        self.issuer.der()
+    }
+
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a root");
+        roots
     }
 
     pub fn pem(&self) -> String {
@@ -73,9 +116,33 @@ impl Authority {
 
     /// How to speak to what it certifies.
     pub fn client(&self) -> Settings {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).expect("a root");
-        Settings { roots, versions: rustls::ALL_VERSIONS.to_vec(), alpn: Vec::new(), identity: None, rsa_only: false }
+        Settings {
+            roots: self.roots(),
+            versions: rustls::ALL_VERSIONS.to_vec(),
+            alpn: Vec::new(),
+            identity: None,
+            rsa_only: false,
+            trusts_all: false,
+        }
+    }
+}
+
+impl Issued {
+    /// Signed by nobody else.
+    pub fn self_signed(name: &str, serial: u64) -> Issued {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from(serial));
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
+        Issued { der: certificate.der().clone(), key, pem, chain: Vec::new() }
+    }
+
+    /// As the library takes it: what is sent, and the key.
+    pub fn identity(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let sent = std::iter::once(&self.der).chain(&self.chain).cloned().collect();
+        (sent, PrivateKeyDer::try_from(self.key.serialize_der()).expect("a key"))
     }
 }
 
@@ -85,8 +152,9 @@ pub struct Settings {
     roots: RootCertStore,
     versions: Vec<&'static SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
-    identity: Option<(CertificateDer<'static>, Vec<u8>)>,
+    identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
     rsa_only: bool,
+    trusts_all: bool,
 }
 
 impl Settings {
@@ -101,7 +169,14 @@ impl Settings {
     }
 
     pub fn identity(mut self, issued: &Issued) -> Settings {
-        self.identity = Some((issued.der.clone(), issued.key.serialize_der()));
+        let (sent, key) = issued.identity();
+        self.identity = Some((sent, Arc::new(key)));
+        self
+    }
+
+    /// Takes any certificate, whatever its name and issuer.
+    pub fn trusting_all(mut self) -> Settings {
+        self.trusts_all = true;
         self
     }
 
@@ -123,13 +198,53 @@ impl Settings {
             .with_root_certificates(self.roots);
         let mut config = match self.identity {
             None => builder.with_no_client_auth(),
-            Some((der, key)) => {
-                let key = PrivateKeyDer::try_from(key).expect("a key");
-                builder.with_client_auth_cert(vec![der], key).expect("an identity")
-            }
+            Some((sent, key)) => builder.with_client_auth_cert(sent, key.clone_key()).expect("an identity"),
         };
         config.alpn_protocols = self.alpn;
+        if self.trusts_all {
+            let trusts_all = Arc::new(TrustsAll(config.crypto_provider().clone()));
+            config.dangerous().set_certificate_verifier(trusts_all);
+        }
         Arc::new(config)
+    }
+}
+
+/// Finds any certificate good, but checks who holds its key.
+#[derive(Debug)]
+struct TrustsAll(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for TrustsAll {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -137,7 +252,11 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection whose handshake is over, or why it failed.
 pub fn connect(config: &Arc<ClientConfig>, port: u16, name: &str) -> std::io::Result<Stream> {
-    let mut tcp = TcpStream::connect(("127.0.0.1", port))?;
+    handshake(config, TcpStream::connect(("127.0.0.1", port))?, name)
+}
+
+/// The same on a connection that is there.
+pub fn handshake(config: &Arc<ClientConfig>, mut tcp: TcpStream, name: &str) -> std::io::Result<Stream> {
     tcp.set_read_timeout(Some(BOUND))?;
     tcp.set_write_timeout(Some(BOUND))?;
     tcp.set_nodelay(true)?;
@@ -161,4 +280,10 @@ pub fn ask(stream: &mut Stream, path: &str) -> std::io::Result<String> {
 pub fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = answer.lines().filter_map(|l| l.split_once(": "));
     fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+}
+
+/// Subject and serial, to tell certificates apart.
+pub fn subject(der: &[u8]) -> String {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).expect("a certificate");
+    format!("{} {:x}", certificate.subject(), certificate.serial)
 }

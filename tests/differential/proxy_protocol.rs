@@ -22,7 +22,7 @@ fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
 }
 
 /// A received v2 header as text; addresses in dots, so that ports are masked as elsewhere.
-fn described(bytes: &[u8]) -> String {
+pub fn described(bytes: &[u8]) -> String {
     if !bytes.starts_with(SIGNATURE) || bytes.len() < 16 {
         return format!("not a v2 header: {}", show(bytes));
     }

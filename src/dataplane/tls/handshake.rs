@@ -20,6 +20,7 @@ use crate::model::state::counters::{
 };
 use crate::proto::tls::client::{ClientContext, ClientSettings, InForce};
 use crate::proto::tls::failure::{CLOSED_DURING_HANDSHAKE, TIMEOUT_DURING_HANDSHAKE};
+use crate::proto::tls::server::ServerChooser;
 use crate::proto::tls::session::{self as proto, RecordSizes, TlsError};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -157,7 +158,6 @@ fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -
         secrets: known.secrets.clone(),
         error: error.map_or(0, TlsError::openssl_number),
         error_text: error.map(|e| e.openssl_text().into()),
-        client_hello_version: known.hello_version,
         ..facts::Tls::default()
     };
     if !established && (known.cipher.is_empty() || known.version == "TLSv1.2") {
@@ -166,6 +166,7 @@ fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -
         tls.key_bits = 0;
     }
     if let Some(lists) = &known.captured {
+        tls.client_hello_version = known.hello_version;
         tls.client_ciphers = list(&lists.ciphers);
         tls.client_extensions = list(&lists.extensions);
         tls.client_groups = list(&lists.groups);
@@ -174,6 +175,12 @@ fn facts_of(known: &proto::Facts, established: bool, error: Option<&TlsError>) -
         tls.client_versions = list(&lists.versions);
     }
     tls
+}
+
+/// What is told of TLS on a connection that failed before its handshake.
+pub fn not_begun(line: &dyn ServerChooser) -> facts::Tls {
+    let known = proto::Facts { version: line.highest_version(), ..proto::Facts::default() };
+    facts_of(&known, false, None)
 }
 
 /// Terminates TLS on a client's connection whose bind line asks for it; bytes behind the handshake come back. `None`: it
@@ -230,11 +237,11 @@ fn refused(w: &Worker, s: &Session, error: &HandshakeError, known: &proto::Facts
         w.counts().listener(s.proxy, s.bind).add(ListenerCounter::SslFailedHandshake, 1);
     }
     let mut facts = s.facts.borrow_mut();
-    facts.error = Some(Box::new(ConnectionError { code: code as u16, name: "", text }));
+    facts.error = Some(Box::new(ConnectionError::of(code as u16, text)));
     facts.tls = Some(Rc::new(facts_of(known, false, why)));
     drop(facts);
     // A connection that said nothing of use is none under `option dontlognull`.
-    if why.is_none() && s.settings().options.dontlognull {
+    if why.is_none() && known.hello_version == 0 && s.settings().options.dontlognull {
         return;
     }
     match why {
@@ -325,7 +332,7 @@ pub async fn connect(
             counts.server(proxy, server).add(ServerCounter::SslFailedHandshake, 1);
             counts.backend(proxy).add(BackendCounter::SslFailedHandshake, 1);
             let (code, text, why) = error.told(&known, false);
-            ex.facts.server_error = Some(ConnectionError { code: code as u16, name: "", text });
+            ex.facts.server_error = Some(ConnectionError::of(code as u16, text));
             ex.facts.server_tls = Some(Rc::new(facts_of(&known, false, why)));
             Err(match error {
                 HandshakeError::TimedOut => Failure::ConnectTimeout,
@@ -340,7 +347,11 @@ impl HandshakeError {
     fn told(&self, known: &proto::Facts, server_side: bool) -> (u32, &'static str, Option<&TlsError>) {
         match self {
             HandshakeError::TimedOut => (TIMEOUT_DURING_HANDSHAKE.0, TIMEOUT_DURING_HANDSHAKE.1, None),
-            HandshakeError::Closed => (CLOSED_DURING_HANDSHAKE.0, CLOSED_DURING_HANDSHAKE.1, None),
+            // Closed before it began, seen from our side: no hello has come. Later it is a failure without a reason.
+            HandshakeError::Closed if server_side && known.hello_version == 0 => {
+                (CLOSED_DURING_HANDSHAKE.0, CLOSED_DURING_HANDSHAKE.1, None)
+            }
+            HandshakeError::Closed => (HANDSHAKE_FAILURE, "SSL handshake failure", None),
             HandshakeError::Refused(e) => {
                 let (code, text) = e.connection_error(known, server_side);
                 (code, text, Some(e))

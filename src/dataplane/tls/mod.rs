@@ -4,7 +4,7 @@
 
 mod handshake;
 
-pub use handshake::{Clients, Gate, HandshakeError, Offer, accept, client, connect};
+pub use handshake::{Clients, Gate, HandshakeError, Offer, accept, client, connect, not_begun};
 
 use super::transport::{SendError, send_plain};
 use super::worker::Worker;

@@ -16,7 +16,7 @@ use crate::proto::tls::tickets::TicketKeys;
 use crate::proto::tls::verify::{ClientVerifier, Trust};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The TLS of a bind line. Shared by workers.
@@ -333,6 +333,11 @@ impl ServerChooser for BindContext {
         })
     }
 
+    fn highest_version(&self) -> &'static str {
+        let serving = self.serving.load();
+        serving.lines.first().map_or("TLSv1.3", |line| serving.options[line.options].server.highest_version())
+    }
+
     fn capture_size(&self) -> usize {
         self.capture
     }
@@ -356,6 +361,10 @@ pub fn preload(tls: &BindTls, global: &TlsGlobal, store: &Arc<Store>) -> Result<
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn unusable(ca: &Path) -> Vec<BindError> {
+    vec![BindError::Parse(format!("'ca-file' : unable to load {}", ca.display()))]
 }
 
 /// Trusted certificates with the lists that revoke some.
@@ -447,26 +456,30 @@ fn client_auth(
     context.update(b"ringway client policy 1");
     let mut verifier = None;
     if verify != Verify::None {
-        let Some(ca) = set.ca_verify_file.as_ref().or(set.ca_file.as_ref()) else {
+        let files: Vec<&PathBuf> = set.ca_file.iter().chain(&set.ca_verify_file).collect();
+        let Some(ca) = files.last() else {
             let text = format!("verify is enabled but no CA file specified for {}.", around.line);
             return Err(vec![BindError::Proxy(text)]);
         };
         let crl = set.crl_file.as_deref();
-        let trust = trust(&around.store, ca, crl)?;
+        // HAProxy 3.4 manual 5.1, "ca-verify-file": trusted as well, but not named to clients.
+        let mut trusted = trust(&around.store, files[0], crl)?;
+        let named = trusted.clone();
+        if let [_, more] = files[..] {
+            trusted = trusted.and(&*trust(&around.store, more, crl)?).map(Arc::new).map_err(|_| unusable(ca))?;
+        }
         context.update(&[verify as u8]);
-        context.update(&trust.fingerprint());
+        context.update(&trusted.fingerprint());
         context.update(format!("{:?}{:?}", tls.crt_ignore_err, tls.ca_ignore_err).as_bytes());
-        // Names of `ca-verify-file` are not for the client's eyes.
-        let send_names = !set.no_ca_names && set.ca_verify_file.is_none();
         let built = ClientVerifier::new(
-            trust,
+            trusted,
             &policy.provider,
             verify == Verify::Required,
             tls.crt_ignore_err.clone(),
             tls.ca_ignore_err.clone(),
-            send_names,
+            (!set.no_ca_names && set.ca_file.is_some()).then_some(&*named),
         )
-        .map_err(|_| vec![BindError::Parse(format!("'ca-file' : unable to load {}", ca.display()))])?;
+        .map_err(|_| unusable(ca))?;
         verifier = Some(built);
     }
     let mut fingerprint = [0; 16];

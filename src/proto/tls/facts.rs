@@ -76,22 +76,35 @@ impl Captured {
     }
 }
 
+fn version_name(version: u16) -> &'static str {
+    match version {
+        0x0300 => "SSLv3",
+        0x0301 => "TLSv1",
+        0x0302 => "TLSv1.1",
+        0x0303 => "TLSv1.2",
+        _ => "TLSv1.3",
+    }
+}
+
 impl Facts {
     pub(super) fn note_hello(&mut self, hello: &hello::ClientHello, capture: usize) {
         self.sni = hello.sni.and_then(|n| std::str::from_utf8(n).ok()).map(Into::into);
         self.client_random.copy_from_slice(&hello.random[..32]);
         self.hello_version = hello.version;
-        // What a failed handshake is logged with; negotiation replaces it.
-        self.version = match hello.highest_version() {
-            0x0300 => "SSLv3",
-            0x0301 => "TLSv1",
-            0x0302 => "TLSv1.1",
-            0x0303 => "TLSv1.2",
-            _ => "TLSv1.3",
-        };
         if capture > 0 {
             self.captured = Some(Box::new(Captured::from_hello(hello, capture)));
         }
+    }
+
+    /// What a failed handshake is logged with once a certificate has been chosen; negotiation replaces it.
+    pub(super) fn note_chosen(&mut self, hello: &hello::ClientHello) {
+        self.version = version_name(hello.highest_version());
+    }
+
+    /// No version in common: OpenSSL has read no more than the hello's version then.
+    pub(super) fn note_no_version(&mut self) {
+        self.version = version_name(self.hello_version);
+        self.sni = None;
     }
 
     /// Reads random and session id from the flight we send; the library does not tell them.

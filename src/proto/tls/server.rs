@@ -18,6 +18,11 @@ use std::sync::Arc;
 pub trait ServerChooser: Send + Sync {
     fn choose(&self, hello: &ClientHello) -> Result<Choice, TlsError>;
 
+    /// The version that is told of a connection before its ClientHello has been answered, in HAProxy's spelling.
+    fn highest_version(&self) -> &'static str {
+        "TLSv1.3"
+    }
+
     /// `tune.ssl.capture-buffer-size`.
     fn capture_size(&self) -> usize {
         0
@@ -107,6 +112,11 @@ impl ServerOptions {
             ecdsa_12: policy.tls12 && has("ECDHE-ECDSA"),
             tls13: policy.tls13,
         })
+    }
+
+    /// In HAProxy's spelling.
+    pub fn highest_version(&self) -> &'static str {
+        if self.tls13 { "TLSv1.3" } else { "TLSv1.2" }
     }
 
     /// The configuration for this client. Without a protocol in common the handshake goes on without ALPN, as OpenSSL's

@@ -13,7 +13,7 @@ use super::traffic::{Kernel, Traffic};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{AlertDescription, Error, PeerIncompatible};
+use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -102,7 +102,8 @@ pub enum TlsError {
 impl Session {
     /// The server side of a connection.
     pub fn server(chooser: Arc<dyn ServerChooser>, sizes: RecordSizes) -> Session {
-        Session::new(Stage::Hello(chooser), sizes, Facts::default())
+        let facts = Facts { version: chooser.highest_version(), ..Facts::default() };
+        Session::new(Stage::Hello(chooser), sizes, facts)
     }
 
     /// The client side: appends the ClientHello to `out`. `sni` is the name sent and verified; an address is verified only;
@@ -249,7 +250,9 @@ impl Session {
                     if !fields.offers_version(0x0303) && !fields.offers_version(0x0304) {
                         return Err(TlsError::Version);
                     }
-                    chooser.choose(&fields)?
+                    let chosen = chooser.choose(&fields)?;
+                    self.facts.note_chosen(&fields);
+                    chosen
                 }
             };
             let connection = UnbufferedServerConnection::new(chosen.config.clone()).map_err(library_error)?;
@@ -462,6 +465,7 @@ impl Session {
             ) => TlsError::Version,
             Error::PeerIncompatible(why) => TlsError::NoneInCommon(format!("{why:?}")),
             Error::DecryptError => TlsError::BadMac,
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsError::NotTls { http: false },
             Error::InvalidMessage(_) => TlsError::Malformed,
             Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => TlsError::Unexpected,
             other => library_error(other),
@@ -470,6 +474,9 @@ impl Session {
 
     /// Puts the alert that belongs to `error` into `out` where the library has not, and ends the session.
     fn fail(&mut self, error: &TlsError, out: &mut Vec<u8>) {
+        if *error == TlsError::Version && matches!(self.stage, Stage::Hello(_) | Stage::Server(..)) {
+            self.facts.note_no_version();
+        }
         let alert = match error {
             TlsError::UnknownName => Some(112),
             TlsError::Version => Some(70),
@@ -489,7 +496,12 @@ impl Session {
                 out.truncate(out.len() - 1);
                 out.push(40);
             }
-            (Stage::Hello(_), Some(alert)) => out.extend_from_slice(&[ALERT, 3, 3, 0, 2, 2, alert]),
+            (Stage::Hello(_), Some(alert)) => {
+                // In a version that the client knows, so that it reads why.
+                let minor = (self.facts.hello_version.clamp(0x0300, 0x0303) & 0xff) as u8;
+                let minor = if *error == TlsError::Version { minor } else { 3 };
+                out.extend_from_slice(&[ALERT, 3, minor, 0, 2, 2, alert]);
+            }
             (Stage::Traffic(traffic), Some(alert)) if !traffic.close_notify_sent => {
                 let _ = traffic.seal(ALERT, &[2, alert], out);
             }

@@ -19,6 +19,7 @@ use rustls::{
 };
 use std::collections::HashSet;
 use std::sync::Arc;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 /// Certificates that are trusted, with the revocation lists that go with them.
 #[derive(Debug)]
@@ -59,6 +60,18 @@ impl Trust {
         }
         let subjects = roots.subjects();
         Ok(Trust { roots: Arc::new(roots), exact, certificates, subjects, crls })
+    }
+
+    /// What both trust; the revocation lists are the same.
+    pub fn and(&self, other: &Trust) -> Result<Trust, TrustError> {
+        let both = self.certificates.iter().chain(&other.certificates).cloned().collect();
+        Trust::new(both, self.crls.clone())
+    }
+
+    /// Whether one of the revocation lists is of this issuer.
+    fn has_list_of(&self, issuer: &[u8]) -> bool {
+        let mut lists = self.crls.iter().filter_map(|der| CertificateRevocationList::from_der(der).ok());
+        lists.any(|(_, list)| list.tbs_cert_list.issuer.as_raw() == issuer)
     }
 
     /// Sixteen bytes that differ where the trusted certificates or the revocation lists do; sessions are bound to them.
@@ -169,19 +182,36 @@ pub struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// `send_names`: the trusted authorities' names are sent to the client (not after `no-ca-names`).
+    /// `named`: whose names are sent to the client (nobody's after `no-ca-names`).
     pub fn new(
         trust: Arc<Trust>,
         provider: &Arc<CryptoProvider>,
         required: bool,
         crt_ignore_err: IgnoreErrors,
         ca_ignore_err: IgnoreErrors,
-        send_names: bool,
+        named: Option<&Trust>,
     ) -> Result<Arc<ClientVerifier>, TrustError> {
         let inner = trust.client_verifier(provider)?;
-        let hints = if send_names { trust.subjects.clone() } else { Vec::new() };
+        let hints = named.map_or_else(Vec::new, |named| named.subjects.clone());
         let provider = provider.clone();
         Ok(Arc::new(ClientVerifier { trust, provider, inner, required, crt_ignore_err, ca_ignore_err, hints }))
+    }
+}
+
+impl ClientVerifier {
+    /// Whether a chain that ended at an unknown authority has to do without its revocation list.
+    fn lacks_list(&self, number: u32, leaf: &[u8]) -> bool {
+        matches!(number, code::DEPTH_ZERO_SELF_SIGNED_CERT | code::SELF_SIGNED_CERT_IN_CHAIN)
+            && !self.trust.crls.is_empty()
+            && !Certificate::parse(leaf).is_some_and(|leaf| self.trust.has_list_of(leaf.issuer_der()))
+    }
+
+    fn ignores_lack(&self, found: &mut VerifyResult) -> bool {
+        found.result = code::UNABLE_TO_GET_CRL;
+        if found.crt_err == 0 {
+            found.crt_err = code::UNABLE_TO_GET_CRL;
+        }
+        self.crt_ignore_err.ignores(code::UNABLE_TO_GET_CRL)
     }
 }
 
@@ -215,11 +245,17 @@ impl ClientCertVerifier for ClientVerifier {
                     found.ca_err_depth = depth;
                     self.ca_ignore_err.ignores(number)
                 };
+                // OpenSSL goes on and finds what follows next; the last error is what is told.
                 if ignored && depth == 0 && number == code::UNABLE_TO_GET_ISSUER_CERT_LOCALLY {
-                    // OpenSSL goes on and finds this next; the last error is what is told.
                     found.result = code::UNABLE_TO_VERIFY_LEAF_SIGNATURE;
                 }
-                if ignored { Ok(ClientCertVerified::assertion()) } else { Err(error) }
+                let ignored = ignored && (!self.lacks_list(number, end_entity) || self.ignores_lack(&mut found));
+                match (ignored, number) {
+                    (true, _) => Ok(ClientCertVerified::assertion()),
+                    // The library's alert would be "certificate expired", OpenSSL's is not.
+                    (false, code::CERT_NOT_YET_VALID) => Err(CertificateError::BadEncoding.into()),
+                    (false, _) => Err(error),
+                }
             }
         };
         note(found, end_entity, outcome.is_err());

@@ -32,7 +32,7 @@ pub enum Name {
 pub struct DnSelector<'s> {
     /// Empty: the whole name.
     pub entry: &'s str,
-    /// From 1 from the beginning, from -1 from the end; 0: the first.
+    /// From 1 from the beginning, from -1 from the end; 0: none (seen with HAProxy 3.4.0).
     pub occurrence: i64,
     pub rfc2253: bool,
 }
@@ -132,7 +132,8 @@ impl<'a> Certificate<'a> {
         self.x509.version().0 + 1
     }
 
-    /// `ssl_c_notbefore`, `ssl_c_notafter`: `YYMMDDhhmmssZ`.
+    /// `ssl_c_notbefore`, `ssl_c_notafter`: `YYMMDDhhmmssZ`. Empty outside this century, of which two digits tell (seen with
+    /// HAProxy 3.4.0).
     pub fn not_before(&self) -> String {
         compact_time(self.x509.validity.not_before)
     }
@@ -282,8 +283,9 @@ fn entry(name: &X509Name, selector: DnSelector, out: &mut Vec<u8>) -> bool {
     };
     let found: Vec<_> = name.iter_attributes().filter(matches).collect();
     let index = match selector.occurrence {
+        0 => None,
         n if n < 0 => found.len().checked_sub(n.unsigned_abs() as usize),
-        n => Some((n.max(1) - 1) as usize),
+        n => Some((n - 1) as usize),
     };
     match index.and_then(|i| found.get(i)) {
         Some(attribute) => {
@@ -443,6 +445,9 @@ fn general_name(name: &GeneralName) -> String {
 
 fn compact_time(time: ASN1Time) -> String {
     let t = time.to_datetime();
+    if !(2000..2100).contains(&t.year()) {
+        return String::new();
+    }
     format!(
         "{:02}{:02}{:02}{:02}{:02}{:02}Z",
         t.year().rem_euclid(100),

@@ -50,9 +50,15 @@ rows!(OWN_ROWS, "f", CLIENT_L5, own);
 rows!(SERVER_ROWS, "s", CLIENT_L5, server);
 
 pub const OTHER_ROWS: &[Fetch] = &[
-    row("ssl_c_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| chain(cx, &cx.session.tls.as_ref()?.peer_chain)),
+    // What the client sent above its own certificate; the server's has its own in front. Sessions keep neither (seen with
+    // HAProxy 3.4.0).
+    row("ssl_c_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| {
+        let tls = cx.session.tls.as_ref().filter(|t| !t.resumed)?;
+        chain(cx, tls.peer_chain.get(1..)?)
+    }),
     row("ssl_s_chain_der", "", Type::Bin, CLIENT_L5, |_, cx, _| {
-        chain(cx, &cx.stream.server_tls.as_ref()?.peer_chain)
+        let tls = cx.stream.server_tls.as_ref().filter(|t| !t.resumed)?;
+        chain(cx, &tls.peer_chain)
     }),
     row("ssl_c_r_dn", DN, Type::Str, CLIENT_L5, |a, cx, _| {
         name(a, cx, cx.session.tls.as_ref()?.peer_chain.last()?, Name::Subject)

@@ -52,20 +52,24 @@ fn bin<'c>(cx: &'c Context<'_>, bytes: &[u8]) -> Option<Sample<'c>> {
     Some(Sample::bin_buf(out))
 }
 
-/// 1: ClientHello, 2: ServerHello, 0: a TLS record of another kind or no TLS.
+/// 1: ClientHello, 2: ServerHello, 0: a TLS record of another kind or no TLS. Not known before the message has come whole:
+/// rules that wait for it go on to its name.
 fn hello_type<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     let payload = cx.payload(side);
     let b = payload.bytes;
     if !b"\x16\x03".starts_with(&b[..b.len().min(2)]) {
         return Some(Sample::Sint(0));
     }
-    match b.get(5) {
-        Some(kind) => Some(Sample::Sint(*kind as i64)),
-        None => {
-            probe.may_change = !payload.complete;
-            None
-        }
+    let is_whole = match hello::peek(b) {
+        Peek::Complete(_) => true,
+        Peek::Partial => false,
+        Peek::No(_) => b.len() > 5 && b.len() - 5 >= usize::from(u16::from_be_bytes([b[3], b[4]])),
+    };
+    if is_whole {
+        return Some(Sample::Sint(b[5].into()));
     }
+    probe.may_change = !payload.complete;
+    None
 }
 
 fn sni<'c>(cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
@@ -84,17 +88,11 @@ fn version<'c>(cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
     })
 }
 
-/// The protocols offered, between commas.
+/// The first of the protocols offered (so HAProxy 3.4.0, of whose manual more could be hoped).
 fn alpn<'c>(cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
     with(cx, probe, |hello| {
-        hello.alpn?;
         let mut out = cx.buf();
-        for name in hello.alpn_names() {
-            if !out.is_empty() {
-                out.push(b',');
-            }
-            out.extend_from_slice(name);
-        }
+        out.extend_from_slice(hello.alpn_names().next()?);
         Some(Sample::str_buf(out))
     })
 }

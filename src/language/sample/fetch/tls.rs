@@ -45,7 +45,8 @@ pub const ROWS: &[Fetch] = &[
         fc(cx)?.error_text.as_deref().map(|t| Sample::str(t.as_bytes()))
     }),
     row("ssl_fc_protocol_hello_id", "", Type::Sint, CLIENT_L5, |_, cx, _| {
-        Some(Sample::Sint(fc(cx)?.client_hello_version as i64))
+        let version = fc(cx)?.client_hello_version;
+        (version > 0).then(|| Sample::Sint(version.into()))
     }),
     row("ssl_fc_cipherlist_bin", "[integer]", Type::Str, CLIENT_L5, |a, cx, _| codes(a, cx, |t| &t.client_ciphers)),
     row("ssl_fc_cipherlist_hex", "[integer]", Type::Bin, CLIENT_L5, |a, cx, _| {

@@ -132,7 +132,7 @@ impl Setup {
         let policy = self.policy();
         let verifier = self.verify.as_ref().map(|(required, ignored, revoked)| {
             let trust = self.authority.trust(*revoked);
-            ClientVerifier::new(trust, &policy.provider, *required, ignored.clone(), IgnoreErrors::Nothing, true)
+            ClientVerifier::new(trust, &policy.provider, *required, ignored.clone(), IgnoreErrors::Nothing, None)
                 .unwrap()
         });
         let options = ServerOptions::new(ServerSettings {

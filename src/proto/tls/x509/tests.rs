@@ -43,13 +43,14 @@ fn names_read_as_haproxy_writes_them() {
         dn("", 0, true).unwrap(),
         "serialNumber=77,emailAddress=me@x.org,CN=a/b\\+c x,OU=Two,OU=One,O=Foo\\, Inc,L=Paris,ST=\\C3\\8Ele,C=FR"
     );
-    for (occurrence, expected) in [(0, "One"), (1, "One"), (2, "Two"), (-1, "Two"), (-2, "One")] {
+    for (occurrence, expected) in [(1, "One"), (2, "Two"), (-1, "Two"), (-2, "One")] {
         assert_eq!(dn("OU", occurrence, false).as_deref(), Some(expected), "{occurrence}");
     }
+    assert_eq!(dn("OU", 0, false), None);
     assert_eq!(dn("OU", 3, false), None);
     assert_eq!(dn("OU", -3, false), None);
-    assert_eq!(dn("DC", 0, false), None);
-    assert_eq!(dn("emailAddress", 0, false).as_deref(), Some("me@x.org"));
+    assert_eq!(dn("DC", 1, false), None);
+    assert_eq!(dn("emailAddress", 1, false).as_deref(), Some("me@x.org"));
 }
 
 #[test]
