@@ -12,7 +12,7 @@ const KEYWORDS: &str = include_str!("census/keywords.tsv");
 const REFUSED: &str = include_str!("census/refused.tsv");
 const UNTESTED: &str = include_str!("census/untested.tsv");
 /// Words in `untested.tsv` at most: a new word comes with its test.
-const UNTESTED_MAX: usize = 13;
+const UNTESTED_MAX: usize = 12;
 
 /// Tests that load words without asking what they do.
 const NO_EVIDENCE: [&str; 7] = [

@@ -360,7 +360,7 @@ fn what_the_process_is_made_of_is_shown() {
     let house = House::open("", "frontend f\n bind 127.0.0.1:{port}\n");
     let libs = ask(&house.socket, "show libs");
     assert!(libs.lines().any(|l| l.starts_with("0x") && l.contains("/libc")), "{libs}");
-    assert!(ask(&house.socket, "show pools").contains("Total: 0 pools"));
+    assert!(ask(&house.socket, "show pools").contains("Total: 2 pools"));
     assert!(ask(&house.socket, "show profiling").contains("Per-task CPU profiling              : off"));
 }
 
