@@ -67,7 +67,7 @@ pub fn measure(options: &Options) -> Result<(), String> {
     let head = format!(
         "# Where a request's CPU time goes\n\nWritten by `bench-harness stages` at commit `{}`; not edited by hand. \
          Microseconds of the proxy's CPU time a request, by stage: samples of its clock (perf(1)), gathered by the module \
-         that a function lies in, times what /proc says was spent. The kernel's part is the system calls' and the loopback's.\n\n",
+         that a function lies in, times what /proc says was spent. The kernel's part is the system calls' and the loopback's. Sampling costs some itself, and a virtual machine is not always equally fast: read columns, not sums.\n\n",
         crate::machine::commit(&plan.repository)
     );
     std::fs::write(&path, head + &text).map_err(|error| format!("{}: {error}", path.display()))
