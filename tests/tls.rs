@@ -419,6 +419,41 @@ fn names_are_read_from_a_hello_that_is_not_terminated() {
 }
 
 #[test]
+fn pythons_ssl_is_served_with_a_certificate_of_its_own_and_resumes() {
+    let setup = Setup::new();
+    let alice = setup.authority.issue(&["alice"], false, 30);
+    setup.directory.write("alice.pem", &alice.pem);
+    let _program = setup.tell("crt server.pem ca-file ca.pem verify optional alpn http/1.1");
+    let script = format!(
+        "import socket, ssl\n\
+         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):\n\
+         \x20   context = ssl.create_default_context(cafile='{ca}')\n\
+         \x20   context.load_cert_chain('{own}')\n\
+         \x20   context.minimum_version = context.maximum_version = version\n\
+         \x20   context.set_alpn_protocols(['http/1.1'])\n\
+         \x20   session = None\n\
+         \x20   for _ in range(2):\n\
+         \x20       plain = socket.create_connection(('127.0.0.1', {port}))\n\
+         \x20       tls = context.wrap_socket(plain, server_hostname='localhost', session=session)\n\
+         \x20       tls.sendall(b'GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n')\n\
+         \x20       text = b''\n\
+         \x20       while piece := tls.recv(4096): text += piece\n\
+         \x20       fields = dict(l.split(': ', 1) for l in text.decode().splitlines()[1:] if ': ' in l)\n\
+         \x20       print(tls.version(), tls.selected_alpn_protocol(), tls.session_reused, fields['x-client'], fields['x-resumed'])\n\
+         \x20       session = tls.session\n",
+        ca = setup.directory.join("ca.pem"),
+        own = setup.directory.join("alice.pem"),
+        port = setup.port.number
+    );
+    let done = Command::new("python3").args(["-c", &script]).output().expect("python3");
+    let told = String::from_utf8_lossy(&done.stdout);
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    let wanted =
+        ["TLSv1.2", "TLSv1.3"].map(|v| format!("{v} http/1.1 False alice 0\n{v} http/1.1 True alice 1\n")).concat();
+    assert_eq!(told, wanted, "{complaint}");
+}
+
+#[test]
 fn openssl_and_curl_are_served() {
     let setup = Setup::new();
     let _program = setup.tell("crt server.pem");
