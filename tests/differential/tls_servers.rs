@@ -120,7 +120,7 @@ scenario!(the_name_is_the_clients, |run| {
 
 scenario!(sessions_with_servers_resume, |run| {
     let settings = Settings { after: After::Close, ..ours() };
-    with(run, settings, "verify required ca-file ca.pem sni str(localhost)", "", SERVER);
+    with(run, settings, "verify required ca-file ca.pem sni str(localhost)", "option http-server-close", SERVER);
     let mut c = run.client();
     for _ in 0..3 {
         c.ask(GET);
@@ -130,7 +130,7 @@ scenario!(sessions_with_servers_resume, |run| {
 
 scenario!(sessions_with_servers_of_tls_12_resume, |run| {
     let settings = Settings { after: After::Close, versions: &[&TLS12], ..ours() };
-    with(run, settings, "verify required ca-file ca.pem sni str(localhost)", "", SERVER);
+    with(run, settings, "verify required ca-file ca.pem sni str(localhost)", "option http-server-close", SERVER);
     let mut c = run.client();
     for _ in 0..3 {
         c.ask(GET);
@@ -140,7 +140,7 @@ scenario!(sessions_with_servers_of_tls_12_resume, |run| {
 
 scenario!(no_ssl_reuse, |run| {
     let settings = Settings { after: After::Close, ..ours() };
-    with(run, settings, "verify none sni str(localhost) no-ssl-reuse", "", SERVER);
+    with(run, settings, "verify none sni str(localhost) no-ssl-reuse", "option http-server-close", SERVER);
     let mut c = run.client();
     for _ in 0..2 {
         c.ask(GET);
