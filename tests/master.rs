@@ -165,8 +165,9 @@ fn the_program_changes_at_a_reload(from: &Path, to: &Path) {
     site.configure("", &format!("{ANSWER} 0"));
     site.start(&["-W"], &[]);
     let old = site.workers()[0];
-    let load = Load::start(site.port.number, 4, false);
-    wait_until("there is load", || load.counts().values().sum::<usize>() > 50);
+    // HAProxy opens sockets of its own: what is in the handshake when ours close is lost (management guide 4, "-sf").
+    let load = (to == under_test()).then(|| Load::start(site.port.number, 4, false));
+    wait_until("there is load", || load.as_ref().is_none_or(|l| l.counts().values().sum::<usize>() > 50));
     site.link(to);
     site.configure("", &format!("{ANSWER} 1"));
     site.signal(site.pid(), libc::SIGUSR2);
@@ -174,8 +175,10 @@ fn the_program_changes_at_a_reload(from: &Path, to: &Path) {
     for _ in 0..20 {
         assert_eq!(site.generation().as_deref(), Some("1"));
     }
-    let counts = load.stop();
-    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+    if let Some(load) = load {
+        let counts = load.stop();
+        assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+    }
     site.signal(site.pid(), libc::SIGTERM);
     site.exit_code().expect("it ends");
 }
