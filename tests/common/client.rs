@@ -29,10 +29,16 @@ impl Client {
     }
 
     pub fn connect_to(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, BOUND).unwrap_or_else(|e| panic!("connect {address}: {e}"));
+        Client::try_connect_to(address).unwrap_or_else(|e| panic!("connect {address}: {e}"))
+    }
+
+    /// # Errors
+    /// Those of connect(2).
+    pub fn try_connect_to(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, BOUND)?;
         stream.set_nodelay(true).expect("nodelay");
         let port = stream.local_addr().expect("a local address").port();
-        Client { stream, received: Vec::new(), taken: 0, ended: None, port }
+        Ok(Client { stream, received: Vec::new(), taken: 0, ended: None, port })
     }
 
     /// Sends; a connection that the other side has ended already swallows the bytes, as it may.

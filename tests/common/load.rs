@@ -22,7 +22,10 @@ impl Load {
                 let (stop, counts) = (stop.clone(), counts.clone());
                 std::thread::spawn(move || {
                     while !stop.load(Ordering::Relaxed) {
-                        let mut client = Client::connect(port);
+                        let Ok(mut client) = Client::try_connect_to(([127, 0, 0, 1], port).into()) else {
+                            *counts.lock().expect("counts").entry(0).or_insert(0) += 1;
+                            continue;
+                        };
                         for _ in 0..if keep_alive { 50 } else { 1 } {
                             client.send("GET /load HTTP/1.1\r\nhost: load\r\n\r\n");
                             let code = status(&client.response()).unwrap_or(0);
@@ -38,7 +41,7 @@ impl Load {
         Load { stop, counts, threads }
     }
 
-    /// Answers so far by status; 0 is a connection that ended without one.
+    /// Answers so far by status; 0 is a connection that ended without one, or did not come about.
     pub fn counts(&self) -> BTreeMap<u16, usize> {
         self.counts.lock().expect("counts").clone()
     }
