@@ -1,13 +1,15 @@
 //! A proxy under steady traffic while something is done to it: the common ground of `reloads` and `watched`. It runs
 //! on a core of its own; several of our generators share another with the origin.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::load::{Outcome, Primed, Spec};
 use crate::scenario::Shape;
 
 /// 5,000 requests a second in two kinds, and long downloads.
-pub fn traffic(address: std::net::SocketAddr, seconds: u64) -> [Spec; 3] {
+pub fn traffic(address: SocketAddr, seconds: u64) -> [Spec; 3] {
     let spec = |shape, connections, rate, path: &str| Spec {
         shape,
         address,
@@ -25,6 +27,18 @@ pub fn traffic(address: std::net::SocketAddr, seconds: u64) -> [Spec; 3] {
         spec(Shape::Connection, 32, 1000, "/s/128"),
         spec(Shape::KeepAlive, 4, 2, "/s/16777216"),
     ]
+}
+
+/// Waits until a proxy that was just started accepts connections.
+pub fn wait_for(address: SocketAddr) -> Result<(), String> {
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if began.elapsed() > Duration::from_secs(5) {
+            return Err("does not start".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Runs all of them at once and, meanwhile, `work`; the outcomes come in the order of `specs`.

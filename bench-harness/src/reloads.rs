@@ -142,13 +142,7 @@ fn one(plan: &Plan, origin: &Origin, peer: &Peer, method: Method) -> Result<Stri
     let cpus = &plan.cores.proxy;
     let mut proxy = Generations { program: &peer.program, cpus, folder: &folder, method, living: Vec::new() };
     proxy.start()?;
-    let began = Instant::now();
-    while std::net::TcpStream::connect(local(port)).is_err() {
-        if began.elapsed() > Duration::from_secs(5) {
-            return Err("does not start".to_owned());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    loaded::wait_for(local(port))?;
     let (load, around) = (&plan.cores.load, origin.folder.path());
     let (quiet, ()) = loaded::run(&loaded::traffic(local(port), 10), load, around, || Ok(()))?;
     let before = proxy.pss_kb();

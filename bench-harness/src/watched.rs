@@ -77,13 +77,7 @@ fn one(plan: &Plan, origin: &Origin, peer: &Peer) -> Result<String, String> {
     let mut start = Start::new(&peer.program, &plan.cores.proxy);
     start.arguments = vec!["-db".into(), "-f".into(), path.into()];
     let proxy = start.spawn()?;
-    let began = std::time::Instant::now();
-    while std::net::TcpStream::connect(local(port)).is_err() {
-        if began.elapsed() > Duration::from_secs(5) {
-            return Err("does not start".to_owned());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    loaded::wait_for(local(port))?;
     let seconds = plan.seconds.max(5);
     let stretch = |work: &dyn Fn() -> Result<u64, String>| -> Result<(Stretch, u64), String> {
         let before = usages(&proxy);
