@@ -6,6 +6,8 @@ use std::ops::{Deref, DerefMut};
 
 /// Blocks kept per thread; beyond it they are freed.
 const KEPT: usize = 256;
+/// Bytes kept per thread, so that a busy hour of large answers does not hold memory for ever.
+const KEPT_BYTES: usize = 4 << 20;
 /// A block that grew beyond this is freed instead of kept.
 /// What a large receive buffer becomes when it is sealed into TLS records still fits.
 const KEPT_CAPACITY: usize = 66 * 1024;
@@ -13,7 +15,28 @@ const KEPT_CAPACITY: usize = 66 * 1024;
 const FRESH_CAPACITY: usize = 2048;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { blocks: Vec::new(), bytes: 0 }) };
+}
+
+struct Pool {
+    blocks: Vec<Vec<u8>>,
+    /// The capacity of all of them.
+    bytes: usize,
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let block = self.blocks.pop()?;
+        self.bytes -= block.capacity();
+        Some(block)
+    }
+
+    fn give(&mut self, block: Vec<u8>) {
+        if self.blocks.len() < KEPT && self.bytes + block.capacity() <= KEPT_BYTES {
+            self.bytes += block.capacity();
+            self.blocks.push(block);
+        }
+    }
 }
 
 /// A growable byte buffer from the thread's pool. Starts empty.
@@ -22,7 +45,7 @@ pub struct Block(Vec<u8>);
 
 impl Block {
     pub fn take() -> Block {
-        let v = POOL.with(|p| p.borrow_mut().pop());
+        let v = POOL.with(|p| p.borrow_mut().take());
         Block(v.unwrap_or_else(|| Vec::with_capacity(FRESH_CAPACITY)))
     }
 
@@ -48,12 +71,7 @@ impl Drop for Block {
         }
         v.clear();
         // The pool is gone while the thread ends: then the block is simply freed.
-        let _ = POOL.try_with(|p| {
-            let mut pool = p.borrow_mut();
-            if pool.len() < KEPT {
-                pool.push(v);
-            }
-        });
+        let _ = POOL.try_with(|p| p.borrow_mut().give(v));
     }
 }
 
@@ -82,5 +100,19 @@ mod tests {
         drop(b);
         let b = Block::take();
         assert!(b.is_empty() && b.capacity() == capacity);
+    }
+
+    #[test]
+    fn blocks_that_are_kept_are_bounded_in_number_and_in_bytes() {
+        for (capacity, kept) in [(FRESH_CAPACITY, KEPT), (KEPT_CAPACITY, KEPT_BYTES / KEPT_CAPACITY)] {
+            drop((0..2 * KEPT).map(|_| Block::from(Vec::with_capacity(capacity))).collect::<Vec<_>>());
+            let held = POOL.with(|p| {
+                let mut pool = p.borrow_mut();
+                assert_eq!(pool.bytes, pool.blocks.iter().map(Vec::capacity).sum::<usize>());
+                std::iter::from_fn(|| pool.take()).count()
+            });
+            assert_eq!(held, kept);
+            assert_eq!(POOL.with(|p| p.borrow().bytes), 0);
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod driver;
 pub mod emitted;
 pub mod frame;
 pub mod handover;
+mod lending;
 pub mod listener;
 pub mod operation;
 pub mod probe;

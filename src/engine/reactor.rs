@@ -7,6 +7,7 @@ use super::driver::{BUFFER_SIZE, Completion, ConnectOptions, Driver, Fd, Group, 
 use super::driver::{Token, WAKE_TOKEN, WakeHandle, sockets, sockets::Name};
 use super::emitted::Emitted;
 use super::frame::Frame;
+use super::lending::Lending;
 use super::listener::ListenerState;
 use super::operation::{Hold, OpState, Operation, Polling};
 use crate::base::address::Address;
@@ -118,7 +119,7 @@ pub struct Reactor {
     activity: Cell<Activity>,
     emitted: Emitted,
     /// Receive buffers that are handed out, by group.
-    lent: Cell<[usize; 2]>,
+    lending: RefCell<[Lending; 2]>,
     stopping: Cell<bool>,
     detached_failures: Cell<u64>,
     /// Turns in a row whose `enter` failed.
@@ -128,6 +129,7 @@ pub struct Reactor {
 impl Reactor {
     pub fn new(driver: Box<dyn Driver>) -> Rt {
         let now = driver.now();
+        let lending = [Group::Small, Group::Large].map(|group| Lending::new(now.mono, driver.buffers(group)));
         Rc::new(Reactor {
             driver: RefCell::new(driver),
             now: Cell::new(now),
@@ -143,7 +145,7 @@ impl Reactor {
             mail_task: Cell::new(Key::NONE),
             activity: Cell::default(),
             emitted: Emitted::default(),
-            lent: Cell::default(),
+            lending: RefCell::new(lending),
             stopping: Cell::new(false),
             detached_failures: Cell::new(0),
             failing: Cell::new(0),
@@ -172,11 +174,11 @@ impl Reactor {
         &self.emitted
     }
 
-    /// Bytes of the receive buffers that came into use until now, and of those that are handed out.
+    /// Bytes of the receive buffers that are in use, and of those of them that are handed out.
     pub fn buffer_memory(&self) -> (u64, u64) {
         let driver = self.driver.borrow();
         let bytes = |count: [usize; 2]| (count[0] * BUFFER_SIZE[0] + count[1] * BUFFER_SIZE[1]) as u64;
-        (bytes([driver.buffers(Group::Small), driver.buffers(Group::Large)]), bytes(self.lent.get()))
+        (bytes([driver.buffers(Group::Small), driver.buffers(Group::Large)]), bytes(self.lending.borrow().each_ref().map(Lending::lent)))
     }
 
     /// Tasks that are to run in this turn or the next.
@@ -400,7 +402,7 @@ impl Reactor {
 
     fn complete_recv(self: &Rc<Self>, group: Group, key: Key, c: Completion) {
         if c.buffer.is_some() {
-            self.lend(group, 1);
+            self.lending.borrow_mut()[group as usize].lend();
         }
         let mut conns = self.conns.borrow_mut();
         let Some(conn) = conns.get_mut(key) else {
@@ -440,6 +442,7 @@ impl Reactor {
                 let mut a = self.activity.get();
                 a.starved += 1;
                 self.activity.set(a);
+                self.lending.borrow_mut()[group as usize].starve();
                 if !self.driver.borrow_mut().grow(group) {
                     return self.arm_own(group, key);
                 }
@@ -720,15 +723,14 @@ impl Reactor {
         self.driver.borrow().buffer(group, id)
     }
 
-    fn lend(&self, group: Group, by: isize) {
-        let mut lent = self.lent.get();
-        lent[group as usize] = lent[group as usize].wrapping_add_signed(by);
-        self.lent.set(lent);
-    }
-
     pub(super) fn recycle(&self, group: Group, id: u16) {
-        self.lend(group, -1);
-        self.driver.borrow_mut().recycle(group, id);
+        let mut driver = self.driver.borrow_mut();
+        let lending = &mut self.lending.borrow_mut()[group as usize];
+        if lending.came_home(self.now().mono, || driver.buffers(group)) {
+            driver.recycle(group, id);
+        } else {
+            driver.retire(group, id);
+        }
     }
 
     pub(super) fn driver<T>(&self, f: impl FnOnce(&mut dyn Driver) -> T) -> T {

@@ -117,6 +117,15 @@ pub fn run(place: &Place, seed: u64, meanwhile: impl FnOnce()) {
     });
 }
 
+/// One client with a few connections, one after the other.
+pub fn run_calmly(place: &Place, seed: u64) {
+    place.stop.store(false, Ordering::Relaxed);
+    let mut random = Random::new(seed);
+    for _ in 0..8 {
+        client(Kind::Keep, place, &mut random);
+    }
+}
+
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

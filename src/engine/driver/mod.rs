@@ -187,9 +187,11 @@ pub trait Driver {
     fn buffer(&self, group: Group, id: u16) -> *mut u8;
     /// Gives a handed-out buffer back.
     fn recycle(&mut self, group: Group, id: u16);
+    /// Takes a handed-out buffer out of use; its memory goes back to the system until [`Driver::grow`] needs it again.
+    fn retire(&mut self, group: Group, id: u16);
     /// Adds buffers after an ENOBUFS; false when the group has all it may have.
     fn grow(&mut self, group: Group) -> bool;
-    /// Buffers of the group that came into use until now.
+    /// Buffers of the group that are in use, handed out or not.
     fn buffers(&self, group: Group) -> usize;
 
     fn wake_handle(&self) -> WakeHandle;

@@ -1,7 +1,7 @@
 //! The io_uring driver: one ring per thread, single issuer, deferred task work, registered ring descriptor, provided
 //! buffer rings of two sizes. Refuses to exist where the kernel lacks what it needs, and says what to do.
 
-use super::pool::{BUFFERS_MAX, BUFFERS_START, map};
+use super::pool::{BUFFERS_MAX, BUFFERS_START, Stock, map};
 use super::{BUFFER_SIZE, Completion, Driver, Group, Op, Token, WAKE_TOKEN, WakeHandle};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::io;
@@ -149,12 +149,16 @@ impl Driver for Uring {
         self.groups[group as usize].provide(id);
     }
 
+    fn retire(&mut self, group: Group, id: u16) {
+        self.groups[group as usize].retire(id);
+    }
+
     fn grow(&mut self, group: Group) -> bool {
         self.groups[group as usize].grow()
     }
 
     fn buffers(&self, group: Group) -> usize {
-        self.groups[group as usize].made.into()
+        self.groups[group as usize].stock.in_use().into()
     }
 
     fn wake_handle(&self) -> WakeHandle {
@@ -176,8 +180,8 @@ struct BufferRing {
     entries: u16,
     tail: u16,
     memory: *mut u8,
-    /// Buffers given to the kernel at least once.
-    made: u16,
+    /// Each that is in use is either the kernel's or handed out.
+    stock: Stock,
 }
 
 impl BufferRing {
@@ -189,13 +193,13 @@ impl BufferRing {
         // SAFETY: the area is page-aligned, large enough, and lives as long as the process: it is never unmapped.
         unsafe { ring.submitter().register_buf_ring_with_flags(area as u64, entries, group as u16, 0) }
             .map_err(explain)?;
-        let mut b = BufferRing { group, ring: area.cast(), entries, tail: 0, memory, made: 0 };
+        let mut b = BufferRing { group, ring: area.cast(), entries, tail: 0, memory, stock: Stock::new(group) };
         b.make(BUFFERS_START[group as usize]);
         Ok(b)
     }
 
     fn address(&self, id: u16) -> *mut u8 {
-        debug_assert!(id < self.made);
+        debug_assert!(self.stock.is_made(id));
         // SAFETY: `id` is below `entries`, so the result lies in the mapping.
         unsafe { self.memory.add(id as usize * BUFFER_SIZE[self.group as usize]) }
     }
@@ -220,17 +224,21 @@ impl BufferRing {
     }
 
     fn make(&mut self, count: u16) {
-        let end = self.made.saturating_add(count).min(self.entries);
-        while self.made < end {
-            self.made += 1;
-            self.provide(self.made - 1);
+        for _ in 0..count {
+            let Some(id) = self.stock.add() else { return };
+            self.provide(id);
         }
     }
 
+    fn retire(&mut self, id: u16) {
+        // SAFETY: the memory is the group's, and who had the buffer gives it away: the kernel gets it with `provide` only.
+        unsafe { self.stock.retire(id, self.memory) };
+    }
+
     fn grow(&mut self) -> bool {
-        let before = self.made;
-        self.make(self.made);
-        self.made > before
+        let before = self.stock.in_use();
+        self.make(before);
+        self.stock.in_use() > before
     }
 }
 

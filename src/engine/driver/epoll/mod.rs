@@ -439,12 +439,16 @@ impl Driver for Epoll {
         self.pools[group as usize].give(id);
     }
 
+    fn retire(&mut self, group: Group, id: u16) {
+        self.pools[group as usize].retire(id);
+    }
+
     fn grow(&mut self, group: Group) -> bool {
         self.pools[group as usize].grow()
     }
 
     fn buffers(&self, group: Group) -> usize {
-        self.pools[group as usize].made()
+        self.pools[group as usize].in_use()
     }
 
     fn wake_handle(&self) -> WakeHandle {

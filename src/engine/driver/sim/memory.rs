@@ -9,6 +9,7 @@ pub(super) struct Buffers {
     memory: Box<[u8]>,
     size: usize,
     free: Vec<u16>,
+    retired: Vec<u16>,
     /// Whether a buffer is with the reactor, and how much was put into it.
     out: Vec<Option<usize>>,
     max: usize,
@@ -25,6 +26,7 @@ impl Buffers {
             memory: vec![0; max * size].into(),
             size,
             free: (0..start as u16).collect(),
+            retired: Vec::new(),
             out: vec![None; start],
             max,
         }
@@ -48,24 +50,45 @@ impl Buffers {
 
     /// False when the buffer is at home already.
     pub fn recycle(&mut self, id: u16) -> bool {
+        let came = self.come_home(id);
+        if came {
+            self.free.push(id);
+        }
+        came
+    }
+
+    /// False when the buffer is not out.
+    pub fn retire(&mut self, id: u16) -> bool {
+        let came = self.come_home(id);
+        if came {
+            self.retired.push(id);
+        }
+        came
+    }
+
+    fn come_home(&mut self, id: u16) -> bool {
         let Some(Some(len)) = self.out.get(id as usize).copied() else { return false };
         self.out[id as usize] = None;
         let at = id as usize * self.size;
         self.memory[at..at + len].fill(POISON);
-        self.free.push(id);
         true
     }
 
     pub fn grow(&mut self) -> bool {
-        let made = self.out.len();
-        let end = (made * 2).min(self.max);
-        self.free.extend(made as u16..end as u16);
-        self.out.resize(end, None);
-        end > made
+        let before = self.in_use();
+        for _ in 0..before {
+            if let Some(id) = self.retired.pop() {
+                self.free.push(id);
+            } else if self.out.len() < self.max {
+                self.free.push(self.out.len() as u16);
+                self.out.push(None);
+            }
+        }
+        self.in_use() > before
     }
 
-    pub fn made(&self) -> usize {
-        self.out.len()
+    pub fn in_use(&self) -> usize {
+        self.out.len() - self.retired.len()
     }
 
     pub fn away(&self) -> usize {

@@ -230,6 +230,10 @@ impl Driver for SimDriver {
         self.net.borrow_mut().recycle(self.host, group, id);
     }
 
+    fn retire(&mut self, group: Group, id: u16) {
+        self.net.borrow_mut().retire(self.host, group, id);
+    }
+
     fn grow(&mut self, group: Group) -> bool {
         self.net.borrow_mut().grow(self.host, group)
     }

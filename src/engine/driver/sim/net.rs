@@ -393,12 +393,18 @@ impl Net {
         }
     }
 
+    pub fn retire(&mut self, host: usize, group: Group, id: u16) {
+        if !self.hosts[host].buffers[group as usize].retire(id) {
+            self.violation(format!("buffer {id} of {group:?} retired while it was not out"));
+        }
+    }
+
     pub fn grow(&mut self, host: usize, group: Group) -> bool {
         self.hosts[host].buffers[group as usize].grow()
     }
 
     pub fn buffers(&self, host: usize, group: Group) -> usize {
-        self.hosts[host].buffers[group as usize].made()
+        self.hosts[host].buffers[group as usize].in_use()
     }
 
     // ---- descriptors ----
