@@ -5,7 +5,7 @@ use super::{Entries, Method, PatternSet};
 use crate::base::origin::Origin;
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Patterns of one file (shared by all lines that name it) or of one configuration line.
 #[derive(Debug)]
@@ -20,7 +20,8 @@ pub struct Source {
     /// What `show acl` and `show map` say about who uses it.
     users: Mutex<Vec<String>>,
     entries: ArcSwap<Entries>,
-    sets: Mutex<Vec<Arc<PatternSet>>>,
+    /// Each holds its source: who looks things up holds the set.
+    sets: Mutex<Vec<Weak<PatternSet>>>,
     /// Serialises edits.
     editing: Mutex<Versions>,
     /// Patterns that were added and freed until now.
@@ -63,17 +64,19 @@ impl Source {
     /// The index for a method; made on first demand and shared after. The error is HAProxy's text.
     pub fn set(self: &Arc<Self>, method: Method, ignore_case: bool) -> Result<Arc<PatternSet>, String> {
         let mut sets = lock(&self.sets);
-        if let Some(set) = sets.iter().find(|s| s.method == method && s.ignore_case == ignore_case) {
-            return Ok(set.clone());
+        sets.retain(|s| s.strong_count() > 0);
+        let known = |s: &Arc<PatternSet>| s.method == method && s.ignore_case == ignore_case;
+        if let Some(set) = sets.iter().filter_map(Weak::upgrade).find(known) {
+            return Ok(set);
         }
         let set = Arc::new(PatternSet::new(self.clone(), method, ignore_case)?);
-        sets.push(set.clone());
+        sets.push(Arc::downgrade(&set));
         Ok(set)
     }
 
-    /// Every index made over this source so far.
+    /// Every index over this source that somebody uses.
     pub fn sets(&self) -> Vec<Arc<PatternSet>> {
-        lock(&self.sets).clone()
+        lock(&self.sets).iter().filter_map(Weak::upgrade).collect()
     }
 
     pub fn used_by(&self, who: String) {
@@ -109,7 +112,9 @@ impl Source {
 
     fn publish(&self, entries: Entries) -> Result<(), String> {
         let entries = Arc::new(entries);
-        let sets = lock(&self.sets);
+        // Held until all are replaced: an index made meanwhile would be over the old entries.
+        let held = lock(&self.sets);
+        let sets: Vec<_> = held.iter().filter_map(Weak::upgrade).collect();
         let indexes = sets.iter().map(|s| s.check(&entries)).collect::<Result<Vec<_>, _>>()?;
         for (set, index) in sets.iter().zip(indexes) {
             set.replace(entries.clone(), index);
@@ -292,6 +297,19 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_that_nobody_uses_is_gone_with_its_sets() {
+        let registry = Registry::new();
+        let mut words = Entries::default();
+        words.push(b"/x", b"");
+        let source = registry.line(None, &Origin::none(), words);
+        let set = source.set(Method::Str, false).unwrap();
+        assert!(Arc::ptr_eq(&set, &source.set(Method::Str, false).unwrap()));
+        let left = (Arc::downgrade(&source), Arc::downgrade(&set));
+        drop((registry, source, set));
+        assert!(left.0.upgrade().is_none() && left.1.upgrade().is_none());
+    }
 
     #[test]
     fn patterns_are_counted_as_they_come_and_go() {
