@@ -195,7 +195,8 @@ fn servers_are_reached_through_a_socks4_proxy() {
 
 #[test]
 fn what_a_server_says_at_once_follows_the_proxys_reply() {
-    let (socks, directory, port) = (Socks::start(b"\0\x5a\0\0\0\0\0\0220 hello\r\n"), Directory::new(), Port::hold());
+    let (socks, directory, port) =
+        (Socks::start(b"\x00\x5a\x00\x00\x00\x00\x00\x00220 hello\r\n"), Directory::new(), Port::hold());
     let config = format!(
         "{DEFAULTS}listen a\n mode tcp\n bind 127.0.0.1:{}\n server s 192.0.2.7:81 socks4 127.0.0.1:{}\n",
         port.number, socks.port

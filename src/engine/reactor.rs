@@ -178,7 +178,10 @@ impl Reactor {
     pub fn buffer_memory(&self) -> (u64, u64) {
         let driver = self.driver.borrow();
         let bytes = |count: [usize; 2]| (count[0] * BUFFER_SIZE[0] + count[1] * BUFFER_SIZE[1]) as u64;
-        (bytes([driver.buffers(Group::Small), driver.buffers(Group::Large)]), bytes(self.lending.borrow().each_ref().map(Lending::lent)))
+        (
+            bytes([driver.buffers(Group::Small), driver.buffers(Group::Large)]),
+            bytes(self.lending.borrow().each_ref().map(Lending::lent)),
+        )
     }
 
     /// Tasks that are to run in this turn or the next.
