@@ -10,7 +10,7 @@ use crate::{
         clock::{Millis, Now},
         origin::Origin,
     },
-    language::pattern::{Method, Registry},
+    language::pattern::{Method, PatternSet, Registry},
     model::{
         backend::Balance,
         bind::Level,
@@ -25,6 +25,7 @@ use crate::{
         stick_table::{KeyType, data::Layout},
     },
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 pub struct Fake {
@@ -34,6 +35,8 @@ pub struct Fake {
     pub log: Vec<String>,
     pub changes: Vec<Change>,
     pub patterns: Registry,
+    /// Who looks things up in them.
+    pub indexes: Vec<Arc<PatternSet>>,
     /// Stick tables: name, key, data.
     pub tables: Vec<(&'static str, KeyType, Layout)>,
 }
@@ -95,6 +98,7 @@ impl Fake {
             log: Vec::new(),
             changes: Vec::new(),
             patterns: Registry::new(),
+            indexes: Vec::new(),
             tables: Vec::new(),
         };
         let report =
@@ -118,11 +122,11 @@ impl Fake {
         let nets = read("10.0.0.0/8\n192.168.0.0/16\n");
         let nets = patterns.file("/etc/haproxy/nets.acl", false, &main(27), nets).unwrap();
         nets.used_by("acl at file 'main.cfg' line 27".into());
-        nets.set(Method::Ip, false).unwrap();
+        let networks = nets.set(Method::Ip, false).unwrap();
         let hosts = read("foo.example b1\nbar.example b2\n");
         let hosts = patterns.file("/etc/haproxy/hosts.map", true, &main(28), hosts).unwrap();
         hosts.used_by("map at file 'main.cfg' line 28".into());
-        hosts.set(Method::Str, false).unwrap();
+        fake.indexes = vec![networks, hosts.set(Method::Str, false).unwrap()];
         fake
     }
 }

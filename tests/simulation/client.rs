@@ -94,9 +94,6 @@ impl Request {
     }
 }
 
-/// No request waits that long, not even for a slot of a busy server.
-const LONG_MS: u64 = 30_000;
-
 /// How an answer ended.
 #[derive(Debug)]
 enum Answer {
@@ -202,7 +199,7 @@ async fn connection(
         };
         let (sent, answer) = join(sending, reading).await;
         let took = conn.rt().now().mono.since(asked);
-        if took > LONG_MS {
+        if took > front.long_ms() {
             book.wrong(format!("front {}: {took} ms for {request:?}", front.port));
         }
         let whole = matches!(answer, Answer::Right);

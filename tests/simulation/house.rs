@@ -79,6 +79,12 @@ pub struct Front {
 }
 
 impl Front {
+    /// No request waits that long, not even for a slot of a busy server. Behind a faulty front that takes one connection
+    /// at a time, four others may come first, HTTP/2 among them: each of up to twelve requests that fail after seconds.
+    pub fn long_ms(&self) -> u64 {
+        if self.faulty { 400_000 } else { 30_000 }
+    }
+
     /// An end before its time is no surprise here.
     pub fn forgives(&self, book: &Book) -> bool {
         self.faulty || book.stopped.get()

@@ -142,7 +142,7 @@ fn probe(parts: &'static [Part], edit: impl FnOnce(&mut Proxy)) -> (String, Vec<
 /// The same with a short `timeout check`, for servers that keep silent.
 fn probe_late(parts: &'static [Part], edit: impl FnOnce(&mut Proxy)) -> String {
     let edit = |p: &mut Proxy| {
-        p.timeouts.check = Some(30);
+        p.timeouts.check = Some(400);
         edit(p);
     };
     probe(parts, edit).0
