@@ -132,6 +132,11 @@ impl Transport {
         }
     }
 
+    /// What is sent is encrypted on its way.
+    pub fn encrypts(&self) -> bool {
+        self.tls().is_some()
+    }
+
     /// What is known of a server's TLS.
     pub fn tls_facts(&self) -> Option<Rc<facts::Tls>> {
         match &self.0 {

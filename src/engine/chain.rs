@@ -36,6 +36,18 @@ impl Lease {
         self.start = self.end.min(self.start + n as u32);
     }
 
+    /// Takes the first `n` bytes out as a lease of their own; the buffer goes back with the last of both. `None` where the
+    /// memory is its own.
+    pub fn split_to(&mut self, n: usize) -> Option<Lease> {
+        if self.own.is_some() {
+            return None;
+        }
+        let (start, end) = (self.start, self.end.min(self.start + n as u32));
+        self.start = end;
+        self.rt.share(self.group, self.id);
+        Some(Lease { rt: self.rt.clone(), group: self.group, id: self.id, start, end, own: None })
+    }
+
     /// Forgets all but the first `n` bytes.
     pub fn truncate(&mut self, n: usize) {
         self.end = self.end.min(self.start + n as u32);
@@ -50,7 +62,8 @@ impl Deref for Lease {
             return &own[self.start as usize..self.end as usize];
         }
         let base = self.rt.buffer(self.group, self.id);
-        // SAFETY: the buffer belongs to this lease alone until it is dropped; start and end lie within what was filled.
+        // SAFETY: these bytes of the buffer belong to this lease alone until it is dropped: others that were split off have
+        // others. Start and end lie within what was filled.
         unsafe { std::slice::from_raw_parts(base.add(self.start as usize), (self.end - self.start) as usize) }
     }
 }
@@ -129,6 +142,31 @@ impl Piece {
         }
     }
 
+    /// Takes the first `n` bytes out, at most all. They stay where they are if they can.
+    pub fn split_to(&mut self, n: usize) -> Piece {
+        if n >= self.bytes().len() {
+            return std::mem::take(self);
+        }
+        let first = match self {
+            Piece::Lease(lease) => lease.split_to(n).map(Piece::Lease),
+            Piece::Static(s) => Some(Piece::Static(&s[..n])),
+            _ => None,
+        };
+        match (first, self) {
+            // A lease has given them away already.
+            (Some(first), Piece::Lease(_)) => first,
+            (Some(first), rest) => {
+                rest.advance(n);
+                first
+            }
+            (None, rest) => {
+                let first = Piece::Block(Block::copy_of(&rest.bytes()[..n]), 0);
+                rest.advance(n);
+                first
+            }
+        }
+    }
+
     /// Forgets the first `n` bytes; without any left the piece is empty and owns nothing.
     pub fn advance(&mut self, n: usize) {
         match self {
@@ -200,6 +238,18 @@ impl Chain {
         self.pieces().iter().map(|p| p.bytes().len()).sum()
     }
 
+    /// Takes up to `n` bytes of the first piece out. Empty when there is none.
+    pub fn split_first(&mut self, n: usize) -> Piece {
+        let Some(pieces) = &mut self.0 else { return Piece::Empty };
+        let len = pieces.len;
+        let first = pieces.list[0].split_to(n);
+        if len > 0 && pieces.list[0].bytes().is_empty() {
+            pieces.list[..len].rotate_left(1);
+            pieces.len -= 1;
+        }
+        first
+    }
+
     /// Forgets the first `n` bytes.
     pub fn advance(&mut self, mut n: usize) {
         let Some(pieces) = &mut self.0 else { return };
@@ -268,6 +318,24 @@ mod tests {
             assert_eq!(left, b"abcdefghi"[n..]);
             assert_eq!(c.byte_len(), 9 - n);
             assert_eq!(c.is_empty(), n == 9);
+        }
+    }
+
+    #[test]
+    fn splitting_takes_pieces_apart_in_order() {
+        for n in 1..=4 {
+            let mut c = Chain::new()
+                .with(Piece::Static(b"abc"))
+                .with(Piece::Block(Block::copy_of(b"defg"), 0))
+                .with(Piece::Shared(Arc::from(&b"hi"[..]), 0));
+            let mut whole = Vec::new();
+            while !c.is_empty() {
+                let first = c.split_first(n);
+                assert!((1..=n).contains(&first.bytes().len()));
+                whole.extend_from_slice(first.bytes());
+            }
+            assert_eq!(whole, b"abcdefghi");
+            assert!(c.split_first(n).bytes().is_empty());
         }
     }
 

@@ -17,11 +17,32 @@ pub(super) struct Lending {
     /// Buffers that leave when they come home.
     surplus: usize,
     since: Millis,
+    /// Leases of a buffer beside the first; empty until one was shared.
+    others: Vec<u16>,
 }
 
 impl Lending {
     pub fn new(now: Millis, least: usize) -> Lending {
-        Lending { least, lent: 0, peaks: [0; 2], surplus: 0, since: now }
+        Lending { least, lent: 0, peaks: [0; 2], surplus: 0, since: now, others: Vec::new() }
+    }
+
+    /// One lease of a buffer became two.
+    pub fn share(&mut self, id: u16) {
+        if self.others.len() <= id.into() {
+            self.others.resize(usize::from(id) + 1, 0);
+        }
+        self.others[usize::from(id)] += 1;
+    }
+
+    /// A lease is over: whether it was the buffer's last.
+    pub fn was_last(&mut self, id: u16) -> bool {
+        match self.others.get_mut(usize::from(id)) {
+            None | Some(0) => true,
+            Some(others) => {
+                *others -= 1;
+                false
+            }
+        }
     }
 
     /// Buffers that are out.

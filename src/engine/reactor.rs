@@ -726,9 +726,17 @@ impl Reactor {
         self.driver.borrow().buffer(group, id)
     }
 
+    /// One lease of a buffer became two.
+    pub(super) fn share(&self, group: Group, id: u16) {
+        self.lending.borrow_mut()[group as usize].share(id);
+    }
+
     pub(super) fn recycle(&self, group: Group, id: u16) {
-        let mut driver = self.driver.borrow_mut();
         let lending = &mut self.lending.borrow_mut()[group as usize];
+        if !lending.was_last(id) {
+            return;
+        }
+        let mut driver = self.driver.borrow_mut();
         if lending.came_home(self.now().mono, || driver.buffers(group)) {
             driver.recycle(group, id);
         } else {

@@ -490,3 +490,92 @@ fn a_reader_receives_while_others_keep_all_buffers() {
         world.finish();
     });
 }
+
+#[test]
+fn a_buffer_in_parts_goes_back_with_the_last_of_them() {
+    for_seeds(200, |seed| {
+        let mut world = World::starved(seed, 2);
+        let listener = world.listen(1);
+        let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
+        let mut r = Random::new(seed + 9);
+        near.spawn({
+            let rt = near.clone();
+            async move {
+                let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+                // Parts, and where in the stream each begins.
+                let mut held: Vec<(usize, Piece)> = Vec::new();
+                let mut at = 0;
+                while let Some(lease) = conn.recv().await.unwrap() {
+                    let mut whole = Piece::Lease(lease);
+                    while !whole.bytes().is_empty() {
+                        let part = whole.split_to(r.between(1, 700) as usize);
+                        at += part.bytes().len();
+                        held.push((at - part.bytes().len(), part));
+                    }
+                    while !held.is_empty() && r.chance(900) {
+                        let (start, part) = held.swap_remove(r.below(held.len() as u64) as usize);
+                        assert!(part.bytes().iter().enumerate().all(|(i, b)| *b == byte(start + i)));
+                    }
+                }
+                assert_eq!(at, 20_000);
+            }
+        });
+        far.spawn({
+            let rt = far.clone();
+            async move {
+                let conn = loop {
+                    match listener.accept(None).await {
+                        Ok(conn) => break conn,
+                        Err(_) => sleep(&rt, 1).await,
+                    }
+                };
+                send_stream(&conn, &mut Random::new(seed), 20_000).await;
+            }
+        });
+        world.finish();
+    });
+}
+
+#[test]
+fn buffers_of_a_burst_are_out_of_use_after_seconds_of_calm() {
+    for_seeds(50, |seed| {
+        let weather = Weather { buffers: [(2, 256), (1, 64)], ..Weather::fair() };
+        let mut world = World::under(weather, seed, 2);
+        let listener = world.listen(1);
+        let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
+        near.spawn({
+            let rt = near.clone();
+            async move {
+                let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+                let at_first = rt.buffer_memory().0;
+                let mut held = Vec::new();
+                for _ in 0..100 {
+                    held.push(conn.recv().await.unwrap().expect("the burst"));
+                }
+                let in_burst = rt.buffer_memory().0;
+                assert!(in_burst >= at_first + 90 * 4096);
+                drop(held);
+                while conn.recv().await.unwrap().is_some() {}
+                let after = rt.buffer_memory().0;
+                assert!(after <= at_first + 8 * 4096, "{at_first} {in_burst} {after}");
+            }
+        });
+        far.spawn({
+            let rt = far.clone();
+            async move {
+                let conn = loop {
+                    match listener.accept(None).await {
+                        Ok(conn) => break conn,
+                        Err(_) => sleep(&rt, 1).await,
+                    }
+                };
+                let mut random = Random::new(seed);
+                for n in 0..1000 {
+                    send_stream(&conn, &mut random, 10).await;
+                    sleep(&rt, if n < 100 { 1 } else { 10 }).await;
+                }
+            }
+        });
+        world.finish();
+    });
+}

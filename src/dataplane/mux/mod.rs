@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod frontend;
+mod out;
 mod ping;
 mod stream;
 
@@ -14,13 +15,14 @@ use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
-use crate::engine::Piece;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::yield_now;
+use crate::engine::{Chain, Piece};
 use crate::language::facts;
 use crate::model::global::Tune;
 use crate::proto::h2::{Config, Connection, ErrorCode, Event, Role, StreamId};
 use crate::proto::http::head::Head;
+use out::Out;
 use ping::{Beat, IdlePing};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -50,7 +52,9 @@ pub struct Mux {
     w: Rc<Worker>,
     role: Role,
     codec: RefCell<Connection>,
-    out: RefCell<Block>,
+    out: RefCell<Out>,
+    /// What is sent is encrypted, which takes bytes in one piece.
+    encrypts: Cell<bool>,
     /// In the order of their ids.
     streams: RefCell<Vec<Rc<State>>>,
     /// Tasks that have data to send, in their turn: the first of them puts some and goes behind the others.
@@ -133,14 +137,15 @@ fn config(tune: &Tune, role: Role) -> Config {
 impl Mux {
     /// `idle_ping_ms`: as `idle-ping` has it.
     fn new(w: &Rc<Worker>, config: Config, idle_ping_ms: Option<u64>, tls: Option<Rc<facts::Tls>>) -> Rc<Mux> {
-        let mut out = Block::take();
+        let mut out = Out::default();
         let role = config.role;
-        let codec = Connection::new(config, &mut out);
+        let codec = Connection::new(config, out.bytes());
         Rc::new(Mux {
             w: w.clone(),
             role,
             codec: RefCell::new(codec),
             out: RefCell::new(out),
+            encrypts: Cell::new(false),
             streams: RefCell::default(),
             turns: RefCell::default(),
             breathing: RefCell::default(),
@@ -163,21 +168,14 @@ impl Mux {
         self.streams.borrow().len()
     }
 
-    /// Where what is to be sent goes.
+    /// Where frames to be sent go.
     fn out(&self) -> RefMut<'_, Block> {
-        let mut out = self.out.borrow_mut();
-        if out.capacity() == 0 {
-            *out = Block::take();
-        }
-        out
+        RefMut::map(self.out.borrow_mut(), Out::bytes)
     }
 
     /// What an idle connection does not need goes back to the worker.
     fn rest(&self) {
-        let mut out = self.out.borrow_mut();
-        if out.is_empty() && out.capacity() > 0 {
-            *out = Block::from(Vec::new());
-        }
+        self.out.borrow_mut().rest();
         if self.open() == 0 && self.codec.borrow().head().capacity() > 0 {
             let mut head = Head::new();
             self.codec.borrow_mut().swap_head(&mut head);
@@ -232,6 +230,7 @@ impl Mux {
     /// Drives the connection until it is over. `first`: what has been received already.
     async fn drive<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) {
         self.driver.set(self.w.rt.current());
+        self.encrypts.set(transport.encrypts());
         {
             let mut reading = pin!(self.read(transport, first, side));
             let mut writing = pin!(self.write(transport, side));
@@ -538,25 +537,25 @@ impl Mux {
     /// all has left.
     async fn write<S: Side>(&self, transport: &Transport, side: &S) {
         loop {
-            let block = poll_fn(|_| {
+            let chain = poll_fn(|_| {
                 let mut out = self.out.borrow_mut();
                 match out.is_empty() {
-                    true if self.ended.get() => Poll::Ready(Block::from(Vec::new())),
+                    true if self.ended.get() => Poll::Ready(Chain::new()),
                     true => {
                         drop(out);
                         self.rest();
                         Poll::Pending
                     }
-                    false => Poll::Ready(std::mem::replace(&mut *out, Block::from(Vec::new()))),
+                    false => Poll::Ready(out.take()),
                 }
             })
             .await;
-            if block.is_empty() {
+            if chain.is_empty() {
                 return;
             }
             self.codec.borrow_mut().drained();
             self.make_room();
-            if transport.send(block.into(), side.send_timeout()).await.is_err() {
+            if transport.send(chain, side.send_timeout()).await.is_err() {
                 return;
             }
         }

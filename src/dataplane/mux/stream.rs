@@ -358,7 +358,7 @@ impl Stream {
     fn put_data(&self, chain: &mut Chain, task: TaskId) -> bool {
         let Reader { mux, state } = &self.0;
         let mut codec = mux.codec.borrow_mut();
-        let mut out = mux.out();
+        let mut out = mux.out.borrow_mut();
         let mut moved = false;
         while !chain.is_empty() && out.len() < OUT_MAX {
             let left = chain.byte_len();
@@ -367,16 +367,10 @@ impl Stream {
                 break;
             }
             let last = n == left && matches!(&*state.ending.borrow(), Some(Ending::Data));
-            if !codec.send_data_header(state.id.get(), n, last, &mut out) {
+            if !codec.send_data_header(state.id.get(), n, last, out.bytes()) {
                 break;
             }
-            let mut missing = n;
-            for piece in chain.pieces() {
-                let part = missing.min(piece.bytes().len());
-                out.extend_from_slice(&piece.bytes()[..part]);
-                missing -= part;
-            }
-            chain.advance(n);
+            out.data(chain, n, mux.encrypts.get());
             if last {
                 state.ending.take();
                 state.sent_end.set(true);
