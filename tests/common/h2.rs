@@ -39,6 +39,8 @@ pub struct H2Client<S: Read + Write = TcpStream> {
     pub ended: Option<String>,
     /// Answers to PING.
     pub pongs: usize,
+    /// Data whose room in the windows was not given back.
+    kept: Option<Vec<(StreamId, usize)>>,
 }
 
 /// A request without fields but its host.
@@ -92,10 +94,32 @@ impl<S: Read + Write> H2Client<S> {
         };
         let mut out = Vec::new();
         let codec = Connection::new(config, &mut out);
-        H2Client { stream, codec, out, input: Vec::new(), answers: BTreeMap::new(), ended: None, pongs: 0 }
+        H2Client {
+            stream,
+            codec,
+            out,
+            input: Vec::new(),
+            answers: BTreeMap::new(),
+            ended: None,
+            pongs: 0,
+            kept: None,
+        }
     }
 
     /// Sends what was made so far.
+    /// From now on what is received gives the proxy no room for more.
+    pub fn keep_windows(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// Room for as much as was received since, on all streams at once.
+    pub fn give_windows(&mut self) {
+        for (stream, len) in self.kept.take().unwrap_or_default() {
+            self.codec.release(stream, len, &mut self.out);
+        }
+        self.flush();
+    }
+
     pub fn flush(&mut self) {
         let out = std::mem::take(&mut self.out);
         self.codec.drained();
@@ -227,7 +251,10 @@ impl<S: Read + Write> H2Client<S> {
                 complete(answer, *end);
             }
             Event::Data { stream, range, end } => {
-                self.codec.release(*stream, range.len(), &mut self.out);
+                match &mut self.kept {
+                    Some(kept) => kept.push((*stream, range.len())),
+                    None => self.codec.release(*stream, range.len(), &mut self.out),
+                }
                 let Some(answer) = self.answers.get_mut(stream) else { return };
                 answer.body.extend_from_slice(&bytes[range.clone()]);
                 complete(answer, *end);
