@@ -15,14 +15,19 @@ use ringway::{
         parse::{Captures, Files, Parse, SectionKind, Words},
         pattern::{Entries, Method, Registry},
         rules::{Phase, RuleSet},
-        sample::{Expr, Sample, convert, fetch, scope::Points},
+        sample::{
+            Expr, Sample,
+            convert::{self, Convert},
+            fetch,
+            scope::Points,
+        },
         scratch::Pool,
         vars::{VarName, Vars},
         world::World,
     },
     proto::http::head::{Head, Version},
 };
-use std::rc::Rc;
+use std::{rc::Rc, sync::LazyLock};
 
 struct Nobody;
 
@@ -219,11 +224,22 @@ pub fn log_format(data: &[u8]) {
     }
 }
 
+/// All converters, or the family of the one that `RINGWAY_FUZZ_FAMILY` names; `map` stands for all maps.
+fn chosen_converters() -> Vec<&'static Convert> {
+    let Ok(name) = std::env::var("RINGWAY_FUZZ_FAMILY") else { return convert::all().collect() };
+    if name == "map" {
+        return convert::all().filter(|c| c.name.starts_with("map")).collect();
+    }
+    let family = convert::families().find(|family| family.iter().any(|c| c.name == name));
+    family.expect("RINGWAY_FUZZ_FAMILY is a converter").iter().collect()
+}
+
 /// Converters, each chosen by a byte and followed by its arguments up to a NUL, on the bytes after a newline.
 pub fn converters(data: &[u8]) {
     let end = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
     let rest = data.get(end + 1..).unwrap_or_default();
-    let rows: Vec<_> = convert::all().collect();
+    static ROWS: LazyLock<Vec<&Convert>> = LazyLock::new(chosen_converters);
+    let rows = &*ROWS;
     let mut text = String::from("var(txn.v)");
     for step in data[..end].split(|b| *b == 0).filter(|s| !s.is_empty()).take(6) {
         text.push(',');

@@ -71,9 +71,14 @@ pub fn find(name: &str) -> Option<&'static Convert> {
     INDEX.get_or_init(|| all().map(|f| (f.name, f)).collect()).get(name).copied()
 }
 
+/// The rows of each family.
+pub fn families() -> impl Iterator<Item = &'static [Convert]> {
+    FAMILIES.iter().chain(map::FAMILIES).copied()
+}
+
 /// Every row.
 pub fn all() -> impl Iterator<Item = &'static Convert> {
-    FAMILIES.iter().chain(map::FAMILIES).flat_map(|f| f.iter())
+    families().flatten()
 }
 
 /// The sample's bytes; `None` for other types, which a cast before the converter has excluded.
