@@ -27,7 +27,7 @@ use ringway::{
     },
     proto::http::head::{Head, Version},
 };
-use std::{rc::Rc, sync::LazyLock};
+use std::{cell::OnceCell, rc::Rc, sync::LazyLock};
 
 struct Nobody;
 
@@ -112,6 +112,7 @@ fn evaluate<T>(
         session: &mut session,
         stream: &mut stream,
         request: Some(&mut request),
+        early: OnceCell::new(),
         response: (side == Side::Response).then_some(&mut response),
         request_payload: payload,
         response_payload: payload,

@@ -9,6 +9,7 @@ use crate::language::scratch::Pool;
 use crate::language::vars::{ProcStore, Vars};
 use crate::language::world::{ProcessFact, World};
 use crate::model::global::{Global, ProcessValue, ProcessVar};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// What the expressions may ask about the process.
@@ -60,6 +61,7 @@ fn set_one(vars: &Vars, var: &ProcessVar, world: &Process<'_>, now: Now) {
             session: &mut Session::default(),
             stream: &mut Stream::default(),
             request: None,
+            early: OnceCell::new(),
             response: None,
             request_payload: Payload::default(),
             response_payload: Payload::default(),

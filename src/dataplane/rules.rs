@@ -22,6 +22,7 @@ use crate::model::server::Observe;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::uri::Uri;
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 /// Runs `f` with the context of this stream.
@@ -68,6 +69,7 @@ pub fn with_context<T>(
         session: &mut facts,
         stream: &mut ex.facts,
         request: http.then_some(&mut ex.request),
+        early: OnceCell::new(),
         response: (side == Side::Response).then_some(&mut ex.response),
         request_payload,
         response_payload,

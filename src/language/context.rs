@@ -2,11 +2,14 @@
 //! The data plane makes one for each run of a rule set; all of it is borrowed, so making one costs nothing.
 
 use super::facts::{Session, Stream};
+use super::sample::scope::{EITHER_HEADERS, Needs, REQUEST, REQUEST_HEADERS};
 use super::scratch::{Buf, Pool};
 use super::vars::Vars;
 use super::world::{Recorder, World};
 use crate::base::clock::Now;
+use crate::proto::h1::parse::{Limits, Parsed, parse_request};
 use crate::proto::http::head::Head;
+use std::cell::OnceCell;
 
 /// Bytes that came and may be looked at: the request's or response's first bytes in TCP mode, the body in HTTP mode.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +25,10 @@ pub struct Payload<'a> {
 pub struct Context<'a> {
     pub session: &'a mut Session,
     pub stream: &'a mut Stream,
+    /// In HTTP mode.
     pub request: Option<&'a mut Head>,
+    /// What the client's first bytes are in TCP mode, once something asks.
+    pub early: OnceCell<Early>,
     pub response: Option<&'a mut Head>,
     /// First bytes of the client in TCP mode; body of the request in HTTP mode.
     pub request_payload: Payload<'a>,
@@ -38,6 +44,15 @@ pub struct Context<'a> {
     pub recorder: Option<&'a dyn Recorder>,
 }
 
+/// A request's head that is looked for in bytes without being taken from them.
+#[derive(Debug)]
+pub enum Early {
+    Whole(Box<Head>),
+    /// It may be one when more has come.
+    Partial,
+    Other,
+}
+
 /// Direction of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Side {
@@ -50,9 +65,35 @@ impl Context<'_> {
     /// The message that unprefixed words read.
     pub fn head(&self, side: Side) -> Option<&Head> {
         match side {
+            Side::Request if self.request.is_none() => match self.early() {
+                Early::Whole(head) => Some(head),
+                Early::Partial | Early::Other => None,
+            },
             Side::Request => self.request.as_deref(),
             Side::Response => self.response.as_deref(),
         }
+    }
+
+    /// The head in the first bytes of a client in TCP mode: HTTP samples read it there too.
+    pub fn early(&self) -> &Early {
+        self.early.get_or_init(|| {
+            let mut head = Box::new(Head::new());
+            match parse_request(self.request_payload.bytes, &Limits::REQUEST, &mut head) {
+                Ok(Parsed::Complete(_)) => Early::Whole(head),
+                Ok(_) => Early::Partial,
+                Err(_) => Early::Other,
+            }
+        })
+    }
+
+    /// Whether more bytes may bring a head to a sample that has none.
+    pub fn awaits_head(&self, needs: Needs) -> bool {
+        let reads_head =
+            needs == REQUEST_HEADERS || needs == REQUEST || needs == EITHER_HEADERS && self.side == Side::Request;
+        reads_head
+            && self.request.is_none()
+            && !self.request_payload.complete
+            && matches!(self.early(), Early::Partial)
     }
 
     /// The client speaks to us as to its proxy, and the frontend takes it so (manual 4.2 "option http-use-proxy-header"):

@@ -212,3 +212,68 @@ scenario!(what_a_server_says_passes_once_rules_accept_it, |run| {
 scenario!(what_a_server_says_is_rejected, |run| {
     says(run, "de", "f and the rest");
 });
+
+/// Rules that read a request's head in what came, and servers that are chosen by it.
+const HEAD_RULES: &str = "tcp-request inspect-delay 400ms\n tcp-request content set-var(sess.kind) method\n \
+                          tcp-request content set-var(sess.last) req.hdr(x-list)\n \
+                          tcp-request content reject if { path_beg /no }\n \
+                          tcp-request content reject if { req.cook(go) away } { url_param(a) 1 }\n \
+                          tcp-request content accept if { req.ver -m found }";
+
+/// `pieces` come one after the other; `answered`: an end is not what follows.
+fn head_in_tcp(run: &mut Run, pieces: &[&str], answered: bool) {
+    let steps = |name: &str| vec![Step::Pause(1), Step::Send(name.into()), Step::Eof, Step::Close];
+    for (server, says) in [("s1", "first"), ("s2", "second"), ("s3", "third")] {
+        run.origin(server, steps(says));
+    }
+    run.tcp(
+        HEAD_RULES,
+        "use-server s2 if { req.hdr(host) -i b.example }\n use-server s3 if { var(sess.kind) -m str POST } { var(sess.last) -m str two }\n \
+         server s1 127.0.0.1:{s1}\n server s2 127.0.0.1:{s2} weight 0\n server s3 127.0.0.1:{s3} weight 0",
+    );
+    let mut c = run.client();
+    for (n, piece) in pieces.iter().enumerate() {
+        if n > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+        }
+        c.send(*piece);
+    }
+    if answered {
+        c.until(if pieces.concat().contains("b.example") { b"second" } else { b"ir" });
+        c.half_close();
+    }
+    c.closed();
+    run.logs(1);
+}
+
+scenario!(a_host_in_tcp_mode_chooses_a_server, |run| {
+    head_in_tcp(run, &["GET /a?b HTTP/1.1\r\nHost: b.example\r\n\r\n"], true);
+});
+
+scenario!(method_and_list_in_tcp_mode_choose_a_server, |run| {
+    head_in_tcp(
+        run,
+        &["POST /a HTTP/1.1\r\nHost: a.example\r\nX-List: one, two\r\nContent-Length: 2\r\n\r\nhi"],
+        true,
+    );
+});
+
+scenario!(a_head_in_pieces_in_tcp_mode_is_waited_for, |run| {
+    head_in_tcp(run, &["GET /a HTT", "P/1.1\r\nHost: b.exa", "mple\r\n\r\n"], true);
+});
+
+scenario!(a_path_in_tcp_mode_is_rejected, |run| {
+    head_in_tcp(run, &["GET /no", "/thing HTTP/1.1\r\n\r\n"], false);
+});
+
+scenario!(a_cookie_and_a_parameter_in_tcp_mode_are_rejected, |run| {
+    head_in_tcp(run, &["GET /yes?a=1 HTTP/1.1\r\nCookie: x=y; go=away\r\n\r\n"], false);
+});
+
+scenario!(what_is_no_http_in_tcp_mode_matches_nothing, |run| {
+    head_in_tcp(run, &["\x16\x03\x01 hello\r\n\r\n"], true);
+});
+
+scenario!(a_head_that_never_ends_in_tcp_mode_matches_nothing, |run| {
+    head_in_tcp(run, &["GET /no HTTP/1.1\r\nHost: b.example\r\n"], true);
+});

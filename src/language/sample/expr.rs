@@ -193,7 +193,10 @@ impl Expr {
 
     /// The value with what the fetch tells about it.
     pub fn eval_probe<'c>(&'c self, cx: &'c Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
-        let mut sample = (self.fetch.run)(&self.args, cx, probe)?;
+        let Some(mut sample) = (self.fetch.run)(&self.args, cx, probe) else {
+            probe.may_change |= cx.awaits_head(self.fetch.needs);
+            return None;
+        };
         for step in &self.steps {
             sample = sample.cast(step.convert.input, cx.pool)?;
             sample = (step.convert.run)(&step.args, sample, cx)?.cut(cx.pool.value_max());

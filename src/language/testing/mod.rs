@@ -21,6 +21,7 @@ use super::world::World;
 use crate::base::clock::{Millis, Now};
 use crate::base::origin::Origin;
 use crate::proto::http::head::{Head, Version};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// Answers nothing, and always the same number for randomness.
@@ -160,6 +161,7 @@ impl Bench {
             session: &mut self.session,
             stream: &mut self.stream,
             request: (side == Side::Request).then_some(&mut self.request),
+            early: OnceCell::new(),
             response: (side == Side::Response).then_some(&mut self.response),
             request_payload: payload,
             response_payload: payload,

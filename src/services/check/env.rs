@@ -8,6 +8,7 @@ use crate::language::scratch::Pool;
 use crate::language::vars::{ProcStore, Vars};
 use crate::language::world::World;
 use crate::proto::http::head::Head;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 pub struct Env {
@@ -49,6 +50,7 @@ impl Env {
             session: &mut self.session,
             stream: &mut self.stream,
             request: None,
+            early: OnceCell::new(),
             response: head,
             request_payload: Payload::default(),
             response_payload: payload,

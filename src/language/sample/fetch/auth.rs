@@ -3,7 +3,7 @@
 
 use super::{Fetch, row};
 use crate::language::auth;
-use crate::language::context::Context;
+use crate::language::context::{Context, Side};
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Sample, Type};
 
@@ -51,7 +51,7 @@ pub const ROWS: &[Fetch] = &[
 ];
 
 fn credentials<'c>(cx: &'c Context<'_>) -> Option<(&'c [u8], &'c [u8])> {
-    let head = cx.request.as_deref()?;
+    let head = cx.head(Side::Request)?;
     let field: &[u8] = if cx.is_proxied() { b"proxy-authorization" } else { b"authorization" };
     auth::split(head.first(field)?)
 }
@@ -87,7 +87,7 @@ fn bearer<'c>(args: &'c Args, cx: &'c Context<'_>, _: &mut super::Probe) -> Opti
             let (kind, token) = credentials(cx)?;
             return kind.eq_ignore_ascii_case(b"bearer").then(|| Sample::str(token));
         }
-        Some(field) => cx.request.as_deref()?.first(field)?,
+        Some(field) => cx.head(Side::Request)?.first(field)?,
     };
     let (kind, token) = auth::split(value)?;
     kind.eq_ignore_ascii_case(b"bearer").then(|| Sample::str(token))

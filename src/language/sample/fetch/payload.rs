@@ -4,6 +4,7 @@ use super::{Fetch, row};
 use crate::language::context::{Context, Side};
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
+use crate::proto::http::head::Head;
 
 const SLICE: &str = "integer,integer";
 const PREFIXED: &str = "integer,integer[,string]";
@@ -74,23 +75,28 @@ fn payload_lv<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe, side: 
     (!bytes.is_empty()).then(|| Sample::bin(bytes))
 }
 
+/// The message whose body the payload is: none in TCP mode.
+fn message<'c>(cx: &'c Context<'_>, side: Side) -> Option<&'c Head> {
+    if side == Side::Request { cx.request.as_deref() } else { cx.head(side) }
+}
+
 fn body<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
-    cx.head(side)?;
+    message(cx, side)?;
     Some(Sample::bin(cx.payload(side).bytes))
 }
 
 fn body_len<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
-    cx.head(side)?;
+    message(cx, side)?;
     Some(Sample::Sint(cx.payload(side).bytes.len() as i64))
 }
 
 fn body_size<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
     // A response's body is not waited for: what its head announces is known all the same.
     let announced = || {
-        let length = cx.head(side)?.first(b"content-length")?;
+        let length = message(cx, side)?.first(b"content-length")?;
         Some(super::super::cast::int_prefix(length).unwrap_or(0) as u64)
     };
-    cx.head(side)?;
+    message(cx, side)?;
     let size = Some(cx.payload(side).size).filter(|size| *size > 0).or_else(announced);
     Some(Sample::Sint(size.unwrap_or(0) as i64))
 }

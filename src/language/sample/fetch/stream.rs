@@ -1,12 +1,10 @@
 //! What is remembered of a stream (manual 7.3.2, 7.3.3 and 7.3.6): captures, names, timers, byte counts, states.
 
 use super::{Fetch, row};
-use crate::language::context::{Context, Side};
+use crate::language::context::{Context, Early, Side};
 use crate::language::facts::ConnectionError;
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
-use crate::proto::h1::parse::{Limits, Parsed, parse_request};
-use crate::proto::http::head::Head;
 
 pub const ROWS: &[Fetch] = &[
     row("capture.req.hdr", "integer", Type::Str, REQUEST, |a, cx, _| capture(a, &cx.stream.request_captures)),
@@ -133,18 +131,12 @@ fn text<'c>(bytes: &'c [u8]) -> Option<Sample<'c>> {
 
 /// A whole head of a request has come. In TCP mode it is looked for in what was received (manual 7.3.5 "req.proto_http").
 fn proto_http<'c>(cx: &Context<'_>, probe: &mut Probe) -> Option<Sample<'c>> {
-    if cx.request.is_none() {
-        let payload = cx.payload(Side::Request);
-        match parse_request(payload.bytes, &Limits::REQUEST, &mut Head::new()) {
-            Ok(Parsed::Complete(_)) => {}
-            Ok(_) => {
-                probe.may_change = !payload.complete;
-                return None;
-            }
-            Err(_) => return Some(Sample::Bool(false)),
-        }
+    let is_http = cx.head(Side::Request).is_some();
+    if !is_http && matches!(cx.early(), Early::Partial) {
+        probe.may_change = !cx.payload(Side::Request).complete;
+        return None;
     }
-    Some(Sample::Bool(true))
+    Some(Sample::Bool(is_http))
 }
 
 fn capture<'c>(args: &'c Args, captures: &'c [Option<Vec<u8>>]) -> Option<Sample<'c>> {

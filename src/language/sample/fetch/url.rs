@@ -2,20 +2,22 @@
 
 use super::{Fetch, row};
 use crate::base::hash;
-use crate::language::context::Context;
+use crate::language::context::{Context, Side};
 use crate::language::sample::cast::int32_prefix;
 use crate::language::sample::scope::*;
 use crate::language::sample::{Args, Probe, Sample, Type};
 use crate::proto::http::head::Head;
 
 pub const ROWS: &[Fetch] = &[
-    row("method", "", Type::Meth, REQUEST, |_, cx, _| cx.request.as_deref().map(|h| Sample::Meth(h.method().into()))),
-    row("url", "", Type::Str, REQUEST_HEADERS, |_, cx, _| cx.request.as_deref().map(|h| Sample::str(h.uri()))),
-    row("path", "", Type::Str, REQUEST_HEADERS, |_, cx, _| path(cx.request.as_deref()?.uri()).map(Sample::str)),
-    row("pathq", "", Type::Str, REQUEST_HEADERS, |_, cx, _| pathq(cx.request.as_deref()?.uri()).map(Sample::str)),
+    row("method", "", Type::Meth, REQUEST, |_, cx, _| {
+        cx.head(Side::Request).map(|h| Sample::Meth(h.method().into()))
+    }),
+    row("url", "", Type::Str, REQUEST_HEADERS, |_, cx, _| cx.head(Side::Request).map(|h| Sample::str(h.uri()))),
+    row("path", "", Type::Str, REQUEST_HEADERS, |_, cx, _| path(cx.head(Side::Request)?.uri()).map(Sample::str)),
+    row("pathq", "", Type::Str, REQUEST_HEADERS, |_, cx, _| pathq(cx.head(Side::Request)?.uri()).map(Sample::str)),
     row("base", "", Type::Str, REQUEST_HEADERS, |_, cx, _| base(cx, false)),
     row("query", "[string]", Type::Str, REQUEST_HEADERS, |a, cx, _| {
-        let uri = cx.request.as_deref()?.uri();
+        let uri = cx.head(Side::Request)?.uri();
         // With the option "with_qm" the question mark is part of it.
         let with_mark = a.str(0) == Some(b"with_qm");
         query(uri).map(|q| Sample::str(if with_mark { &uri[uri.len() - q.len() - 1..] } else { q }))
@@ -72,7 +74,7 @@ pub fn write_base(head: &Head, with_query: bool, out: &mut Vec<u8>) -> bool {
 }
 
 fn base<'c>(cx: &'c Context<'_>, with_query: bool) -> Option<Sample<'c>> {
-    let head = cx.request.as_deref()?;
+    let head = cx.head(Side::Request)?;
     let mut out = cx.buf();
     if !write_base(head, with_query, &mut out) {
         return if with_query { pathq(head.uri()) } else { path(head.uri()) }.map(Sample::str);
@@ -103,7 +105,7 @@ pub fn parameter<'t>(
 
 /// `url_param(name[,delimiter[,i]])`.
 fn url_param<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Option<&'c [u8]> {
-    let uri = cx.request.as_deref()?.uri();
+    let uri = cx.head(Side::Request)?.uri();
     let start = args.str(1).and_then(|d| d.first().copied()).unwrap_or(b'?');
     let text = &uri[memchr::memchr(start, uri)? + 1..];
     let delimiter = if start == b'?' { b'&' } else { start };
@@ -112,7 +114,7 @@ fn url_param<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Opti
 
 /// The authority of an absolute URI, as an address and port.
 fn authority(cx: &Context<'_>) -> Option<(std::net::Ipv4Addr, u16)> {
-    let uri = cx.request.as_deref()?.uri();
+    let uri = cx.head(Side::Request)?.uri();
     let at = memchr::memmem::find(uri, b"://")? + 3;
     let end = memchr::memchr3(b'/', b'?', b'#', &uri[at..]).map_or(uri.len(), |i| at + i);
     let text = std::str::from_utf8(&uri[at..end]).ok()?;
@@ -137,7 +139,7 @@ fn with_source<'c>(cx: &'c Context<'_>, hash: u32) -> Option<Sample<'c>> {
 /// sdbm over host and path, mixed.
 fn base_hash(cx: &Context<'_>) -> Option<u32> {
     let mut text = cx.buf();
-    let head = cx.request.as_deref()?;
+    let head = cx.head(Side::Request)?;
     if !write_base(head, false, &mut text) {
         text.extend_from_slice(path(head.uri())?);
     }
@@ -145,7 +147,7 @@ fn base_hash(cx: &Context<'_>) -> Option<u32> {
 }
 
 fn url_hash(cx: &Context<'_>) -> Option<u32> {
-    let head = cx.request.as_deref()?;
+    let head = cx.head(Side::Request)?;
     let mut text = cx.buf();
     text.extend_from_slice(head.first(b"host").unwrap_or_default());
     text.extend_from_slice(pathq(head.uri()).unwrap_or_default());
