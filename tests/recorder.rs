@@ -389,6 +389,7 @@ impl Evaluation<'_> {
             session: &mut self.session,
             stream: &mut self.stream,
             request: Some(&mut self.request),
+            early: Default::default(),
             response: (side == Side::Response).then_some(&mut self.response),
             request_payload: Payload { complete: true, ..Payload::default() },
             response_payload: Payload { complete: true, ..Payload::default() },
