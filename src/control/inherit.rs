@@ -60,13 +60,14 @@ pub fn answer(listeners: &[(String, Fd)]) -> Vec<(Vec<u8>, Vec<Fd>)> {
     messages
 }
 
-/// Asks the process behind `path` for its sockets. The error is the lines that HAProxy writes.
-pub fn fetch(path: &str) -> Result<Inherited, [String; 2]> {
+/// Asks the process behind `path` for its sockets; the connection may ask for more. The error is the lines that HAProxy writes.
+pub fn fetch(path: &str) -> Result<(Inherited, UnixStream), [String; 2]> {
     let got = "Failed to get the sockets from the old process!".to_owned();
     let failed = |what: &str| [format!("Failed to {what} the old process socket '{path}'"), got.clone()];
     let stream = UnixStream::connect(path).map_err(|_| failed("connect to"))?;
     write(&stream).map_err(|_| failed("write to"))?;
-    receive(&stream).map_err(|_| failed("read from"))
+    let inherited = receive(&stream).map_err(|_| failed("read from"))?;
+    Ok((inherited, stream))
 }
 
 /// Asks on a connection to the runtime API of the old process.
@@ -104,7 +105,7 @@ fn receive(stream: &UnixStream) -> io::Result<Inherited> {
 
 /// The next line, and the descriptors that came before its end. Byte by byte: descriptors come with the first byte of
 /// their message, and what follows belongs to the next.
-fn line(stream: &UnixStream, fds: &mut std::collections::VecDeque<Fd>) -> io::Result<String> {
+pub(super) fn line(stream: &UnixStream, fds: &mut std::collections::VecDeque<Fd>) -> io::Result<String> {
     let mut text = Vec::new();
     loop {
         let mut byte = [0];

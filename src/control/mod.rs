@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod args;
+mod bequest;
 mod carry;
 mod dump;
 mod events;

@@ -4,7 +4,7 @@
 use super::args::{self, Args, Refusal};
 use super::inherit::{self, Inherited};
 use super::master::{self, Role, channel::Leash};
-use super::{carry, dump, jail, process_vars, services, sockets, state_file, supervise};
+use super::{bequest, carry, dump, jail, process_vars, services, sockets, state_file, supervise};
 use crate::base::clock;
 use crate::base::mailbox::office;
 use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
@@ -191,6 +191,7 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         exposed: RefCell::default(),
         handed_over: Cell::default(),
         former: RefCell::default(),
+        bequests: RefCell::default(),
         leash,
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
@@ -308,7 +309,10 @@ fn start(
     // "-x /dev/null" only says that nothing is to be passed on (management guide 3).
     if let Some(path) = args.old_socket.as_ref().filter(|p| *p != "/dev/null") {
         match inherit::fetch(path) {
-            Ok(sockets) => inherited = sockets,
+            Ok((sockets, old)) => {
+                inherited = sockets;
+                launch.bequests = RefCell::new(bequest::ask(&old).ok());
+            }
             Err(texts) => {
                 for text in texts {
                     speaker.say(Severity::Alert, &text);
@@ -428,6 +432,9 @@ fn start(
         && let Err(e) = carry::take_state(former, &plan, &board, now.mono)
     {
         speaker.say(Severity::Warning, &format!("the former worker does not tell its state ({e})"));
+    }
+    if let Some(former) = &former {
+        launch.bequests = RefCell::new(bequest::ask(former).ok());
     }
     launch.former = RefCell::new(former);
     let seed = now.nanos ^ now.wall_us.rotate_left(32) ^ std::process::id() as u64;

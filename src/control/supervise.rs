@@ -2,9 +2,9 @@
 //! worker has nothing left to do.
 
 use super::api::{self, Desk, Door, gather::Gathering};
-use super::carry;
 use super::master::channel::{Leash, Order};
 use super::sockets::{Exposed, open_alone};
+use super::{bequest, carry};
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -18,6 +18,7 @@ use crate::services::check::CheckHandle;
 use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
 use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
@@ -71,6 +72,8 @@ pub struct Launch {
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.
     pub former: RefCell<Option<UnixStream>>,
+    /// Where idle server connections of the process before come.
+    pub bequests: RefCell<Option<OwnedFd>>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -121,6 +124,9 @@ pub struct Control {
     /// Stick tables, for the runtime API.
     pub tables: Rc<TablesHandle>,
     pub(super) stopping: Cell<bool>,
+    /// The soft stop has closed the listeners.
+    pub(super) accepts_no_more: Cell<bool>,
+    pub(super) bequests: bequest::Bequests,
     /// Workers that have not finished.
     working: Cell<usize>,
     pub log: LogOut,
@@ -192,8 +198,8 @@ impl Control {
 impl Control {
     /// Ends when no worker has anything left to do and a successor knows all that it is to know.
     pub fn leave(&self) {
-        let busy = self.signal.get().is_none() && self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
-        if self.working.get() == 0 && !busy {
+        let teaches = self.bequests.is_busy() || self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
+        if self.working.get() == 0 && !(teaches && self.signal.get().is_none()) {
             self.tell_all(|| Mail::Leave);
             self.done.set(Some(self.signal.get().map_or(End::Finished, End::Signal)));
         }
@@ -255,6 +261,8 @@ pub fn run(
         post,
         tables,
         stopping: Cell::new(false),
+        accepts_no_more: Cell::new(false),
+        bequests: bequest::Bequests::default(),
         done: Cell::new(None),
         signal: Cell::new(None),
     });
@@ -270,6 +278,9 @@ pub fn run(
     control.start_resolvers();
     if control.launch.leash.is_some() {
         rt.spawn(obey(control.clone()));
+    }
+    if let Some(channel) = control.launch.bequests.take() {
+        rt.spawn(bequest::take(control.clone(), channel));
     }
     control.start_peers(peering);
     for (number, fd) in &api {
@@ -362,6 +373,7 @@ async fn read_post(control: Rc<Control>) {
             Some((worker, Mail::Streams(number, streams))) => {
                 control.gathering.streams(&control, worker, number, streams);
             }
+            Some((_, Mail::Bequest(bequest))) => bequest::send(&control, *bequest),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),

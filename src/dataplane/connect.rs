@@ -1,6 +1,7 @@
 //! From a backend to a connection: choose a server (persistence, balance, queue), take an idle connection or make a new
 //! one, retry and redispatch as the manual says (4.2 "retries", "option redispatch").
 
+use super::bequest;
 use super::idle::{Idle, Own, Way};
 use super::key::{KeyOf, last_server};
 use super::meter::{Metered, MeteredStream};
@@ -116,7 +117,7 @@ impl Link {
             return;
         }
         let (since, safe) = (w.rt.now().mono, requests > 0);
-        let idle = Idle { transport, since, requests: requests + 1, safe, private, way };
+        let idle = Idle { transport, since, aged_ms: 0, requests: requests + 1, safe, private, way };
         if never || private {
             // A session keeps one connection at most, so that only a limit of none is ever met.
             if s.settings().backend.max_session_srv_conns == Some(0) {
@@ -126,6 +127,9 @@ impl Link {
             idle.transport.watch(w.janitor.get());
             s.own.set(Some(Box::new(Own::new(w, proxy, server, idle))));
             return;
+        }
+        if w.bequeaths.get() {
+            return bequest::leave(w, proxy, server, idle);
         }
         w.backends[proxy].idle.put(w, proxy, server, idle, settings.pool_max_conn);
     }

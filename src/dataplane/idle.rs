@@ -9,7 +9,7 @@ use crate::engine::task::until;
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::ServerCounter;
 use crate::model::state::server::ServerLive;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -17,6 +17,8 @@ use std::rc::Rc;
 pub struct Idle {
     pub transport: Transport,
     pub since: Millis,
+    /// Milliseconds that it had idled already when it came from a former process.
+    pub aged_ms: u64,
     /// Requests it has carried.
     pub requests: u32,
     /// It was shared before, so that a first request may use it too (`http-reuse safe`).
@@ -24,6 +26,13 @@ pub struct Idle {
     /// Its server knows the client by it: no other client may use it.
     pub private: bool,
     pub way: Way,
+}
+
+impl Idle {
+    /// Milliseconds since its last request.
+    pub fn age_ms(&self, now: Millis) -> u64 {
+        now.since(self.since) + self.aged_ms
+    }
 }
 
 /// An idle connection that stays with its session, which alone may use it again.
@@ -122,11 +131,7 @@ impl IdlePool {
 
     /// A connection to `server` went into service, or left it.
     pub fn in_service(&self, server: ServerIndex, begins: bool) {
-        let mut servers = self.servers.borrow_mut();
-        if servers.len() <= server {
-            servers.resize_with(server + 1, Kept::default);
-        }
-        let kept = &mut servers[server];
+        let mut kept = self.kept_of(server);
         kept.used = if begins { kept.used + 1 } else { kept.used.saturating_sub(1) };
         kept.peak = kept.peak.max(kept.used);
     }
@@ -162,16 +167,33 @@ impl IdlePool {
     /// Keeps a connection, still in service, for the next request. One above the server's `pool-max-conn`, or above what
     /// was needed at once lately, is closed.
     pub fn put(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: Idle, max: Option<u32>) {
+        let mut kept = self.kept_of(server);
+        let busy = kept.list.len() as u32 + kept.used.saturating_sub(1);
+        if busy >= kept.peak.max(kept.before) || max.is_some_and(|max| kept.list.len() as u32 >= max) {
+            return;
+        }
+        self.keep(w, (proxy, server), &mut kept.list, idle);
+    }
+
+    /// Keeps a connection of the former process, unless there are `pool-max-conn` already: it counts as needed lately.
+    pub fn adopt(&self, w: &Worker, proxy: ProxyIndex, server: ServerIndex, idle: Idle, max: Option<u32>) {
+        let mut kept = self.kept_of(server);
+        if max.is_some_and(|max| kept.list.len() as u32 >= max) {
+            return;
+        }
+        self.keep(w, (proxy, server), &mut kept.list, idle);
+        kept.peak = kept.peak.max(kept.list.len() as u32 + kept.used);
+    }
+
+    fn kept_of(&self, server: ServerIndex) -> RefMut<'_, Kept> {
         let mut servers = self.servers.borrow_mut();
         if servers.len() <= server {
             servers.resize_with(server + 1, Kept::default);
         }
-        let kept = &mut servers[server];
-        let busy = kept.list.len() as u32 + kept.used.saturating_sub(1);
-        let list = &mut kept.list;
-        if busy >= kept.peak.max(kept.before) || max.is_some_and(|max| list.len() as u32 >= max) {
-            return;
-        }
+        RefMut::map(servers, |s| &mut s[server])
+    }
+
+    fn keep(&self, w: &Worker, (proxy, server): (ProxyIndex, ServerIndex), list: &mut Vec<Idle>, idle: Idle) {
         idle.transport.watch(w.janitor.get());
         let cell = w.counts().server(proxy, server);
         cell.add(ServerCounter::SrvIcur, 1);
@@ -181,6 +203,14 @@ impl IdlePool {
         if w.janitor_rests.get() {
             w.rt.wake(w.janitor.get());
         }
+    }
+
+    /// Takes out all connections, with their servers.
+    pub fn take_all(&self, w: &Worker, proxy: ProxyIndex) -> Vec<(ServerIndex, Idle)> {
+        self.kept.set(0);
+        let mut servers = self.servers.borrow_mut();
+        let all = servers.iter_mut().enumerate().flat_map(|(s, kept)| kept.list.drain(..).map(move |i| (s, i)));
+        all.inspect(|(server, idle)| gone(w, proxy, *server, idle)).collect()
     }
 
     /// Drops connections that their server has closed, and those idle for longer than `delay_ms` says.
@@ -195,7 +225,7 @@ impl IdlePool {
             let mut index = 0;
             while index < list.len() {
                 let idle = &list[index];
-                let old = now.since(idle.since) >= delay_ms(server);
+                let old = idle.age_ms(now) >= delay_ms(server);
                 if old || !idle.transport.is_quiet() {
                     let idle = list.remove(index);
                     gone(w, proxy, server, &idle);

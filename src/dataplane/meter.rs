@@ -64,6 +64,12 @@ impl Metered {
         Metered(meter.clone())
     }
 
+    /// One that the former process has counted.
+    pub fn again(meter: &Rc<Meter>) -> Metered {
+        meter.add(Front::H1OpenConnections, Back::H1OpenConnections, 1);
+        Metered(meter.clone())
+    }
+
     #[inline]
     pub fn received(&self, n: u64) {
         self.0.add(Front::H1BytesIn, Back::H1BytesIn, n);

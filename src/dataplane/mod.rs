@@ -2,6 +2,7 @@
 //! server connections; it reads the frozen plan and counts on the board. A connection's life is [`session`], one that
 //! carries many requests at once is [`mux`]'s; a request's life is [`stream::http`], a byte stream's is [`stream::tcp`].
 
+pub mod bequest;
 pub mod capture;
 pub mod connect;
 pub mod cookie;

@@ -124,6 +124,13 @@ impl Transport {
         }
     }
 
+    /// It speaks HTTP/1, as it did in the former process.
+    pub fn meter_again(&mut self, meter: &Rc<Meter>) {
+        if let Under::Connection { metered, .. } = &mut self.0 {
+            *metered = Some(Metered::again(meter));
+        }
+    }
+
     /// What counts it, while it speaks HTTP/1.
     pub fn metered(&self) -> Option<&Metered> {
         match &self.0 {

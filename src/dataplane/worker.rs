@@ -1,6 +1,7 @@
 //! A worker: one thread, one reactor, and everything of the data plane that lives on it. Its tasks share it by `Rc`;
 //! workers share only the plan, the board and the post between them.
 
+use super::bequest::{self, Bequest};
 use super::capture::Captures;
 use super::filter::compression;
 use super::filter::deflate::Deflates;
@@ -58,6 +59,10 @@ pub enum Mail {
     SoftStop {
         followed: bool,
     },
+    /// Another process takes idle server connections: they go there through the control thread.
+    Bequeath,
+    /// To the control thread, or from it in that process: such a connection.
+    Bequest(Box<Bequest>),
     /// Leave now.
     Stop,
     /// A slot of this server is free: a stream that waits here may take it.
@@ -229,6 +234,10 @@ pub struct Worker {
     pub stopped: Cell<bool>,
     /// No other worker needs this one any more.
     released: Cell<bool>,
+    /// Server connections that would idle go to another process.
+    pub bequeaths: Cell<bool>,
+    /// Those that are on their way out of here.
+    pub leaving: Cell<usize>,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -301,6 +310,8 @@ impl Worker {
             released: Cell::new(false),
             tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             lookups: Rc::default(),
+            bequeaths: Cell::new(false),
+            leaving: Cell::new(0),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -405,7 +416,8 @@ impl Worker {
 
     /// Nothing is left to do: stopped, or stopping without sessions.
     pub fn is_finished(&self) -> bool {
-        self.stopped.get() || self.stopping.get() && self.sessions.get() == 0 && self.accepting.borrow().is_empty()
+        let busy = self.sessions.get() > 0 || self.leaving.get() > 0 || !self.accepting.borrow().is_empty();
+        self.stopped.get() || self.stopping.get() && !busy
     }
 
     /// Whether a connection that could be kept is to close, since this worker stops: each of them, or with
@@ -503,6 +515,8 @@ impl Worker {
                 self.followed.set(followed);
                 self.stop_accepting();
             }
+            Mail::Bequeath => bequest::begin(self),
+            Mail::Bequest(bequest) => bequest::adopt(self, *bequest),
             Mail::Stop => {
                 self.stop_accepting();
                 self.stopped.set(true);

@@ -8,7 +8,7 @@ mod process;
 mod table;
 
 use super::supervise::Control;
-use super::{carry, inherit};
+use super::{bequest, carry, inherit};
 use crate::admin::runtime_api::{
     catalogue,
     session::{CliSession, SeverityOutput, Then},
@@ -119,7 +119,7 @@ async fn wait_for_wake() {
 /// What a connection may do.
 pub struct Door {
     pub session: CliSession,
-    /// Listening sockets are given to who asks.
+    /// Listening sockets and idle server connections are given to who asks.
     pub exposes: bool,
     /// It comes from our master: secrets are given to who asks.
     pub heir: bool,
@@ -143,6 +143,10 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 match before(&control.rt, seat.deadline(), conn.recv()).await {
                     Ok(Ok(Some(bytes))) if exposes && *bytes == *inherit::REQUEST => {
                         hand_over(&control, &conn, seat.deadline()).await;
+                        Then::Read
+                    }
+                    Ok(Ok(Some(bytes))) if exposes && *bytes == *bequest::REQUEST => {
+                        bequest::open(&control, &conn);
                         Then::Read
                     }
                     Ok(Ok(Some(bytes))) if heir && *bytes == *carry::STATE => {

@@ -222,6 +222,14 @@ pub fn unlisten(fd: Fd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RD) };
 }
 
+/// A connection that lives and has nothing to be read.
+pub fn is_silent(fd: Fd) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the pointer is to one live byte, which is the length passed.
+    let r = unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    r < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
 pub fn close(fd: Fd) {
     // SAFETY: a system call on a descriptor that the caller owns and gives up.
     unsafe { libc::close(fd) };
