@@ -41,6 +41,11 @@ impl Process {
         rustix::process::kill_process(pid, signal).expect("it is there");
     }
 
+    /// How many descriptors it has open.
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).map_or(0, Iterator::count)
+    }
+
     fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("wait").is_some()
     }
@@ -161,11 +166,14 @@ fn idle_server_connections_go_to_the_process_that_follows() {
         let config = site.configure("", &to(&origin));
         let mut process = site.start(&config, &[]);
         site.fill(&origin, &gate, 3);
+        let descriptors = process.descriptors();
         process = site.follow(&mut process, &config);
         site.awaits("srv_icur", "3");
         assert_eq!(stat(&site.socket, "b", "BACKEND", "h1_open_connections"), "3");
         process = site.follow(&mut process, &config);
         site.awaits("srv_icur", "3");
+        // Nothing stays open of what connections came through.
+        wait_until("as many descriptors are open as before", || process.descriptors() == descriptors);
         assert!(origin.records().iter().all(|r| !r.over), "on {engine}");
         assert_eq!(site.request(), Some(200));
         assert_eq!((site.server("connect"), site.server("reuse")), ("0".into(), "1".into()));
