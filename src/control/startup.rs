@@ -11,6 +11,7 @@ use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
 use crate::dataplane::capture::Captures;
+use crate::dataplane::events::Events;
 use crate::dataplane::log;
 use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::worker::{About, Shared, Worker};
@@ -447,6 +448,7 @@ fn start(
     let proc_vars = process_vars::set(&plan.global, &hostname(), now, seed);
     let shared = Arc::new(Shared {
         outside_logs,
+        events: Events::new(&plan, workers + 1),
         captures: Captures::new(plan.proxies.len()),
         about,
         tables,

@@ -17,6 +17,7 @@ use crate::model::plan::Plan;
 use crate::services::check::CheckHandle;
 use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
+use crate::services::rings::{self, Rings};
 use std::cell::{Cell, RefCell};
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
@@ -130,9 +131,20 @@ pub struct Control {
     pub checks: RefCell<Option<CheckHandle>>,
     pub resolvers: RefCell<Option<ResolversHandle>>,
     pub peers: RefCell<Option<PeersHandle>>,
+    pub rings: Rc<Rings>,
+    last_events: Cell<LastEvents>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
     signal: Cell<Option<i32>>,
+}
+
+/// Whether the servers of rings know how the process ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LastEvents {
+    #[default]
+    Untold,
+    Telling,
+    Told,
 }
 
 /// How the process ends.
@@ -194,10 +206,24 @@ impl Control {
     pub fn leave(&self) {
         let busy = self.signal.get().is_none() && self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
         if self.working.get() == 0 && !busy {
+            if self.rings.is_heard() && self.last_events.get() != LastEvents::Told {
+                let Some(me) = self.me.upgrade() else { return };
+                if self.last_events.replace(LastEvents::Telling) == LastEvents::Untold {
+                    self.rt.spawn(tell_last(me));
+                }
+                return;
+            }
             self.tell_all(|| Mail::Leave);
             self.done.set(Some(self.signal.get().map_or(End::Finished, End::Signal)));
         }
     }
+}
+
+/// Ends the process once the servers of rings have the last events.
+async fn tell_last(control: Rc<Control>) {
+    control.rings.tell_last().await;
+    control.last_events.set(LastEvents::Told);
+    control.leave();
 }
 
 /// A reactor for one more thread, on the engine that was chosen. It was tried at the start: a refusal now is the end.
@@ -251,6 +277,8 @@ pub fn run(
         checks: RefCell::default(),
         resolvers: RefCell::default(),
         peers: RefCell::default(),
+        rings: rings::start(&rt, &shared),
+        last_events: Cell::default(),
         shared,
         post,
         tables,
@@ -368,6 +396,7 @@ async fn read_post(control: Rc<Control>) {
             Some((_, Mail::Ping(_))) => control.publish(),
             Some(_) => {}
             None => {
+                control.rings.look();
                 // A full mailbox is tried again soon: its worker may be slow to read.
                 let full = control.post.borrow_mut().flush(|to| control.wake(to));
                 let again = if full { control.rt.now().mono.plus(1) } else { crate::base::clock::Millis::NEVER };

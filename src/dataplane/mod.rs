@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod connect;
 pub mod cookie;
+pub mod events;
 pub mod filter;
 mod forwarded;
 pub mod idle;

@@ -2,6 +2,7 @@
 //! workers share only the plan, the board and the post between them.
 
 use super::capture::Captures;
+use super::events::Events;
 use super::filter::compression;
 use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
@@ -144,6 +145,8 @@ pub struct Shared {
     pub captures: Captures,
     /// Sockets to log targets that the process's root directory hides.
     pub outside_logs: Vec<(LogSink, Fd)>,
+    /// Log lines on their way to rings.
+    pub events: Events,
     /// Bytes of the compression states of all workers.
     pub compression_memory: AtomicU64,
 }

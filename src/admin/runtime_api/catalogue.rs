@@ -3,7 +3,9 @@
 
 use super::{
     Answer, Call,
-    command::{certificate, cookie, frontend, memory, pattern, process, resolvers, server, show, table, variable},
+    command::{
+        certificate, cookie, events, frontend, memory, pattern, process, resolvers, server, show, table, variable,
+    },
 };
 use crate::model::bind::Level;
 
@@ -70,8 +72,15 @@ const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
 /// All commands of a worker, room by room.
-pub static TABLES: [&[Command]; 6] =
-    [COMMANDS, table::COMMANDS, certificate::COMMANDS, cookie::COMMANDS, memory::COMMANDS, variable::COMMANDS];
+pub static TABLES: [&[Command]; 7] = [
+    COMMANDS,
+    table::COMMANDS,
+    certificate::COMMANDS,
+    cookie::COMMANDS,
+    memory::COMMANDS,
+    variable::COMMANDS,
+    events::COMMANDS,
+];
 
 static COMMANDS: &[Command] = &[
     command(

@@ -15,6 +15,7 @@ use crate::{
     model::{
         bind::Level,
         plan::{Plan, ProxyIndex, ServerIndex},
+        ring::RingIndex,
         server::Server,
         state::{board::Board, event::Event},
     },
@@ -34,6 +35,11 @@ pub trait Process {
 
     /// Stick tables, in the order of `show table`.
     fn stick_tables(&self) -> Vec<command::table::Table<'_>>;
+    /// Events of a ring that were lost so far.
+    fn dropped_events(&self, _ring: RingIndex) -> u64 {
+        0
+    }
+
     /// The server that an entry's word means, by name or by address; `None`: none.
     fn server_key(&self, word: u64, address: bool) -> Option<String>;
 
@@ -191,6 +197,8 @@ pub enum Answer {
     Reload { hard: bool },
     /// Work on a stick table, which the session's owner does.
     Table(command::table::Job),
+    /// Events of a ring, which the session's owner reads.
+    Events(command::events::Reading),
     /// The last answer; the session ends.
     Quit,
 }

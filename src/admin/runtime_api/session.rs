@@ -32,6 +32,8 @@ pub enum Then {
     Gather(Need),
     /// Do this with a stick table, then call [`CliSession::answered`].
     Table(super::command::table::Job),
+    /// Write these events, then call [`CliSession::answered`].
+    Events(super::command::events::Reading),
     /// Let a worker do this and pass on its answer, then call [`CliSession::forwarded`].
     Forward(Forward),
     /// Reload; the answer is the last of this connection.
@@ -247,6 +249,9 @@ impl CliSession {
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
                 }
+                if let Answer::Events(reading) = answer {
+                    return Then::Events(reading);
+                }
                 if let Answer::Wait { until_ms, removable } = answer {
                     self.waiting = Some((until_ms, removable));
                     return self.resume(process, out);
@@ -400,7 +405,7 @@ impl CliSession {
             Answer::Silent | Answer::Reload { .. } => return,
             // On a master's socket, what only changes the session is not confirmed.
             Answer::Empty if self.target.is_some() => return,
-            Answer::Empty | Answer::Confirmed | Answer::Wait { .. } | Answer::Table(_) => {}
+            Answer::Empty | Answer::Confirmed | Answer::Wait { .. } | Answer::Table(_) | Answer::Events(_) => {}
             Answer::Quit => {
                 self.quit = true;
                 return;

@@ -5,7 +5,7 @@ use super::{
     args::{Args, Fault, atol},
 };
 use crate::{
-    config::section::Loading,
+    config::section::{Loading, Section},
     model::logging::{LogSample, LogSink, LogTarget},
     proto::syslog::{self, Format},
 };
@@ -170,7 +170,15 @@ fn sink(cx: &mut Loading<'_>, a: &Args<'_>, word: &str) -> Result<LogSink, Fault
         "stderr" => return Ok(LogSink::Stderr),
         _ => {}
     }
-    for unsupported in ["ring@", "backend@", "tcp@", "tcp4@", "tcp6@"] {
+    if let Some(name) = word.strip_prefix("ring@") {
+        let owner = match cx.section {
+            Section::Global => String::new(),
+            Section::Peers(index) => format!("peers section '{}'", cx.peers[index].name),
+            _ => format!("proxy section '{}'", cx.draft().proxy.name),
+        };
+        return Ok(LogSink::Ring(cx.rings.named(name, owner, a.origin())));
+    }
+    for unsupported in ["backend@", "tcp@", "tcp4@", "tcp6@", "uxst@"] {
         if word.starts_with(unsupported) {
             return Err(a.fault(1, super::absent::text(&format!("log {unsupported}"))));
         }

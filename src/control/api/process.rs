@@ -22,6 +22,7 @@ use crate::model::bind::Level;
 use crate::model::guid::Guids;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
+use crate::model::ring::RingIndex;
 use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::counters::ServerCounter;
@@ -151,6 +152,10 @@ impl Seat<'_> {
 }
 
 impl Process for Seat<'_> {
+    fn dropped_events(&self, ring: RingIndex) -> u64 {
+        self.control.rings.dropped(ring)
+    }
+
     fn plan(&self) -> &Plan {
         &self.control.shared.plan
     }

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod cookie;
+pub mod events;
 pub mod frontend;
 pub mod memory;
 pub mod pattern;
