@@ -5,6 +5,7 @@ use super::api::{self, Desk, Door, gather::Gathering};
 use super::carry;
 use super::master::channel::{Leash, Order};
 use super::sockets::{Exposed, open_alone};
+use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -132,6 +133,8 @@ pub struct Control {
     pub resolvers: RefCell<Option<ResolversHandle>>,
     pub peers: RefCell<Option<PeersHandle>>,
     pub rings: Rc<Rings>,
+    /// `set profiling tasks`.
+    pub profiling: Cell<Profiling>,
     last_events: Cell<LastEvents>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
@@ -279,6 +282,7 @@ pub fn run(
         peers: RefCell::default(),
         rings: rings::start(&rt, &shared),
         last_events: Cell::default(),
+        profiling: Cell::default(),
         shared,
         post,
         tables,
@@ -390,6 +394,7 @@ async fn read_post(control: Rc<Control>) {
             Some((worker, Mail::Streams(number, streams))) => {
                 control.gathering.streams(&control, worker, number, streams);
             }
+            Some((_, Mail::Tasks(number, report))) => control.gathering.tasks(&control, number, report),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),

@@ -12,6 +12,7 @@ pub mod listener;
 pub mod operation;
 pub mod probe;
 pub mod process;
+pub mod profile;
 pub mod reactor;
 pub mod splice;
 pub mod task;

@@ -4,7 +4,8 @@
 use super::{
     Answer, Call,
     command::{
-        certificate, cookie, events, frontend, memory, pattern, process, resolvers, server, show, table, variable,
+        certificate, cookie, events, frontend, memory, pattern, process, profiling, resolvers, server, show, table,
+        variable,
     },
 };
 use crate::model::bind::Level;
@@ -72,7 +73,7 @@ const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
 /// All commands of a worker, room by room.
-pub static TABLES: [&[Command]; 7] = [
+pub static TABLES: [&[Command]; 8] = [
     COMMANDS,
     table::COMMANDS,
     certificate::COMMANDS,
@@ -80,6 +81,7 @@ pub static TABLES: [&[Command]; 7] = [
     memory::COMMANDS,
     variable::COMMANDS,
     events::COMMANDS,
+    profiling::COMMANDS,
 ];
 
 static COMMANDS: &[Command] = &[

@@ -11,6 +11,7 @@ mod tests;
 use crate::{
     admin::stats::{self, Scene},
     base::clock::Now,
+    engine::profile::TaskReport,
     language::pattern::Registry,
     model::{
         bind::Level,
@@ -35,6 +36,16 @@ pub trait Process {
 
     /// Stick tables, in the order of `show table`.
     fn stick_tables(&self) -> Vec<command::table::Table<'_>>;
+    /// What tasks cost is measured from now on, or no longer.
+    fn profile_tasks(&mut self, _on: bool) {}
+    fn profiling(&self) -> command::profiling::Profiling {
+        Default::default()
+    }
+    /// The tasks of each thread.
+    fn task_reports(&self) -> &[TaskReport] {
+        &[]
+    }
+
     /// Events of a ring that were lost so far.
     fn dropped_events(&self, _ring: RingIndex) -> u64 {
         0
@@ -121,6 +132,8 @@ pub enum Need {
     Counters,
     /// Every worker has listed its sessions.
     Sessions,
+    /// Every worker has told of its tasks.
+    Tasks,
 }
 
 /// `show sess …`: which streams, and how much of each.

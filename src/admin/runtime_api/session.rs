@@ -305,6 +305,7 @@ impl CliSession {
         let mut words = command.split_ascii_whitespace();
         match (words.next()?, words.next().unwrap_or_default()) {
             ("show", "sess") | ("shutdown", "session") => Some(Need::Sessions),
+            ("show", "tasks" | "profiling") => Some(Need::Tasks),
             ("show", "info" | "stat" | "activity" | "threads" | "servers" | "pools") => Some(Need::Counters),
             _ => None,
         }

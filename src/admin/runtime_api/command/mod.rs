@@ -7,6 +7,7 @@ pub mod frontend;
 pub mod memory;
 pub mod pattern;
 pub mod process;
+pub mod profiling;
 pub mod resolvers;
 pub mod server;
 pub mod show;
