@@ -7,9 +7,10 @@ use common::client::Client;
 use common::directory::Directory;
 use common::port::Port;
 use common::program::{Program, under_test};
+use std::net::TcpListener;
 
 struct Site {
-    _program: Program,
+    program: Program,
     web: Port,
     socket: String,
     _directory: Directory,
@@ -27,7 +28,7 @@ impl Site {
             web.number
         );
         let program = Program::start(&under_test(), &directory, &config, &[web.number]);
-        Site { _program: program, web, socket, _directory: directory }
+        Site { program, web, socket, _directory: directory }
     }
 
     fn cli(&self, command: &str) -> String {
@@ -76,4 +77,46 @@ fn profiling_counts_what_tasks_cost_while_it_is_on() {
     assert!(again < before.map_or(0, |(_, calls)| calls), "it begins anew");
     let tasks = site.cli("show tasks");
     assert!(tasks.starts_with("Running tasks: ") && tasks.contains(" (2 threads)\n  function "), "{tasks}");
+}
+
+#[test]
+fn show_fd_tells_whose_descriptors_are_and_what_waits_in_them() {
+    let origin = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let site = Site::start(origin.local_addr().expect("its address").port());
+    let mut client = Client::connect(site.web.number);
+    client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    let (_server, from) = origin.accept().expect("a connection to the server");
+    let all = site.cli("show fd");
+    let with = |words: &[&str]| all.lines().filter(|l| words.iter().all(|w| l.contains(w))).collect::<Vec<_>>();
+    let port = format!("lport={}", site.web.number);
+    assert_eq!(with(&["type=listener", "fe=web", "fam=ipv4", &port]).len(), 2, "one for each worker: {all}");
+    assert_eq!(with(&["type=listener", "fe=GLOBAL", "fam=unix"]).len(), 1, "{all}");
+    let source = format!("src={}", client.stream().local_addr().expect("an address"));
+    assert_eq!(with(&["type=connection back=0", "fe=web", &port, &source, "rq=0 sq=0"]).len(), 1, "{all}");
+    let behind = with(&["type=connection back=1", "sv=one/app", &format!("lport={} ", from.port())]);
+    assert_eq!(behind.len(), 1, "{all}");
+    assert_eq!(with(&["type=connection back=0", "fe=GLOBAL"]).len(), 1, "the asker: {all}");
+    let number = behind[0].split_whitespace().next().expect("a number");
+    for command in
+        [format!("show fd {number}"), format!("show fd 1/{number}"), "show fd b".into(), "show fd c!f".into()]
+    {
+        assert_eq!(site.cli(&command), format!("{}\n\n", behind[0]), "{command}");
+    }
+    assert_eq!(site.cli("show fd l").lines().filter(|l| !l.is_empty()).count(), 3);
+    assert!(!site.cli("show fd !l").contains("type=listener") && !site.cli("show fd -lc").contains(" back="));
+    assert_eq!(site.cli("show fd 99999"), "\n");
+}
+
+#[test]
+fn show_dev_tells_the_program_the_machine_and_the_limits() {
+    let site = Site::start(1);
+    let text = site.cli("show dev");
+    assert!(text.starts_with("HAProxy version 3.4"), "{text}");
+    let pid = format!("  pid: {}\n", site.program.pid());
+    for part in
+        ["Features:\n", "Engine:\n", "Platform info:\n", "  OS name: Linux\n", "Process info:\n", &pid, "  limits: "]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.contains("\n  1/1       1 ") && text.contains("\n  1/2       2 "), "{text}");
 }

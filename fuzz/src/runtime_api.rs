@@ -102,6 +102,7 @@ pub fn session(data: &[u8]) {
                 | Then::Wait { .. }
                 | Then::Table(_)
                 | Then::Events(_)
+                | Then::Descriptors(_)
                 | Then::Forward(_)
                 | Then::Reload { .. } => return,
                 Then::Flush | Then::Gather(_) => session.resume(&mut process, &mut out),

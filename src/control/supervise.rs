@@ -1,6 +1,7 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
+use super::about::Standing;
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::carry;
 use super::master::channel::{Leash, Order};
@@ -59,7 +60,6 @@ pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
 }
 
 /// What is known from the start and told by the runtime API.
-#[derive(Default)]
 pub struct Launch {
     /// Messages of the start, as they were written.
     pub logs: String,
@@ -69,6 +69,8 @@ pub struct Launch {
     pub exposed: RefCell<Vec<Exposed>>,
     /// Another process has them.
     pub handed_over: Cell<bool>,
+    /// The process as it began.
+    pub boot: Standing,
     /// What ties this process to a master, if it has one.
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.

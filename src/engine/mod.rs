@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod conn;
+pub mod descriptors;
 pub mod driver;
 pub mod emitted;
 pub mod frame;

@@ -4,8 +4,8 @@
 use super::{
     Answer, Call,
     command::{
-        certificate, cookie, events, frontend, memory, pattern, process, profiling, resolvers, server, show, table,
-        variable,
+        certificate, cookie, descriptors, events, frontend, memory, pattern, process, profiling, resolvers, server,
+        show, table, variable,
     },
 };
 use crate::model::bind::Level;
@@ -73,7 +73,7 @@ const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
 /// All commands of a worker, room by room.
-pub static TABLES: [&[Command]; 8] = [
+pub static TABLES: [&[Command]; 9] = [
     COMMANDS,
     table::COMMANDS,
     certificate::COMMANDS,
@@ -81,10 +81,17 @@ pub static TABLES: [&[Command]; 8] = [
     memory::COMMANDS,
     variable::COMMANDS,
     events::COMMANDS,
+    descriptors::COMMANDS,
     profiling::COMMANDS,
 ];
 
 static COMMANDS: &[Command] = &[
+    command(
+        &["show", "dev"],
+        Level::User,
+        show::dev,
+        "show dev                                : show debug info for developers",
+    ),
     command(
         &["add", "server"],
         Level::Admin,

@@ -117,6 +117,10 @@ pub trait Process {
     /// `NAME=value` lines.
     fn environment(&self) -> Vec<String>;
     fn startup_logs(&self) -> String;
+    /// `show dev`.
+    fn about(&self) -> String {
+        String::new()
+    }
     /// `show errors`: the captured messages after the head line.
     fn errors(&self, proxy: Option<ProxyIndex>, request: bool, response: bool, out: &mut Vec<u8>) -> u64;
     /// Address, level and processes of each stats socket.
@@ -210,6 +214,8 @@ pub enum Answer {
     Reload { hard: bool },
     /// Work on a stick table, which the session's owner does.
     Table(command::table::Job),
+    /// Descriptors of the process, which the session's owner looks at.
+    Descriptors(command::descriptors::Wanted),
     /// Events of a ring, which the session's owner reads.
     Events(command::events::Reading),
     /// The last answer; the session ends.

@@ -32,6 +32,8 @@ pub enum Then {
     Gather(Need),
     /// Do this with a stick table, then call [`CliSession::answered`].
     Table(super::command::table::Job),
+    /// Write what these descriptors are, then call [`CliSession::answered`].
+    Descriptors(super::command::descriptors::Wanted),
     /// Write these events, then call [`CliSession::answered`].
     Events(super::command::events::Reading),
     /// Let a worker do this and pass on its answer, then call [`CliSession::forwarded`].
@@ -249,6 +251,9 @@ impl CliSession {
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
                 }
+                if let Answer::Descriptors(wanted) = answer {
+                    return Then::Descriptors(wanted);
+                }
                 if let Answer::Events(reading) = answer {
                     return Then::Events(reading);
                 }
@@ -406,7 +411,12 @@ impl CliSession {
             Answer::Silent | Answer::Reload { .. } => return,
             // On a master's socket, what only changes the session is not confirmed.
             Answer::Empty if self.target.is_some() => return,
-            Answer::Empty | Answer::Confirmed | Answer::Wait { .. } | Answer::Table(_) | Answer::Events(_) => {}
+            Answer::Empty
+            | Answer::Confirmed
+            | Answer::Wait { .. }
+            | Answer::Table(_)
+            | Answer::Events(_)
+            | Answer::Descriptors(_) => {}
             Answer::Quit => {
                 self.quit = true;
                 return;

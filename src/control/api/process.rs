@@ -1,7 +1,7 @@
 //! The process as one connection to the runtime API sees and changes it.
 
 use super::super::supervise::Control;
-use super::super::{process_vars, services};
+use super::super::{about, process_vars, services};
 use super::gather::News;
 use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::admin::runtime_api::command::table::Table;
@@ -170,6 +170,11 @@ impl Process for Seat<'_> {
         });
         control.rt.profile_tasks(on);
         control.tell_all(|| Mail::ProfileTasks(on));
+    }
+
+    fn about(&self) -> String {
+        let shared = &self.control.shared;
+        about::text(self.control.launch.boot, &shared.plan, &shared.about.engine_choice, shared.board.workers())
     }
 
     fn profiling(&self) -> Profiling {

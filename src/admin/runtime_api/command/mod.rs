@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod cookie;
+pub mod descriptors;
 pub mod events;
 pub mod frontend;
 pub mod memory;
