@@ -11,8 +11,8 @@ use std::cell::RefCell;
 
 /// Bytes that wait in a thread's queue at most: some milliseconds of the busiest worker. A line has 65535 at most.
 const QUEUE_BYTES: usize = 256 << 10;
-/// Ring, facility and length before each event.
-const HEAD_BYTES: usize = 8;
+/// Ring, facility, length and time before each event.
+const HEAD_BYTES: usize = 16;
 
 /// The queues of all threads.
 pub struct Events {
@@ -52,7 +52,7 @@ impl Events {
 
     /// The other ends, taken once.
     pub fn reader(&self) -> EventReader {
-        EventReader { queues: self.queues.iter().filter_map(|(_, end)| end.lock().ok()?.take()).collect() }
+        EventReader::new(self.queues.iter().filter_map(|(_, end)| end.lock().ok()?.take()).collect())
     }
 
     /// The reader is wanted, or reads.
@@ -79,8 +79,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Sends an event. True when the reader is to be woken.
-    pub fn write(&self, events: &Events, ring: RingIndex, facility: u8, event: &[u8]) -> bool {
+    /// Sends an event of this moment. True when the reader is to be woken.
+    pub fn write(&self, events: &Events, now_ns: u64, ring: RingIndex, facility: u8, event: &[u8]) -> bool {
         let mut queue = self.queue.borrow_mut();
         let Some(queue) = &mut *queue else { return false };
         match queue.write_chunk(HEAD_BYTES + event.len()) {
@@ -88,7 +88,8 @@ impl EventWriter {
                 let mut head = [0; HEAD_BYTES];
                 head[..2].copy_from_slice(&(ring as u16).to_ne_bytes());
                 head[2] = facility;
-                head[4..].copy_from_slice(&(event.len() as u32).to_ne_bytes());
+                head[4..8].copy_from_slice(&(event.len() as u32).to_ne_bytes());
+                head[8..].copy_from_slice(&now_ns.to_ne_bytes());
                 let (first, second) = chunk.as_mut_slices();
                 put(&head, 0, first, second);
                 put(event, HEAD_BYTES, first, second);
@@ -119,36 +120,76 @@ fn put(bytes: &[u8], at: usize, first: &mut [u8], second: &mut [u8]) {
 
 /// The control thread's ends.
 pub struct EventReader {
-    queues: Vec<Consumer<u8>>,
+    queues: Vec<Source>,
+    event: Vec<u8>,
+}
+
+struct Source {
+    queue: Consumer<u8>,
+    /// Bytes that were there when reading began.
+    left: usize,
+    next: Option<Head>,
+}
+
+struct Head {
+    now_ns: u64,
+    ring: RingIndex,
+    facility: u8,
+    len: usize,
 }
 
 impl EventReader {
-    /// Hands on all that has come: ring, facility, event. True when there was any.
+    fn new(queues: Vec<Consumer<u8>>) -> EventReader {
+        let source = |queue| Source { queue, left: 0, next: None };
+        EventReader { queues: queues.into_iter().map(source).collect(), event: Vec::new() }
+    }
+
+    /// Hands on all that has come, in the order of time: ring, facility, event. True when there was any.
     pub fn read(&mut self, mut each: impl FnMut(RingIndex, u8, &[u8])) -> bool {
-        let mut event = Vec::new();
         let mut any = false;
-        for queue in &mut self.queues {
+        for source in &mut self.queues {
             // No more than there are now: a worker may write as fast as this reads.
-            let mut left = queue.slots();
-            while left >= HEAD_BYTES {
-                event.clear();
-                if !take(queue, HEAD_BYTES, &mut event) {
-                    break;
-                }
-                let ring = u16::from_ne_bytes([event[0], event[1]]);
-                let facility = event[2];
-                let len = u32::from_ne_bytes([event[4], event[5], event[6], event[7]]) as usize;
-                event.clear();
-                // Both were written at once.
-                if !take(queue, len, &mut event) {
-                    break;
-                }
-                each(ring.into(), facility, &event);
-                left -= HEAD_BYTES + len;
-                any = true;
+            source.left = source.queue.slots();
+            source.look();
+        }
+        let time = |s: &Source| s.next.as_ref().map(|head| head.now_ns);
+        while let Some(source) = self.queues.iter_mut().filter(|s| s.next.is_some()).min_by_key(|s| time(s)) {
+            let Some(head) = source.next.take() else { break };
+            self.event.clear();
+            // Both were written at once.
+            if !take(&mut source.queue, head.len, &mut self.event) {
+                break;
             }
+            each(head.ring, head.facility, &self.event);
+            source.left -= HEAD_BYTES + head.len;
+            source.look();
+            any = true;
         }
         any
+    }
+}
+
+impl Source {
+    /// Reads the head of the next event.
+    fn look(&mut self) {
+        if self.left < HEAD_BYTES {
+            return;
+        }
+        let Ok(chunk) = self.queue.read_chunk(HEAD_BYTES) else { return };
+        let mut head = [0; HEAD_BYTES];
+        let (first, second) = chunk.as_slices();
+        head[..first.len()].copy_from_slice(first);
+        head[first.len()..].copy_from_slice(second);
+        chunk.commit_all();
+        let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let mut now_ns = [0; 8];
+        now_ns.copy_from_slice(&head[8..]);
+        self.next = Some(Head {
+            now_ns: u64::from_ne_bytes(now_ns),
+            ring: u16::from_ne_bytes([head[0], head[1]]).into(),
+            facility: head[2],
+            len: word(4) as usize,
+        });
     }
 }
 
@@ -169,7 +210,7 @@ mod tests {
         let (producer, consumer) = RingBuffer::new(QUEUE_BYTES);
         let events = Events { queues: Vec::new(), is_awake: AtomicBool::new(false), lost: vec![AtomicU64::new(0)] };
         let writer = EventWriter { queue: RefCell::new(Some(producer)) };
-        (events, writer, EventReader { queues: vec![consumer] })
+        (events, writer, EventReader::new(vec![consumer]))
     }
 
     #[test]
@@ -178,7 +219,7 @@ mod tests {
         let mut expected = Vec::new();
         for round in 0..200_usize {
             let event = vec![round as u8; round * 37 % 5000];
-            writer.write(&events, 0, (round % 24) as u8, &event);
+            writer.write(&events, 1, 0, (round % 24) as u8, &event);
             expected.push(((round % 24) as u8, event));
             if round % 7 == 6 {
                 let mut got = Vec::new();
@@ -190,19 +231,34 @@ mod tests {
     }
 
     #[test]
+    fn events_of_several_threads_come_in_the_order_of_time() {
+        let (events, first, _) = queue();
+        let ends = [(); 2].map(|()| RingBuffer::new(QUEUE_BYTES));
+        drop(first);
+        let (producers, consumers): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        let writers: Vec<_> = producers.into_iter().map(|p| EventWriter { queue: RefCell::new(Some(p)) }).collect();
+        for (writer, now_ns) in [(0, 5), (0, 9), (1, 2), (1, 7)] {
+            writers[writer].write(&events, now_ns, 0, 0, now_ns.to_string().as_bytes());
+        }
+        let mut got = Vec::new();
+        EventReader::new(consumers).read(|_, _, e| got.push(String::from_utf8(e.to_vec()).unwrap()));
+        assert_eq!(got, ["2", "5", "7", "9"]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_counted_and_nobody_is_woken_twice() {
         let (events, writer, mut reader) = queue();
         let event = [b'x'; 60_000];
-        assert!(writer.write(&events, 0, 0, &event), "the first wakes the reader");
-        assert!(!writer.write(&events, 0, 0, &event), "it looks by itself from then on");
+        assert!(writer.write(&events, 0, 0, 0, &event), "the first wakes the reader");
+        assert!(!writer.write(&events, 0, 0, 0, &event), "it looks by itself from then on");
         for _ in 0..4 {
-            assert!(writer.write(&events, 0, 0, &event), "it would look too late");
+            assert!(writer.write(&events, 0, 0, 0, &event), "it would look too late");
         }
         assert_eq!((events.take_lost(0), events.take_lost(0)), (2, 0));
         let mut count = 0;
         reader.read(|_, _, _| count += 1);
         assert_eq!(count, 4);
         events.rest();
-        assert!(!events.is_awake() && writer.write(&events, 0, 0, &event));
+        assert!(!events.is_awake() && writer.write(&events, 0, 0, 0, &event));
     }
 }

@@ -132,7 +132,8 @@ impl LogOut {
         let length_max = target.length_max.min(settings.length_max + 1);
         let framed = self.frame(target, (settings.format, length_max), tag, level, sd, line);
         let event = &framed[..framed.len() - 1];
-        if !self.events.write(&self.shared.events, ring, target.facility, event) {
+        let now_ns = self.rt.now().nanos;
+        if !self.events.write(&self.shared.events, now_ns, ring, target.facility, event) {
             return;
         }
         let control = self.shared.board.workers();
