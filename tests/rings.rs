@@ -11,7 +11,7 @@ use common::tls::Authority;
 use common::{BOUND, cli, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 struct Site {
@@ -306,4 +306,28 @@ fn a_ring_s_server_is_reached_over_tls() {
     let mut reader = collector.accept();
     site.ask(["/secret".to_owned()]);
     assert_eq!(line(&mut reader), "path /secret\n");
+}
+
+#[test]
+fn a_log_line_that_names_a_stream_has_a_ring_of_its_own() {
+    let ((tcp, a), directory) = (Collector::open(), Directory::new());
+    let path = directory.join("log.sock");
+    let unix = UnixListener::bind(&path).expect("a listener");
+    let targets = format!(
+        " log tcp@127.0.0.1:{a} format raw local0\n log tcp4@127.0.0.1:{a} len 80 format priority local1\n log uxst@{path} \
+         local2\n"
+    );
+    let site = start_in(directory, &targets, "");
+    let mut readers = [tcp.accept(), tcp.accept()];
+    let (stream, _) = unix.accept().expect("a connection");
+    stream.set_read_timeout(Some(BOUND)).expect("a read timeout");
+    site.ask([format!("/{}", "y".repeat(100))]);
+    let mut lines = [line(&mut readers[0]), line(&mut readers[1])];
+    lines.sort();
+    assert_eq!(lines[0], format!("<142>path /{}\n", "y".repeat(79 - 5 - 6)));
+    assert_eq!(lines[1], format!("path /{}\n", "y".repeat(100)));
+    let local = line(&mut BufReader::new(stream));
+    assert!(local.starts_with("<150>") && local.contains("]: path /yyy"), "{local}");
+    let list = site.cli("show events");
+    assert!(list.contains(&format!("    tcp@127.0.0.1:{a} : type=buffer, 0 dropped, tcp@127.0.0.1:{a}\n")), "{list}");
 }

@@ -31,6 +31,8 @@ pub struct Ring {
     pub timeout_server_ms: Option<u64>,
     /// Each gets all events.
     pub servers: Vec<Server>,
+    /// Made for a `log` line that names the address of a stream.
+    pub implicit: bool,
     /// The order of sections; `None`: only a `log` line names it.
     pub declared: Option<u32>,
 }
@@ -47,6 +49,7 @@ impl Ring {
             timeout_connect_ms: None,
             timeout_server_ms: None,
             servers: Vec::new(),
+            implicit: false,
             declared: None,
         }
     }

@@ -12,6 +12,8 @@ use crate::{
 
 const LENGTHS: std::ops::RangeInclusive<i64> = 80..=65535;
 const LENGTH_DEFAULT: usize = 1024;
+/// What begins the address of a stream: a ring of its own sends there.
+const STREAMS: [&str; 4] = ["tcp@", "tcp4@", "tcp6@", "uxst@"];
 
 /// `log` in `global`.
 pub fn global(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
@@ -109,6 +111,9 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
             }
         }
     }
+    if let LogSink::Ring(ring) = target.sink {
+        cx.rings.set_implicit_format(ring, target.format);
+    }
     if word == "global" {
         return Err(a.fault(2, super::absent::text("log global <facility>")));
     }
@@ -178,10 +183,12 @@ fn sink(cx: &mut Loading<'_>, a: &Args<'_>, word: &str) -> Result<LogSink, Fault
         };
         return Ok(LogSink::Ring(cx.rings.named(name, owner, a.origin())));
     }
-    for unsupported in ["backend@", "tcp@", "tcp4@", "tcp6@", "uxst@"] {
-        if word.starts_with(unsupported) {
-            return Err(a.fault(1, super::absent::text(&format!("log {unsupported}"))));
-        }
+    if word.starts_with("backend@") {
+        return Err(a.fault(1, super::absent::text("log backend@")));
+    }
+    if STREAMS.iter().any(|prefix| word.starts_with(prefix)) {
+        let to = address::log_stream(word, cx.environment).map_err(|text| a.fault(1, format!("log : {text}")))?;
+        return Ok(LogSink::Ring(cx.rings.implicit(word, to, a.origin())));
     }
     match address::log(word, cx.environment) {
         Ok(crate::base::address::Address::Inherited(fd)) => Ok(LogSink::Fd(fd)),

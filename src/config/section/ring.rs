@@ -13,7 +13,10 @@ use crate::{
         },
         tls,
     },
-    model::ring::{Ring, RingIndex},
+    model::{
+        ring::{Ring, RingIndex},
+        server::Server,
+    },
     proto::syslog::Format,
 };
 
@@ -24,6 +27,9 @@ const DESCRIPTORS: [&str; 2] = ["stdout", "stderr"];
 const IGNORED: [&str; 4] = ["check", "agent-check", "init-addr", "resolvers"];
 /// Port of a syslog server that says none.
 const SYSLOG_PORT: u16 = 514;
+/// Time to connect to the server of an implicit ring, and for it to take what is sent.
+const IMPLICIT_CONNECT_MS: u64 = 1000;
+const IMPLICIT_SERVER_MS: u64 = 5000;
 
 /// The rings there are and those that `log` lines name: such a line may stand above the section.
 #[derive(Debug)]
@@ -55,6 +61,35 @@ impl Rings {
         let index = self.index(name, origin.clone());
         self.uses.push((index, owner, origin));
         index
+    }
+
+    /// A ring for one `log` line that names a stream's address (manual 4.2 "log"): it sends there.
+    pub fn implicit(&mut self, word: &str, to: Address, origin: Origin) -> RingIndex {
+        let same = |r: &&Ring| r.implicit && r.name.split('#').next() == Some(word);
+        let name = match self.list.iter().filter(same).count() {
+            0 => word.to_owned(),
+            // No section has such a name.
+            n => format!("{word}#{}", n + 1),
+        };
+        let mut server = Server::new(origin.clone());
+        (server.name, server.host, server.address) = (name.clone(), to.to_string(), Some(to));
+        let index = self.list.len();
+        self.list.push(Ring {
+            implicit: true,
+            servers: vec![server],
+            timeout_connect_ms: Some(IMPLICIT_CONNECT_MS),
+            timeout_server_ms: Some(IMPLICIT_SERVER_MS),
+            ..Ring::new(&name, origin)
+        });
+        self.declare(index);
+        index
+    }
+
+    /// The `format` of its line is that of an implicit ring.
+    pub fn set_implicit_format(&mut self, index: RingIndex, format: Format) {
+        if self.list[index].implicit {
+            self.list[index].format = format;
+        }
     }
 
     fn declare(&mut self, index: RingIndex) {
