@@ -1,6 +1,7 @@
 //! A ring's memory: events one after the other, the oldest given up for the newest. What a server has yet to read is kept
 //! instead, and what finds no room then is dropped and counted.
 
+use crate::model::ring::EVENT_HEAD;
 use std::collections::VecDeque;
 
 /// The length before an event.
@@ -10,7 +11,7 @@ pub struct Buffer {
     bytes: VecDeque<u8>,
     /// Bytes at most, [`EVENT_HEAD`] for each event included.
     room: usize,
-    /// What [`EVENT_HEAD`] takes beside the length.
+    /// Bytes of the events and of their heads.
     used: usize,
     /// Place of the oldest byte, counted from the first that ever was.
     first: u64,
@@ -18,8 +19,6 @@ pub struct Buffer {
     pins: Vec<u64>,
     dropped: u64,
 }
-
-use crate::model::ring::EVENT_HEAD;
 
 impl Buffer {
     /// `room` in bytes; `servers` that read everything.
