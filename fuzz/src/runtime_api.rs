@@ -98,7 +98,13 @@ pub fn session(data: &[u8]) {
         for _ in 0..1000 {
             then = match then {
                 Then::Read => break,
-                Then::Close | Then::Wait { .. } | Then::Table(_) | Then::Forward(_) | Then::Reload { .. } => return,
+                Then::Close
+                | Then::Wait { .. }
+                | Then::Table(_)
+                | Then::Events(_)
+                | Then::Descriptors(_)
+                | Then::Forward(_)
+                | Then::Reload { .. } => return,
                 Then::Flush | Then::Gather(_) => session.resume(&mut process, &mut out),
             };
             out.clear();

@@ -2,6 +2,7 @@
 //! signals and the runtime API on a reactor of its own, until the last session has ended. With `-W` all of this is a
 //! worker's, and a [`master`] beside it starts, watches and reloads it.
 
+mod about;
 pub mod api;
 pub mod args;
 mod bequest;

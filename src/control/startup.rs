@@ -1,6 +1,7 @@
 //! From the command line to running workers, in the order that HAProxy's users see: arguments, configuration, sockets, old
 //! processes, daemon, pid file, identity, threads. Whatever fails before the threads run tears nothing down.
 
+use super::about::Standing;
 use super::args::{self, Args, Refusal};
 use super::inherit::{self, Inherited};
 use super::master::{self, Role, channel::Leash};
@@ -11,6 +12,7 @@ use crate::config::diagnostic::{self, Diagnostics, Mode, Rendering, Severity};
 use crate::config::env::Environment;
 use crate::config::{load, preprocess};
 use crate::dataplane::capture::Captures;
+use crate::dataplane::events::Events;
 use crate::dataplane::log;
 use crate::dataplane::tables::registry::Registry;
 use crate::dataplane::worker::{About, Shared, Worker};
@@ -131,6 +133,7 @@ fn hostname() -> String {
 
 fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, directory: Option<PathBuf>) -> i32 {
     let began = clock::now();
+    let boot = Standing::now();
     let mut environment = Environment::of_process();
     let mut outcome = load::load(&args.files, &options(&args), &mut environment);
     check_scripts(&mut outcome);
@@ -193,6 +196,7 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         former: RefCell::default(),
         bequests: RefCell::default(),
         leash,
+        boot,
     };
     let speaker = Speaker { executable: executable.to_owned(), announced, quiet, said: String::new() };
     start(plan, args, speaker, program, (launch, warnings, began))
@@ -454,6 +458,7 @@ fn start(
     let proc_vars = process_vars::set(&plan.global, &hostname(), now, seed);
     let shared = Arc::new(Shared {
         outside_logs,
+        events: Events::new(&plan, workers + 1),
         captures: Captures::new(plan.proxies.len()),
         about,
         tables,
@@ -582,13 +587,13 @@ fn say(severity: Severity, executable: &str, text: &str) {
 }
 
 /// The kernel as `-v` shows it.
-fn kernel() -> String {
+pub(super) fn kernel() -> String {
     let u = rustix::system::uname();
     let parts = [u.sysname(), u.release(), u.version(), u.machine()];
     parts.map(|p| p.to_string_lossy().into_owned()).join(" ")
 }
 
-fn features() -> Vec<&'static str> {
+pub(super) fn features() -> Vec<&'static str> {
     crate::config::preprocess::FACTS.features.to_vec()
 }
 

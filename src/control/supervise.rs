@@ -1,10 +1,12 @@
 //! The main thread while the workers serve: its own reactor takes signals and the post, and ends the process when the last
 //! worker has nothing left to do.
 
+use super::about::Standing;
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::master::channel::{Leash, Order};
 use super::sockets::{Exposed, open_alone};
 use super::{bequest, carry};
+use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
@@ -17,6 +19,7 @@ use crate::model::plan::Plan;
 use crate::services::check::CheckHandle;
 use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
+use crate::services::rings::{self, Rings};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -58,7 +61,6 @@ pub fn open_peers(plan: &Plan) -> Result<Vec<Listening>, Vec<String>> {
 }
 
 /// What is known from the start and told by the runtime API.
-#[derive(Default)]
 pub struct Launch {
     /// Messages of the start, as they were written.
     pub logs: String,
@@ -68,6 +70,8 @@ pub struct Launch {
     pub exposed: RefCell<Vec<Exposed>>,
     /// Another process has them.
     pub handed_over: Cell<bool>,
+    /// The process as it began.
+    pub boot: Standing,
     /// What ties this process to a master, if it has one.
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.
@@ -136,9 +140,22 @@ pub struct Control {
     pub checks: RefCell<Option<CheckHandle>>,
     pub resolvers: RefCell<Option<ResolversHandle>>,
     pub peers: RefCell<Option<PeersHandle>>,
+    pub rings: Rc<Rings>,
+    /// `set profiling tasks`.
+    pub profiling: Cell<Profiling>,
+    last_events: Cell<LastEvents>,
     done: Cell<Option<End>>,
     /// The signal that ends the process.
     signal: Cell<Option<i32>>,
+}
+
+/// Whether the servers of rings know how the process ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LastEvents {
+    #[default]
+    Untold,
+    Telling,
+    Told,
 }
 
 /// How the process ends.
@@ -200,10 +217,24 @@ impl Control {
     pub fn leave(&self) {
         let teaches = self.bequests.is_busy() || self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
         if self.working.get() == 0 && !(teaches && self.signal.get().is_none()) {
+            if self.rings.is_heard() && self.last_events.get() != LastEvents::Told {
+                let Some(me) = self.me.upgrade() else { return };
+                if self.last_events.replace(LastEvents::Telling) == LastEvents::Untold {
+                    self.rt.spawn(tell_last(me));
+                }
+                return;
+            }
             self.tell_all(|| Mail::Leave);
             self.done.set(Some(self.signal.get().map_or(End::Finished, End::Signal)));
         }
     }
+}
+
+/// Ends the process once the servers of rings have the last events.
+async fn tell_last(control: Rc<Control>) {
+    control.rings.tell_last().await;
+    control.last_events.set(LastEvents::Told);
+    control.leave();
 }
 
 /// A reactor for one more thread, on the engine that was chosen. It was tried at the start: a refusal now is the end.
@@ -257,6 +288,9 @@ pub fn run(
         checks: RefCell::default(),
         resolvers: RefCell::default(),
         peers: RefCell::default(),
+        rings: rings::start(&rt, &shared),
+        last_events: Cell::default(),
+        profiling: Cell::default(),
         shared,
         post,
         tables,
@@ -374,12 +408,14 @@ async fn read_post(control: Rc<Control>) {
                 control.gathering.streams(&control, worker, number, streams);
             }
             Some((_, Mail::Bequest(bequest))) => bequest::send(&control, *bequest),
+            Some((_, Mail::Tasks(number, report))) => control.gathering.tasks(&control, number, report),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),
             Some((_, Mail::Ping(_))) => control.publish(),
             Some(_) => {}
             None => {
+                control.rings.look();
                 // A full mailbox is tried again soon: its worker may be slow to read.
                 let full = control.post.borrow_mut().flush(|to| control.wake(to));
                 let again = if full { control.rt.now().mono.plus(1) } else { crate::base::clock::Millis::NEVER };

@@ -1,6 +1,7 @@
 //! Log lines of streams (manual 8): what is written, when, and to whom. Lines are formatted after the response has left and
 //! sent without waiting: what a full socket does not take is lost and counted, as with HAProxy.
 
+use super::events::EventWriter;
 use super::rules::with_context;
 use super::session::Session;
 use super::stream::Exchange;
@@ -9,20 +10,22 @@ use super::worker::{Seen, Shared, Worker};
 use crate::base::address::Address;
 use crate::base::buf::Block;
 use crate::engine::Rt;
-use crate::engine::driver::{ConnectOptions, Fd, Socket, sockets};
+use crate::engine::driver::{ConnectOptions, Fd, Socket, WakeHandle, sockets};
 use crate::engine::process;
 use crate::language::context::{Payload, Side};
 use crate::language::facts::LogLevel;
 use crate::model::logging::{LogSink, LogTarget};
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
+use crate::model::ring::RingIndex;
 use crate::model::state::counters::{
     BackendCounter, FrontendCounter, ListenerCounter, ProcessCounter, ServerCounter,
 };
-use crate::proto::syslog::{Framer, Header};
+use crate::proto::syslog::{Format, Framer, Header};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const LEVEL_ERR: u8 = 3;
 const LEVEL_INFO: u8 = 6;
@@ -54,6 +57,8 @@ pub struct LogOut {
     /// Whose block of the board counts what is lost.
     index: usize,
     sinks: RefCell<Vec<(LogSink, Option<Fd>)>>,
+    /// Where lines for rings go.
+    events: EventWriter,
     /// Descriptors that lines are written to, told not to block.
     pipes: RefCell<Vec<Fd>>,
     framer: RefCell<Framer>,
@@ -70,8 +75,10 @@ impl LogOut {
         let global = &shared.plan.global;
         let send_hostname = global.log_send_hostname.as_ref().map(|n| n.clone().unwrap_or(shared.hostname.clone()));
         let tag = global.log_tag.clone().unwrap_or_else(|| shared.program.clone());
+        let events = shared.events.writer(index);
         LogOut {
             rt,
+            events,
             shared,
             index,
             sinks: RefCell::default(),
@@ -90,7 +97,12 @@ impl LogOut {
             if level > target.max_level || !self.is_sampled(target) {
                 continue;
             }
-            let framed = self.frame(target, tag, level.max(target.min_level), sd, line);
+            let level = level.max(target.min_level);
+            if let LogSink::Ring(ring) = target.sink {
+                self.write_event(ring, target, tag, level, sd, line);
+                continue;
+            }
+            let framed = self.frame(target, (target.format, target.length_max), tag, level, sd, line);
             self.deliver(&target.sink, framed);
         }
     }
@@ -114,17 +126,44 @@ impl LogOut {
         sample.ranges.iter().any(|(low, high)| (*low..=*high).contains(count))
     }
 
-    fn frame(&self, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) -> Block {
+    /// A line as an event of a ring: in the ring's format, within its length, without a newline.
+    fn write_event(&self, ring: RingIndex, target: &LogTarget, tag: Option<&str>, level: u8, sd: &[u8], line: &[u8]) {
+        let settings = &self.shared.plan.rings[ring];
+        let length_max = target.length_max.min(settings.length_max + 1);
+        let framed = self.frame(target, (settings.format, length_max), tag, level, sd, line);
+        let event = &framed[..framed.len() - 1];
+        let now_ns = self.rt.now().nanos;
+        if !self.events.write(&self.shared.events, now_ns, ring, target.facility, event) {
+            return;
+        }
+        let control = self.shared.board.workers();
+        let handle = self.shared.wakes[control].load(Ordering::Acquire);
+        if self.index == control {
+            self.rt.wake_mail_task();
+        } else if handle >= 0 {
+            self.rt.wake_peer(WakeHandle(handle));
+        }
+    }
+
+    fn frame(
+        &self,
+        target: &LogTarget,
+        (format, len_max): (Format, usize),
+        tag: Option<&str>,
+        level: u8,
+        sd: &[u8],
+        line: &[u8],
+    ) -> Block {
         let mut out = Block::take();
         let header = Header {
-            format: target.format,
+            format,
             facility: target.facility,
             level,
             hostname: self.send_hostname.as_deref().map(str::as_bytes),
             tag: tag.unwrap_or(&self.tag).as_bytes(),
             pid: self.shared.pid,
             structured_data: sd,
-            len_max: target.length_max,
+            len_max,
         };
         let wall = self.rt.now().wall_us;
         self.framer.borrow_mut().frame(&header, wall, self.shared.utc_offset, line, &mut out);
@@ -136,6 +175,8 @@ impl LogOut {
             LogSink::Stdout => Some(1),
             LogSink::Stderr => Some(2),
             LogSink::Fd(fd) => Some(*fd),
+            // Those have no descriptor.
+            LogSink::Ring(_) => None,
             LogSink::Datagram(address) => {
                 match self.socket(sink, address) {
                     Some(fd) => self.rt.send_detached(fd, framed),

@@ -6,6 +6,7 @@ pub mod bequest;
 pub mod capture;
 pub mod connect;
 pub mod cookie;
+pub mod events;
 pub mod filter;
 mod forwarded;
 pub mod idle;

@@ -3,6 +3,7 @@
 
 use super::bequest::{self, Bequest};
 use super::capture::Captures;
+use super::events::Events;
 use super::filter::compression;
 use super::filter::deflate::Deflates;
 use super::idle::{self, IdlePool};
@@ -26,6 +27,7 @@ use crate::base::slab::Key;
 use crate::engine::driver::{Fd, KeepAlive, WakeHandle};
 use crate::engine::listener::Listener;
 use crate::engine::probe::Engine;
+use crate::engine::profile::TaskReport;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::sleep;
 use crate::engine::{Conn, Piece, Rt};
@@ -77,8 +79,13 @@ pub enum Mail {
     Ping(u64),
     /// From the control thread: answer with the streams.
     ListStreams(u64),
+    /// From the control thread: answer with the tasks.
+    ListTasks(u64),
+    /// From the control thread: measure what tasks cost, or no longer.
+    ProfileTasks(bool),
     /// To the control thread.
     Pong(u64),
+    Tasks(u64, TaskReport),
     Streams(u64, Vec<Listed>),
     /// To the control thread: what followed from an action on the statistics page, to be logged and carried out.
     Acted(Acted),
@@ -149,6 +156,8 @@ pub struct Shared {
     pub captures: Captures,
     /// Sockets to log targets that the process's root directory hides.
     pub outside_logs: Vec<(LogSink, Fd)>,
+    /// Log lines on their way to rings.
+    pub events: Events,
     /// Bytes of the compression states of all workers.
     pub compression_memory: AtomicU64,
 }
@@ -544,6 +553,10 @@ impl Worker {
                 self.publish();
                 self.send(self.board.workers(), Mail::Pong(number));
             }
+            Mail::ListTasks(number) => {
+                self.send(self.board.workers(), Mail::Tasks(number, self.rt.task_report()));
+            }
+            Mail::ProfileTasks(on) => self.rt.profile_tasks(on),
             Mail::ListStreams(number) => {
                 self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
             }
@@ -558,7 +571,12 @@ impl Worker {
                 self.close_listeners(|p| p == proxy);
             }
             Mail::Found(number, ip) => self.lookups.found(self, number, ip),
-            Mail::Finished | Mail::Pong(_) | Mail::Streams(..) | Mail::Acted(_) | Mail::LookUp(_) => {}
+            Mail::Finished
+            | Mail::Pong(_)
+            | Mail::Streams(..)
+            | Mail::Tasks(..)
+            | Mail::Acted(_)
+            | Mail::LookUp(_) => {}
             Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
         }
     }

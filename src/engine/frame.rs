@@ -78,7 +78,8 @@ fn give(block: NonNull<u8>, layout: Layout) {
 /// A boxed future whose memory comes from the thread's pool.
 pub struct Frame<'a, T> {
     future: NonNull<dyn Future<Output = T> + 'a>,
-    layout: Layout,
+    /// The future's type.
+    name: &'static str,
     _owns: PhantomData<Box<dyn Future<Output = T> + 'a>>,
 }
 
@@ -89,7 +90,12 @@ impl<'a, T> Frame<'a, T> {
         // SAFETY: `take` returned memory of at least this size and alignment that nobody else uses.
         unsafe { place.as_ptr().write(future) };
         let future: NonNull<dyn Future<Output = T> + 'a> = place;
-        Frame { future, layout, _owns: PhantomData }
+        Frame { future, name: std::any::type_name::<F>(), _owns: PhantomData }
+    }
+
+    /// The future's type, as the compiler writes it.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 }
 
@@ -104,9 +110,11 @@ impl<T> Future for Frame<'_, T> {
 
 impl<T> Drop for Frame<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: the future was written at construction and is dropped once, here.
+        // SAFETY: the future was written at construction and nobody else has it.
+        let layout = Layout::for_value(unsafe { self.future.as_ref() });
+        // SAFETY: as above; it is dropped once, here.
         unsafe { std::ptr::drop_in_place(self.future.as_ptr()) };
-        give(self.future.cast::<u8>(), self.layout);
+        give(self.future.cast::<u8>(), layout);
     }
 }
 

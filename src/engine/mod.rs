@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod conn;
+pub mod descriptors;
 pub mod driver;
 pub mod emitted;
 pub mod frame;
@@ -12,6 +13,7 @@ pub mod listener;
 pub mod operation;
 pub mod probe;
 pub mod process;
+pub mod profile;
 pub mod reactor;
 pub mod splice;
 pub mod task;

@@ -10,6 +10,7 @@ use super::frame::Frame;
 use super::lending::Lending;
 use super::listener::ListenerState;
 use super::operation::{Hold, OpState, Operation, Polling};
+use super::profile::{Profile, TaskReport};
 use crate::base::address::Address;
 use crate::base::buf::Block;
 use crate::base::clock::{Millis, Now};
@@ -107,6 +108,9 @@ pub struct Reactor {
     current: Cell<TaskId>,
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<TaskId>>,
+    /// What tasks cost, while that is asked for or until it is asked for again.
+    profile: RefCell<Profile>,
+    is_profiled: Cell<bool>,
     wheel: RefCell<Wheel<TaskId>>,
     pub(super) conns: RefCell<Slab<ConnState>>,
     pub(super) listeners: RefCell<Slab<ListenerState>>,
@@ -136,6 +140,8 @@ impl Reactor {
             current: Cell::new(Key::NONE),
             tasks: RefCell::default(),
             ready: RefCell::default(),
+            profile: RefCell::default(),
+            is_profiled: Cell::new(false),
             wheel: RefCell::new(Wheel::new(now.mono)),
             conns: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
             listeners: RefCell::new(Slab::with_generation_bits(GENERATION_BITS)),
@@ -210,7 +216,7 @@ impl Reactor {
             registered: Millis::NEVER,
         };
         let id = self.tasks.borrow_mut().insert(task);
-        self.ready.borrow_mut().push_back(id);
+        self.make_ready(id);
         id
     }
 
@@ -220,8 +226,36 @@ impl Reactor {
             && !task.queued
         {
             task.queued = true;
-            self.ready.borrow_mut().push_back(id);
+            self.make_ready(id);
         }
+    }
+
+    fn make_ready(&self, id: TaskId) {
+        self.ready.borrow_mut().push_back(id);
+        if self.is_profiled.get() {
+            self.profile.borrow_mut().woken(self.fresh_now().nanos);
+        }
+    }
+
+    /// Measures what tasks cost from now on, or no longer.
+    pub fn profile_tasks(&self, on: bool) {
+        if on {
+            *self.profile.borrow_mut() = Profile::begin(self.ready.borrow().len(), self.fresh_now().nanos);
+        }
+        self.is_profiled.set(on);
+    }
+
+    /// The tasks that are to run, and what was measured last.
+    pub fn task_report(&self) -> TaskReport {
+        let tasks = self.tasks.borrow();
+        let mut report = TaskReport { ready: Vec::new(), costs: self.profile.borrow().costs().to_vec() };
+        for name in self.ready.borrow().iter().filter_map(|id| Some(tasks.get(*id)?.future.as_ref()?.name())) {
+            match report.ready.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, count)) => *count += 1,
+                None => report.ready.push((name, 1)),
+            }
+        }
+        report
     }
 
     /// Ends a task: its future is dropped, and with it what it owns. Not for the running task.
@@ -239,6 +273,16 @@ impl Reactor {
             task.deadline = task.deadline.min(deadline);
         }
         false
+    }
+
+    fn run_profiled(&self, id: TaskId) {
+        let name = self.tasks.borrow().get(id).and_then(|t| Some(t.future.as_ref()?.name()));
+        let woken = self.profile.borrow_mut().begins();
+        let begin = self.fresh_now().nanos;
+        self.run_task(id);
+        let (Some(name), Some(woken)) = (name, woken) else { return };
+        let cpu_ns = self.fresh_now().nanos.saturating_sub(begin);
+        self.profile.borrow_mut().ran(name, cpu_ns, begin.saturating_sub(woken));
     }
 
     fn run_task(&self, id: TaskId) {
@@ -295,7 +339,7 @@ impl Reactor {
             if task.deadline <= now {
                 if !task.queued {
                     task.queued = true;
-                    self.ready.borrow_mut().push_back(id);
+                    self.make_ready(id);
                 }
             } else if task.deadline < Millis::NEVER {
                 task.registered = self.registered_at(task.deadline);
@@ -339,7 +383,11 @@ impl Reactor {
         let mut polls = 0;
         while polls < budget {
             let Some(id) = self.ready.borrow_mut().pop_front() else { break };
-            self.run_task(id);
+            if self.is_profiled.get() {
+                self.run_profiled(id);
+            } else {
+                self.run_task(id);
+            }
             polls += 1;
         }
         let mut activity = self.activity.get();

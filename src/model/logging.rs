@@ -1,5 +1,6 @@
 //! Where log lines go and how they are framed (manual 4.2 "log", 8).
 
+use super::ring::RingIndex;
 use crate::base::address::Address;
 use crate::proto::syslog::Format;
 
@@ -27,6 +28,8 @@ pub enum LogSink {
     Stderr,
     /// An inherited descriptor (`fd@N`).
     Fd(i32),
+    /// A buffer in memory (`ring@NAME`), which formats lines as it says itself.
+    Ring(RingIndex),
 }
 
 /// `sample <ranges>:<size>`: of `size` lines, those whose number (from 1) lies in a range.

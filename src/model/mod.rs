@@ -18,6 +18,7 @@ pub mod persist;
 pub mod plan;
 pub mod proxy;
 pub mod resolvers;
+pub mod ring;
 pub mod rules;
 pub mod server;
 pub mod state;

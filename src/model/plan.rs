@@ -12,6 +12,7 @@ use super::{
     peers::Peers,
     proxy::Proxy,
     resolvers::Resolvers,
+    ring::Ring,
     userlist::Userlist,
 };
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    /// Sections, and what is there without one.
+    pub rings: Vec<Ring>,
     /// Patterns and maps by file or id, which the runtime API edits.
     pub patterns: Arc<Registry>,
     /// `None` where nothing uses TLS.

@@ -79,6 +79,8 @@ pub struct Server {
     pub proxy_v2_tlvs: Vec<(u8, String)>,
     pub guid: Option<String>,
     pub shard: u32,
+    /// How a ring's events are framed on their way to it.
+    pub log_proto: LogProto,
     /// `strict-maxconn`: idle connections count too.
     pub strict_maxconn: bool,
     /// `cc <algorithm>`: TCP congestion control.
@@ -168,6 +170,16 @@ pub enum WebSocketProto {
     Auto,
     H1,
     H2,
+}
+
+/// `log-proto` (RFC 6587): how one event is told from the next on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogProto {
+    /// A line feed ends it.
+    #[default]
+    Legacy,
+    /// Its length and a space stand before it.
+    OctetCount,
 }
 
 /// `hash-key`: what places a server on the hash ring.
@@ -325,6 +337,7 @@ impl Server {
             proxy_v2_tlvs: Vec::new(),
             guid: None,
             shard: 0,
+            log_proto: LogProto::Legacy,
             strict_maxconn: false,
             cc: None,
             idle_ping_ms: None,

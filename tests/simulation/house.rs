@@ -9,6 +9,7 @@ use ringway::config::env::Environment;
 use ringway::config::files::Source;
 use ringway::config::load::{Options, load_sources};
 use ringway::dataplane::capture::Captures;
+use ringway::dataplane::events::Events;
 use ringway::dataplane::tables::Asking;
 use ringway::dataplane::tables::message::{Ask, Reply};
 use ringway::dataplane::tables::registry::Registry;
@@ -336,6 +337,7 @@ pub fn build(seed: u64, weather: Weather, count: usize, text: &str) -> House {
     let board = Arc::new(Board::new(&plan, count));
     let shared = Arc::new(Shared {
         outside_logs: Vec::new(),
+        events: Events::new(&plan, count + 1),
         tables: Arc::new(Registry::new(&plan, count, seed)),
         plan: plan.clone(),
         board: board.clone(),

@@ -3,7 +3,10 @@
 
 use super::{
     Answer, Call,
-    command::{certificate, cookie, frontend, memory, pattern, process, resolvers, server, show, table, variable},
+    command::{
+        certificate, cookie, descriptors, events, frontend, memory, pattern, process, profiling, resolvers, server,
+        show, table, variable,
+    },
 };
 use crate::model::bind::Level;
 
@@ -70,10 +73,25 @@ const QUIT: Command =
     command(&["quit"], Level::User, process::quit, "quit                                    : disconnect");
 
 /// All commands of a worker, room by room.
-pub static TABLES: [&[Command]; 6] =
-    [COMMANDS, table::COMMANDS, certificate::COMMANDS, cookie::COMMANDS, memory::COMMANDS, variable::COMMANDS];
+pub static TABLES: [&[Command]; 9] = [
+    COMMANDS,
+    table::COMMANDS,
+    certificate::COMMANDS,
+    cookie::COMMANDS,
+    memory::COMMANDS,
+    variable::COMMANDS,
+    events::COMMANDS,
+    descriptors::COMMANDS,
+    profiling::COMMANDS,
+];
 
 static COMMANDS: &[Command] = &[
+    command(
+        &["show", "dev"],
+        Level::User,
+        show::dev,
+        "show dev                                : show debug info for developers",
+    ),
     command(
         &["add", "server"],
         Level::Admin,

@@ -11,10 +11,12 @@ mod tests;
 use crate::{
     admin::stats::{self, Scene},
     base::clock::Now,
+    engine::profile::TaskReport,
     language::pattern::Registry,
     model::{
         bind::Level,
         plan::{Plan, ProxyIndex, ServerIndex},
+        ring::RingIndex,
         server::Server,
         state::{board::Board, event::Event},
     },
@@ -34,6 +36,21 @@ pub trait Process {
 
     /// Stick tables, in the order of `show table`.
     fn stick_tables(&self) -> Vec<command::table::Table<'_>>;
+    /// What tasks cost is measured from now on, or no longer.
+    fn profile_tasks(&mut self, _on: bool) {}
+    fn profiling(&self) -> command::profiling::Profiling {
+        Default::default()
+    }
+    /// The tasks of each thread.
+    fn task_reports(&self) -> &[TaskReport] {
+        &[]
+    }
+
+    /// Events of a ring that were lost so far.
+    fn dropped_events(&self, _ring: RingIndex) -> u64 {
+        0
+    }
+
     /// The server that an entry's word means, by name or by address; `None`: none.
     fn server_key(&self, word: u64, address: bool) -> Option<String>;
 
@@ -100,6 +117,10 @@ pub trait Process {
     /// `NAME=value` lines.
     fn environment(&self) -> Vec<String>;
     fn startup_logs(&self) -> String;
+    /// `show dev`.
+    fn about(&self) -> String {
+        String::new()
+    }
     /// `show errors`: the captured messages after the head line.
     fn errors(&self, proxy: Option<ProxyIndex>, request: bool, response: bool, out: &mut Vec<u8>) -> u64;
     /// Address, level and processes of each stats socket.
@@ -115,6 +136,8 @@ pub enum Need {
     Counters,
     /// Every worker has listed its sessions.
     Sessions,
+    /// Every worker has told of its tasks.
+    Tasks,
 }
 
 /// `show sess …`: which streams, and how much of each.
@@ -191,6 +214,10 @@ pub enum Answer {
     Reload { hard: bool },
     /// Work on a stick table, which the session's owner does.
     Table(command::table::Job),
+    /// Descriptors of the process, which the session's owner looks at.
+    Descriptors(command::descriptors::Wanted),
+    /// Events of a ring, which the session's owner reads.
+    Events(command::events::Reading),
     /// The last answer; the session ends.
     Quit,
 }

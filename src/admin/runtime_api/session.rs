@@ -32,6 +32,10 @@ pub enum Then {
     Gather(Need),
     /// Do this with a stick table, then call [`CliSession::answered`].
     Table(super::command::table::Job),
+    /// Write what these descriptors are, then call [`CliSession::answered`].
+    Descriptors(super::command::descriptors::Wanted),
+    /// Write these events, then call [`CliSession::answered`].
+    Events(super::command::events::Reading),
     /// Let a worker do this and pass on its answer, then call [`CliSession::forwarded`].
     Forward(Forward),
     /// Reload; the answer is the last of this connection.
@@ -247,6 +251,12 @@ impl CliSession {
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
                 }
+                if let Answer::Descriptors(wanted) = answer {
+                    return Then::Descriptors(wanted);
+                }
+                if let Answer::Events(reading) = answer {
+                    return Then::Events(reading);
+                }
                 if let Answer::Wait { until_ms, removable } = answer {
                     self.waiting = Some((until_ms, removable));
                     return self.resume(process, out);
@@ -300,6 +310,7 @@ impl CliSession {
         let mut words = command.split_ascii_whitespace();
         match (words.next()?, words.next().unwrap_or_default()) {
             ("show", "sess") | ("shutdown", "session") => Some(Need::Sessions),
+            ("show", "tasks" | "profiling") => Some(Need::Tasks),
             ("show", "info" | "stat" | "activity" | "threads" | "servers" | "pools") => Some(Need::Counters),
             _ => None,
         }
@@ -400,7 +411,12 @@ impl CliSession {
             Answer::Silent | Answer::Reload { .. } => return,
             // On a master's socket, what only changes the session is not confirmed.
             Answer::Empty if self.target.is_some() => return,
-            Answer::Empty | Answer::Confirmed | Answer::Wait { .. } | Answer::Table(_) => {}
+            Answer::Empty
+            | Answer::Confirmed
+            | Answer::Wait { .. }
+            | Answer::Table(_)
+            | Answer::Events(_)
+            | Answer::Descriptors(_) => {}
             Answer::Quit => {
                 self.quit = true;
                 return;

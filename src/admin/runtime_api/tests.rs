@@ -365,3 +365,11 @@ fn maps_and_acls_as_recorded() {
         assert_eq!(ask(&mut fake, line), expected, "{line}");
     }
 }
+
+#[test]
+fn no_command_is_listed_twice() {
+    let mut names: Vec<_> = super::catalogue::TABLES.iter().flat_map(|t| t.iter()).map(|c| c.words).collect();
+    names.sort();
+    let twice: Vec<_> = names.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}

@@ -40,7 +40,6 @@ pub static SECTIONS: &[&str] = &[
     "log-profile",
     "mailers",
     "namespace_list",
-    "ring",
     "traces",
 ];
 
@@ -227,7 +226,6 @@ pub static SERVER_OPTIONS: &[&str] = &[
     "healthcheck",
     "ktls",
     "log-bufsize",
-    "log-proto",
     "namespace",
     "no-check-sni-auto",
     "no-renegotiate",

@@ -52,6 +52,21 @@ pub fn log(word: &str, environment: &Environment) -> Result<Address, String> {
     }
 }
 
+/// The server that a `log` line reaches by a stream.
+pub fn log_stream(word: &str, environment: &Environment) -> Result<Address, String> {
+    let parsed = address::parse(word, environment, Accepts { port_offset: false, mptcp: false, ..SERVER })?;
+    match parsed.addresses(word, &resolve)?.into_iter().next() {
+        Some(Address::Ip(mut to)) => {
+            if to.port() == 0 {
+                to.set_port(SYSLOG_PORT);
+            }
+            Ok(Address::Ip(to))
+        }
+        Some(other) => Ok(other),
+        None => Err(format!("invalid address: '{word}' in '{word}'")),
+    }
+}
+
 /// A name server's address, and whether it is asked by TCP.
 pub fn nameserver(word: &str, environment: &Environment) -> Result<(Address, bool), String> {
     let parsed = address::parse(word, environment, NAMESERVER)?;

@@ -5,13 +5,15 @@ use super::{
     args::{Args, Fault, atol},
 };
 use crate::{
-    config::section::Loading,
+    config::section::{Loading, Section},
     model::logging::{LogSample, LogSink, LogTarget},
     proto::syslog::{self, Format},
 };
 
 const LENGTHS: std::ops::RangeInclusive<i64> = 80..=65535;
 const LENGTH_DEFAULT: usize = 1024;
+/// What begins the address of a stream: a ring of its own sends there.
+const STREAMS: [&str; 4] = ["tcp@", "tcp4@", "tcp6@", "uxst@"];
 
 /// `log` in `global`.
 pub fn global(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
@@ -109,6 +111,9 @@ fn target(cx: &mut Loading<'_>, a: &Args<'_>, missing: &str) -> Result<Option<Lo
             }
         }
     }
+    if let LogSink::Ring(ring) = target.sink {
+        cx.rings.set_implicit_format(ring, target.format);
+    }
     if word == "global" {
         return Err(a.fault(2, super::absent::text("log global <facility>")));
     }
@@ -170,10 +175,20 @@ fn sink(cx: &mut Loading<'_>, a: &Args<'_>, word: &str) -> Result<LogSink, Fault
         "stderr" => return Ok(LogSink::Stderr),
         _ => {}
     }
-    for unsupported in ["ring@", "backend@", "tcp@", "tcp4@", "tcp6@"] {
-        if word.starts_with(unsupported) {
-            return Err(a.fault(1, super::absent::text(&format!("log {unsupported}"))));
-        }
+    if let Some(name) = word.strip_prefix("ring@") {
+        let owner = match cx.section {
+            Section::Global => String::new(),
+            Section::Peers(index) => format!("peers section '{}'", cx.peers[index].name),
+            _ => format!("proxy section '{}'", cx.draft().proxy.name),
+        };
+        return Ok(LogSink::Ring(cx.rings.named(name, owner, a.origin())));
+    }
+    if word.starts_with("backend@") {
+        return Err(a.fault(1, super::absent::text("log backend@")));
+    }
+    if STREAMS.iter().any(|prefix| word.starts_with(prefix)) {
+        let to = address::log_stream(word, cx.environment).map_err(|text| a.fault(1, format!("log : {text}")))?;
+        return Ok(LogSink::Ring(cx.rings.implicit(word, to, a.origin())));
     }
     match address::log(word, cx.environment) {
         Ok(crate::base::address::Address::Inherited(fd)) => Ok(LogSink::Fd(fd)),

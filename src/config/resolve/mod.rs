@@ -30,6 +30,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     for index in 0..cx.proxies.len() {
         proxy(&mut cx, index);
     }
+    crate::config::section::ring::check(&mut cx);
     let credentials = tls::contexts(&mut cx);
     let certificates = Shared(cx.store());
     names::userlists(&mut cx);
@@ -39,7 +40,7 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
     warnings::peers(&mut cx);
     limits::global(&mut cx);
     names::guids(&mut cx);
-    let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, options, patterns, .. } = cx;
+    let Loading { mut global, proxies, userlists, peers, resolvers, http_errors, rings, options, patterns, .. } = cx;
     if global.nbthread == 0 {
         global.nbthread = options.cpus.max(1);
     }
@@ -48,7 +49,18 @@ pub fn resolve(mut cx: Loading<'_>) -> (Plan, bool) {
         || proxies.iter().any(|d| !d.proxy.disabled && !d.proxy.frontend.binds.is_empty());
     let proxies = proxies.into_iter().map(finished).collect();
     (
-        Plan { global, proxies, userlists, peers, resolvers, http_errors, patterns, credentials, certificates },
+        Plan {
+            global,
+            proxies,
+            userlists,
+            peers,
+            resolvers,
+            http_errors,
+            rings: rings.into_list(),
+            patterns,
+            credentials,
+            certificates,
+        },
         listeners,
     )
 }

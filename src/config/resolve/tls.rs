@@ -32,7 +32,8 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
     });
     let peers = || cx.peers.iter().filter(|s| !s.disabled);
     let peered = peers().any(|s| s.binds.iter().any(|b| b.ssl) || s.peers.iter().any(|p| p.server.tls.ssl));
-    if !listens && !connects && !peered {
+    let rings = cx.rings.iter().any(|r| r.servers.iter().any(|s| s.tls.ssl));
+    if !listens && !connects && !peered && !rings {
         return None;
     }
     let global = Arc::new(cx.global.tls.clone());
@@ -60,6 +61,11 @@ pub(super) fn contexts(cx: &mut Loading<'_>) -> Option<Credentials> {
         binds(cx.diagnostics, &mut section.binds, &owner, &around);
         let peers = section.peers.iter_mut().map(|p| &mut p.server).filter(|s| s.tls.ssl);
         servers(cx.diagnostics, peers, "(null)", false, &around);
+    }
+    for ring in cx.rings.iter_mut() {
+        cx.folder.enter(&ring.origin.file);
+        let list = ring.servers.iter_mut().filter(|s| s.tls.ssl);
+        servers(cx.diagnostics, list, &ring.name, false, &around);
     }
     Some(credentials)
 }

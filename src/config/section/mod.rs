@@ -6,6 +6,7 @@ pub mod http_errors;
 pub mod peers;
 pub mod proxy;
 pub mod resolvers;
+pub mod ring;
 pub mod userlist;
 
 use self::draft::Draft;
@@ -43,6 +44,7 @@ pub struct Loading<'a> {
     pub peers: Vec<Peers>,
     pub resolvers: Vec<Resolvers>,
     pub http_errors: Vec<HttpErrors>,
+    pub rings: ring::Rings,
     pub patterns: Arc<Registry>,
     pub guids: Guids,
     /// Where relative file names start.
@@ -85,6 +87,7 @@ pub enum Section {
     Peers(usize),
     Resolvers(usize),
     HttpErrors(usize),
+    Ring(usize),
     /// A section whose header was refused: its lines are not looked at.
     Skipped,
 }
@@ -106,6 +109,7 @@ pub static HEADERS: &[Header] = &[
     Header { name: "peers", open: peers::open },
     Header { name: "resolvers", open: resolvers::open },
     Header { name: "http-errors", open: http_errors::open },
+    Header { name: "ring", open: ring::open },
 ];
 
 /// Whether a line that begins with this word opens a section, be it one that is refused.
@@ -127,6 +131,7 @@ impl<'a> Loading<'a> {
             peers: Vec::new(),
             resolvers: Vec::new(),
             http_errors: Vec::new(),
+            rings: ring::Rings::default(),
             patterns: Arc::default(),
             guids: Guids::default(),
             folder: Folder::default(),
@@ -196,6 +201,7 @@ impl<'a> Loading<'a> {
             Section::Peers(index) => peers::read(self, index, &args),
             Section::Resolvers(index) => resolvers::read(self, index, &args),
             Section::HttpErrors(index) => http_errors::read(self, index, &args),
+            Section::Ring(index) => ring::read(self, index, &args),
             Section::None | Section::Skipped => Ok(()),
         }
     }

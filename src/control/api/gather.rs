@@ -6,6 +6,7 @@ use crate::admin::runtime_api::Need;
 use crate::base::clock::Millis;
 use crate::dataplane::registry::Listed;
 use crate::dataplane::worker::Mail;
+use crate::engine::profile::TaskReport;
 use crate::engine::reactor::TaskId;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -31,6 +32,8 @@ struct Question {
 pub struct News {
     /// Worker, stream.
     pub streams: Vec<(usize, Listed)>,
+    /// One for each thread.
+    pub tasks: Vec<TaskReport>,
 }
 
 impl Gathering {
@@ -50,6 +53,10 @@ impl Gathering {
 
     pub fn streams(&self, control: &Control, worker: usize, number: u64, streams: Vec<Listed>) {
         self.answer(control, number, |news| news.streams.extend(streams.into_iter().map(|s| (worker, s))));
+    }
+
+    pub fn tasks(&self, control: &Control, number: u64, report: TaskReport) {
+        self.answer(control, number, |news| news.tasks.push(report));
     }
 }
 
@@ -75,6 +82,7 @@ pub async fn gather(control: &Rc<Control>, need: Need, deadline: Millis) -> Opti
     control.tell_all(|| match need {
         Need::Counters => Mail::Ping(number),
         Need::Sessions => Mail::ListStreams(number),
+        Need::Tasks => Mail::ListTasks(number),
     });
     let news = poll_fn(|_| {
         let mut open = gathering.open.borrow_mut();

@@ -3,6 +3,8 @@
 //! for `stats timeout` ends. Commands run here, between two turns of the loop; what they need from workers is gathered
 //! before (`gather`).
 
+mod descriptors;
+mod events;
 pub mod gather;
 mod process;
 mod table;
@@ -188,6 +190,14 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 then
             }
             Then::Table(job) => match table::run(&control, &conn, &seat, job, &mut out).await {
+                Some(answer) => session.answered(answer, &mut seat, &mut out),
+                None => return,
+            },
+            Then::Descriptors(wanted) => match descriptors::run(&control, &conn, &seat, wanted, &mut out).await {
+                Some(answer) => session.answered(answer, &mut seat, &mut out),
+                None => return,
+            },
+            Then::Events(reading) => match events::run(&control, &conn, &seat, reading, &mut out).await {
                 Some(answer) => session.answered(answer, &mut seat, &mut out),
                 None => return,
             },

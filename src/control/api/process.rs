@@ -1,8 +1,9 @@
 //! The process as one connection to the runtime API sees and changes it.
 
 use super::super::supervise::Control;
-use super::super::{process_vars, services};
+use super::super::{about, process_vars, services};
 use super::gather::News;
+use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::admin::runtime_api::command::table::Table;
 use crate::admin::runtime_api::{Change, Need, Process, Sessions};
 use crate::admin::stats;
@@ -13,6 +14,7 @@ use crate::dataplane::persist::server_of_word;
 use crate::dataplane::registry::Listed;
 use crate::dataplane::stream::termination::Failure;
 use crate::dataplane::worker::Mail;
+use crate::engine::profile::TaskReport;
 use crate::language::logformat::write_log_date;
 use crate::language::pattern::Registry;
 use crate::language::sample::Sample;
@@ -22,6 +24,7 @@ use crate::model::bind::Level;
 use crate::model::guid::Guids;
 use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
+use crate::model::ring::RingIndex;
 use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::counters::ServerCounter;
@@ -35,12 +38,13 @@ pub struct Seat<'c> {
     /// What was gathered for the command that runs next.
     counters: bool,
     streams: Option<Vec<(usize, Listed)>>,
+    tasks: Option<Vec<TaskReport>>,
 }
 
 impl<'c> Seat<'c> {
     pub fn new(control: &'c Rc<Control>) -> Seat<'c> {
         let timeout_ms = control.shared.plan.global.stats_timeout_ms;
-        Seat { control, timeout_ms, counters: false, streams: None }
+        Seat { control, timeout_ms, counters: false, streams: None, tasks: None }
     }
 
     pub fn timeout(&self) -> u64 {
@@ -55,12 +59,16 @@ impl<'c> Seat<'c> {
         match need {
             Need::Counters => self.counters = true,
             Need::Sessions => self.streams = Some(news.streams),
+            Need::Tasks => {
+                let own = std::iter::once(self.control.rt.task_report());
+                self.tasks = Some(news.tasks.into_iter().chain(own).collect());
+            }
         }
     }
 
     /// The next command asks anew.
     pub fn forget(&mut self) {
-        (self.counters, self.streams) = (false, None);
+        (self.counters, self.streams, self.tasks) = (false, None, None);
     }
 
     fn server_name(&self, place: Option<(ProxyIndex, ServerIndex)>) -> Option<(String, u32)> {
@@ -151,6 +159,36 @@ impl Seat<'_> {
 }
 
 impl Process for Seat<'_> {
+    fn profile_tasks(&mut self, on: bool) {
+        let control = self.control;
+        let before = control.profiling.get();
+        let now_ns = control.rt.fresh_now().nanos;
+        control.profiling.set(match on {
+            true => Profiling { is_on: true, since_ns: now_ns, until_ns: 0 },
+            false if before.is_on => Profiling { is_on: false, until_ns: now_ns, ..before },
+            false => before,
+        });
+        control.rt.profile_tasks(on);
+        control.tell_all(|| Mail::ProfileTasks(on));
+    }
+
+    fn about(&self) -> String {
+        let shared = &self.control.shared;
+        about::text(self.control.launch.boot, &shared.plan, &shared.about.engine_choice, shared.board.workers())
+    }
+
+    fn profiling(&self) -> Profiling {
+        self.control.profiling.get()
+    }
+
+    fn task_reports(&self) -> &[TaskReport] {
+        self.tasks.as_deref().unwrap_or_default()
+    }
+
+    fn dropped_events(&self, ring: RingIndex) -> u64 {
+        self.control.rings.dropped(ring)
+    }
+
     fn plan(&self) -> &Plan {
         &self.control.shared.plan
     }
@@ -171,6 +209,7 @@ impl Process for Seat<'_> {
         match need {
             Need::Counters => self.counters,
             Need::Sessions => self.streams.is_some(),
+            Need::Tasks => self.tasks.is_some(),
         }
     }
 

@@ -114,7 +114,7 @@ async fn serve(watch: &Rc<Watch>, number: usize, conn: Conn) {
             }
             Then::Close => break,
             // A master has no tables, no workers of its own and no command that waits.
-            Then::Gather(_) | Then::Table(_) | Then::Wait { .. } => break,
+            Then::Gather(_) | Then::Table(_) | Then::Events(_) | Then::Descriptors(_) | Then::Wait { .. } => break,
         };
     }
     say_last(client.conn, out, client.ended).await;

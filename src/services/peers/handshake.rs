@@ -1,17 +1,16 @@
 //! How two peers meet: connections out with HAProxy's delays, connections in, who is who, and the last word of a process
 //! to its successor. Of two connections between the same peers the last one stays (`doc/peers.txt`, "Handshake").
 
-use super::line::Line;
 use super::session::{self, Purpose};
 use super::{LastStatus, Listening, Peer, Section, count};
-use crate::dataplane::socks4::Tunnel;
 use crate::engine::Conn;
-use crate::engine::driver::{ConnectOptions, KeepAlive};
+use crate::engine::driver::KeepAlive;
 use crate::engine::listener::Listener;
 use crate::engine::task::{before, sleep};
 use crate::model::bind::Bind;
 use crate::model::state::counters::ProcessCounter;
 use crate::proto::peers::handshake::{Hello, Status};
+use crate::services::line::Line;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -139,24 +138,8 @@ async fn attempt(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
 
 /// Connects and says hello.
 async fn shake_hands(section: &Section, peer: &Peer) -> Option<(Line, Vec<u8>)> {
-    let (server, source) = (&peer.server, peer.server.source.as_ref());
-    let options = ConnectOptions {
-        source: source.map(|s| s.address),
-        interface: source.and_then(|s| s.interface.clone()),
-        keepalive: Some(KeepAlive::default()),
-        fast_open: server.tfo,
-        user_timeout_ms: server.tcp_ut_ms,
-        mptcp: server.mptcp,
-        ..ConnectOptions::default()
-    };
     let address = peer.address.as_ref()?;
-    let tunnel = Tunnel::through(server.socks4, address).ok()?;
-    let next = tunnel.as_ref().map_or(address, |t| &t.proxy);
-    let conn = Conn::connect(&section.cx.rt, next, &options).await.ok()?;
-    if let Some(tunnel) = &tunnel {
-        tunnel.begin(&conn).await.ok()?;
-    }
-    let line = Line::connected(conn, &peer.server, &section.cx.clients).await?;
+    let line = Line::open(&section.cx.rt, address, &peer.server, &section.cx.clients).await?;
     peer.told.last_status.set(Some(LastStatus::Handshake));
     let from = section.local().map(|p| p.name.clone()).unwrap_or_default();
     let hello = Hello { to: peer.name.clone(), from, pid: section.cx.pid };

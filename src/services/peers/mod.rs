@@ -5,7 +5,6 @@
 //! stalls costs its own connection and its buffers.
 
 mod handshake;
-mod line;
 mod resync;
 mod session;
 pub mod show;

@@ -1,7 +1,6 @@
 //! One connection between two peers: what is received here, what is sent in `writer`. What a peer tells is handed to the
 //! homes before more is read, so that a fast peer waits in its own socket.
 
-use super::line::Line;
 use super::table::{Lessons, Remote};
 use super::{LastStatus, Peer, Section, count, resync, writer};
 use crate::base::clock::Millis;
@@ -13,6 +12,7 @@ use crate::proto::peers::dictionary::{Received, Sent};
 use crate::proto::peers::entry;
 use crate::proto::peers::message::{self, Control, Kind, Message};
 use crate::proto::peers::varint::Reader;
+use crate::services::line::Line;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;

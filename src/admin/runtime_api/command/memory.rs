@@ -1,5 +1,5 @@
-//! What the process is made of, for those who look after it: `show libs`, `show pools`, `show events`, `show profiling`,
-//! `show cache` (management guide 9.3). Everything told is our own state; what we do not have is told as having none.
+//! What the process is made of, for those who look after it: `show libs`, `show pools`, `show cache`
+//! (management guide 9.3). Everything told is our own state; what we do not have is told as having none.
 
 use crate::{
     admin::{
@@ -15,12 +15,6 @@ use crate::{
 pub static COMMANDS: &[Command] = &[
     command(&["show", "cache"], Level::Admin, cache, "show cache                              : show cache status"),
     command(
-        &["show", "events"],
-        Level::User,
-        events,
-        "show events [<sink>] [-w] [-n] [-0]     : show event sink state",
-    ),
-    command(
         &["show", "libs"],
         Level::Operator,
         libs,
@@ -32,27 +26,11 @@ pub static COMMANDS: &[Command] = &[
         pools,
         "show pools [by*] [match <pfx>] [nb]     : report information about the memory pools usage",
     ),
-    command(
-        &["show", "profiling"],
-        Level::Admin,
-        profiling,
-        "show profiling [<what>|<#lines>|<opts>]*: show profiling state (all,status,tasks,memory)",
-    ),
 ];
 
 /// No configuration has a cache.
 pub fn cache(_: &mut Call<'_>) -> Answer {
     Answer::Empty
-}
-
-/// There are no sinks: `ring` sections are refused.
-pub fn events(call: &mut Call<'_>) -> Answer {
-    match call.argument(0) {
-        "" => Answer::Text(
-            b"Supported events sinks are listed below. Add -0(zero), -w(wait), -n(new). Any key to stop.\n".to_vec(),
-        ),
-        _ => Answer::error("No such event sink"),
-    }
 }
 
 /// Object files of the process by the range of addresses they are mapped to.
@@ -99,15 +77,6 @@ pub fn pools(call: &mut Call<'_>) -> Answer {
             .into_bytes(),
         )
     })
-}
-
-/// Nothing is profiled, and nothing can be made to be.
-pub fn profiling(_: &mut Call<'_>) -> Answer {
-    Answer::Text(
-        b"Per-task CPU profiling              : off           # set profiling tasks {on|auto|off}\n\
-          Memory usage profiling              : off           # set profiling memory {on|off}\n"
-            .to_vec(),
-    )
 }
 
 #[cfg(test)]

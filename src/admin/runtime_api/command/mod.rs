@@ -2,10 +2,13 @@
 
 pub mod certificate;
 pub mod cookie;
+pub mod descriptors;
+pub mod events;
 pub mod frontend;
 pub mod memory;
 pub mod pattern;
 pub mod process;
+pub mod profiling;
 pub mod resolvers;
 pub mod server;
 pub mod show;

@@ -100,6 +100,11 @@ pub fn schema(_: &mut Call<'_>) -> Answer {
     Answer::Text(format!("{}\n", json::SCHEMA.trim_end()).into_bytes())
 }
 
+/// The program, the machine and the process, for who looks into a problem.
+pub fn dev(call: &mut Call<'_>) -> Answer {
+    Answer::Text(call.process.about().into_bytes())
+}
+
 pub fn version(_: &mut Call<'_>) -> Answer {
     Answer::info(VERSION)
 }

@@ -12,6 +12,7 @@ use super::{
     args::{Args, Fault},
     unserved,
 };
+use crate::base::address::Address;
 use crate::config::{
     diagnostic::{Severity, suggest},
     section::{
@@ -20,6 +21,7 @@ use crate::config::{
         forbidden_character,
     },
 };
+use std::net::SocketAddr;
 
 /// Every option.
 pub fn rows() -> impl Iterator<Item = &'static ServerOption> {
@@ -133,6 +135,23 @@ pub fn peer(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<ServerDraft, Fault> {
     Ok(draft)
 }
 
+/// A `server` line of the ring `owner`: its address is resolved now.
+pub fn of_ring(cx: &mut Loading<'_>, a: &Args<'_>, owner: &str) -> Result<ServerDraft, Fault> {
+    let (origin, name) = (a.origin(), a.get(1));
+    let mut draft = ServerDraft::new(origin.clone());
+    name.clone_into(&mut draft.server.name);
+    let place = format!("'server {owner}/{name}' : ");
+    let found =
+        address::server(a.get(2), cx.environment).map_err(|text| a.own(2, format!("[{origin}] : {place}{text}")))?;
+    let resolved = || address::lookup(&found.host).map(|ip| Address::Ip(SocketAddr::new(ip, found.port)));
+    draft.server.address = found.address.clone().or_else(resolved);
+    draft.server.host = found.host;
+    draft.server.port = found.port;
+    draft.server.mptcp = found.mptcp;
+    options(cx, &mut draft, a, 3, &place, true)?;
+    Ok(draft)
+}
+
 /// `default-server` of a `peers` section.
 pub fn peer_defaults(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<ServerDraft, Fault> {
     let mut draft = cx.peers_default_server.clone().unwrap_or_else(|| ServerDraft::new(a.origin()));
@@ -185,6 +204,10 @@ fn read_server(cx: &mut Loading<'_>, a: &Args<'_>, name: &str, at: usize) -> Res
         told.map_err(|text| a.own(at, format!("[{origin}] : {place}'guid': {text}.")))?;
     }
     finish(a, &draft, &place)?;
+    if let Some(at) = (at..a.len()).find(|&i| a.get(i) == "log-proto") {
+        // HAProxy says nothing there.
+        cx.warn(a, at, format!("{place}'log-proto' has no effect outside 'ring' sections"));
+    }
     crate::config::tls::server_files(cx, &draft.server, &place, a)?;
     Ok(draft)
 }

@@ -14,7 +14,7 @@ use crate::{
         unit,
     },
     model::server::{
-        HashKey, InitAddr, InitState, Observe, OnError, ResolvePrefer, SendProxy, Server, WebSocketProto,
+        HashKey, InitAddr, InitState, LogProto, Observe, OnError, ResolvePrefer, SendProxy, Server, WebSocketProto,
     },
 };
 use std::net::IpAddr;
@@ -432,6 +432,14 @@ pub static OPTIONS: &[ServerOption] = &[
     o("strict-maxconn", 0, set!(server.strict_maxconn = true)),
     o("guid", 1, |s, _, a| {
         s.server.guid = Some(word(a, "'guid' : expects an argument")?);
+        Ok(1)
+    }),
+    o("log-proto", 1, |s, _, a| {
+        s.server.log_proto = match a.get(1) {
+            "legacy" => LogProto::Legacy,
+            "octet-count" => LogProto::OctetCount,
+            word => return Err(format!("'log-proto' expects one of 'legacy' or 'octet-count' but got '{word}'")),
+        };
         Ok(1)
     }),
     o("shard", 1, |s, _, a| number(a, &mut s.server.shard)),

@@ -1,9 +1,12 @@
-//! The connection to a peer: bytes in, bytes out, with or without TLS. One task receives and one sends; what TLS itself has
-//! to say goes out with what is sent next. Deadlines are the caller's.
+//! The connection to a peer or to a ring's server: bytes in, bytes out, with or without TLS. One task receives and one sends;
+//! what TLS itself has to say goes out with what is sent next. Deadlines are the caller's.
 
+use crate::base::address::Address;
 use crate::base::buf::Block;
+use crate::dataplane::socks4::Tunnel;
 use crate::dataplane::tls::Clients;
-use crate::engine::Conn;
+use crate::engine::driver::{ConnectOptions, KeepAlive};
+use crate::engine::{Conn, Rt};
 use crate::model::bind::Bind;
 use crate::model::server::Server;
 use crate::proto::tls::session::{RecordSizes, Session};
@@ -47,8 +50,29 @@ impl Line {
         Line::secure(conn, session, Vec::new()).await
     }
 
+    /// Connects to a server as its line says. `None`: that failed.
+    pub async fn open(rt: &Rt, address: &Address, server: &Server, clients: &Clients) -> Option<Line> {
+        let source = server.source.as_ref();
+        let options = ConnectOptions {
+            source: source.map(|s| s.address),
+            interface: source.and_then(|s| s.interface.clone()),
+            keepalive: Some(KeepAlive::default()),
+            fast_open: server.tfo,
+            user_timeout_ms: server.tcp_ut_ms,
+            mptcp: server.mptcp,
+            ..ConnectOptions::default()
+        };
+        let tunnel = Tunnel::through(server.socks4, address).ok()?;
+        let next = tunnel.as_ref().map_or(address, |t| &t.proxy);
+        let conn = Conn::connect(rt, next, &options).await.ok()?;
+        if let Some(tunnel) = &tunnel {
+            tunnel.begin(&conn).await.ok()?;
+        }
+        Line::connected(conn, server, clients).await
+    }
+
     /// The client's side, as the peer's line says. `None`: the handshake failed.
-    pub async fn connected(conn: Conn, server: &Server, clients: &Clients) -> Option<Line> {
+    async fn connected(conn: Conn, server: &Server, clients: &Clients) -> Option<Line> {
         if !server.tls.ssl {
             return Some(Line::plain(conn));
         }
