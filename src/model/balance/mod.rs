@@ -169,6 +169,17 @@ impl Balancer {
         }
     }
 
+    /// Whether a stream that may go to any server may go to this one.
+    pub fn may_choose(&mut self, server: ServerIndex, live: &BackendLive) -> bool {
+        if self.view.version != live.version() {
+            self.refresh(live);
+        }
+        let (Some(s), Some(first)) = (live.server(server), self.view.candidates.first()) else { return false };
+        // Candidates are all active, or all backups, or one backup.
+        let backup = live.server(first.index).is_some_and(|f| f.settings.backup);
+        s.is_usable() && s.settings.backup == backup && (!backup || self.allbackups || first.index == server)
+    }
+
     /// Whether the caller must count streams with `ServerLive::take_slot` even without `maxconn`.
     pub fn needs_slots(&self) -> bool {
         match &self.method {
@@ -220,10 +231,10 @@ fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) ->
     served(index) < (dealt(before + own) - dealt(before)).max(1)
 }
 
-/// The server may be given a stream now.
+/// The server may be given a stream now: it has a slot that nobody waits for.
 #[inline]
 fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
-    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full())
+    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full() && !s.is_awaited())
 }
 
 #[cfg(test)]
