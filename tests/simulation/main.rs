@@ -7,6 +7,7 @@ mod client;
 mod directed;
 mod h2;
 mod house;
+mod limits;
 mod origin;
 mod queue;
 mod tcp;
