@@ -100,8 +100,6 @@ impl View {
 pub struct Balancer {
     view: View,
     method: Method,
-    /// Where a hash finds no key.
-    fallback: roundrobin::Roundrobin,
     allbackups: bool,
     dynamic: bool,
 }
@@ -137,7 +135,7 @@ impl Balancer {
             | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend)),
         };
         let dynamic = is_dynamic(backend);
-        Balancer { view: View::default(), method, fallback: Default::default(), allbackups, dynamic }
+        Balancer { view: View::default(), method, allbackups, dynamic }
     }
 
     /// Chooses. `excluding`: a server that was just tried, skipped where there is another. Counts nothing: where
@@ -151,16 +149,16 @@ impl Balancer {
         if self.view.candidates.is_empty() {
             return Choice::None;
         }
-        let (view, fallback) = (&self.view, &mut self.fallback);
+        let view = &self.view;
         let picked = match &mut self.method {
             Method::Roundrobin(m) => m.pick(view, excluding, live, now),
             Method::StaticRr(m) => m.pick(excluding, live, now),
             Method::Leastconn(m) => m.pick(view, excluding, live),
             Method::First => first::pick(view, excluding, live),
-            Method::Random(m) => m.pick(view, excluding, live),
+            Method::Random(m) => m.pick(view, excluding, live, now),
             Method::Hash(m) => match m.hash(key) {
                 Some(hash) => return m.pick(hash, view, excluding, live),
-                None => fallback.pick(view, excluding, live, now),
+                None => m.next(excluding, live, now),
             },
         };
         match picked {
