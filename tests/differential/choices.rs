@@ -185,11 +185,11 @@ fn through_all_steps(run: &mut Run, lines: &str, compared: Compared) {
             let mut words = change.split(' ');
             let (what, server, value) = (words.next(), words.next(), words.next());
             let (Some(what), Some(server), Some(value)) = (what, server, value) else { panic!("three words") };
-            for index in 0..backends.len() {
+            for (index, weights) in followed.iter_mut().enumerate() {
                 let answer = ask(&socket, &format!("set server b{index}/{server} {what} {value}"));
                 run.note("change", &format!("{change}: {}", answer.trim_end()));
                 if answer.trim().is_empty() {
-                    followed[index].change(what, server, value);
+                    weights.change(what, server, value);
                 }
             }
         }
@@ -292,6 +292,36 @@ functions! {
     djb2, "djb2";
     crc32, "crc32";
 }
+
+/// The forms in which a parameter may come, in the URI and in what is posted.
+const FORMS: [(&str, &str); 10] = [
+    ("GET /0/?k={}", ""),
+    ("GET /0/?x=1&k={}", ""),
+    ("GET /0/?k={}&k=77", ""),
+    ("GET /0/?k=&k={}", ""),
+    ("GET /0/?k={};b", ""),
+    ("GET /0/?xk=9&k={}", ""),
+    ("GET /0/?k&k={}", ""),
+    ("POST /0/?k={}", "k=5"),
+    ("POST /0/", "k={}"),
+    ("POST /0/?x=1", "a=1&k={}&b"),
+];
+
+scenario!(a_parameter_in_the_query_or_in_a_form, |run| {
+    start(run, &[("balance url_param k check_post\n hash-type consistent".to_string(), [20, 20, 20, 20])]);
+    let mut client = Client::connect(run.port("fe"));
+    for (line, form) in FORMS {
+        let mut servers = String::new();
+        for key in 0..20 {
+            let number = (key * 7).to_string();
+            let (line, form) = (line.replace("{}", &number), form.replace("{}", &number));
+            client.send(format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{form}", form.len()));
+            servers.push_str(header_values(&client.response(), "x-server").first().unwrap_or(&"-"));
+        }
+        run.note(&format!("{line} {form}"), &servers);
+    }
+    run.forget();
+});
 
 /// Forty requests that are all under way at once, so that what each server has counts: who gets which.
 fn under_load(run: &mut Run, lines: &str) {
