@@ -403,15 +403,19 @@ fn ten_thousand_servers_are_no_trouble() {
         Balance::First,
         Balance::Random(2),
         Balance::Source,
+        Balance::Hdr { name: "k".into(), use_domain_only: false },
     ] {
         let name = format!("{balance:?}");
+        let is_text = matches!(balance, Balance::Hdr { .. });
         let weights: Vec<u32> = (0..10_000).map(|i| i % 256 + 1).collect();
         let mut plan = plan(&weights);
         plan.proxies[0].backend.hash.consistent = balance == Balance::Source;
         let mut balancer = balancer(&mut plan, balance);
         let live = Live::new(&plan);
         let mut pick = |turn: u64| {
-            let key = Key::Address(std::net::Ipv4Addr::from(turn as u32).into());
+            let text = turn.to_be_bytes();
+            let address = std::net::Ipv4Addr::from(turn as u32).into();
+            let key = if is_text { Key::Bytes(&text) } else { Key::Address(address) };
             let index = balancer.pick(key, None, live.backend(0), at(turn)).server().unwrap();
             live.server(0, index).unwrap().take_slot(0, turn);
         };
