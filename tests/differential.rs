@@ -52,6 +52,8 @@ mod keepalive;
 mod logs;
 #[path = "differential/proxy_protocol.rs"]
 mod proxy_protocol;
+#[path = "differential/rdp_cookie.rs"]
+mod rdp_cookie;
 #[path = "differential/retries.rs"]
 mod retries;
 #[path = "differential/rules.rs"]
@@ -79,7 +81,8 @@ fn there_are_as_many_scenarios_as_promised() {
     let count = |text: &str| {
         let mut in_table = false;
         let counted = text.lines().filter(|line| {
-            in_table = (in_table && *line != "}") || matches!(*line, "modes! {" | "algorithms! {" | "functions! {");
+            in_table = (in_table && *line != "}")
+                || matches!(*line, "modes! {" | "algorithms! {" | "functions! {" | "loads! {");
             line.starts_with("scenario!(") || in_table && is_row(line)
         });
         counted.count()
@@ -87,7 +90,7 @@ fn there_are_as_many_scenarios_as_promised() {
     let state = count(include_str!("differential/tables.rs")) + count(include_str!("differential/cookies.rs"));
     assert!(state >= 60, "{state} scenarios of stick tables, tracking and cookies");
     let choices = count(include_str!("differential/choices.rs"));
-    assert!(choices >= 21, "{choices} of choices");
+    assert!(choices >= 29, "{choices} of choices");
 }
 
 /// Done is said of HTTP/2 when at least so many of its cases agree.

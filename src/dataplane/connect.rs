@@ -7,7 +7,7 @@ use super::key::{KeyOf, last_server};
 use super::meter::{Metered, MeteredStream};
 use super::mux::backend;
 use super::proxy_protocol;
-use super::queue::{Place, Slot};
+use super::queue::{self, Place, Slot};
 use super::session::Session;
 use super::socks4::Tunnel;
 use super::stream::Exchange;
@@ -31,6 +31,7 @@ use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::proxy::Mode;
 use crate::model::server::{Server, Source, UseSrc, WebSocketProto};
 use crate::model::state::counters::{BackendCounter, ServerCounter};
+use crate::model::state::live::BackendLive;
 use crate::model::state::server::ServerLive;
 use crate::proto::http::head::Head;
 use crate::proto::websocket;
@@ -148,24 +149,28 @@ pub async fn assign(
     let live = w.board.live.backend(proxy);
     let timeout = settings.timeouts.queue.or(settings.timeouts.connect);
     let mut place: Option<Place> = None;
+    // It has just begun to wait: what it finds free now is for those who came before, too.
+    let mut begins = false;
     let mut deadline = Millis::NEVER;
     let hashed = matches!(key, KeyOf::Bytes(_) | KeyOf::Address(_));
     // Neither persistence nor the queue's end is balancing (manual 9.1 "lbtot", and observed).
     let is_balanced = !matches!(key, KeyOf::Server(_));
     loop {
+        if let Some(server) = place.as_ref().and_then(Place::offer) {
+            let usable = match &key {
+                KeyOf::Server(server) => super::persist::may_take(w, proxy, *server, ex),
+                _ => live.server(server).is_some_and(ServerLive::is_usable),
+            };
+            if usable && let Some(slot) = slot(w, proxy, server) {
+                drop(place);
+                queue::pass_on(w, proxy, server);
+                return Ok(Assigned { server, slot: Some(slot), balanced: false });
+            }
+        }
         // The full server that a hash insists on.
         let mut insisted = None;
-        let may_try = match &place {
-            // Who waits for another server stands in nobody's way.
-            None => w.backends[proxy].queue.is_empty() || hashed,
-            // A server that has gone frees no slot that could wake us in turn.
-            Some(place)
-                if hashed && place.server().is_some_and(|s| !live.server(s).is_some_and(ServerLive::is_usable)) =>
-            {
-                true
-            }
-            Some(place) => place.is_first(),
-        };
+        let bound = hashed || matches!(key, KeyOf::Server(_));
+        let may_try = place.is_some() || bound || !live.is_awaited();
         let mut full = !may_try;
         if may_try {
             // Another worker may take the slot between pick and take: then look again, a few times.
@@ -202,8 +207,8 @@ pub async fn assign(
                         (full, insisted) = (true, Some(server));
                         break;
                     }
-                    Choice::Server(server) if hashed && place.is_none() && w.backends[proxy].queue.awaits(server) => {
-                        (full, insisted) = (true, Some(server));
+                    Choice::Server(server) if place.is_none() && is_spoken_for(live, server) => {
+                        (full, insisted) = (true, hashed.then_some(server));
                         break;
                     }
                     Choice::Server(server) => {
@@ -211,11 +216,17 @@ pub async fn assign(
                         if s.maxconn() == 0 && !counted {
                             return Ok(Assigned { server, slot: None, balanced: is_balanced && place.is_none() });
                         }
-                        let sessions = w.board.backend(proxy, BackendCounter::Scur);
-                        let limit = s.limit(sessions, settings.backend.fullconn.unwrap_or(0));
-                        match Slot::take(w, proxy, server, limit) {
+                        if begins && s.maxconn() > 0 {
+                            queue::pass_on(w, proxy, server);
+                            full = true;
+                            break;
+                        }
+                        match slot(w, proxy, server) {
                             Some(slot) => {
                                 let balanced = is_balanced && place.is_none();
+                                if place.take().is_some() {
+                                    queue::pass_on(w, proxy, server);
+                                }
                                 return Ok(Assigned { server, slot: Some(slot), balanced });
                             }
                             None => (full, insisted) = (true, hashed.then_some(server)),
@@ -249,6 +260,11 @@ pub async fn assign(
             place = Some(taken);
             deadline = timeout.map_or(Millis::NEVER, |ms| w.rt.now().mono.plus(ms));
             // A slot may have been freed between our look and our taking a place.
+            begins = true;
+            continue;
+        }
+        begins = false;
+        if place.as_ref().is_some_and(Place::is_offered) {
             continue;
         }
         let woken =
@@ -267,6 +283,19 @@ pub async fn assign(
             Ok(false) => {}
         }
     }
+}
+
+/// A slot of a server, within what holds at the backend's present load.
+fn slot(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex) -> Option<Slot> {
+    let sessions = w.board.backend(proxy, BackendCounter::Scur);
+    let fullconn = w.plan.proxies[proxy].backend.fullconn.unwrap_or(0);
+    let limit = w.board.live.server(proxy, server)?.limit(sessions, fullconn);
+    Slot::take(w, proxy, server, limit)
+}
+
+/// Others wait who may have the free slot of this server.
+fn is_spoken_for(live: &BackendLive, server: ServerIndex) -> bool {
+    live.server(server).is_some_and(|s| s.maxconn() > 0 && (s.is_awaited() || live.is_awaited()))
 }
 
 fn forced(server: Option<&ServerLive>, index: ServerIndex, may: bool) -> Choice {

@@ -55,7 +55,8 @@ fn hashed(w: &Worker, proxy: ProxyIndex, balance: &Balance, s: &Session, ex: &mu
             Some(key.to_vec())
         }
         Balance::UrlParam { name, .. } if http => {
-            url_param::key(ex.request.uri(), name.as_bytes()).map(<[u8]>::to_vec)
+            let posted = Some(&ex.form_value[..]).filter(|value| !value.is_empty());
+            url_param::key(ex.request.uri(), name.as_bytes()).or(posted).map(<[u8]>::to_vec)
         }
         Balance::Hdr { name, use_domain_only } if http => {
             ex.request.first(name.as_bytes()).map(|v| hdr::key(v, *use_domain_only).to_vec())

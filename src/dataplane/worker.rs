@@ -12,7 +12,7 @@ use super::lookup::{Lookups, Question};
 use super::meter::{Meter, Side};
 use super::mux::backend::Connections;
 use super::page;
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use super::registry::{Listed, Registry};
 use super::session;
 use super::stream::{Exchanges, http::Heads, termination::Failure};
@@ -510,14 +510,6 @@ impl Worker {
         }
     }
 
-    /// A freed slot that nobody here wants.
-    pub fn tell_others_of_slot(&self, proxy: ProxyIndex, server: ServerIndex) {
-        let workers = self.board.workers();
-        for step in 1..workers {
-            self.send((self.index + step) % workers, Mail::SlotFreed(proxy, server));
-        }
-    }
-
     fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
             Mail::SoftStop { followed } => {
@@ -531,7 +523,7 @@ impl Worker {
                 self.stopped.set(true);
             }
             Mail::SlotFreed(proxy, server) => {
-                self.backends[proxy].queue.wake_for(self, server);
+                queue::pass_on(self, proxy, server);
             }
             Mail::ServersChanged(proxy) => {
                 let live = self.board.live.backend(proxy);

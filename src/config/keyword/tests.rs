@@ -293,7 +293,7 @@ fn balance_algorithms() {
         ("balance uri len 3 whole", Balance::Uri { whole: true, len: Some(3), depth: None, path_only: false }),
         ("balance hdr(Host)", Balance::Hdr { name: "host".to_owned(), use_domain_only: false }),
         ("balance url_param id", Balance::UrlParam { name: "id".to_owned(), check_post: None }),
-        ("balance rdp-cookie", Balance::RdpCookie("msts".to_owned())),
+        ("balance rdp-cookie", Balance::RdpCookie("mstshash".to_owned())),
     ] {
         assert_eq!(of(&plan("backend", line)).backend.balance, expected, "{line}");
     }

@@ -13,6 +13,8 @@ use super::{Exchange, Next, reply, request};
 use crate::base::clock::Millis;
 use crate::engine::Piece;
 use crate::engine::frame::Frame;
+use crate::model::backend::Balance;
+use crate::model::balance::url_param;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::Timeouts;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ProcessCounter};
@@ -133,6 +135,14 @@ async fn exchange(s: &Session, ex: &mut Exchange, body: &mut Body, first: Piece)
     }
     if let Some(next) = rules::backend(s, ex, body, proxy).await? {
         return Ok(next);
+    }
+    if let Balance::UrlParam { name, .. } = &w.plan.proxies[proxy].backend.balance
+        && ex.request.method() == b"POST"
+        && url_param::key(ex.request.uri(), name.as_bytes()).is_none()
+    {
+        // It may be in the form (manual 4.2 "balance"): looked for with and without `check_post` (observed).
+        Frame::new(buffer_request(s, ex, body)).await?;
+        ex.form_value.extend_from_slice(url_param::posted(&body.gathered, name.as_bytes()).unwrap_or_default());
     }
     rules::standard_fields(s, ex, proxy);
     forward(s, ex, body, message, proxy).await

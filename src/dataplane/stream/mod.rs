@@ -68,6 +68,8 @@ pub struct Exchange {
     pub vars: Vars,
     /// A head that came in pieces.
     pub input: Vec<u8>,
+    /// What `balance url_param` found in a posted form.
+    pub form_value: Vec<u8>,
     /// Backend in charge, once chosen; its session is counted.
     pub backend: Option<ProxyIndex>,
     /// Server in charge; its session is counted.
@@ -120,6 +122,7 @@ impl Exchange {
             response: Head::new(),
             vars: Vars::default(),
             input: Vec::new(),
+            form_value: Vec::new(),
             backend: None,
             server: None,
             start: Now::default(),
@@ -183,6 +186,7 @@ impl Exchange {
             self.vars.proc = w.shared.proc_vars.clone();
         }
         self.input.clear();
+        self.form_value.clear();
         self.memo.settle();
         self.outcome_counted = false;
         self.backend = None;

@@ -42,6 +42,8 @@ pub struct Tables {
     rt: Rt,
     inner: RefCell<Inner>,
     task: Cell<TaskId>,
+    /// All tables were empty: the task has no clock until somebody makes an entry.
+    resting: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -108,6 +110,7 @@ impl Tables {
             rt,
             inner: RefCell::new(Inner { shards, ..Inner::default() }),
             task: Cell::new(Key::NONE),
+            resting: Cell::new(false),
         })
     }
 
@@ -118,6 +121,14 @@ impl Tables {
     /// The task that sends what has gathered runs once more in this turn.
     fn stir(&self) {
         self.rt.wake(self.task.get());
+    }
+
+    /// There may be an entry now that expires one day.
+    fn begin_clock(&self, table: TableId) {
+        if self.resting.get() && self.registry.def(table).usage.used() > 0 {
+            self.resting.set(false);
+            self.stir();
+        }
     }
 
     /// What this worker holds of others and others of it: copies, open questions, and own entries that somebody has a
@@ -148,6 +159,9 @@ impl Tables {
             true => shard.find_or_create(key, hash, now, &mut gone),
             false => shard.find(key, hash, now, &mut gone),
         };
+        if create {
+            self.begin_clock(table);
+        }
         found.map_or(Reached::Nothing, |slot| Reached::At(Place::Home(slot)))
     }
 
@@ -247,6 +261,7 @@ impl Tables {
         if !inner.dirty.is_empty() || !inner.out.is_empty() {
             self.stir();
         }
+        self.begin_clock(table);
         reply
     }
 
@@ -400,6 +415,7 @@ pub async fn run(w: Rc<Worker>) {
         // Nothing stirs an empty table: it needs no clock.
         let idle =
             w.tables.registry.defs.iter().all(|d| d.usage.used() == 0) && w.tables.inner.borrow().copies.is_empty();
+        w.tables.resting.set(idle);
         let deadline = if idle { Millis::NEVER } else { next_sweep };
         let _ = before(&w.rt, deadline, w.wait_for_wake()).await;
     }

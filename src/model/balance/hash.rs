@@ -3,11 +3,14 @@
 
 use super::{
     Choice, Key, View, is_below,
+    roundrobin::Roundrobin,
     smooth::{reduced, turns},
+    takes,
 };
 use crate::{
     base::{
         address::Address,
+        clock::Now,
         hash::{avalanche, crc32, djb2, sdbm, xxh32},
     },
     model::{
@@ -19,7 +22,7 @@ use crate::{
 };
 use std::net::IpAddr;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HashTable {
     kind: HashType,
     /// `hash-balance-factor`; 0: no bound.
@@ -29,6 +32,8 @@ pub struct HashTable {
     map: Vec<u32>,
     /// `consistent`: points on the ring in order.
     ring: Vec<(u32, u32)>,
+    /// Tickets of streams without a key.
+    turns: Roundrobin,
 }
 
 impl HashTable {
@@ -38,7 +43,7 @@ impl HashTable {
             true => (backend.hash_balance_factor, backend.hash_preserve_affinity),
             false => (0, HashPreserveAffinity::Always),
         };
-        HashTable { kind: backend.hash, factor, affinity, map: Vec::new(), ring: Vec::new() }
+        HashTable { kind: backend.hash, factor, affinity, ..HashTable::default() }
     }
 
     /// Servers' loads matter even without `maxconn`.
@@ -68,6 +73,20 @@ impl HashTable {
             Key::Address(address) => super::source::hash(address),
         };
         Some(if self.kind.avalanche { avalanche(hash) } else { hash })
+    }
+
+    /// The next server of the map or the ring, for streams without a key (observed of HAProxy 2.6 and 3.4).
+    pub fn next(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
+        let len = if self.kind.consistent { self.ring.len() } else { self.map.len() };
+        let at = |i: usize| if self.kind.consistent { self.ring[i].1 } else { self.map[i] } as ServerIndex;
+        self.turns.note_turn(now);
+        for _ in 0..len {
+            let server = at(self.turns.ticket(&live.position) as usize % len);
+            if takes(live, server, excluding) {
+                return Some(server);
+            }
+        }
+        excluding.filter(|index| (0..len).any(|i| at(i) == *index) && takes(live, *index, None))
     }
 
     /// The key's server, whether or not it is full: the stream waits for it then, where `hash-preserve-affinity` does

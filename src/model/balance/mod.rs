@@ -100,8 +100,6 @@ impl View {
 pub struct Balancer {
     view: View,
     method: Method,
-    /// Where a hash finds no key.
-    fallback: roundrobin::Roundrobin,
     allbackups: bool,
     dynamic: bool,
 }
@@ -137,7 +135,7 @@ impl Balancer {
             | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend)),
         };
         let dynamic = is_dynamic(backend);
-        Balancer { view: View::default(), method, fallback: Default::default(), allbackups, dynamic }
+        Balancer { view: View::default(), method, allbackups, dynamic }
     }
 
     /// Chooses. `excluding`: a server that was just tried, skipped where there is another. Counts nothing: where
@@ -151,22 +149,33 @@ impl Balancer {
         if self.view.candidates.is_empty() {
             return Choice::None;
         }
-        let (view, fallback) = (&self.view, &mut self.fallback);
+        let view = &self.view;
         let picked = match &mut self.method {
             Method::Roundrobin(m) => m.pick(view, excluding, live, now),
             Method::StaticRr(m) => m.pick(excluding, live, now),
             Method::Leastconn(m) => m.pick(view, excluding, live),
             Method::First => first::pick(view, excluding, live),
-            Method::Random(m) => m.pick(view, excluding, live),
+            Method::Random(m) => m.pick(view, excluding, live, now),
             Method::Hash(m) => match m.hash(key) {
                 Some(hash) => return m.pick(hash, view, excluding, live),
-                None => fallback.pick(view, excluding, live, now),
+                None => m.next(excluding, live, now),
             },
         };
         match picked {
             Some(index) => Choice::Server(index),
             None => Choice::Full,
         }
+    }
+
+    /// Whether a stream that may go to any server may go to this one.
+    pub fn may_choose(&mut self, server: ServerIndex, live: &BackendLive) -> bool {
+        if self.view.version != live.version() {
+            self.refresh(live);
+        }
+        let (Some(s), Some(first)) = (live.server(server), self.view.candidates.first()) else { return false };
+        // Candidates are all active, or all backups, or one backup.
+        let backup = live.server(first.index).is_some_and(|f| f.settings.backup);
+        s.is_usable() && s.settings.backup == backup && (!backup || self.allbackups || first.index == server)
     }
 
     /// Whether the caller must count streams with `ServerLive::take_slot` even without `maxconn`.
@@ -220,10 +229,10 @@ fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) ->
     served(index) < (dealt(before + own) - dealt(before)).max(1)
 }
 
-/// The server may be given a stream now.
+/// The server may be given a stream now: it has a slot that nobody waits for.
 #[inline]
 fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
-    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full())
+    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full() && !s.is_awaited())
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The value of cookie `name` (`mstshash` when none is written). `None`: not there, or not RDP. The packet may still be
-/// incomplete: [`is_complete`] tells.
+/// The value of cookie `name`. `None`: not there, or not RDP. The packet may still be incomplete: [`is_complete`] tells.
 pub fn key<'a>(packet: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let name = if name.is_empty() { "mstshash" } else { name };
     // TPKT: version 3, reserved, length; X.224: length, 0xE0, destination, source, class.
     let body = packet.get(11..)?;
     if packet[0] != 3 || packet[5] != 0xE0 {
@@ -59,7 +57,7 @@ mod tests {
         let mut packet = vec![3, 0, 0, 0, 0, 0xE0, 0, 0, 0, 0, 0];
         packet.extend_from_slice(b"Cookie: mstshash=user1\r\n");
         packet[3] = packet.len() as u8;
-        assert_eq!(key(&packet, ""), Some(&b"user1"[..]));
+        assert_eq!(key(&packet, "mstshash"), Some(&b"user1"[..]));
         assert_eq!(key(&packet, "msts"), None);
         assert!(is_complete(&packet) && !is_complete(&packet[..20]));
     }

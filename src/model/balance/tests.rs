@@ -271,6 +271,26 @@ fn leastconn_prefers_the_less_loaded_and_goes_round_when_idle() {
 }
 
 #[test]
+fn leastconn_fills_servers_in_haproxys_order() {
+    for (weights, seen) in [
+        ([1, 1, 1, 1], "1234123412341234123412341234123412341234"),
+        ([10, 20, 5, 1], "1234221221223122122312212231221223122122"),
+        ([256, 100, 3, 7], "1234111211211121121112112111211121121112"),
+    ] {
+        let mut plan = plan(&weights);
+        let mut balancer = balancer(&mut plan, Balance::Leastconn);
+        let live = Live::new(&plan);
+        let mut pick = |turn: u64| {
+            let index = balancer.pick(Key::None, None, live.backend(0), at(turn)).server().unwrap();
+            assert!(live.server(0, index).unwrap().take_slot(0, turn));
+            char::from(b'1' + index as u8)
+        };
+        let got: String = (1..=40).map(&mut pick).collect();
+        assert_eq!(got, seen, "{weights:?}");
+    }
+}
+
+#[test]
 fn random_draws_by_weight() {
     let mut plan = plan(&[9, 1]);
     let mut balancer = balancer(&mut plan, Balance::Random(1));
@@ -279,11 +299,60 @@ fn random_draws_by_weight() {
     assert!((8800..9200).contains(&first.count()));
 }
 
+/// HAProxy 3.4 chose idle servers of these weights 1999 to 2001 times of 8000, and 2223, 4444, 1111 and 222 times.
+#[test]
+fn random_draws_choose_idle_servers_as_evenly_as_by_turns() {
+    for draws in [2, 3] {
+        for weights in [[1, 1, 1, 1], [10, 20, 5, 1]] {
+            let mut plan = plan(&weights);
+            let mut balancer = balancer(&mut plan, Balance::Random(draws));
+            let live = Live::new(&plan);
+            let mut counts = [0i64; 4];
+            for turn in 1..=8000 {
+                // Two thousand a second.
+                let picked = balancer.pick(Key::None, None, live.backend(0), at(turn * 500_000));
+                counts[picked.server().unwrap()] += 1;
+            }
+            let total: i64 = weights.iter().map(|w| i64::from(*w)).sum();
+            for (count, weight) in counts.iter().zip(weights) {
+                let share = 8000 * i64::from(weight) / total;
+                assert!((count - share).abs() <= 10 + share / 20, "{draws} draws, {weights:?}: {counts:?}");
+            }
+        }
+    }
+}
+
+/// One stream more for its weight is more than any rate.
+#[test]
+fn random_draws_prefer_the_less_loaded() {
+    let mut plan = plan(&[1, 1]);
+    let mut balancer = balancer(&mut plan, Balance::Random(64));
+    let live = Live::new(&plan);
+    assert!(live.server(0, 0).unwrap().take_slot(0, 1));
+    assert_eq!(sequence(&mut balancer, &live, 20), "2".repeat(20));
+}
+
 #[test]
 fn a_hash_without_a_key_goes_round() {
     let mut plan = plan(&[1, 1, 1]);
     let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x".into(), use_domain_only: false });
     assert_eq!(sequence(&mut balancer, &Live::new(&plan), 6), "123123");
+}
+
+#[test]
+fn streams_without_a_key_walk_the_map_or_the_ring_in_haproxys_order() {
+    for (consistent, weights, seen) in [
+        (true, [1, 1, 1, 1], "3443424131412311122313323124"),
+        (true, [10, 20, 5, 1], "2312223323232222224231111314"),
+        (true, [256, 100, 3, 7], "1112123121224212211211111121"),
+        (false, [10, 20, 5, 1], "1221223122122312212231223122"),
+        (false, [256, 100, 3, 7], "1112112112111211211211121121"),
+    ] {
+        let mut plan = plan(&weights);
+        plan.proxies[0].backend.hash.consistent = consistent;
+        let mut balancer = balancer(&mut plan, Balance::Hdr { name: "x".into(), use_domain_only: false });
+        assert_eq!(sequence(&mut balancer, &Live::new(&plan), 28), seen, "{consistent} {weights:?}");
+    }
 }
 
 #[test]
@@ -302,6 +371,27 @@ fn numbers_are_keys_without_hashing() {
     }
 }
 
+/// Checksums of the servers' numbers that HAProxy 3.4 gave ten thousand numbers, over weights 100, 20, 3, 77.
+#[test]
+fn ten_thousand_numbers_pick_haproxys_servers() {
+    for (consistent, avalanche, seen) in [
+        (false, false, 1_486_280_448),
+        (false, true, 3_361_310_139),
+        (true, false, 3_529_194_780),
+        (true, true, 2_384_629_724),
+    ] {
+        let mut plan = plan(&[100, 20, 3, 77]);
+        plan.proxies[0].backend.hash = HashType { consistent, function: HashFunction::None, avalanche };
+        let mut balancer = balancer(&mut plan, Balance::Hdr { name: "k".into(), use_domain_only: false });
+        let live = Live::new(&plan);
+        let number = |n: u32| n.wrapping_mul(2_654_435_761).to_string();
+        let servers: String = (0..10_000)
+            .map(|n| digit(balancer.pick(Key::Bytes(number(n).as_bytes()), None, live.backend(0), at(1))))
+            .collect();
+        assert_eq!(crate::base::hash::crc32(servers.as_bytes()), seen, "{consistent} {avalanche}");
+    }
+}
+
 /// A pick among ten thousand servers, with the taking of its slot, must cost less than a microsecond. Only an optimised
 /// build says so (`cargo test --profile fast --lib ten_thousand -- --nocapture` prints the figures).
 #[test]
@@ -313,15 +403,19 @@ fn ten_thousand_servers_are_no_trouble() {
         Balance::First,
         Balance::Random(2),
         Balance::Source,
+        Balance::Hdr { name: "k".into(), use_domain_only: false },
     ] {
         let name = format!("{balance:?}");
+        let is_text = matches!(balance, Balance::Hdr { .. });
         let weights: Vec<u32> = (0..10_000).map(|i| i % 256 + 1).collect();
         let mut plan = plan(&weights);
         plan.proxies[0].backend.hash.consistent = balance == Balance::Source;
         let mut balancer = balancer(&mut plan, balance);
         let live = Live::new(&plan);
         let mut pick = |turn: u64| {
-            let key = Key::Address(std::net::Ipv4Addr::from(turn as u32).into());
+            let text = turn.to_be_bytes();
+            let address = std::net::Ipv4Addr::from(turn as u32).into();
+            let key = if is_text { Key::Bytes(&text) } else { Key::Address(address) };
             let index = balancer.pick(key, None, live.backend(0), at(turn)).server().unwrap();
             live.server(0, index).unwrap().take_slot(0, turn);
         };

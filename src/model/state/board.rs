@@ -204,6 +204,26 @@ impl Board {
         merge(self.blocks.iter().filter_map(|b| find(b).map(Rate::seconds)), now)
     }
 
+    /// The stream of another worker than `me` that has waited longest for a slot of `server`: its ticket and its worker.
+    /// Unless `anyone` may have the slot, only those count who wait for this server alone.
+    pub fn first_waiting(
+        &self,
+        proxy: ProxyIndex,
+        server: ServerIndex,
+        anyone: bool,
+        me: usize,
+    ) -> Option<(u64, usize)> {
+        let others = self.blocks.iter().enumerate().filter(|(worker, _)| *worker != me);
+        let tickets = others.filter_map(|(worker, block)| {
+            let block = block.proxies.get(proxy)?;
+            let bound = block.servers.get(server).and_then(Slot::peek).map_or(0, |cell| cell.first_waiting.get());
+            let any = block.backend.peek().map_or(0, |cell| cell.first_waiting.get());
+            let first = [bound, if anyone { any } else { 0 }].into_iter().filter(|ticket| *ticket > 0).min();
+            first.map(|ticket| (ticket, worker))
+        });
+        tickets.min()
+    }
+
     /// Mean milliseconds: queue, connect, response, total.
     pub fn backend_averages(&self, proxy: ProxyIndex) -> [u64; 4] {
         self.averages(|b| Some(&b.proxies.get(proxy)?.backend.peek()?.averages))

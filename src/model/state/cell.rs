@@ -123,6 +123,8 @@ pub struct BackendCell {
     pub session_rate: Rate,
     pub scur_peak: Peak,
     pub qcur_peak: Peak,
+    /// The ticket of the first stream in this worker's queue; 0: none.
+    pub first_waiting: Counter,
     pub averages: Averages,
     pub latency: OnceLock<Box<Latency>>,
 }
@@ -133,6 +135,8 @@ pub struct ServerCell {
     pub session_rate: Rate,
     pub scur_peak: Peak,
     pub qcur_peak: Peak,
+    /// The ticket of the first stream in this worker's queue; 0: none.
+    pub first_waiting: Counter,
     pub used_peak: Peak,
     pub averages: Averages,
     pub latency: OnceLock<Box<Latency>>,

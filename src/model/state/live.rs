@@ -97,6 +97,10 @@ pub struct BackendLive {
     /// Process-wide position of `roundrobin` and `static-rr`.
     pub position: roundrobin::Position,
     pub dynamic_cookie: DynamicCookie,
+    /// Streams that wait for any server.
+    waiting: AtomicU32,
+    /// Numbers given to streams that began to wait.
+    tickets: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,6 +167,25 @@ impl BackendLive {
         })
     }
 
+    /// A number for a stream that begins to wait, greater than those of all that wait already. From 1 on.
+    pub fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Relaxed) + 1
+    }
+
+    /// A stream begins or ends to wait for any server, on any worker.
+    pub fn waits(&self, begins: bool) {
+        match begins {
+            true => self.waiting.fetch_add(1, Relaxed),
+            false => self.waiting.fetch_sub(1, Relaxed),
+        };
+    }
+
+    /// Streams wait for any server: a slot that is free is theirs.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     pub fn detail(&self) -> BackendDetail {
         *self.detail.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,6 +202,8 @@ impl Live {
                 detail: Mutex::default(),
                 position: roundrobin::Position::default(),
                 dynamic_cookie: DynamicCookie::of(&p.backend),
+                waiting: AtomicU32::new(0),
+                tickets: AtomicU64::new(0),
             };
             let frontend = FrontendLive {
                 state: AtomicU8::new(0),

@@ -334,6 +334,12 @@ impl ServerLive {
         };
     }
 
+    /// Streams wait for this server alone: a slot that is free is theirs.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
     /// As many wait as may (`maxqueue`).
     pub fn queue_is_full(&self) -> bool {
         self.settings.maxqueue > 0 && self.waiting.load(Relaxed) >= self.settings.maxqueue

@@ -105,7 +105,7 @@ fn parenthesised(a: &Args<'_>) -> Result<Balance, Fault> {
         };
     }
     if let Some(name) = argument(word, "rdp-cookie") {
-        return Ok(Balance::RdpCookie(name.unwrap_or("msts").to_owned()));
+        return Ok(Balance::RdpCookie(name.unwrap_or("mstshash").to_owned()));
     }
     let text = "balance only supports 'roundrobin', 'static-rr', 'leastconn', 'source', 'uri', 'url_param', 'hash', \
                 'hdr(name)', 'rdp-cookie(name)', 'log-hash' and 'sticky' options.";

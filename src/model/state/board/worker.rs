@@ -243,6 +243,11 @@ impl Backend<'_> {
         self.sub(BackendCounter::Qcur, 1);
     }
 
+    /// The ticket of the first stream that waits for any server, for other workers to see.
+    pub fn first_waiting(self, ticket: Option<u64>) {
+        self.cell.first_waiting.set(ticket.unwrap_or(0));
+    }
+
     /// The times of a finished stream: averages, maxima and histograms.
     #[inline]
     pub fn times(self, times: &Times) {
@@ -289,6 +294,11 @@ impl Server<'_> {
     #[inline]
     pub fn dequeued(self) {
         self.sub(ServerCounter::Qcur, 1);
+    }
+
+    /// The ticket of the first stream that waits for this one alone, for other workers to see.
+    pub fn first_waiting(self, ticket: Option<u64>) {
+        self.cell.first_waiting.set(ticket.unwrap_or(0));
     }
 
     /// A connection to the server is in use: `used_conn_cur`, `need_conn_est`.
