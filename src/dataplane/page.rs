@@ -48,8 +48,8 @@ pub async fn serve(
             return Ok(Some(next));
         }
     } else if !page.auth.is_empty() && !is_known(&ex.request, page) {
-        let reply = challenge(page);
-        return Ok(Some(reply::rule(s, ex, body, &reply, *b"PR").await));
+        let mut reply = challenge(page);
+        return Ok(Some(reply::rule(s, ex, body, &mut reply, *b"PR").await));
     }
     let admin = !rules.stats_admin.conditions.is_empty()
         && with_context(s, ex, Side::Request, Payload::default(), true, |cx| rules.stats_admin.holds(cx));

@@ -256,22 +256,22 @@ fn enough(s: &Session, at_least: u64) -> usize {
 async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict) -> Result<Phase, Failure> {
     let over = match verdict {
         Verdict::Continue | Verdict::Accept => return Ok(Phase::Continue),
-        Verdict::Deny(r) => {
+        Verdict::Deny(mut r) => {
             denied(s, ex);
-            reply::rule(s, ex, body, &r, *b"PR").await
+            reply::rule(s, ex, body, &mut r, *b"PR").await
         }
-        Verdict::Auth(r) => reply::rule(s, ex, body, &r, *b"PR").await,
-        Verdict::Tarpit(r) => {
+        Verdict::Auth(mut r) => reply::rule(s, ex, body, &mut r, *b"PR").await,
+        Verdict::Tarpit(mut r) => {
             denied(s, ex);
             tarpit(s, ex).await;
             // The log shows the wait as time in the queue, and no time for the request (observed).
             ex.queued_ns = s.w.rt.now().nanos;
             ex.tarpitted = true;
-            reply::rule(s, ex, body, &r, *b"PT").await
+            reply::rule(s, ex, body, &mut r, *b"PT").await
         }
-        Verdict::Return(r) | Verdict::Redirect(r) => {
+        Verdict::Return(mut r) | Verdict::Redirect(mut r) => {
             s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
-            reply::rule(s, ex, body, &r, *b"LR").await
+            reply::rule(s, ex, body, &mut r, *b"LR").await
         }
         Verdict::Reject | Verdict::Close => {
             denied(s, ex);
@@ -392,9 +392,9 @@ async fn proxy_rules(
     }
     if !rules.redirects.rules.is_empty() {
         let redirect = evaluate(s, ex, Side::Request, |cx| rules.redirects.run(cx)).await;
-        if let Some(r) = redirect {
+        if let Some(mut r) = redirect {
             s.w.counts().frontend(s.proxy).add(FrontendCounter::Intercepted, 1);
-            return Ok(Some(reply::rule(s, ex, body, &r, *b"LR").await));
+            return Ok(Some(reply::rule(s, ex, body, &mut r, *b"LR").await));
         }
     }
     Ok(None)

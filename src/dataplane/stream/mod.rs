@@ -92,7 +92,7 @@ pub struct Exchange {
     /// The algorithm that the client prefers of those that may be used.
     pub compression: Option<CompressionAlgorithm>,
     /// The reply of a response rule.
-    pub replacement: Option<Box<Reply>>,
+    pub replacement: Option<Reply>,
     /// Entries of stick tables that this stream tracks.
     pub tracked: RefCell<Slots>,
     /// A server's answer has said what tracked entries count.

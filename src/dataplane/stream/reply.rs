@@ -38,10 +38,10 @@ pub async fn failure(s: &Session, ex: &mut Exchange, body: &mut Body, failure: F
     if ex.response_started {
         return Next::Close;
     }
-    if let Some(reply) = ex.replacement.take() {
+    if let Some(mut reply) = ex.replacement.take() {
         // A response rule answered in the server's stead.
         let letters = failure.letters();
-        return rule(s, ex, body, &reply, letters).await;
+        return rule(s, ex, body, &mut reply, letters).await;
     }
     match failure.answer() {
         termination::Answer::Silence => Next::Close,
@@ -82,19 +82,18 @@ async fn linger(s: &Session) {
 
 /// The proxy's reply for a status: its error file, or the canned one.
 pub async fn page(s: &Session, ex: &mut Exchange, body: &mut Body, status: u16, letters: [u8; 2]) -> Next {
-    let reply = Reply::of_proxy(status);
-    rule(s, ex, body, &reply, letters).await
+    rule(s, ex, body, &mut Reply::of_proxy(status), letters).await
 }
 
 /// The answer of a rule.
-pub async fn rule(s: &Session, ex: &mut Exchange, body: &mut Body, reply: &Reply, letters: [u8; 2]) -> Next {
+pub async fn rule(s: &Session, ex: &mut Exchange, body: &mut Body, reply: &mut Reply, letters: [u8; 2]) -> Next {
     let w = s.w.clone();
     let mut payload = Block::take();
     ex.response.clear();
     let backend = ex.backend.unwrap_or(s.proxy);
     let closes = match &reply.source {
         Source::Built => {
-            ex.response.clone_from(&reply.head);
+            std::mem::swap(&mut ex.response, &mut reply.head);
             payload.extend_from_slice(&reply.body);
             false
         }
@@ -137,12 +136,11 @@ pub async fn server_redirect(s: &Session, ex: &mut Exchange, body: &mut Body) ->
     let live = ex.server.and_then(|(proxy, server)| s.w.board.live.server(proxy, server));
     let mut location = live.and_then(|l| l.settings.redir.clone()).unwrap_or_default().into_bytes();
     location.extend_from_slice(Uri::split(ex.request.uri()).path_and_query);
-    let mut head = Head::response(302, message_reason(302), Version::Http11);
-    head.append(b"cache-control", b"no-cache");
-    head.append(b"content-length", b"0");
-    head.append(b"location", &location);
-    let reply = Reply { status: 302, head, body: Vec::new(), source: Source::Built };
-    rule(s, ex, body, &reply, *b"LC").await
+    let mut reply = Reply::built(302);
+    reply.head.append(b"cache-control", b"no-cache");
+    reply.head.append(b"content-length", b"0");
+    reply.head.append(b"location", &location);
+    rule(s, ex, body, &mut reply, *b"LC").await
 }
 
 fn message_reason(status: u16) -> &'static [u8] {

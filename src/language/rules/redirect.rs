@@ -1,11 +1,11 @@
 //! Redirections (manual 4.2 "redirect", 4.4): where to, with which status, and cookies.
 
-use super::reply::{Reply, Source, reason};
+use super::reply::Reply;
 use crate::language::context::Context;
 use crate::language::logformat::{LogFormat, Usage};
 use crate::language::parse::{Error, Parse, Words};
 use crate::language::sample::fetch::{path_of, pathq_of};
-use crate::proto::http::head::{Head, Version};
+use crate::proto::http::head::Head;
 
 /// A compiled redirection.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Redirect {
     }
 
     /// Builds the reply; `None` when there is nowhere to go (`ignore-empty`).
-    pub fn build(&self, cx: &Context<'_>) -> Option<Box<Reply>> {
+    pub fn build(&self, cx: &Context<'_>) -> Option<Reply> {
         let mut location = cx.buf();
         self.target.write(cx, &mut location);
         if self.ignore_empty && location.is_empty() {
@@ -128,12 +128,7 @@ impl Redirect {
                 self.push_path(uri, &mut location);
             }
         }
-        let mut reply = Box::new(Reply {
-            status: self.code,
-            head: Head::response(self.code, reason(self.code).as_bytes(), Version::Http11),
-            body: Vec::new(),
-            source: Source::Built,
-        });
+        let mut reply = Reply::built(self.code);
         let fields = &mut reply.head;
         fields.append(b"content-length", b"0");
         fields.append(b"location", &location);

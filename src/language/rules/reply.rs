@@ -5,11 +5,16 @@ use crate::language::logformat::{LogFormat, Usage};
 use crate::language::parse::{Error, Parse, Words};
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::status::WITH_PAGE;
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// A reply ready to be sent.
+/// A reply ready to be sent. Its memory comes from a pool of the thread and goes back there.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Reply(Option<Box<Parts>>);
+
+#[derive(Debug)]
+pub struct Parts {
     pub status: u16,
     /// Status line and fields; for files of errors, the fields to add to them.
     pub head: Head,
@@ -30,15 +35,60 @@ pub enum Source {
     Raw(Arc<[u8]>),
 }
 
+/// Replies' memory kept per thread.
+const KEPT: usize = 64;
+/// A body that grew beyond this is freed instead of kept.
+const KEPT_BODY: usize = 64 * 1024;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Reply {
     /// The proxy's own reply for a status.
     pub fn of_proxy(status: u16) -> Reply {
-        Reply {
-            status,
-            head: Head::response(status, reason(status).as_bytes(), Version::Http11),
-            body: Vec::new(),
-            source: Source::Proxy,
-        }
+        Reply::from(Source::Proxy, status)
+    }
+
+    /// One without fields and body so far.
+    pub fn built(status: u16) -> Reply {
+        Reply::from(Source::Built, status)
+    }
+
+    fn from(source: Source, status: u16) -> Reply {
+        let mut parts = POOL.with(|p| p.borrow_mut().pop()).unwrap_or_else(|| {
+            Box::new(Parts { status, head: Head::new(), body: Vec::new(), source: Source::Built })
+        });
+        parts.head.start_response(status, reason(status).as_bytes(), Version::Http11);
+        parts.body.clear();
+        (parts.status, parts.source) = (status, source);
+        Reply(Some(parts))
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let Some(parts) = self.0.take().filter(|parts| parts.body.capacity() <= KEPT_BODY) else { return };
+        // The pool is gone while the thread ends: then the memory is simply freed.
+        let _ = POOL.try_with(|p| {
+            let mut pool = p.borrow_mut();
+            if pool.len() < KEPT {
+                pool.push(parts);
+            }
+        });
+    }
+}
+
+impl Deref for Reply {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        self.0.as_deref().expect("a reply has its parts until it is dropped")
+    }
+}
+
+impl DerefMut for Reply {
+    fn deref_mut(&mut self) -> &mut Parts {
+        self.0.as_deref_mut().expect("a reply has its parts until it is dropped")
     }
 }
 
@@ -212,8 +262,8 @@ impl ReplyFormat {
     }
 
     /// Builds the reply for this request.
-    pub fn build(&self, cx: &Context<'_>) -> Box<Reply> {
-        let mut reply = Box::new(Reply::of_proxy(self.status));
+    pub fn build(&self, cx: &Context<'_>) -> Reply {
+        let mut reply = Reply::of_proxy(self.status);
         match &self.body {
             Body::Proxy => {}
             Body::Section(name) => reply.source = Source::Section(name.clone()),
@@ -254,4 +304,22 @@ impl ReplyFormat {
 /// The reason phrase of a status, as HAProxy writes it.
 pub fn reason(status: u16) -> &'static str {
     crate::proto::http::status::reason(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_dropped_reply_is_used_again_and_empty() {
+        let mut reply = Reply::built(200);
+        reply.body.extend_from_slice(&[7; 5000]);
+        reply.head.append(b"x-old", b"1");
+        let memory = reply.body.as_ptr();
+        drop(reply);
+        let reply = Reply::of_proxy(404);
+        assert!(reply.body.is_empty() && reply.body.as_ptr() == memory);
+        assert_eq!((reply.status, reply.head.status(), reply.head.fields().count()), (404, 404, 0));
+        assert_eq!(reply.source, Source::Proxy);
+    }
 }

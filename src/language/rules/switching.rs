@@ -137,7 +137,7 @@ impl Redirects {
         Ok(())
     }
 
-    pub fn run(&self, cx: &Context<'_>) -> Option<Box<Reply>> {
+    pub fn run(&self, cx: &Context<'_>) -> Option<Reply> {
         let holds = |r: &&RedirectRule| test(&r.origin, &r.text, r.condition.as_ref(), cx) == Truth::Yes;
         self.rules.iter().filter(holds).find_map(|r| r.redirect.build(cx))
     }

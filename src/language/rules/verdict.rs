@@ -16,14 +16,14 @@ pub enum Verdict {
     Close,
     SilentDrop,
     /// `deny`: an answer, counted as denied.
-    Deny(Box<Reply>),
+    Deny(Reply),
     /// `tarpit`: the same, after `timeout tarpit`.
-    Tarpit(Box<Reply>),
+    Tarpit(Reply),
     /// `return`.
-    Return(Box<Reply>),
-    Redirect(Box<Reply>),
+    Return(Reply),
+    Redirect(Reply),
     /// `auth`: 401, or 407 on a proxy request.
-    Auth(Box<Reply>),
+    Auth(Reply),
     UseService(Arc<str>),
     /// `cache-use` and `cache-store` name a cache; the data plane looks there and resumes after the rule.
     CacheUse {

@@ -35,12 +35,7 @@ fn silent_drop(_: &At<'_>, w: &mut Words<'_>, _: &mut Parse<'_>) -> Result<Run, 
     stop(|| Verdict::SilentDrop)
 }
 
-fn answer(
-    w: &mut Words<'_>,
-    p: &mut Parse<'_>,
-    status: u16,
-    verdict: fn(Box<Reply>) -> Verdict,
-) -> Result<Run, Error> {
+fn answer(w: &mut Words<'_>, p: &mut Parse<'_>, status: u16, verdict: fn(Reply) -> Verdict) -> Result<Run, Error> {
     let format = ReplyFormat::parse(w, status, true, p)?;
     Ok(Box::new(move |cx| Flow::Stop(verdict(format.build(cx)))))
 }
@@ -68,7 +63,7 @@ fn authenticate(_: &At<'_>, w: &mut Words<'_>, p: &mut Parse<'_>) -> Result<Run,
     Ok(Box::new(move |cx| {
         let (status, field): (u16, &[u8]) =
             if cx.is_proxied() { (407, b"proxy-authenticate") } else { (401, b"www-authenticate") };
-        let mut reply = Box::new(Reply::of_proxy(status));
+        let mut reply = Reply::of_proxy(status);
         reply.head.append(field, &challenge);
         Flow::Stop(Verdict::Auth(reply))
     }))
