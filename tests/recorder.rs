@@ -380,7 +380,7 @@ struct Evaluation<'a> {
 
 enum End {
     Closed,
-    Answer(Box<Reply>),
+    Answer(Reply),
 }
 
 impl Evaluation<'_> {
@@ -475,7 +475,7 @@ impl Evaluation<'_> {
                 let nothing = Seen { status: 0, request: None, line, answer: vec![], log: String::new(), trail };
                 return (nothing, origin);
             }
-            Err(End::Answer(reply)) => self.response = reply.head,
+            Err(End::Answer(mut reply)) => self.response = std::mem::take(&mut reply.head),
             Ok(backend) => {
                 seen_request = Some(fields(&self.request, |name| name != "connection"));
                 line = format!("{} {}", text(self.request.method()), text(self.request.uri()));
