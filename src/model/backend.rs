@@ -113,7 +113,6 @@ pub enum HashFunction {
     #[default]
     Sdbm,
     Djb2,
-    Wt6,
     Crc32,
     None,
 }

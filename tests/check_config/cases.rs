@@ -114,6 +114,7 @@ cases! {
     keyword_bind_near: "keyword-bind-near",
     keyword_bind_unknown: "keyword-bind-unknown",
     keyword_default_option: "keyword-default-option",
+    keyword_hash_type_wt6: "keyword-hash-type-wt6",
     keyword_http_request_empty: "keyword-http-request-empty",
     keyword_http_request_near: "keyword-http-request-near",
     keyword_http_response_near: "keyword-http-response-near",

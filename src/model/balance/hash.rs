@@ -65,8 +65,6 @@ impl HashTable {
             Key::Bytes(bytes) => match self.kind.function {
                 HashFunction::Sdbm => sdbm(bytes),
                 HashFunction::Djb2 => djb2(bytes),
-                // Its definition is not known yet: `config` must refuse it; a balancer that meets it goes round robin.
-                HashFunction::Wt6 => return None,
                 HashFunction::Crc32 => crc32(bytes),
                 HashFunction::None => number(bytes),
             },

@@ -10,6 +10,7 @@ use crate::{
         },
         section::Loading,
     },
+    language::words::unsupported,
     model::backend::{Balance, HashFunction, HashPreserveAffinity, HashType},
 };
 
@@ -173,7 +174,7 @@ fn hash_type(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
     let function = match a.get(2) {
         "" | "sdbm" => HashFunction::Sdbm,
         "djb2" => HashFunction::Djb2,
-        "wt6" => HashFunction::Wt6,
+        "wt6" => return Err(a.fault(2, unsupported("hash-type wt6"))),
         "crc32" => HashFunction::Crc32,
         "none" => HashFunction::None,
         _ => {
