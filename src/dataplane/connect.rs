@@ -170,7 +170,7 @@ pub async fn assign(
         // The full server that a hash insists on.
         let mut insisted = None;
         let bound = hashed || matches!(key, KeyOf::Server(_));
-        let may_try = place.is_some() || bound || !live.is_awaited();
+        let may_try = place.is_some() || bound || !live.waiting.is_any();
         let mut full = !may_try;
         if may_try {
             // Another worker may take the slot between pick and take: then look again, a few times.
@@ -295,7 +295,7 @@ fn slot(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex) -> Option<Slot> 
 
 /// Others wait who may have the free slot of this server.
 fn is_spoken_for(live: &BackendLive, server: ServerIndex) -> bool {
-    live.server(server).is_some_and(|s| s.maxconn() > 0 && (s.is_awaited() || live.is_awaited()))
+    live.server(server).is_some_and(|s| s.maxconn() > 0 && (s.waiting.is_any() || live.waiting.is_any()))
 }
 
 fn forced(server: Option<&ServerLive>, index: ServerIndex, may: bool) -> Choice {

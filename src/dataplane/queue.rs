@@ -64,7 +64,7 @@ pub fn pass_on(w: &Worker, proxy: ProxyIndex, server: ServerIndex) {
     let backend = w.board.live.backend(proxy);
     let Some(live) = backend.server(server) else { return };
     tell_then_look();
-    if live.is_full() || !backend.is_awaited() && !live.is_awaited() {
+    if live.is_full() || !backend.waiting.is_any() && !live.waiting.is_any() {
         return;
     }
     let BackendState { queue, balancer, .. } = &w.backends[proxy];
@@ -109,7 +109,7 @@ impl Place {
             }
             None => {
                 w.counts().backend(proxy).queued(now);
-                backend.waits(true);
+                backend.waiting.change(true);
             }
         }
         queue.publish(w, proxy, server);
@@ -141,7 +141,7 @@ impl Place {
 
 fn note(w: &Worker, proxy: ProxyIndex, server: ServerIndex, begins: bool) {
     if let Some(live) = w.board.live.server(proxy, server) {
-        live.waits(begins);
+        live.waiting.change(begins);
     }
 }
 
@@ -160,7 +160,7 @@ impl Drop for Place {
             }
             None => {
                 w.counts().backend(proxy).dequeued();
-                w.board.live.backend(proxy).waits(false);
+                w.board.live.backend(proxy).waiting.change(false);
             }
         }
         queue.publish(w, proxy, self.server);

@@ -232,7 +232,7 @@ fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) ->
 /// The server may be given a stream now: it has a slot that nobody waits for.
 #[inline]
 fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
-    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full() && !s.is_awaited())
+    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full() && !s.waiting.is_any())
 }
 
 #[cfg(test)]

@@ -463,7 +463,7 @@ fn a_hash_keeps_to_its_server_unless_affinity_may_be_lost() {
         let mut balancer = hashed(&mut plan, affinity, 0);
         let live = Live::new(&plan);
         for server in 0..3 {
-            (0..waiting).for_each(|_| live.server(0, server).unwrap().waits(true));
+            (0..waiting).for_each(|_| live.server(0, server).unwrap().waiting.change(true));
         }
         let got = given(&mut balancer, &live, 4);
         // The key's server is called 0, the next on the ring 1 and so on.

@@ -2,6 +2,7 @@
 //! change of a server's state goes through here, one at a time, and returns what follows as [`Event`]s.
 //! Workers notice by the backend's version. (Manual 5.2, management guide 9.3 "set server".)
 
+use super::waiting::Waiting;
 use super::{
     event::*,
     health::*,
@@ -98,7 +99,7 @@ pub struct BackendLive {
     pub position: roundrobin::Position,
     pub dynamic_cookie: DynamicCookie,
     /// Streams that wait for any server.
-    waiting: AtomicU32,
+    pub waiting: Waiting,
     /// Numbers given to streams that began to wait.
     tickets: AtomicU64,
 }
@@ -172,20 +173,6 @@ impl BackendLive {
         self.tickets.fetch_add(1, Relaxed) + 1
     }
 
-    /// A stream begins or ends to wait for any server, on any worker.
-    pub fn waits(&self, begins: bool) {
-        match begins {
-            true => self.waiting.fetch_add(1, Relaxed),
-            false => self.waiting.fetch_sub(1, Relaxed),
-        };
-    }
-
-    /// Streams wait for any server: a slot that is free is theirs.
-    #[inline]
-    pub fn is_awaited(&self) -> bool {
-        self.waiting.load(Relaxed) > 0
-    }
-
     pub fn detail(&self) -> BackendDetail {
         *self.detail.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,7 +189,7 @@ impl Live {
                 detail: Mutex::default(),
                 position: roundrobin::Position::default(),
                 dynamic_cookie: DynamicCookie::of(&p.backend),
-                waiting: AtomicU32::new(0),
+                waiting: Waiting::default(),
                 tickets: AtomicU64::new(0),
             };
             let frontend = FrontendLive {

@@ -13,3 +13,4 @@ pub mod nameserver;
 pub mod server;
 #[cfg(test)]
 mod tests;
+pub mod waiting;

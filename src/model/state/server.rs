@@ -2,6 +2,7 @@
 //! what only checks, the runtime API and statistics touch. Changes go through `live::Live`, which tells what follows.
 
 use super::health::{CheckReport, CheckStatus, Health};
+use super::waiting::Waiting;
 use crate::model::server::InitState;
 use crate::{
     base::{
@@ -59,7 +60,7 @@ pub struct ServerLive {
     maxconn: AtomicU32,
     served: AtomicU32,
     /// Streams that wait for this server alone.
-    waiting: AtomicU32,
+    pub waiting: Waiting,
     /// When it last took or gave back a slot: the order of equally loaded servers in `leastconn`.
     stamp: AtomicU64,
     deleted: AtomicBool,
@@ -160,7 +161,7 @@ impl ServerLive {
             effective_weight: AtomicU32::new(s.weight * WEIGHT_SCALE),
             maxconn: AtomicU32::new(s.maxconn),
             served: AtomicU32::new(0),
-            waiting: AtomicU32::new(0),
+            waiting: Waiting::default(),
             stamp: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             address: ArcSwapOption::from(s.address.clone().map(Arc::new)),
@@ -326,23 +327,9 @@ impl ServerLive {
         min.max((max as u64 * backend_sessions / fullconn as u64) as u32)
     }
 
-    /// A stream begins or ends to wait for this server alone, on any worker.
-    pub fn waits(&self, begins: bool) {
-        match begins {
-            true => self.waiting.fetch_add(1, Relaxed),
-            false => self.waiting.fetch_sub(1, Relaxed),
-        };
-    }
-
-    /// Streams wait for this server alone: a slot that is free is theirs.
-    #[inline]
-    pub fn is_awaited(&self) -> bool {
-        self.waiting.load(Relaxed) > 0
-    }
-
     /// As many wait as may (`maxqueue`).
     pub fn queue_is_full(&self) -> bool {
-        self.settings.maxqueue > 0 && self.waiting.load(Relaxed) >= self.settings.maxqueue
+        self.settings.maxqueue > 0 && self.waiting.count() >= self.settings.maxqueue
     }
 
     /// All slots taken: balancing looks further.
