@@ -4,7 +4,8 @@ use crate::{
     base::address::Address,
     config::{
         address::{
-            self, Accepts, Family, Host, LOG, Listening, NAMESERVER, Place, Ports, SERVER, SOCKS, SOURCE, resolve,
+            self, Accepts, Family, Host, LOG, Listening, NAMESERVER, Parsed, Place, Ports, SERVER, SOCKS, SOURCE,
+            resolve,
         },
         env::Environment,
     },
@@ -38,23 +39,16 @@ fn inherited_socket(fd: i32) -> Result<(), String> {
 
 /// Where a `log` line sends.
 pub fn log(word: &str, environment: &Environment) -> Result<Address, String> {
-    let parsed = address::parse(word, environment, LOG)?;
-    let found = parsed.addresses(word, &resolve)?;
-    match found.into_iter().next() {
-        Some(Address::Ip(mut to)) => {
-            if to.port() == 0 {
-                to.set_port(SYSLOG_PORT);
-            }
-            Ok(Address::Ip(to))
-        }
-        Some(other) => Ok(other),
-        None => Err(format!("invalid address: '{word}' in '{word}'")),
-    }
+    syslog(word, address::parse(word, environment, LOG)?)
 }
 
 /// The server that a `log` line reaches by a stream.
 pub fn log_stream(word: &str, environment: &Environment) -> Result<Address, String> {
-    let parsed = address::parse(word, environment, Accepts { port_offset: false, mptcp: false, ..SERVER })?;
+    syslog(word, address::parse(word, environment, Accepts { port_offset: false, mptcp: false, ..SERVER })?)
+}
+
+/// The first address of what a `log` line names, on syslog's port unless it says another.
+fn syslog(word: &str, parsed: Parsed) -> Result<Address, String> {
     match parsed.addresses(word, &resolve)?.into_iter().next() {
         Some(Address::Ip(mut to)) => {
             if to.port() == 0 {
