@@ -147,24 +147,17 @@ impl Piece {
         if n >= self.bytes().len() {
             return std::mem::take(self);
         }
-        let first = match self {
-            Piece::Lease(lease) => lease.split_to(n).map(Piece::Lease),
-            Piece::Static(s) => Some(Piece::Static(&s[..n])),
-            _ => None,
-        };
-        match (first, self) {
-            // A lease has given them away already.
-            (Some(first), Piece::Lease(_)) => first,
-            (Some(first), rest) => {
-                rest.advance(n);
-                first
-            }
-            (None, rest) => {
-                let first = Piece::Block(Block::copy_of(&rest.bytes()[..n]), 0);
-                rest.advance(n);
-                first
-            }
+        if let Piece::Lease(lease) = self
+            && let Some(first) = lease.split_to(n)
+        {
+            return Piece::Lease(first);
         }
+        let first = match self {
+            Piece::Static(s) => Piece::Static(&s[..n]),
+            _ => Piece::Block(Block::copy_of(&self.bytes()[..n]), 0),
+        };
+        self.advance(n);
+        first
     }
 
     /// Forgets the first `n` bytes; without any left the piece is empty and owns nothing.

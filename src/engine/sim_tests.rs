@@ -79,6 +79,16 @@ impl World {
     }
 }
 
+/// The next connection, however often an accept fails.
+async fn accept(rt: &Rt, listener: &Listener) -> Conn {
+    loop {
+        match listener.accept(None).await {
+            Ok(conn) => return conn,
+            Err(_) => sleep(rt, 1).await,
+        }
+    }
+}
+
 /// The byte at position `i` of every test stream.
 fn byte(i: usize) -> u8 {
     (i * 31 + i / 251) as u8
@@ -201,12 +211,7 @@ fn streams_survive_pausing_cancelling_and_arming_again() {
         far.spawn({
             let rt = far.clone();
             async move {
-                let conn = loop {
-                    match listener.accept(None).await {
-                        Ok(conn) => break conn,
-                        Err(_) => sleep(&rt, 1).await,
-                    }
-                };
+                let conn = accept(&rt, &listener).await;
                 let [_, _, r2, r3] = &mut r;
                 let send = async {
                     assert_eq!(send_stream(&conn, r2, down).await, down);
@@ -385,12 +390,7 @@ fn a_watched_connection_stays_watched_whatever_ends_its_receive() {
         far.spawn({
             let rt = far.clone();
             async move {
-                let conn = loop {
-                    match listener.accept(None).await {
-                        Ok(conn) => break conn,
-                        Err(_) => sleep(&rt, 1).await,
-                    }
-                };
+                let conn = accept(&rt, &listener).await;
                 conn.send(Piece::Static(b"x").into()).await.result.unwrap();
                 sleep(&rt, random.between(100, 1000)).await;
             }
@@ -477,12 +477,7 @@ fn a_reader_receives_while_others_keep_all_buffers() {
             let rt = far.clone();
             async move {
                 for round in 0..5 {
-                    let conn = loop {
-                        match listener.accept(None).await {
-                            Ok(conn) => break conn,
-                            Err(_) => sleep(&rt, 1).await,
-                        }
-                    };
+                    let conn = accept(&rt, &listener).await;
                     send_stream(&conn, &mut Random::new(seed + round), 5000).await;
                 }
             }
@@ -523,12 +518,7 @@ fn a_buffer_in_parts_goes_back_with_the_last_of_them() {
         far.spawn({
             let rt = far.clone();
             async move {
-                let conn = loop {
-                    match listener.accept(None).await {
-                        Ok(conn) => break conn,
-                        Err(_) => sleep(&rt, 1).await,
-                    }
-                };
+                let conn = accept(&rt, &listener).await;
                 send_stream(&conn, &mut Random::new(seed), 20_000).await;
             }
         });
@@ -563,12 +553,7 @@ fn buffers_of_a_burst_are_out_of_use_after_seconds_of_calm() {
         far.spawn({
             let rt = far.clone();
             async move {
-                let conn = loop {
-                    match listener.accept(None).await {
-                        Ok(conn) => break conn,
-                        Err(_) => sleep(&rt, 1).await,
-                    }
-                };
+                let conn = accept(&rt, &listener).await;
                 let mut random = Random::new(seed);
                 for n in 0..1000 {
                     send_stream(&conn, &mut random, 10).await;
