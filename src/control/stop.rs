@@ -3,6 +3,7 @@
 
 use super::api::gather::gather;
 use super::supervise::Control;
+use super::transfer;
 use crate::admin::runtime_api::Need;
 use crate::dataplane::worker::Mail;
 use crate::engine::Rt;
@@ -45,6 +46,7 @@ impl Control {
         if self.bequests.has_heir() {
             self.tell_all(|| Mail::Bequeath);
         }
+        transfer::begin(self);
         self.tell_all(|| Mail::SoftStop { followed });
         if let Some(peers) = &*self.peers.borrow() {
             let control = Rc::downgrade(self);

@@ -5,7 +5,7 @@ use super::about::Standing;
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::master::channel::{Leash, Order};
 use super::sockets::{Exposed, open_alone};
-use super::{bequest, carry};
+use super::{bequest, carry, transfer};
 use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
@@ -21,7 +21,6 @@ use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
 use crate::services::rings::{self, Rings};
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
@@ -76,8 +75,8 @@ pub struct Launch {
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.
     pub former: RefCell<Option<UnixStream>>,
-    /// Where idle server connections of the process before come.
-    pub bequests: RefCell<Option<OwnedFd>>,
+    /// Where idle server connections and TCP sessions of the process before come.
+    pub bequests: RefCell<Option<bequest::Channels>>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -131,6 +130,7 @@ pub struct Control {
     /// The soft stop has closed the listeners.
     pub(super) accepts_no_more: Cell<bool>,
     pub(super) bequests: bequest::Bequests,
+    pub(super) transfers: transfer::Transfers,
     /// Workers that have not finished.
     working: Cell<usize>,
     pub log: LogOut,
@@ -297,6 +297,7 @@ pub fn run(
         stopping: Cell::new(false),
         accepts_no_more: Cell::new(false),
         bequests: bequest::Bequests::default(),
+        transfers: transfer::Transfers::default(),
         done: Cell::new(None),
         signal: Cell::new(None),
     });
@@ -313,8 +314,9 @@ pub fn run(
     if control.launch.leash.is_some() {
         rt.spawn(obey(control.clone()));
     }
-    if let Some(channel) = control.launch.bequests.take() {
-        rt.spawn(bequest::take(control.clone(), channel));
+    if let Some(channels) = control.launch.bequests.take() {
+        rt.spawn(bequest::take(control.clone(), channels.idle));
+        rt.spawn(transfer::take(control.clone(), channels.sessions));
     }
     control.start_peers(peering);
     for (number, fd) in &api {
@@ -408,6 +410,7 @@ async fn read_post(control: Rc<Control>) {
                 control.gathering.streams(&control, worker, number, streams);
             }
             Some((_, Mail::Bequest(bequest))) => bequest::send(&control, *bequest),
+            Some((worker, Mail::Transfer(message))) => transfer::receive(&control, worker, message),
             Some((_, Mail::Tasks(number, report))) => control.gathering.tasks(&control, number, report),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),

@@ -19,6 +19,7 @@ use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
+use super::transfer::{self, Transfers};
 use super::transport::Transport;
 use crate::base::address::Address;
 use crate::base::clock::Millis;
@@ -65,6 +66,8 @@ pub enum Mail {
     Bequeath,
     /// To the control thread, or from it in that process: such a connection.
     Bequest(Box<Bequest>),
+    /// About TCP sessions that go on in the process that follows.
+    Transfer(transfer::Message),
     /// Leave now.
     Stop,
     /// A slot of this server is free: a stream that waits here may take it.
@@ -247,6 +250,8 @@ pub struct Worker {
     pub bequeaths: Cell<bool>,
     /// Those that are on their way out of here.
     pub leaving: Cell<usize>,
+    /// TCP sessions on their way from process to process.
+    pub transfers: Transfers,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -321,6 +326,7 @@ impl Worker {
             lookups: Rc::default(),
             bequeaths: Cell::new(false),
             leaving: Cell::new(0),
+            transfers: Transfers::default(),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -518,6 +524,7 @@ impl Worker {
             }
             Mail::Bequeath => bequest::begin(self),
             Mail::Bequest(bequest) => bequest::adopt(self, *bequest),
+            Mail::Transfer(message) => transfer::receive(self, message),
             Mail::Stop => {
                 self.stop_accepting();
                 self.stopped.set(true);
@@ -550,7 +557,7 @@ impl Worker {
             }
             Mail::ProfileTasks(on) => self.rt.profile_tasks(on),
             Mail::ListStreams(number) => {
-                self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
+                self.send(self.board.workers(), Mail::Streams(number, self.registry.list(self.rt.now().mono)));
             }
             Mail::LimitsChanged => {
                 for backend in &self.backends {
@@ -805,6 +812,11 @@ fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Coun
 
 /// A limit would be passed with `others` more connections than there are, and one.
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
+    has_no_room(w, proxy, bind, others) || is_too_fast(w, proxy, others) || tls_is_full(w, proxy, bind)
+}
+
+/// The same, as far as it is about how many there are and not about how fast they come.
+pub(super) fn has_no_room(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
     let over = |limit: u64, used: &dyn Fn() -> u64| limit > 0 && used() + others >= limit;
     over(w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed).into(), &|| {
         w.board.frontend(proxy, FrontendCounter::Scur)
@@ -812,8 +824,7 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
         w.board.process(ProcessCounter::CurrConns)
     }) || over(w.plan.proxies[proxy].frontend.binds[bind].maxconn.unwrap_or(0).into(), &|| {
         w.board.listener(proxy, bind, ListenerCounter::Scur)
-    }) || is_too_fast(w, proxy, others)
-        || tls_is_full(w, proxy, bind)
+    })
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.
