@@ -79,7 +79,7 @@ fn has_left(old: &mut Process, engine: &str) {
 #[test]
 fn idle_sessions_go_on_in_the_process_that_follows() {
     for engine in ENGINES {
-        let (site, origin) = (Site::new(engine), echo());
+        let (mut site, origin) = (Site::new(engine), echo());
         let config = site.configure(origin.port, &PLAIN);
         let mut process = site.start(&config, &[]);
         let mut client = site.client();
@@ -90,6 +90,10 @@ fn idle_sessions_go_on_in_the_process_that_follows() {
             assert_eq!(site.numbers("scur"), ["1", "1", "1"], "on {engine}");
         }
         wait_until("as many descriptors are open as before", || process.descriptors() == descriptors);
+        // Engines know nothing of each other.
+        site.engine = ENGINES[usize::from(engine == ENGINES[0])];
+        let _last = site.follow(&mut process, &config);
+        echoes(&mut client, "third");
         client.half_close();
         assert_eq!(client.closed(), (Vec::new(), End::Closed));
         assert_eq!(origin.connections(), 1);

@@ -318,24 +318,30 @@ impl Relay<'_> {
         order: [Direction; 2],
         connections: [&Conn; 2],
     ) -> Outcome {
-        let deadline = self.rt.now().mono.plus(transfer::REST_MS);
-        let at_rest = async {
-            for direction in order {
-                self.stops[direction as usize].set(true);
-                poll_fn(|_| if self.is_at_rest(direction) { Poll::Ready(()) } else { Poll::Pending }).await;
-            }
-        };
-        let outcome = match before(self.rt, deadline, at_rest).await {
-            Err(_) => Outcome::Later,
-            Ok(()) => {
-                self.asks.set(true);
-                let account = account::write(s, &ex.borrow(), link, self.progress());
-                transfer::offer(&s.w, account, connections).await
-            }
-        };
+        let mut outcome = Outcome::Later;
+        if self.comes_to_rest(order).await {
+            self.asks.set(true);
+            let account = account::write(s, &ex.borrow(), link, self.progress());
+            outcome = transfer::offer(&s.w, account, connections).await;
+        } else {
+            s.w.transfers.ask_soon();
+        }
         self.asks.set(false);
         self.stops.iter().for_each(|stops| stops.set(outcome == Outcome::Taken));
         outcome
+    }
+
+    /// Whether both directions come to rest in time.
+    async fn comes_to_rest(&self, order: [Direction; 2]) -> bool {
+        for (direction, patience_ms) in order.into_iter().zip(transfer::REST_MS) {
+            self.stops[direction as usize].set(true);
+            let deadline = self.rt.now().mono.plus(patience_ms);
+            let at_rest = poll_fn(|_| if self.is_at_rest(direction) { Poll::Ready(()) } else { Poll::Pending });
+            if before(self.rt, deadline, at_rest).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     fn is_at_rest(&self, direction: Direction) -> bool {

@@ -346,12 +346,16 @@ impl Exchange {
         matches!(self.request_framing, Framing::None | Framing::Length(0))
     }
 
+    /// This moment on the clock of the stream's moments.
+    fn clock(&self, now: Now) -> u64 {
+        now.nanos.saturating_add(self.clock_ns)
+    }
+
     /// Computes the log's timers (manual 8.4) as of `now`.
     pub fn fill_timers(&mut self, now: Now) {
         let ms = |from: u64, to: u64| (to.saturating_sub(from) / 1_000_000) as i64;
+        let (start, now_ns) = (self.start.nanos, self.clock(now));
         let t = &mut self.facts.timers;
-        let start = self.start.nanos;
-        let now_ns = now.nanos + self.clock_ns;
         if self.request_ns > 0 {
             t.request = ms(start, self.request_ns);
         }
@@ -382,7 +386,7 @@ impl Exchange {
             queue_us: us(self.request_ns, self.queued_ns),
             connect_us: us(self.queued_ns, self.connected_ns),
             response_us: us(self.connected_ns, self.response_ns),
-            total_us: Some((now.nanos + self.clock_ns).saturating_sub(start) / 1000),
+            total_us: Some(self.clock(now).saturating_sub(start) / 1000),
         };
         let counts = w.counts();
         counts.frontend(frontend).times(&times);

@@ -34,12 +34,14 @@ use std::task::Poll;
 
 /// Sessions of one worker that are between two processes at a time: they pass no bytes meanwhile.
 const MOST: usize = 32;
-/// How long a session may take to come to rest, in milliseconds: a peer that does not read may take for ever.
-pub const REST_MS: u64 = 500;
+/// How long the two directions of a session may take to come to rest, in milliseconds: a peer that does not read may take for
+/// ever. The first holds up nothing, as it could receive nothing until then anyway; it waits for the second.
+pub const REST_MS: [u64; 2] = [2000, 500];
 /// How long the other process may take to answer, in milliseconds.
 const ANSWER_MS: u64 = 1000;
-/// After how long those that could not go are asked again, in milliseconds.
+/// After how long those that could not go are asked again, in milliseconds: at first, and at most when none of them ever can.
 const AGAIN_MS: u64 = 1000;
+const AGAIN_MAX_MS: u64 = 16_000;
 
 /// Letters between workers and the control thread about sessions that move.
 #[derive(Debug)]
@@ -83,6 +85,8 @@ pub enum Outcome {
 pub struct Transfers {
     has_heir: Cell<bool>,
     driver: Cell<Option<TaskId>>,
+    /// A session has gone since the round before, or may well go soon.
+    soon: Cell<bool>,
     /// Sessions that were asked and are not through with it.
     asked: Cell<usize>,
     offers: RefCell<Slab<Waiting>>,
@@ -98,6 +102,13 @@ struct Expected {
 struct Waiting {
     task: TaskId,
     outcome: Option<Outcome>,
+}
+
+impl Transfers {
+    /// It is worth while to ask again.
+    pub fn ask_soon(&self) {
+        self.soon.set(true);
+    }
 }
 
 /// A letter has come from the control thread.
@@ -135,6 +146,7 @@ pub fn receive(w: &Rc<Worker>, message: Message) {
 /// Asks sessions to go on in the other process, and those that stayed again.
 async fn ask_all(w: Rc<Worker>) {
     let transfers = &w.transfers;
+    let mut pause_ms = AGAIN_MS;
     loop {
         for place in w.registry.movable() {
             while transfers.asked.get() >= MOST {
@@ -146,7 +158,8 @@ async fn ask_all(w: Rc<Worker>) {
                 place.wake(&w);
             }
         }
-        sleep(&w.rt, AGAIN_MS).await;
+        sleep(&w.rt, pause_ms).await;
+        pause_ms = if transfers.soon.take() { AGAIN_MS } else { (2 * pause_ms).min(AGAIN_MAX_MS) };
     }
 }
 
@@ -171,11 +184,17 @@ pub async fn offer(w: &Rc<Worker>, account: Option<String>, connections: [&Conn;
     let offered = Offered(w, key);
     offered.tell(Message::Offer(key, Offer { account, sockets: [client, server] }));
     let deadline = w.rt.now().mono.plus(ANSWER_MS);
-    if let Ok(outcome) = before(&w.rt, deadline, offered.outcome()).await {
-        return outcome;
+    let outcome = match before(&w.rt, deadline, offered.outcome()).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            offered.tell(Message::Withdraw(key));
+            offered.outcome().await
+        }
+    };
+    if outcome == Outcome::Taken {
+        w.transfers.ask_soon();
     }
-    offered.tell(Message::Withdraw(key));
-    offered.outcome().await
+    outcome
 }
 
 /// An offer without an answer. Dropped, since its session is ended from outside, it is withdrawn.
