@@ -36,14 +36,15 @@ impl Signals {
         self.fd
     }
 
-    /// The next signal that has arrived.
-    pub fn next(&self) -> Option<i32> {
+    /// The next signal that has arrived, and the number that came with it: 0 unless the sender [queued](queue) one.
+    pub fn next(&self) -> Option<(i32, i32)> {
         // SAFETY: all-zero is a valid signalfd_siginfo; the read is at most its size.
         unsafe {
             let mut info: libc::signalfd_siginfo = zeroed();
             let size = size_of::<libc::signalfd_siginfo>();
             let n = libc::read(self.fd, (&raw mut info).cast(), size);
-            (n == size as isize).then_some(info.ssi_signo as i32)
+            let value = if info.ssi_code == libc::SI_QUEUE { info.ssi_int } else { 0 };
+            (n == size as isize).then_some((info.ssi_signo as i32, value))
         }
     }
 }
@@ -126,6 +127,16 @@ pub fn inherited(fd: Fd) -> Option<OwnedFd> {
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: a system call on numbers.
     if unsafe { libc::kill(pid, signal) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends a signal with a number, which only [`Signals`] tells.
+///
+/// # Errors
+/// Those of sigqueue(3).
+pub fn queue(pid: i32, signal: i32, value: i32) -> io::Result<()> {
+    let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value as usize) };
+    // SAFETY: a system call on numbers: the pointer is one, and nobody follows it.
+    if unsafe { libc::sigqueue(pid, signal, value) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Gives up the supplementary groups, then the group, then the user of this process.

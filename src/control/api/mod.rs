@@ -17,6 +17,7 @@ use crate::admin::runtime_api::{
 };
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::dataplane::worker::Followed;
 use crate::engine::driver::Fd;
 use crate::engine::handover;
 use crate::engine::listener::Listener;
@@ -236,7 +237,7 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
 
 /// Gives all listening sockets to a successor.
 async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
-    control.launch.handed_over.set(true);
+    control.launch.followed.set(Followed::AtSockets);
     let exposed = control.launch.exposed.borrow().iter().map(|e| (e.name.clone(), e.fd)).collect::<Vec<_>>();
     for (bytes, fds) in inherit::answer(&exposed) {
         let (mut rest, mut fds) = (bytes.as_slice(), fds);
