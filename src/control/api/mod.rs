@@ -6,6 +6,7 @@
 mod descriptors;
 mod events;
 pub mod gather;
+mod pace;
 mod process;
 mod table;
 
@@ -42,6 +43,7 @@ pub struct Desk {
     open: Cell<u32>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<crate::engine::reactor::TaskId>>,
+    pace: pace::Pace,
 }
 
 /// Serves the connections of one socket.
@@ -180,13 +182,16 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 session.resume(&mut seat, &mut out)
             }
             Then::Gather(need) => {
+                pace::wait(&control).await;
                 let wanted = gather::gather(&control, need, seat.deadline());
                 // Who hangs up meanwhile is not waited for.
                 match wanted.await {
                     Some(news) => seat.take(need, news),
                     None => return,
                 }
+                let before = out.len();
                 let then = session.resume(&mut seat, &mut out);
+                control.desk.pace.charge(control.rt.now().mono, out.len() - before);
                 seat.forget();
                 then
             }
