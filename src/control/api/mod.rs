@@ -182,7 +182,6 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 session.resume(&mut seat, &mut out)
             }
             Then::Gather(need) => {
-                pace::wait(&control).await;
                 let wanted = gather::gather(&control, need, seat.deadline());
                 // Who hangs up meanwhile is not waited for.
                 match wanted.await {
@@ -191,8 +190,9 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 }
                 let before = out.len();
                 let then = session.resume(&mut seat, &mut out);
-                control.desk.pace.charge(control.rt.now().mono, out.len() - before);
                 seat.forget();
+                let due = control.desk.pace.due(control.rt.now().mono, out.len() - before);
+                until(&control.rt, due).await;
                 then
             }
             Then::Table(job) => match table::run(&control, &conn, &seat, job, &mut out).await {

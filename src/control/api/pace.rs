@@ -1,47 +1,32 @@
-//! How much of what all workers are asked for is answered in a while. Tools that ask for statistics without a pause would
-//! take a core from the traffic, and with a thousand servers they do: answers come at once while there are few, and then
-//! no faster than they may go on for ever.
+//! How fast long answers about all workers are handed out. Tools that ask for statistics without a pause would take a core
+//! from the traffic, and with a thousand servers they do: answers go out at once while there are few, and then no faster
+//! than they may for ever.
 
-use super::super::supervise::Control;
 use crate::base::clock::Millis;
-use crate::engine::task::until;
 use std::cell::Cell;
 
-/// Bytes a millisecond that may go on for ever: less than a hundredth of a core.
+/// Bytes a millisecond that may go out for ever: about a hundredth of a core.
 const RATE: u64 = 400;
-/// What is answered at once after a rest, in milliseconds at that rate: three answers about a thousand servers.
+/// What goes out at once after a rest, in milliseconds at that rate: three answers about a thousand servers.
 const BURST_MS: u64 = (1 << 20) / RATE;
-/// Nobody waits longer for a turn, in milliseconds.
-const LONGEST_MS: u64 = 1000;
+/// What a single answer costs at most, in milliseconds.
+const DEAREST_MS: u64 = 1000;
+/// Shorter answers are free, in bytes.
+const LONG: usize = 64 << 10;
 
-/// When what has been answered is paid for, at [`RATE`].
+/// When the long answers so far are paid for.
 #[derive(Debug, Default)]
 pub struct Pace(Cell<Millis>);
 
 impl Pace {
-    /// `bytes` have been answered.
-    pub fn charge(&self, now: Millis, bytes: usize) {
-        let from = Millis(self.0.get().0.max(now.0));
-        self.0.set(from.plus((bytes as u64 / RATE).min(LONGEST_MS)));
-    }
-
-    /// When the next answer may be made.
-    fn ready(&self, now: Millis) -> Millis {
-        Millis(self.0.get().0.saturating_sub(BURST_MS).max(now.0))
-    }
-}
-
-/// Waits until it is this one's turn.
-pub async fn wait(control: &Control) {
-    let (rt, pace) = (&control.rt, &control.desk.pace);
-    let asked = rt.now().mono;
-    loop {
-        let now = rt.now().mono;
-        let ready = pace.ready(now).0.min(asked.plus(LONGEST_MS).0);
-        if ready <= now.0 {
-            return;
+    /// When an answer of so many bytes, which is ready now, may go out. Each has its turn behind those before it.
+    pub fn due(&self, now: Millis, bytes: usize) -> Millis {
+        if bytes < LONG {
+            return now;
         }
-        until(rt, Millis(ready)).await;
+        let from = Millis(self.0.get().0.max(now.0));
+        self.0.set(from.plus((bytes as u64 / RATE).min(DEAREST_MS)));
+        Millis(from.0.saturating_sub(BURST_MS).max(now.0))
     }
 }
 
@@ -49,38 +34,36 @@ pub async fn wait(control: &Control) {
 mod tests {
     use super::*;
 
-    const START: Millis = Millis(1 << 40);
+    const NOW: Millis = Millis(1 << 40);
 
     #[test]
-    fn small_answers_never_wait() {
+    fn short_answers_never_wait() {
         let pace = Pace::default();
-        for ms in 0..100_000 {
-            let now = START.plus(ms);
-            assert_eq!(pace.ready(now), now);
-            pace.charge(now, RATE as usize);
-        }
+        pace.due(NOW, 100 << 20);
+        assert!((0..100_000).all(|_| pace.due(NOW, LONG - 1) == NOW));
     }
 
     #[test]
-    fn large_ones_wait_after_a_burst_and_then_go_at_the_rate() {
-        let (pace, mut now, mut waited) = (Pace::default(), START, 0);
-        for _ in 0..100 {
-            let ready = pace.ready(now);
-            waited += ready.since(now);
-            now = ready;
-            pace.charge(now, 320_000);
-        }
-        let (whole, burst) = (100 * 320_000 / RATE, BURST_MS);
-        assert!(waited.abs_diff(whole - burst) <= 2 * 320_000 / RATE, "{waited} ms");
+    fn long_ones_wait_after_a_burst_and_then_go_at_the_rate() {
+        let pace = Pace::default();
+        let waits: Vec<u64> = (0..100).map(|_| pace.due(NOW, 320_000).since(NOW)).collect();
+        assert!(waits.is_sorted());
+        assert_eq!(waits.iter().filter(|ms| **ms == 0).count(), 4);
+        assert_eq!(waits[99], 99 * 320_000 / RATE - BURST_MS);
     }
 
     #[test]
-    fn the_largest_costs_those_behind_it_a_second() {
+    fn nobody_waits_after_a_rest() {
         let pace = Pace::default();
-        for _ in 0..20 {
-            let now = pace.ready(START);
-            pace.charge(now, 100 << 20);
-            assert!(pace.ready(now).since(now) <= LONGEST_MS);
-        }
+        (0..100).for_each(|_| drop(pace.due(NOW, 320_000)));
+        let later = NOW.plus(100 * 320_000 / RATE);
+        assert_eq!(pace.due(later, 320_000), later);
+    }
+
+    #[test]
+    fn the_longest_costs_those_behind_it_a_second() {
+        let pace = Pace::default();
+        let waits: Vec<u64> = (0..10).map(|_| pace.due(NOW, 100 << 20).since(NOW)).collect();
+        assert!(waits.windows(2).all(|w| w[1] - w[0] <= DEAREST_MS), "{waits:?}");
     }
 }
