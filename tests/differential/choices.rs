@@ -93,8 +93,8 @@ fn chosen(client: &mut Client, backend: usize, keys: impl Iterator<Item = u32>) 
 enum Compared {
     /// Each choice.
     Sequence,
-    /// Which servers are chosen at all. Where a round goes on after a change is no promise of HAProxy's (2.6 and 3.4
-    /// differ among themselves), the shares are.
+    /// Which servers are chosen at all. The exact order after changes, in which 2.6 and 3.4 differ, is compared in
+    /// `sequences.rs`.
     Servers,
     /// The same, and that each has what its weight says, within a few turns.
     Turns,
