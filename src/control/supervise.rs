@@ -4,15 +4,15 @@
 use super::about::Standing;
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::master::channel::{Leash, Order};
-use super::sockets::{Exposed, open_alone};
+use super::sockets::{CLAIM_MS, CLAIMED, Exposed, open_alone, share};
 use super::{bequest, carry};
 use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
-use crate::dataplane::worker::{Mail, Shared, publish_traffic};
+use crate::dataplane::worker::{Followed, Mail, Shared, publish_traffic};
 use crate::engine::driver::{Fd, WakeHandle, sockets};
-use crate::engine::process::Signals;
+use crate::engine::process::{self, Signals};
 use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
@@ -68,8 +68,9 @@ pub struct Launch {
     pub environment: Vec<String>,
     /// Sockets that a successor may have, while workers accept on them.
     pub exposed: RefCell<Vec<Exposed>>,
-    /// Another process has them.
-    pub handed_over: Cell<bool>,
+    /// Those to which the kernel gives what would go to old processes, for a while.
+    pub claimed: RefCell<Vec<Fd>>,
+    pub followed: Cell<Followed>,
     /// The process as it began.
     pub boot: Standing,
     /// What ties this process to a master, if it has one.
@@ -301,6 +302,7 @@ pub fn run(
         signal: Cell::new(None),
     });
     ready.wait();
+    process::give_way();
     rt.spawn(watch_signals(control.clone(), signals));
     if let Err(faults) = control.start_checks() {
         for fault in faults {
@@ -312,6 +314,10 @@ pub fn run(
     control.start_resolvers();
     if control.launch.leash.is_some() {
         rt.spawn(obey(control.clone()));
+    }
+    let claimed = control.launch.claimed.take();
+    if !claimed.is_empty() {
+        rt.spawn(share_later(rt.clone(), claimed));
     }
     if let Some(channel) = control.launch.bequests.take() {
         rt.spawn(bequest::take(control.clone(), channel));
@@ -375,9 +381,14 @@ async fn obey(control: Rc<Control>) {
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
-        while let Some(signal) = signals.next() {
+        while let Some((signal, value)) = signals.next() {
             match signal {
-                libc::SIGUSR1 => control.soft_stop(),
+                libc::SIGUSR1 => {
+                    if value == CLAIMED && control.launch.followed.get() == Followed::ByNobody {
+                        control.launch.followed.set(Followed::AtAddresses);
+                    }
+                    control.soft_stop();
+                }
                 libc::SIGTERM | libc::SIGINT => control.end(signal),
                 libc::SIGTTOU => control.pause(true),
                 libc::SIGTTIN => control.pause(false),
@@ -430,4 +441,10 @@ async fn read_post(control: Rc<Control>) {
             }
         }
     }
+}
+
+/// The old processes have had time to close their sockets.
+async fn share_later(rt: Rt, claimed: Vec<Fd>) {
+    sleep(&rt, CLAIM_MS).await;
+    share(&claimed);
 }

@@ -54,13 +54,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
+/// Who gets those that wait at our addresses when we stop to accept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Followed {
+    /// We ourselves.
+    #[default]
+    ByNobody,
+    /// The kernel gives who waits at an IP address to another process once our sockets close.
+    AtAddresses,
+    /// Another process has our sockets.
+    AtSockets,
+}
+
 /// Messages to workers.
 #[derive(Debug)]
 pub enum Mail {
-    /// No new connections; leave when the present ones are done. `followed`: another process accepts at our sockets.
-    SoftStop {
-        followed: bool,
-    },
+    /// No new connections; leave when the present ones are done.
+    SoftStop(Followed),
     /// Another process takes idle server connections: they go there through the control thread.
     Bequeath,
     /// To the control thread, or from it in that process: such a connection.
@@ -238,8 +248,7 @@ pub struct Worker {
     pub stopping: Cell<bool>,
     /// Since when.
     stopped_at: Cell<Millis>,
-    /// A process that follows has our listening sockets, and so who waits there.
-    followed: Cell<bool>,
+    followed: Cell<Followed>,
     pub stopped: Cell<bool>,
     /// No other worker needs this one any more.
     released: Cell<bool>,
@@ -314,7 +323,7 @@ impl Worker {
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped_at: Cell::new(Millis::NEVER),
-            followed: Cell::new(false),
+            followed: Cell::default(),
             stopped: Cell::new(false),
             released: Cell::new(false),
             tables: Tables::new(rt.clone(), index, shared.tables.clone()),
@@ -512,7 +521,7 @@ impl Worker {
 
     fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
-            Mail::SoftStop { followed } => {
+            Mail::SoftStop(followed) => {
                 self.followed.set(followed);
                 self.stop_accepting();
             }
@@ -759,7 +768,12 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
     while let Some(conn) = listener.last(keepalive).await {
         late.push(conn);
     }
-    if state.get() == Accepting::Over && !w.followed.get() {
+    let is_followed = match w.followed.get() {
+        Followed::ByNobody => false,
+        Followed::AtAddresses => matches!(local, Ok(Address::Ip(_))),
+        Followed::AtSockets => true,
+    };
+    if state.get() == Accepting::Over && !is_followed {
         // Nobody else would answer who waits in the kernel; there are as many as the backlog holds.
         while let Some(conn) = listener.take(keepalive) {
             late.push(conn);
