@@ -27,6 +27,13 @@ pub fn under_test_is_haproxy() -> bool {
     out.stdout.starts_with(b"HAProxy version")
 }
 
+/// Resident memory of a process in kB.
+pub fn memory_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+    let memory = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+    memory.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
 pub struct Program {
     child: Child,
     errors: String,
