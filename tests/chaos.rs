@@ -7,7 +7,8 @@
 //! it has counted is what clients have.
 //!
 //! Five seconds in the suite. `RINGWAY_CHAOS_SECONDS=120` makes it two minutes, `RINGWAY_SOAK_MINUTES=30` the soak;
-//! `RINGWAY_CHAOS_PAUSE=n` lets clients pause n times as long; `RINGWAY_CHAOS_SEED=n` replays the choices of one run (not its timing). Half of the first tenth of the time warms up.
+//! `RINGWAY_CHAOS_PAUSE=n` lets clients pause n times as long, `RINGWAY_CHAOS_SEED=n` replays the choices of one run (not
+//! its timing). The first fifth of the time warms up.
 
 mod common;
 

@@ -144,10 +144,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("messages of the program:\n{}", self.messages());
+            let ended = ended.ok().flatten().map(|status| format!(", which had ended ({status})"));
+            eprintln!("messages of the program{}:\n{}", ended.unwrap_or_default(), self.messages());
         }
     }
 }
