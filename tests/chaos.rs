@@ -32,7 +32,7 @@ use common::directory::Directory;
 use common::port::Port;
 use common::program::{Program, memory_kb, under_test, under_test_is_haproxy};
 use common::syslog::Syslog;
-use common::{tls, wait_until};
+use common::{BOUND, tls, wait_until};
 use faults::{NAMES, Servers};
 use reloads::Master;
 use ringway::engine::driver::sim::random::Random;
@@ -147,10 +147,12 @@ fn held(program: &Program, socket: &str) -> Held {
 /// of their own for a moment, hence the least of many looks.
 fn held_at_rest(program: &Program, socket: &str) -> Held {
     let mut rest = held(program, socket);
-    wait_until("nothing is left in the proxy", || {
+    let end = Instant::now() + BOUND;
+    while !rest.busy.is_empty() {
+        assert!(Instant::now() < end, "left in the proxy: {:?}", rest.busy);
+        std::thread::sleep(Duration::from_millis(10));
         rest = held(program, socket);
-        rest.busy.is_empty()
-    });
+    }
     for _ in 0..50 {
         let now = held(program, socket);
         rest.descriptors = rest.descriptors.min(now.descriptors);

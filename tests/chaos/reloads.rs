@@ -9,6 +9,7 @@ use crate::common::{tls, wait_until};
 use crate::origin::Origin;
 use crate::traffic::{self, CALM, Place};
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +91,7 @@ impl Master {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         stream.write_all(format!("{command}\n").as_bytes()).ok()?;
+        stream.shutdown(Shutdown::Write).ok()?;
         stream.read_to_string(&mut text).ok()?;
         Some(text)
     }
