@@ -26,7 +26,8 @@
 //! **The life of a reload.** `control::master::watch` hears SIGUSR2, or `cli` the word. The master writes its `memory`, executes
 //! itself and forks a worker; there `startup` loads (`config::load`), takes sockets (`inherit`) and state (`carry`) from the
 //! former worker, opens the rest (`sockets`), gives up rights (`jail`) and says on the `channel` that it serves. Then the master
-//! tells the former worker to leave (`stop`), which lets its idle server connections go there too (`bequest`).
+//! tells the former worker to leave (`stop`), which lets its idle server connections (`bequest`) and its TCP sessions
+//! (`transfer`) go there too.
 //!
 //! Unsafe code lives in [`engine`] alone; the clock is read in [`base::clock`] alone.
 

@@ -58,6 +58,8 @@ mod rdp_cookie;
 mod retries;
 #[path = "differential/rules.rs"]
 mod rules;
+#[path = "differential/sequences.rs"]
+mod sequences;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tcp.rs"]

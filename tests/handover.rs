@@ -6,12 +6,16 @@ mod common;
 use common::cli::ask;
 use common::client::Client;
 use common::directory::Directory;
-use common::http::status;
+use common::http::{header_values, status};
 use common::load::Load;
 use common::port::{Port, is_listened_on};
-use common::program::under_test;
+use common::program::{peer, under_test};
 use common::{BOUND, wait_until};
+use ringway::engine::steering;
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +47,18 @@ fn pid_behind(socket: &str) -> Option<String> {
 
 #[test]
 fn no_request_is_lost_from_process_to_process() {
+    requests_go_from_process_to_process(true);
+}
+
+/// Each process opens sockets of its own; who waits at those of the old one comes to the new one.
+#[test]
+fn no_request_is_lost_without_passing_sockets_on() {
+    if connections_can_be_steered() {
+        requests_go_from_process_to_process(false);
+    }
+}
+
+fn requests_go_from_process_to_process(passing: bool) {
     let directory = Directory::new();
     let port = Port::hold();
     let socket = directory.join("admin.sock");
@@ -63,7 +79,8 @@ fn no_request_is_lost_from_process_to_process() {
     let load = Load::start(port.number, 4, false);
     for threads in [1, 3, 2, 2, 1, 2] {
         let pid = old.0.id().to_string();
-        let new = start(&config(threads), &["-x", &socket, "-sf", &pid]);
+        let words = ["-x", &socket, "-sf", &pid];
+        let new = start(&config(threads), if passing { &words } else { &words[2..] });
         wait_until("the new one answers", || pid_behind(&socket) == Some(new.0.id().to_string()));
         wait_until("the old one has finished", || old.0.try_wait().expect("wait").is_some());
         assert!(old.0.wait().expect("wait").success());
@@ -73,6 +90,96 @@ fn no_request_is_lost_from_process_to_process() {
     }
     let counts = load.stop();
     assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [200], "{counts:?}");
+}
+
+/// A frontend that says who it is, or has a server answer.
+fn answers_as(name: &str, maxconn: u32, port: u16, server: u16) -> String {
+    format!(
+        "global\n nbthread 1\ndefaults\n mode http\n timeout client 20s\n timeout connect 5s\n timeout server 20s\nfrontend f\n \
+         maxconn {maxconn}\n backlog 200\n bind 127.0.0.1:{port}\n \
+         http-request return status 200 hdr x-from {name} unless {{ path /slow }}\n default_backend b\nbackend b\n \
+         server s 127.0.0.1:{server}\n"
+    )
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+/// Who made this answer.
+fn from(answer: &[u8]) -> String {
+    header_values(answer, "x-from").first().map(|from| (*from).to_owned()).unwrap_or_default()
+}
+
+/// Whether somebody who asks now is answered by `name`.
+fn is_answered_by(name: &str, port: u16) -> bool {
+    Client::try_connect_to(([127, 0, 0, 1], port).into())
+        .is_ok_and(|mut client| from(&client.send(REQUEST).response()) == name)
+}
+
+/// Whether this kernel lets this user steer connections; elsewhere what waits at closed sockets is lost, as with HAProxy.
+fn connections_can_be_steered() -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("SO_REUSEPORT");
+    socket.listen(1).expect("it listens");
+    let steered = steering::steer(&[socket.as_raw_fd()]);
+    if let Err(e) = &steered {
+        eprintln!("not run: bpf(2): {e}");
+    }
+    steered.is_ok()
+}
+
+fn who_waits_is_answered_by_the_new_one(start_old: impl FnOnce(&str) -> Process) {
+    if !connections_can_be_steered() {
+        return;
+    }
+    let directory = Directory::new();
+    let port = Port::hold();
+    let origin = TcpListener::bind("127.0.0.1:0").expect("an origin");
+    let server = origin.local_addr().expect("its address").port();
+    let old = start_old(&directory.write("old.cfg", answers_as("old", 1, port.number, server)));
+    wait_until("it listens", || is_listened_on(port.number));
+    let mut first = Client::connect(port.number);
+    first.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut served = origin.accept().expect("the first request").0;
+    let mut waiting: Vec<Client> = (0..20).map(|_| Client::connect(port.number)).collect();
+    for client in &mut waiting {
+        client.send(REQUEST);
+    }
+    let config = directory.write("new.cfg", answers_as("new", 100, port.number, server));
+    let _new = start(&config, &["-sf", &old.0.id().to_string()]);
+    let answered: Vec<String> = waiting[1..].iter_mut().map(|client| from(&client.response())).collect();
+    assert_eq!(answered, ["new"; 19]);
+    // The very first of them may have been taken by the old one just before it was full.
+    served.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("an answer");
+    assert_eq!(status(&first.response()), Some(200));
+    assert_eq!(status(&waiting[0].response()), Some(200));
+}
+
+#[test]
+fn who_waits_at_a_full_process_is_answered_by_the_one_that_follows() {
+    who_waits_is_answered_by_the_new_one(|config| start(config, &[]));
+}
+
+#[test]
+fn who_waits_at_haproxy_is_answered_by_ringway_when_it_takes_over() {
+    who_waits_is_answered_by_the_new_one(|config| {
+        let mut command = Command::new(peer());
+        command.args(["-db", "-f", config]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Process(command.spawn().expect("it starts"))
+    });
+}
+
+/// The claim on an address ends by itself: a process that only stands beside another gets its share.
+#[test]
+fn a_process_beside_a_new_one_gets_connections_before_long() {
+    let directory = Directory::new();
+    let port = Port::hold();
+    let config = |name: &str| directory.write(&format!("{name}.cfg"), answers_as(name, 100, port.number, 1));
+    let old = start(&config("old"), &[]);
+    wait_until("the old one answers", || is_answered_by("old", port.number));
+    let _new = start(&config("new"), &["-sf", &old.0.id().to_string()]);
+    wait_until("the new one answers", || is_answered_by("new", port.number));
+    let _beside = start(&config("beside"), &[]);
+    wait_until("the one beside it answers", || is_answered_by("beside", port.number));
 }
 
 #[test]

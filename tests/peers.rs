@@ -277,14 +277,22 @@ fn very_many(first: &PathBuf, second: &PathBuf) {
     const MANY: u32 = 100_000;
     let house = House::new();
     let a = house.start(first, "A", TABLES);
-    let mut teacher = Peer::connect(house.a.number, "A", "F").expect("it is welcome");
+    let teach = || {
+        let mut teacher = Peer::connect(house.a.number, "A", "F").expect("it is welcome");
+        teacher.define(&numbers());
+        for n in 0..MANY {
+            teacher.tell(n + 1, None, &n.to_be_bytes(), &[n as u64, 0, 0, 0]);
+        }
+        teacher.flush();
+        teacher
+    };
     let began = Instant::now();
-    teacher.define(&numbers());
-    for n in 0..MANY {
-        teacher.tell(n + 1, None, &n.to_be_bytes(), &[n as u64, 0, 0, 0]);
-    }
-    teacher.flush();
+    let mut teacher = teach();
     wait_long("all are learned", || {
+        // HAProxy drops who comes while it tries to connect to the same peer itself.
+        if teacher.is_closed() {
+            teacher = teach();
+        }
         teacher.keep_alive();
         a.used("numbers") == MANY as usize
     });

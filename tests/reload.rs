@@ -5,67 +5,16 @@ mod common;
 
 use common::cli::stat;
 use common::client::Client;
-use common::directory::Directory;
 use common::http::status;
 use common::load::Load;
 use common::origin::{Gate, Origin, Step};
-use common::port::{Port, is_listened_on};
-use common::program::under_test;
+use common::succession::{ENGINES, Site};
 use common::{BOUND, wait_until};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
 
-const ENGINES: [&str; 2] = ["uring", "epoll"];
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
 
-/// A process that is killed with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn id(&self) -> String {
-        self.0.id().to_string()
-    }
-
-    fn signal(&self, signal: i32) {
-        let pid = rustix::process::Pid::from_raw(self.0.id() as i32).expect("a pid");
-        let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal");
-        rustix::process::kill_process(pid, signal).expect("it is there");
-    }
-
-    /// How many descriptors it has open.
-    fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).map_or(0, Iterator::count)
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.0.try_wait().expect("wait").is_some()
-    }
-}
-
-/// One port that a process after the other serves.
-struct Site {
-    directory: Directory,
-    port: Port,
-    socket: String,
-    engine: &'static str,
-}
-
 impl Site {
-    fn new(engine: &'static str) -> Site {
-        let directory = Directory::new();
-        let socket = directory.join("admin.sock");
-        Site { directory, port: Port::hold(), socket, engine }
-    }
-
     /// Writes a configuration: lines of the backend, and of the server.
     fn configure(&self, backend: &str, server: &str) -> String {
         let text = format!(
@@ -77,49 +26,13 @@ impl Site {
         self.directory.write("c.cfg", text)
     }
 
-    fn command(&self, config: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(under_test());
-        command.args(["-f", config]).args(words).env("RINGWAY_ENGINE", self.engine);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-
-    fn start(&self, config: &str, words: &[&str]) -> Process {
-        let mut command = self.command(config, &[&["-db"], words].concat());
-        let process = Process(command.spawn().expect("it starts"));
-        wait_until("it serves", || {
-            is_listened_on(self.port.number) && self.pid() == Some(process.0.id().to_string())
-        });
-        process
-    }
-
-    /// Who answers on the socket; nobody for a moment, perhaps, while one process follows the other.
-    fn pid(&self) -> Option<String> {
-        let mut stream = UnixStream::connect(&self.socket).ok()?;
-        stream.write_all(b"show info\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        answer.lines().find_map(|l| l.strip_prefix("Pid: ").map(str::to_owned))
-    }
-
-    /// A process that follows `old`, once that has left.
-    fn follow(&self, old: &mut Process, config: &str) -> Process {
-        let new = self.start(config, &["-x", &self.socket, "-sf", &old.id()]);
-        wait_until("the old one has finished", || old.has_ended());
-        new
-    }
-
     fn server(&self, field: &str) -> String {
         stat(&self.socket, "b", "s", field)
     }
 
     /// A number of the server's, `wanted` soon.
     fn awaits(&self, field: &str, wanted: &str) {
-        let mut is = String::new();
-        wait_until(&format!("{field} is {wanted}"), || {
-            is = self.server(field);
-            is == wanted
-        });
+        self.comes_to("b", "s", field, wanted);
     }
 
     fn request(&self) -> Option<u16> {
@@ -187,20 +100,10 @@ fn a_master_s_reload_keeps_idle_server_connections_and_counts_them_once() {
         let (site, gate) = (Site::new(engine), Gate::new());
         let origin = origin(&gate);
         let config = site.configure("", &to(&origin));
-        let master = site.directory.join("master.sock");
-        let running = Process(site.command(&config, &["-W", "-S", &master]).spawn().expect("it starts"));
-        wait_until("it serves", || is_listened_on(site.port.number) && site.pid().is_some());
+        let (running, master) = site.master(&config);
         site.fill(&origin, &gate, 2);
         for reload in 1..=2 {
-            let former = site.pid();
-            let mut said = String::new();
-            wait_until("the master answers", || {
-                let Ok(mut stream) = UnixStream::connect(&master) else { return false };
-                let asked = stream.write_all(b"reload\n").and_then(|()| stream.shutdown(std::net::Shutdown::Write));
-                asked.is_ok() && stream.read_to_string(&mut said).is_ok() && !said.is_empty()
-            });
-            assert!(said.starts_with("Success=1\n"), "{reload} on {engine}: {said}");
-            wait_until("the next worker answers", || site.pid().is_some_and(|pid| Some(pid) != former));
+            site.reload(&master);
             wait_until("what idled idles again", || site.server("srv_icur") != "0");
             assert_eq!(site.request(), Some(200));
             let counted = ["h1_total_connections", "connect", "reuse"].map(|f| stat(&site.socket, "b", "BACKEND", f));

@@ -46,6 +46,11 @@ pub fn monotonic_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
+/// When the monotonic clock of this process began, in microseconds on the system's.
+pub fn origin_us() -> u64 {
+    monotonic_us().saturating_sub(now().nanos / 1000)
+}
+
 /// CPU time that the calling thread has used, in nanoseconds.
 pub fn thread_cpu_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -6,6 +6,7 @@ pub mod buf;
 pub mod clock;
 pub mod counter;
 pub mod hash;
+pub mod hex;
 pub mod histogram;
 pub mod mailbox;
 pub mod origin;

@@ -6,6 +6,7 @@
 use super::inherit;
 use super::master::channel;
 use super::supervise::Control;
+use super::transfer;
 use crate::dataplane::bequest::{Bequest, likeness};
 use crate::dataplane::worker::Mail;
 use crate::engine::driver::Fd;
@@ -22,8 +23,8 @@ use std::sync::atomic::Ordering;
 
 /// What a successor asks for.
 pub const REQUEST: &[u8] = b"_getidle\n";
-/// The answer, which comes with the channel.
-const MAGIC: &str = "ringway-idle 1";
+/// The answer, which comes with the two channels.
+const MAGIC: &str = "ringway-idle 2";
 /// Connections in a message, and bytes of a line, at most.
 const BATCH: usize = 16;
 const LINE_MAX: usize = 1024;
@@ -52,11 +53,13 @@ impl Bequests {
 }
 
 /// Answers [`REQUEST`]. The last one who asks gets them.
-pub fn open(control: &Control, conn: &Conn) {
-    let Ok((near, far)) = channel::pair() else { return };
-    if handover::send(conn.fd(), format!("{MAGIC}\n").as_bytes(), &[far.as_raw_fd()]).is_err() {
+pub fn open(control: &Rc<Control>, conn: &Conn) {
+    let (Ok((near, far)), Ok((sessions, theirs))) = (channel::pair(), channel::pair()) else { return };
+    let channels = [far.as_raw_fd(), theirs.as_raw_fd()];
+    if handover::send(conn.fd(), format!("{MAGIC}\n").as_bytes(), &channels).is_err() {
         return;
     }
+    transfer::open(control, sessions);
     *control.bequests.heir.borrow_mut() = Some(Rc::new(near));
     if control.accepts_no_more.get() {
         control.tell_all(|| Mail::Bequeath);
@@ -126,17 +129,24 @@ fn write_line(control: &Control, bequest: &Bequest) -> Option<String> {
 
 // ---- the new process ----
 
-/// Asks on a connection to the runtime API of the old process for its idle connections: where they will come.
+/// Where what the former process leaves will come.
+pub struct Channels {
+    pub idle: OwnedFd,
+    /// TCP sessions (`transfer`).
+    pub sessions: OwnedFd,
+}
+
+/// Asks on a connection to the runtime API of the old process for its idle connections and TCP sessions.
 ///
 /// # Errors
 /// Those of reading and writing; what is no answer is `InvalidData`.
-pub fn ask(mut stream: &UnixStream) -> io::Result<OwnedFd> {
+pub fn ask(mut stream: &UnixStream) -> io::Result<Channels> {
     stream.write_all(REQUEST)?;
     let mut fds = VecDeque::new();
     let head = inherit::line(stream, &mut fds);
-    let channel = fds.into_iter().filter_map(process::inherited).next();
-    match (head?, channel) {
-        (head, Some(channel)) if head == MAGIC => Ok(channel),
+    let mut channels = fds.into_iter().filter_map(process::inherited);
+    match (head?, channels.next(), channels.next()) {
+        (head, Some(idle), Some(sessions)) if head == MAGIC => Ok(Channels { idle, sessions }),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }

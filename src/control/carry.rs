@@ -5,6 +5,7 @@
 use super::api::{PIECE, flush};
 use super::supervise::Control;
 use crate::base::clock::Millis;
+use crate::base::hex::{hex, unhex};
 use crate::dataplane::persist;
 use crate::dataplane::tables::handle::{Cursor, TablesHandle};
 use crate::dataplane::tables::registry::TableId;
@@ -202,29 +203,4 @@ async fn take_entry(control: &Control, table: TableId, words: &str) -> Option<()
     let values = values.collect();
     control.tables.set(table, &key, values).await;
     Some(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
-        let _ = write!(text, "{b:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|p| Some(digit(p[0])? << 4 | digit(*p.get(1)?)?)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hexadecimal_goes_both_ways() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        assert_eq!(unhex(&hex(&bytes)), Some(bytes));
-        assert_eq!((unhex("0"), unhex("zz"), unhex("")), (None, None, Some(Vec::new())));
-    }
 }

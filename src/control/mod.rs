@@ -20,3 +20,4 @@ pub mod startup;
 mod state_file;
 mod stop;
 pub mod supervise;
+mod transfer;

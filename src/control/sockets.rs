@@ -4,11 +4,12 @@
 use super::inherit::{self, Inherited};
 use crate::base::address::Address;
 use crate::engine::driver::{Fd, sockets};
-use crate::engine::process;
+use crate::engine::{process, steering};
 use crate::model::bind::Bind;
 use crate::model::plan::{Plan, ProxyIndex};
 use crate::model::proxy::Proxy;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
@@ -83,6 +84,41 @@ pub struct Exposed {
     pub proxy: ProxyIndex,
     pub name: String,
     pub fd: Fd,
+}
+
+/// How long new connections are kept from old processes, which close their sockets as soon as they are told to, in
+/// milliseconds.
+pub const CLAIM_MS: u64 = 5000;
+
+/// Comes with the signal by which an old process of ours is told to finish: who waits at its addresses then comes to the
+/// new one as soon as it has closed its sockets, so it need not serve them itself.
+pub const CLAIMED: i32 = 0x72_77;
+
+/// Addresses that are claimed from old processes.
+pub struct Claim {
+    /// One listener of each.
+    pub listeners: Vec<Fd>,
+    /// All of ours are.
+    pub is_whole: bool,
+}
+
+/// While old processes leave (`follows`), connections to our addresses come to us only, also those that wait in an old
+/// backlog then: to be ended by [`share`] after [`CLAIM_MS`]. A kernel that refuses leaves it to chance, as HAProxy does.
+pub fn claim(exposed: &[Exposed], follows: bool) -> Claim {
+    let mut places: BTreeMap<&str, Vec<Fd>> = BTreeMap::new();
+    for socket in exposed.iter().filter(|s| matches!(sockets::local(s.fd), Ok(Address::Ip(_)))) {
+        places.entry(&socket.name).or_default().push(socket.fd);
+    }
+    // What an old process claimed for the sockets that it passed on ends first.
+    places.values().for_each(|fds| steering::release(fds[0]));
+    let listeners: Vec<Fd> =
+        places.values().filter(|fds| follows && steering::steer(fds).is_ok()).map(|fds| fds[0]).collect();
+    Claim { is_whole: listeners.len() == places.len(), listeners }
+}
+
+/// Others may listen beside us again.
+pub fn share(claimed: &[Fd]) {
+    claimed.iter().for_each(|fd| steering::release(*fd));
 }
 
 /// [`open`], with what the old process left for this place.

@@ -192,7 +192,8 @@ fn run(mut args: Args, executable: &str, program: String, leash: Option<Leash>, 
         logs: conclusion.stderr,
         environment: environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         exposed: RefCell::default(),
-        handed_over: Cell::default(),
+        claimed: RefCell::default(),
+        followed: Cell::default(),
         former: RefCell::default(),
         bequests: RefCell::default(),
         leash,
@@ -368,10 +369,13 @@ fn start(
     let succeeds = former.is_some() || !args.finish.is_empty();
     let peering = supervise::Peering { peers, succeeds };
     inherited.close();
+    let claim = sockets::claim(&exposed, follows);
+    let value = if claim.is_whole { sockets::CLAIMED } else { 0 };
+    launch.claimed = RefCell::new(claim.listeners);
     launch.exposed = RefCell::new(exposed);
     // The old processes leave only now that the new one can serve.
     for pid in &args.finish {
-        let _ = process::kill(*pid, libc::SIGUSR1);
+        let _ = process::queue(*pid, libc::SIGUSR1, value);
     }
     for pid in &args.terminate {
         let _ = process::kill(*pid, libc::SIGTERM);

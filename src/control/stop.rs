@@ -3,6 +3,7 @@
 
 use super::api::gather::gather;
 use super::supervise::Control;
+use super::transfer;
 use crate::admin::runtime_api::Need;
 use crate::dataplane::worker::Mail;
 use crate::engine::Rt;
@@ -39,13 +40,14 @@ impl Control {
             self.tell_proxy(proxy, WARNING, &text);
         }
         self.launch.exposed.borrow_mut().clear();
-        let followed = self.launch.handed_over.get();
+        let followed = self.launch.followed.get();
         self.accepts_no_more.set(true);
         // First, since a worker without anything to do is gone once it stops.
         if self.bequests.has_heir() {
             self.tell_all(|| Mail::Bequeath);
         }
-        self.tell_all(|| Mail::SoftStop { followed });
+        transfer::begin(self);
+        self.tell_all(|| Mail::SoftStop(followed));
         if let Some(peers) = &*self.peers.borrow() {
             let control = Rc::downgrade(self);
             peers.soft_stop(move || {

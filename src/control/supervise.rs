@@ -4,15 +4,15 @@
 use super::about::Standing;
 use super::api::{self, Desk, Door, gather::Gathering};
 use super::master::channel::{Leash, Order};
-use super::sockets::{Exposed, open_alone};
-use super::{bequest, carry};
+use super::sockets::{CLAIM_MS, CLAIMED, Exposed, open_alone, share};
+use super::{bequest, carry, transfer};
 use crate::admin::runtime_api::command::profiling::Profiling;
 use crate::base::mailbox::Post;
 use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
-use crate::dataplane::worker::{Mail, Shared, publish_traffic};
+use crate::dataplane::worker::{Followed, Mail, Shared, publish_traffic};
 use crate::engine::driver::{Fd, WakeHandle, sockets};
-use crate::engine::process::Signals;
+use crate::engine::process::{self, Signals};
 use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
@@ -21,7 +21,6 @@ use crate::services::peers::{Listening, PeersHandle};
 use crate::services::resolvers::ResolversHandle;
 use crate::services::rings::{self, Rings};
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering;
@@ -68,16 +67,17 @@ pub struct Launch {
     pub environment: Vec<String>,
     /// Sockets that a successor may have, while workers accept on them.
     pub exposed: RefCell<Vec<Exposed>>,
-    /// Another process has them.
-    pub handed_over: Cell<bool>,
+    /// Those to which the kernel gives what would go to old processes, for a while.
+    pub claimed: RefCell<Vec<Fd>>,
+    pub followed: Cell<Followed>,
     /// The process as it began.
     pub boot: Standing,
     /// What ties this process to a master, if it has one.
     pub leash: Option<Leash>,
     /// The runtime API of the worker that served before, until its tables are here.
     pub former: RefCell<Option<UnixStream>>,
-    /// Where idle server connections of the process before come.
-    pub bequests: RefCell<Option<OwnedFd>>,
+    /// Where idle server connections and TCP sessions of the process before come.
+    pub bequests: RefCell<Option<bequest::Channels>>,
 }
 
 /// Opens the `stats socket` lines. On failure: HAProxy's lines.
@@ -131,6 +131,7 @@ pub struct Control {
     /// The soft stop has closed the listeners.
     pub(super) accepts_no_more: Cell<bool>,
     pub(super) bequests: bequest::Bequests,
+    pub(super) transfers: transfer::Transfers,
     /// Workers that have not finished.
     working: Cell<usize>,
     pub log: LogOut,
@@ -297,10 +298,12 @@ pub fn run(
         stopping: Cell::new(false),
         accepts_no_more: Cell::new(false),
         bequests: bequest::Bequests::default(),
+        transfers: transfer::Transfers::default(),
         done: Cell::new(None),
         signal: Cell::new(None),
     });
     ready.wait();
+    process::give_way();
     rt.spawn(watch_signals(control.clone(), signals));
     if let Err(faults) = control.start_checks() {
         for fault in faults {
@@ -313,8 +316,13 @@ pub fn run(
     if control.launch.leash.is_some() {
         rt.spawn(obey(control.clone()));
     }
-    if let Some(channel) = control.launch.bequests.take() {
-        rt.spawn(bequest::take(control.clone(), channel));
+    let claimed = control.launch.claimed.take();
+    if !claimed.is_empty() {
+        rt.spawn(share_later(rt.clone(), claimed));
+    }
+    if let Some(channels) = control.launch.bequests.take() {
+        rt.spawn(bequest::take(control.clone(), channels.idle));
+        rt.spawn(transfer::take(control.clone(), channels.sessions));
     }
     control.start_peers(peering);
     for (number, fd) in &api {
@@ -375,9 +383,14 @@ async fn obey(control: Rc<Control>) {
 async fn watch_signals(control: Rc<Control>, signals: Signals) {
     loop {
         let _ = control.rt.poll_fd(signals.fd(), libc::POLLIN).await;
-        while let Some(signal) = signals.next() {
+        while let Some((signal, value)) = signals.next() {
             match signal {
-                libc::SIGUSR1 => control.soft_stop(),
+                libc::SIGUSR1 => {
+                    if value == CLAIMED && control.launch.followed.get() == Followed::ByNobody {
+                        control.launch.followed.set(Followed::AtAddresses);
+                    }
+                    control.soft_stop();
+                }
                 libc::SIGTERM | libc::SIGINT => control.end(signal),
                 libc::SIGTTOU => control.pause(true),
                 libc::SIGTTIN => control.pause(false),
@@ -408,6 +421,7 @@ async fn read_post(control: Rc<Control>) {
                 control.gathering.streams(&control, worker, number, streams);
             }
             Some((_, Mail::Bequest(bequest))) => bequest::send(&control, *bequest),
+            Some((worker, Mail::Transfer(message))) => transfer::receive(&control, worker, message),
             Some((_, Mail::Tasks(number, report))) => control.gathering.tasks(&control, number, report),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
@@ -430,4 +444,10 @@ async fn read_post(control: Rc<Control>) {
             }
         }
     }
+}
+
+/// The old processes have had time to close their sockets.
+async fn share_later(rt: Rt, claimed: Vec<Fd>) {
+    sleep(&rt, CLAIM_MS).await;
+    share(&claimed);
 }

@@ -95,6 +95,19 @@ impl Link {
         Link { transport, proxy, server, requests, way, private, _used, _stream, _h2, slot: assigned.slot }
     }
 
+    /// A connection that a former process has made.
+    pub fn again(
+        w: &Rc<Worker>,
+        (proxy, server): (ProxyIndex, ServerIndex),
+        transport: Transport,
+        slot: Option<Slot>,
+    ) -> Link {
+        let moves = w.board.live.server(proxy, server).map_or(0, ServerLive::moves);
+        let way = Way { moves, to: None, from: None, told: None, named: None };
+        let assigned = Assigned { server, slot, balanced: false };
+        Link::new(w, proxy, assigned, (transport, 0, false), way)
+    }
+
     pub fn was_reused(&self) -> bool {
         self.requests > 0
     }
@@ -286,7 +299,7 @@ pub async fn assign(
 }
 
 /// A slot of a server, within what holds at the backend's present load.
-fn slot(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex) -> Option<Slot> {
+pub(super) fn slot(w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex) -> Option<Slot> {
     let sessions = w.board.backend(proxy, BackendCounter::Scur);
     let fullconn = w.plan.proxies[proxy].backend.fullconn.unwrap_or(0);
     let limit = w.board.live.server(proxy, server)?.limit(sessions, fullconn);

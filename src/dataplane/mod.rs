@@ -27,6 +27,7 @@ pub mod socks4;
 pub mod stream;
 pub mod tables;
 pub mod tls;
+pub mod transfer;
 pub mod transport;
 pub mod worker;
 pub mod world;

@@ -5,9 +5,10 @@
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::termination::Failure;
+use super::transfer;
 use super::transport::Transport;
 use super::worker::Worker;
-use crate::base::clock::Now;
+use crate::base::clock::{Millis, Now};
 use crate::base::slab::{Key, Slab};
 use crate::engine::reactor::TaskId;
 use crate::model::plan::{ProxyIndex, ServerIndex};
@@ -29,10 +30,23 @@ pub struct Place {
     bind: Cell<usize>,
     source: Cell<Option<SocketAddr>>,
     start: Cell<Now>,
+    /// How far the clock of `start` is ahead of this process's, in milliseconds.
+    clock_ms: Cell<u64>,
     pub backend: Cell<Option<ProxyIndex>>,
     pub server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     killed: Cell<Option<Failure>>,
     pub leaving: Cell<Leaving>,
+    pub moves: Cell<Moves>,
+}
+
+/// Whether a stream may go on in the process that follows this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moves {
+    #[default]
+    Stays,
+    May,
+    /// It is to go there now, if it can.
+    Asked,
 }
 
 /// What of its client ends a stream, wherever it is.
@@ -54,7 +68,9 @@ pub struct Listed {
     pub frontend: ProxyIndex,
     pub bind: usize,
     pub source: Option<SocketAddr>,
-    pub start: Now,
+    /// When it began, in microseconds since 1970, and how long ago that is, in milliseconds.
+    pub start_us: u64,
+    pub age_ms: u64,
     pub backend: Option<ProxyIndex>,
     pub server: Option<(ProxyIndex, ServerIndex)>,
 }
@@ -62,15 +78,25 @@ pub struct Listed {
 #[derive(Debug, Default)]
 pub struct Registry(RefCell<Slab<Rc<Place>>>);
 
+impl Place {
+    /// The task that serves it looks again.
+    pub fn wake(&self, w: &Worker) {
+        if let Some(task) = self.task.get() {
+            w.rt.wake(task);
+        }
+    }
+}
+
 impl Registry {
-    pub fn list(&self) -> Vec<Listed> {
+    pub fn list(&self, now: Millis) -> Vec<Listed> {
         let places = self.0.borrow();
         let listed = places.iter().map(|(_, p)| Listed {
             id: p.id.get(),
             frontend: p.frontend.get(),
             bind: p.bind.get(),
             source: p.source.get(),
-            start: p.start.get(),
+            start_us: p.start.get().wall_us,
+            age_ms: now.plus(p.clock_ms.get()).since(p.start.get().mono),
             backend: p.backend.get(),
             server: p.server.get(),
         });
@@ -81,10 +107,13 @@ impl Registry {
     pub fn kill(&self, w: &Worker, failure: Failure, which: impl Fn(&Place) -> bool) {
         for (_, place) in self.0.borrow().iter().filter(|(_, p)| which(p)) {
             place.killed.set(Some(failure));
-            if let Some(task) = place.task.get() {
-                w.rt.wake(task);
-            }
+            place.wake(w);
         }
+    }
+
+    /// Those that may go on in another process.
+    pub fn movable(&self) -> Vec<Rc<Place>> {
+        self.0.borrow().iter().filter(|(_, p)| p.moves.get() == Moves::May).map(|(_, p)| p.clone()).collect()
     }
 
     pub fn kill_stream(&self, w: &Worker, id: u64) {
@@ -133,16 +162,19 @@ pub fn enter(s: &Session, ex: &Exchange) -> Rc<Place> {
     place.bind.set(s.bind);
     place.source.set(s.facts.borrow().src);
     place.start.set(ex.start);
-    place.backend.set(None);
-    place.server.set(None);
+    place.clock_ms.set(ex.clock_ns / 1_000_000);
+    place.backend.set(ex.backend);
+    place.server.set(ex.server);
     place.killed.set(None);
     place.leaving.set(Leaving::default());
+    place.moves.set(Moves::Stays);
     place.key.set(Some(s.w.registry.0.borrow_mut().insert(place.clone())));
     place
 }
 
 /// The stream of `ex` is over.
 pub fn leave(w: &Worker, ex: &Exchange) {
+    transfer::not_asked(w, &ex.place, Moves::Stays);
     if let Some(key) = ex.place.key.take() {
         w.registry.0.borrow_mut().remove(key);
     }

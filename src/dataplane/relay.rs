@@ -1,25 +1,30 @@
 //! Two connections, bytes both ways: TCP mode and tunnels. Each direction ends on its own (half-close); what passes is
-//! counted, and silence is measured on each side.
+//! counted, and silence is measured on each side. In TCP mode all of it can come to rest, with no byte in our hands, and go
+//! on in the process that follows ([`transfer`]).
 
 use super::connect::Link;
+use super::registry::Moves;
 use super::rules;
 use super::session::Session;
 use super::stream::Exchange;
 use super::stream::http::StreamTimeouts;
 use super::stream::termination::Failure;
+use super::transfer::{self, Outcome, account};
 use super::transport::{SendError, Transport};
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::engine::frame::Frame;
 use crate::engine::splice::Pipe;
 use crate::engine::task::before;
-use crate::engine::{Piece, Rt};
+use crate::engine::{Conn, Piece, Rt};
 use crate::language::rules::Wait;
 use crate::model::plan::ProxyIndex;
 use crate::model::proxy::Mode;
 use crate::model::state::counters::ProcessCounter;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -27,13 +32,38 @@ use std::task::Poll;
 /// How often bytes are counted with `option contstats` (manual 4.2 says typically every 5 seconds).
 const CONTSTATS_MS: u64 = 5000;
 
+/// How far a relay has come: what the process that follows goes on with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last moment something came from or went to a side, in milliseconds on the stream's clock.
+    pub client_active: u64,
+    pub server_active: u64,
+    /// Bytes since they were counted last.
+    pub from_client: u64,
+    pub to_server: u64,
+    pub from_server: u64,
+    pub to_client: u64,
+    pub client_ended: bool,
+    pub server_ended: bool,
+}
+
+/// How a relay ends without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Regularly,
+    /// Another process goes on with it.
+    Moved,
+}
+
 /// What is known of a relay while it runs.
 struct Relay<'a> {
     rt: &'a Rt,
     worker: &'a Worker,
     client: &'a Transport,
     server: &'a Transport,
-    /// The last moment something came from or went to a side.
+    /// How far the stream's clock is ahead of this process's, in milliseconds.
+    clock_ms: u64,
+    /// The last moment something came from or went to a side, on the stream's clock.
     client_active: Cell<Millis>,
     server_active: Cell<Millis>,
     /// Bytes since they were counted last.
@@ -44,6 +74,12 @@ struct Relay<'a> {
     client_ended: Cell<bool>,
     server_ended: Cell<bool>,
     splices: Splices,
+    /// A direction is to receive nothing more for now,
+    stops: [Cell<bool>; 2],
+    /// and has stopped, with nothing received that was not sent.
+    rests: [Cell<bool>; 2],
+    /// The process that follows is being asked: nothing may happen here meanwhile.
+    asks: Cell<bool>,
 }
 
 /// Directions that may go through a pipe (manual 4.2 "option splice-auto" and its kin).
@@ -103,45 +139,58 @@ pub async fn tunnel(
     from_server: Piece,
     timeouts: &StreamTimeouts,
 ) -> Option<Failure> {
-    run(s, ex, link, from_client, from_server, timeouts).await
+    let begun = Progress::begins(s);
+    run(s, ex, link, (from_client, from_server), timeouts, begun).await.err()
 }
 
-/// Relays until both directions have ended or something failed.
+/// Relays from where `begun` says until both directions have ended, something failed or another process goes on.
+///
+/// # Errors
+/// What failed.
 pub async fn run(
     s: &Session,
     ex: &mut Exchange,
     link: &Link,
-    from_client: Piece,
-    from_server: Piece,
+    (from_client, from_server): (Piece, Piece),
     timeouts: &StreamTimeouts,
-) -> Option<Failure> {
+    begun: Progress,
+) -> Result<Ended, Failure> {
     let now = s.w.rt.now().mono;
     let relay = Relay {
         rt: &s.w.rt,
         worker: &s.w,
         client: &s.transport,
         server: &link.transport,
-        client_active: Cell::new(now),
-        server_active: Cell::new(now),
-        from_client: Cell::new(0),
-        to_server: Cell::new(0),
-        from_server: Cell::new(0),
-        to_client: Cell::new(0),
-        client_ended: Cell::new(false),
-        server_ended: Cell::new(false),
+        clock_ms: ex.clock_ns / 1_000_000,
+        client_active: Cell::new(Millis(begun.client_active)),
+        server_active: Cell::new(Millis(begun.server_active)),
+        from_client: Cell::new(begun.from_client),
+        to_server: Cell::new(begun.to_server),
+        from_server: Cell::new(begun.from_server),
+        to_client: Cell::new(begun.to_client),
+        client_ended: Cell::new(begun.client_ended),
+        server_ended: Cell::new(begun.server_ended),
         splices: Splices::of(s, link),
+        stops: Default::default(),
+        rests: Default::default(),
+        asks: Cell::new(false),
     };
     // HAProxy 3.4 evaluates these rules in TCP mode alone.
     let inspects =
         s.settings().mode != Mode::Http && !s.w.plan.proxies[link.proxy].rules.tcp_response_content.is_empty();
     let ex = RefCell::new(ex);
-    let inspected = if inspects { Some((s, &ex, link.proxy)) } else { None };
-    let mut both = pin!(relay.both(from_client, from_server, timeouts, inspected));
+    let inspected = if inspects && !begun.server_ended { Some((s, &ex, link.proxy)) } else { None };
+    let moving = relay.moving(s, &ex, link);
+    let mut both = pin!(relay.both(from_client, from_server, timeouts, inspected, moving));
     let continuous = s.settings().options.contstats;
     let mut counted = now;
     poll_fn(|cx| {
         let polled = both.as_mut().poll(cx);
         let now = relay.rt.now().mono;
+        // What has not been counted is counted where the stream goes on.
+        if polled == Poll::Ready(Ok(Ended::Moved)) {
+            return polled;
+        }
         if polled.is_ready() || continuous && now.since(counted) >= CONTSTATS_MS {
             counted = now;
             let mut ex = ex.borrow_mut();
@@ -153,6 +202,14 @@ pub async fn run(
         polled
     })
     .await
+}
+
+impl Progress {
+    /// Of a relay that begins now.
+    pub fn begins(s: &Session) -> Progress {
+        let now = s.w.rt.now().mono.0;
+        Progress { client_active: now, server_active: now, ..Progress::default() }
+    }
 }
 
 /// Counts a pipe while it lives.
@@ -185,38 +242,159 @@ impl Relay<'_> {
         down: Piece,
         timeouts: &StreamTimeouts,
         inspected: Option<Inspected<'_>>,
-    ) -> Option<Failure> {
+        moving: impl Future<Output = ()>,
+    ) -> Result<Ended, Failure> {
+        let inspects = Cell::new(inspected.is_some());
         let down = async {
             let down = match inspected {
                 Some(what) => self.inspect(what, down).await?,
                 None => down,
             };
+            inspects.set(false);
             self.pump(Direction::Down, down).await
         };
         let (mut up, mut down) = (pin!(self.pump(Direction::Up, up)), pin!(down));
-        let (mut up_done, mut down_done) = (false, false);
+        let mut moving = pin!(moving);
+        let (mut up_done, mut down_done) = (self.client_ended.get(), self.server_ended.get());
         poll_fn(|cx| {
+            // First, so that what stops or goes on does so in this turn.
+            if !inspects.get() && moving.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Ended::Moved));
+            }
             if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
                 up_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(failure(broken));
+                    return Poll::Ready(failure(broken).map_or(Ok(Ended::Regularly), Err));
                 }
             }
             if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
                 down_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(failure(broken));
+                    return Poll::Ready(failure(broken).map_or(Ok(Ended::Regularly), Err));
                 }
             }
             if up_done && down_done {
-                return Poll::Ready(None);
+                return Poll::Ready(Ok(Ended::Regularly));
             }
             match self.expired(timeouts) {
-                Some(failure) => Poll::Ready(Some(failure)),
-                None => Poll::Pending,
+                Some(failure) if !self.asks.get() => Poll::Ready(Err(failure)),
+                _ => Poll::Pending,
             }
         })
         .await
+    }
+
+    /// Waits until the session is to go on in the process that follows, and lets it; comes back once it has gone there. It
+    /// goes on here if it does not come to rest soon, or is not taken.
+    async fn moving(&self, s: &Session, ex: &RefCell<&mut Exchange>, link: &Link) {
+        let place = ex.borrow().place.clone();
+        let (Some(client), Some(server)) = (self.client.plain(), self.server.plain()) else {
+            return std::future::pending().await;
+        };
+        if s.settings().mode == Mode::Http {
+            return std::future::pending().await;
+        }
+        place.moves.set(Moves::May);
+        let mut order = [Direction::Up, Direction::Down];
+        loop {
+            poll_fn(|_| if place.moves.get() == Moves::Asked { Poll::Ready(()) } else { Poll::Pending }).await;
+            let then = match Frame::new(self.move_on(s, ex, link, order, [client, server])).await {
+                Outcome::Taken => return,
+                Outcome::Later => Moves::May,
+                Outcome::Never => Moves::Stays,
+            };
+            transfer::not_asked(&s.w, &place, then);
+            order.reverse();
+        }
+    }
+
+    /// Tries to let the session go on in the process that follows. Not taken, both directions go on here. They stop one after
+    /// the other: a peer may take no more of the one while nobody takes what it sends on the other.
+    async fn move_on(
+        &self,
+        s: &Session,
+        ex: &RefCell<&mut Exchange>,
+        link: &Link,
+        order: [Direction; 2],
+        connections: [&Conn; 2],
+    ) -> Outcome {
+        let mut outcome = Outcome::Later;
+        if self.comes_to_rest(order).await {
+            self.asks.set(true);
+            let account = account::write(s, &ex.borrow(), link, self.progress());
+            outcome = transfer::offer(&s.w, account, connections).await;
+        } else {
+            s.w.transfers.ask_soon();
+        }
+        self.asks.set(false);
+        self.stops.iter().for_each(|stops| stops.set(outcome == Outcome::Taken));
+        outcome
+    }
+
+    /// Whether both directions come to rest in time.
+    async fn comes_to_rest(&self, order: [Direction; 2]) -> bool {
+        for (direction, patience_ms) in order.into_iter().zip(transfer::REST_MS) {
+            self.stops[direction as usize].set(true);
+            let deadline = self.rt.now().mono.plus(patience_ms);
+            let at_rest = poll_fn(|_| if self.is_at_rest(direction) { Poll::Ready(()) } else { Poll::Pending });
+            if before(self.rt, deadline, at_rest).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn is_at_rest(&self, direction: Direction) -> bool {
+        let ended = if direction == Direction::Up { &self.client_ended } else { &self.server_ended };
+        self.rests[direction as usize].get() || ended.get()
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            client_active: self.client_active.get().0,
+            server_active: self.server_active.get().0,
+            from_client: self.from_client.get(),
+            to_server: self.to_server.get(),
+            from_server: self.from_server.get(),
+            to_client: self.to_client.get(),
+            client_ended: self.client_ended.get(),
+            server_ended: self.server_ended.get(),
+        }
+    }
+
+    /// A direction stops until it is to go on.
+    async fn rest(&self, direction: Direction) {
+        let (stops, rests) = (&self.stops[direction as usize], &self.rests[direction as usize]);
+        rests.set(true);
+        self.rt.wake(self.rt.current());
+        poll_fn(|_| if stops.get() { Poll::Pending } else { Poll::Ready(()) }).await;
+        rests.set(false);
+    }
+
+    /// What `wait` brings; `None`: it was given up, since nothing more is to be received for now.
+    async fn unless_it_stops<T>(&self, direction: Direction, wait: impl Future<Output = T>) -> Option<T> {
+        let mut wait = pin!(wait);
+        poll_fn(|cx| match self.stops[direction as usize].get() {
+            true => Poll::Ready(None),
+            false => wait.as_mut().poll(cx).map(Some),
+        })
+        .await
+    }
+
+    /// The next bytes of a direction. Whenever it stops, all that has arrived comes first.
+    async fn next(&self, direction: Direction, from: &Transport) -> io::Result<Option<Piece>> {
+        loop {
+            if let Some(received) = self.unless_it_stops(direction, from.recv()).await {
+                return received;
+            }
+            if let Some(conn) = from.plain() {
+                conn.pause().await;
+                if !conn.is_quiet() {
+                    return from.recv().await;
+                }
+            }
+            self.rest(direction).await;
+        }
     }
 
     /// Gathers the server's first bytes until `tcp-response content` rules have made up their mind (manual 4.2 "tcp-response
@@ -252,7 +430,7 @@ impl Relay<'_> {
             match before(rt, deadline, self.server.recv()).await {
                 Err(_) => {}
                 Ok(Ok(Some(more))) => {
-                    self.server_active.set(rt.now().mono);
+                    self.server_active.set(self.now());
                     gathered.extend_from_slice(more.bytes());
                 }
                 Ok(Ok(None)) => ended = true,
@@ -275,7 +453,7 @@ impl Relay<'_> {
         let mut full = 0u32;
         loop {
             if piece.bytes().is_empty() {
-                piece = match from.recv().await {
+                piece = match self.next(direction, from).await {
                     Ok(Some(piece)) => piece,
                     Ok(None) => break,
                     Err(_) => return Err(received),
@@ -335,11 +513,15 @@ impl Relay<'_> {
         let Some(_counted) = PipeCount::of(self.worker) else { return Spliced::Unable };
         let Ok(mut pipe) = Pipe::new(self.rt) else { return Spliced::Unable };
         loop {
-            let n = match pipe.fill(source, u64::MAX).await {
-                None => return Spliced::Unable,
-                Some(Ok(0)) => return Spliced::Ended,
-                Some(Ok(n)) => n,
-                Some(Err(_)) => return Spliced::Received,
+            let n = match self.unless_it_stops(direction, pipe.fill(source, u64::MAX)).await {
+                None => {
+                    self.rest(direction).await;
+                    continue;
+                }
+                Some(None) => return Spliced::Unable,
+                Some(Some(Ok(0))) => return Spliced::Ended,
+                Some(Some(Ok(n))) => n,
+                Some(Some(Err(_))) => return Spliced::Received,
             };
             self.moved(direction, n as u64);
             if let Some(metered) = from.metered() {
@@ -360,8 +542,13 @@ impl Relay<'_> {
         }
     }
 
+    /// This moment on the stream's clock.
+    fn now(&self) -> Millis {
+        self.rt.now().mono.plus(self.clock_ms)
+    }
+
     fn moved(&self, direction: Direction, n: u64) {
-        let now = self.rt.now().mono;
+        let now = self.now();
         match direction {
             Direction::Up => {
                 self.client_active.set(now);
@@ -383,7 +570,7 @@ impl Relay<'_> {
         if self.splices.independent {
             return;
         }
-        let now = self.rt.now().mono;
+        let now = self.now();
         match direction {
             Direction::Up => self.server_active.set(now),
             Direction::Down => self.client_active.set(now),
@@ -402,7 +589,9 @@ impl Relay<'_> {
         let (client_active, server_active) = (self.client_active.get(), self.server_active.get());
         let both = client_active.max(server_active);
         let since = |active: Millis, ended: bool| if tunnel.is_some() && !ended { both } else { active };
-        let deadline = |active: Millis, ms: Option<u64>| ms.map_or(Millis::NEVER, |ms| active.plus(ms));
+        let deadline = |active: Millis, ms: Option<u64>| {
+            ms.map_or(Millis::NEVER, |ms| Millis(active.plus(ms).0.saturating_sub(self.clock_ms)))
+        };
         if self.rt.reached(deadline(since(client_active, self.client_ended.get()), client)) {
             return Some(Failure::ClientDataTimeout);
         }

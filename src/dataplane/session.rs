@@ -53,6 +53,30 @@ pub struct Session {
 }
 
 impl Session {
+    /// A connection of a client to this `bind` line.
+    pub fn new(
+        w: Rc<Worker>,
+        (proxy, bind): (ProxyIndex, usize),
+        conn: Conn,
+        facts: facts::Session,
+        accepted: Now,
+    ) -> Session {
+        Session {
+            w,
+            proxy,
+            bind,
+            transport: Transport::from(conn),
+            facts: RefCell::new(facts),
+            tracked: RefCell::default(),
+            parent: None,
+            vars: Rc::default(),
+            accepted,
+            own: Cell::new(None),
+            last_server: Cell::new(None),
+            requests: 0,
+        }
+    }
+
     /// Spells the field names of a head for this client as `option h1-case-adjust-bogus-client` wants it.
     pub fn respell(&self, wire: &mut [u8]) {
         if self.settings().options.h1_case_adjust_bogus_client {
@@ -112,6 +136,17 @@ impl Counted {
         w.sessions.set(w.sessions.get() + 1);
         Counted(w.clone(), proxy, bind)
     }
+
+    /// One that a former process has counted as come.
+    pub fn again(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Counted {
+        let now = w.rt.now().mono;
+        let counts = w.counts();
+        counts.process().add(ProcessCounter::CurrConns, 1);
+        counts.frontend(proxy).session_again(now);
+        counts.listener(proxy, bind).session_again(now);
+        w.sessions.set(w.sessions.get() + 1);
+        Counted(w.clone(), proxy, bind)
+    }
 }
 
 impl Drop for Counted {
@@ -137,20 +172,8 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
         // The acknowledgement of the first bytes waits for the answer that goes with it.
         let _ = sockets::set(conn.fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0i32);
     }
-    let mut s = Session {
-        facts: RefCell::new(first_facts(&w, proxy, bind, &conn, bound, accepted)),
-        transport: Transport::from(conn),
-        vars: Rc::default(),
-        accepted,
-        requests: 0,
-        own: Cell::new(None),
-        last_server: Cell::new(None),
-        tracked: RefCell::default(),
-        parent: None,
-        w,
-        proxy,
-        bind,
-    };
+    let facts = first_facts(&w, proxy, bind, &conn, bound, accepted);
+    let mut s = Session::new(w, (proxy, bind), conn, facts, accepted);
     let Some(pending) = Frame::new(begin(&mut s)).await else { return };
     s.w.counts().frontend(proxy).established();
     match s.settings().mode {

@@ -19,6 +19,7 @@ use super::stream::{Exchanges, http::Heads, termination::Failure};
 use super::tables::message::Letter;
 use super::tables::registry::Registry as TableRegistry;
 use super::tables::{self, Tables};
+use super::transfer::{self, Transfers};
 use super::transport::Transport;
 use crate::base::address::Address;
 use crate::base::clock::Millis;
@@ -54,17 +55,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::task::Poll;
 
+/// Who gets those that wait at our addresses when we stop to accept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Followed {
+    /// We ourselves.
+    #[default]
+    ByNobody,
+    /// The kernel gives who waits at an IP address to another process once our sockets close.
+    AtAddresses,
+    /// Another process has our sockets.
+    AtSockets,
+}
+
 /// Messages to workers.
 #[derive(Debug)]
 pub enum Mail {
-    /// No new connections; leave when the present ones are done. `followed`: another process accepts at our sockets.
-    SoftStop {
-        followed: bool,
-    },
+    /// No new connections; leave when the present ones are done.
+    SoftStop(Followed),
     /// Another process takes idle server connections: they go there through the control thread.
     Bequeath,
     /// To the control thread, or from it in that process: such a connection.
     Bequest(Box<Bequest>),
+    /// About TCP sessions that go on in the process that follows.
+    Transfer(transfer::Message),
     /// Leave now.
     Stop,
     /// A slot of this server is free: a stream that waits here may take it.
@@ -238,8 +251,7 @@ pub struct Worker {
     pub stopping: Cell<bool>,
     /// Since when.
     stopped_at: Cell<Millis>,
-    /// A process that follows has our listening sockets, and so who waits there.
-    followed: Cell<bool>,
+    followed: Cell<Followed>,
     pub stopped: Cell<bool>,
     /// No other worker needs this one any more.
     released: Cell<bool>,
@@ -247,6 +259,8 @@ pub struct Worker {
     pub bequeaths: Cell<bool>,
     /// Those that are on their way out of here.
     pub leaving: Cell<usize>,
+    /// TCP sessions on their way from process to process.
+    pub transfers: Transfers,
     /// Client connections that are open on this worker.
     pub sessions: Cell<usize>,
     stream_ids: Cell<(u64, u64)>,
@@ -314,13 +328,14 @@ impl Worker {
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
             stopped_at: Cell::new(Millis::NEVER),
-            followed: Cell::new(false),
+            followed: Cell::default(),
             stopped: Cell::new(false),
             released: Cell::new(false),
             tables: Tables::new(rt.clone(), index, shared.tables.clone()),
             lookups: Rc::default(),
             bequeaths: Cell::new(false),
             leaving: Cell::new(0),
+            transfers: Transfers::default(),
             sessions: Cell::new(0),
             stream_ids: Cell::new((0, 0)),
             random: Cell::new(seed | 1),
@@ -512,12 +527,13 @@ impl Worker {
 
     fn read(self: &Rc<Self>, from: usize, mail: Mail) {
         match mail {
-            Mail::SoftStop { followed } => {
+            Mail::SoftStop(followed) => {
                 self.followed.set(followed);
                 self.stop_accepting();
             }
             Mail::Bequeath => bequest::begin(self),
             Mail::Bequest(bequest) => bequest::adopt(self, *bequest),
+            Mail::Transfer(message) => transfer::receive(self, message),
             Mail::Stop => {
                 self.stop_accepting();
                 self.stopped.set(true);
@@ -550,7 +566,7 @@ impl Worker {
             }
             Mail::ProfileTasks(on) => self.rt.profile_tasks(on),
             Mail::ListStreams(number) => {
-                self.send(self.board.workers(), Mail::Streams(number, self.registry.list()));
+                self.send(self.board.workers(), Mail::Streams(number, self.registry.list(self.rt.now().mono)));
             }
             Mail::LimitsChanged => {
                 for backend in &self.backends {
@@ -762,7 +778,12 @@ async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state
     while let Some(conn) = listener.last(keepalive).await {
         late.push(conn);
     }
-    if state.get() == Accepting::Over && !w.followed.get() {
+    let is_followed = match w.followed.get() {
+        Followed::ByNobody => false,
+        Followed::AtAddresses => matches!(local, Ok(Address::Ip(_))),
+        Followed::AtSockets => true,
+    };
+    if state.get() == Accepting::Over && !is_followed {
         // Nobody else would answer who waits in the kernel; there are as many as the backlog holds.
         while let Some(conn) = listener.take(keepalive) {
             late.push(conn);
@@ -808,6 +829,11 @@ fn count(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize) -> Option<session::Coun
 
 /// A limit would be passed with `others` more connections than there are, and one.
 fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
+    has_no_room(w, proxy, bind, others) || is_too_fast(w, proxy, others) || tls_is_full(w, proxy, bind)
+}
+
+/// The same, as far as it is about how many there are and not about how fast they come.
+pub(super) fn has_no_room(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
     let over = |limit: u64, used: &dyn Fn() -> u64| limit > 0 && used() + others >= limit;
     over(w.board.live.frontend(proxy).maxconn.load(Ordering::Relaxed).into(), &|| {
         w.board.frontend(proxy, FrontendCounter::Scur)
@@ -815,8 +841,7 @@ fn is_full(w: &Worker, proxy: ProxyIndex, bind: usize, others: u64) -> bool {
         w.board.process(ProcessCounter::CurrConns)
     }) || over(w.plan.proxies[proxy].frontend.binds[bind].maxconn.unwrap_or(0).into(), &|| {
         w.board.listener(proxy, bind, ListenerCounter::Scur)
-    }) || is_too_fast(w, proxy, others)
-        || tls_is_full(w, proxy, bind)
+    })
 }
 
 /// `maxconnrate`, `maxsessrate`, `set rate-limit`, and a frontend's `rate-limit sessions`.

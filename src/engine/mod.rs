@@ -16,6 +16,7 @@ pub mod process;
 pub mod profile;
 pub mod reactor;
 pub mod splice;
+pub mod steering;
 pub mod task;
 
 #[cfg(test)]

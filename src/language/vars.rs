@@ -75,6 +75,18 @@ impl Value {
         }
     }
 
+    /// The value itself as a sample.
+    pub fn lend(&self) -> Sample<'_> {
+        match self {
+            Value::Bool(b) => Sample::Bool(*b),
+            Value::Sint(n) => Sample::Sint(*n),
+            Value::Ip(a) => Sample::Ip(*a),
+            Value::Str(b) => Sample::str(b),
+            Value::Bin(b) => Sample::Bin((&b[..]).into()),
+            Value::Meth(b) => Sample::Meth((&b[..]).into()),
+        }
+    }
+
     /// The value as a sample whose bytes are copied to a pooled buffer.
     fn sample<'c>(&self, pool: &'c Pool) -> Sample<'c> {
         let copy = |bytes: &[u8]| {
@@ -176,6 +188,11 @@ impl Store {
             self.used.set(self.used.get() - e.value.size() - ENTRY_BYTES);
             e.set = false;
         }
+    }
+
+    /// What is set.
+    pub fn export(&self) -> Vec<(u64, Value)> {
+        self.entries.borrow().iter().filter(|e| e.set).map(|e| (e.id, e.value.clone())).collect()
     }
 
     /// Unsets all, keeping the memory for the next use.

@@ -17,6 +17,7 @@ pub mod origin;
 pub mod peers;
 pub mod port;
 pub mod program;
+pub mod succession;
 pub mod syslog;
 pub mod tls;
 pub mod tls_origin;

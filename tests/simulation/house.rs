@@ -13,7 +13,7 @@ use ringway::dataplane::events::Events;
 use ringway::dataplane::tables::Asking;
 use ringway::dataplane::tables::message::{Ask, Reply};
 use ringway::dataplane::tables::registry::Registry;
-use ringway::dataplane::worker::{About, Mail, Services, Shared, Worker};
+use ringway::dataplane::worker::{About, Followed, Mail, Services, Shared, Worker};
 use ringway::engine::Rt;
 use ringway::engine::driver::WakeHandle;
 use ringway::engine::driver::sim::random::Random;
@@ -313,7 +313,7 @@ fn stop_after(house: &House, book: &Rc<Book>, ms: u64) {
         sleep(&rt, ms).await;
         book.stopped.set(true);
         for (index, wake) in shared.wakes.iter().enumerate().take(shared.board.workers()) {
-            post.borrow_mut().send(index, Mail::SoftStop { followed: false });
+            post.borrow_mut().send(index, Mail::SoftStop(Followed::ByNobody));
             rt.wake_peer(WakeHandle(wake.load(Ordering::Relaxed)));
         }
     });

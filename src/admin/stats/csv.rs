@@ -1,6 +1,10 @@
 //! `show stat` and `;csv`: a header line and a line for each object, every one ending in a comma.
 
-use super::{Scene, catalogue::*, fields::Object};
+use super::{
+    Scene,
+    catalogue::*,
+    fields::{Object, Value},
+};
 
 pub fn header(out: &mut Vec<u8>) {
     out.extend_from_slice(b"# ");
@@ -19,7 +23,10 @@ pub fn line(scene: &Scene<'_>, object: Object, out: &mut Vec<u8>) {
         if i == BEFORE_SEPARATOR {
             out.extend_from_slice(b"-,");
         }
-        quoted(field.value(scene, object).text().as_bytes(), out);
+        match field.value(scene, object) {
+            Value::Str(text) => quoted(text.as_bytes(), out),
+            number => number.write(out),
+        }
         out.push(b',');
     }
     out.push(b'\n');

@@ -8,6 +8,7 @@ use crate::model::{
     state::counters::*,
 };
 use std::borrow::Cow;
+use std::io::Write;
 
 /// What a line of statistics is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,17 @@ impl<'a> Value<'a> {
             Value::S32(n) => n.to_string().into(),
             Value::Str(s) => Cow::Borrowed(s),
         }
+    }
+
+    /// Appends it as text.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let _ = match self {
+            Value::None => Ok(()),
+            Value::U32(n) => write!(out, "{n}"),
+            Value::U64(n) => write!(out, "{n}"),
+            Value::S32(n) => write!(out, "{n}"),
+            Value::Str(s) => out.write_all(s.as_bytes()),
+        };
     }
 
     pub fn type_name(&self) -> &'static str {

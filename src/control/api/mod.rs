@@ -6,6 +6,7 @@
 mod descriptors;
 mod events;
 pub mod gather;
+mod pace;
 mod process;
 mod table;
 
@@ -17,6 +18,7 @@ use crate::admin::runtime_api::{
 };
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::dataplane::worker::Followed;
 use crate::engine::driver::Fd;
 use crate::engine::handover;
 use crate::engine::listener::Listener;
@@ -41,6 +43,7 @@ pub struct Desk {
     open: Cell<u32>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<crate::engine::reactor::TaskId>>,
+    pace: pace::Pace,
 }
 
 /// Serves the connections of one socket.
@@ -185,8 +188,11 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                     Some(news) => seat.take(need, news),
                     None => return,
                 }
+                let before = out.len();
                 let then = session.resume(&mut seat, &mut out);
                 seat.forget();
+                let due = control.desk.pace.due(control.rt.now().mono, out.len() - before);
+                until(&control.rt, due).await;
                 then
             }
             Then::Table(job) => match table::run(&control, &conn, &seat, job, &mut out).await {
@@ -236,7 +242,7 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
 
 /// Gives all listening sockets to a successor.
 async fn hand_over(control: &Control, conn: &Conn, deadline: Millis) {
-    control.launch.handed_over.set(true);
+    control.launch.followed.set(Followed::AtSockets);
     let exposed = control.launch.exposed.borrow().iter().map(|e| (e.name.clone(), e.fd)).collect::<Vec<_>>();
     for (bytes, fds) in inherit::answer(&exposed) {
         let (mut rest, mut fds) = (bytes.as_slice(), fds);

@@ -103,7 +103,7 @@ fn handle(stream: &Listed) -> String {
 impl Seat<'_> {
     fn line(&self, s: &Listed, out: &mut Vec<u8>) {
         let plan = self.plan();
-        let age = self.now().mono.since(s.start.mono) / 1000;
+        let age = s.age_ms / 1000;
         let source = s.source.map_or_else(|| format!("unix:{}", s.bind + 1), |a| a.to_string());
         let proto = match s.source {
             Some(a) if a.is_ipv6() => "tcpv6",
@@ -125,7 +125,7 @@ impl Seat<'_> {
     fn full(&self, worker: usize, s: &Listed, out: &mut Vec<u8>) {
         let plan = self.plan();
         let mode = |p: usize| if plan.proxies[p].mode == Mode::Http { "http" } else { "tcp" };
-        let age = self.now().mono.since(s.start.mono) / 1000;
+        let age = s.age_ms / 1000;
         let source = s.source.map_or_else(|| format!("unix:{}", s.bind + 1), |a| a.to_string());
         let proto = if s.source.is_some() { "tcp" } else { "unix_stream" };
         let frontend = &plan.proxies[s.frontend];
@@ -133,7 +133,7 @@ impl Seat<'_> {
         let listener = bind.and_then(|b| b.name.clone()).unwrap_or_else(|| "?".into());
         let address = bind.and_then(|b| b.addresses.first()).map_or("?".into(), |a| a.to_string());
         let mut date = Vec::new();
-        write_log_date(s.start.wall_us, self.control.shared.utc_offset, &mut date);
+        write_log_date(s.start_us, self.control.shared.utc_offset, &mut date);
         let date = String::from_utf8_lossy(&date).into_owned();
         let _ = writeln!(out, "{}: [{date}] id={} proto={proto} source={source}", handle(s), s.id);
         let _ = writeln!(
@@ -303,10 +303,10 @@ impl Process for Seat<'_> {
 
     fn sessions(&self, which: Sessions<'_>, out: &mut Vec<u8>) -> Option<()> {
         let streams = self.streams.as_deref().unwrap_or_default();
-        let (mut found, now) = (false, self.now().mono);
+        let mut found = false;
         let wanted = |s: &Listed| {
             which.id.is_none_or(|id| handle(s) == id)
-                && now.since(s.start.mono) / 1000 >= which.older_s
+                && s.age_ms / 1000 >= which.older_s
                 && which.frontend.is_none_or(|f| s.frontend == f)
                 && which.backend.is_none_or(|b| s.backend == Some(b))
                 && which.server.is_none_or(|server| s.server == Some(server))

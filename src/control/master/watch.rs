@@ -84,7 +84,7 @@ pub fn watch(master: &Rc<Master>, signals: Signals) -> i32 {
 
 async fn take_signals(watch: Rc<Watch>, signals: Rc<Signals>) {
     loop {
-        while let Some(signal) = signals.next() {
+        while let Some((signal, _)) = signals.next() {
             match signal {
                 libc::SIGUSR2 | libc::SIGHUP => watch.reload(false, None),
                 libc::SIGTERM | libc::SIGINT | libc::SIGUSR1 => watch.leave(signal),

@@ -80,6 +80,8 @@ pub struct Exchange {
     pub queued_ns: u64,
     pub connected_ns: u64,
     pub response_ns: u64,
+    /// How far the clock of these moments is ahead of this process's, in nanoseconds: the stream began in a former one.
+    pub clock_ns: u64,
     pub response_started: bool,
     pub request_version: Version,
     pub request_framing: Framing,
@@ -130,6 +132,7 @@ impl Exchange {
             queued_ns: 0,
             connected_ns: 0,
             response_ns: 0,
+            clock_ns: 0,
             response_started: false,
             request_version: Version::Http11,
             request_framing: Framing::None,
@@ -193,6 +196,7 @@ impl Exchange {
         self.server = None;
         self.start = start;
         (self.request_ns, self.queued_ns, self.connected_ns, self.response_ns) = (0, 0, 0, 0);
+        self.clock_ns = 0;
         self.response_started = false;
         self.request_version = Version::Http11;
         self.request_framing = Framing::None;
@@ -220,6 +224,20 @@ impl Exchange {
         self.backend = Some(proxy);
         self.place.backend.set(self.backend);
         w.counts().backend(proxy).session(w.rt.now().mono);
+        self.know_backend(w, proxy);
+    }
+
+    /// The stream was with this server of the backend in a former process, which has counted it.
+    pub fn stays_with(&mut self, w: &Rc<Worker>, proxy: ProxyIndex, server: ServerIndex) {
+        let now = w.rt.now().mono;
+        (self.backend, self.server) = (Some(proxy), Some((proxy, server)));
+        w.counts().backend(proxy).session_again(now);
+        w.counts().server(proxy, server).session_again(now);
+        self.know_backend(w, proxy);
+        self.facts.server = w.server_name(proxy, server);
+    }
+
+    fn know_backend(&mut self, w: &Rc<Worker>, proxy: ProxyIndex) {
         self.facts.backend = Some(w.names[proxy].backend.clone());
         // What rules have not set is the backend's.
         let (set, settings) = (&mut self.facts.timeouts, &w.plan.proxies[proxy].timeouts);
@@ -328,11 +346,16 @@ impl Exchange {
         matches!(self.request_framing, Framing::None | Framing::Length(0))
     }
 
+    /// This moment on the clock of the stream's moments.
+    fn clock(&self, now: Now) -> u64 {
+        now.nanos.saturating_add(self.clock_ns)
+    }
+
     /// Computes the log's timers (manual 8.4) as of `now`.
     pub fn fill_timers(&mut self, now: Now) {
         let ms = |from: u64, to: u64| (to.saturating_sub(from) / 1_000_000) as i64;
+        let (start, now_ns) = (self.start.nanos, self.clock(now));
         let t = &mut self.facts.timers;
-        let start = self.start.nanos;
         if self.request_ns > 0 {
             t.request = ms(start, self.request_ns);
         }
@@ -347,9 +370,9 @@ impl Exchange {
         }
         if self.response_ns > 0 {
             t.response = ms(self.connected_ns, self.response_ns);
-            t.data = ms(self.response_ns, now.nanos);
+            t.data = ms(self.response_ns, now_ns);
         }
-        t.active = ms(start, now.nanos);
+        t.active = ms(start, now_ns);
         t.total = t.idle + t.handshake + t.active;
         t.user = t.active + t.idle;
     }
@@ -363,7 +386,7 @@ impl Exchange {
             queue_us: us(self.request_ns, self.queued_ns),
             connect_us: us(self.queued_ns, self.connected_ns),
             response_us: us(self.connected_ns, self.response_ns),
-            total_us: Some(now.nanos.saturating_sub(start) / 1000),
+            total_us: Some(self.clock(now).saturating_sub(start) / 1000),
         };
         let counts = w.counts();
         counts.frontend(frontend).times(&times);

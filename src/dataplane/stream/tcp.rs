@@ -1,6 +1,9 @@
 //! A TCP session: rules on the first bytes, a server, then bytes both ways until both sides have ended.
 
+use super::super::connect::Link;
+use super::super::relay::{Ended, Progress};
 use super::super::session::Session;
+use super::super::worker::Worker;
 use super::super::{connect, log, persist, registry, relay, rules};
 use super::Exchange;
 use super::http::StreamTimeouts;
@@ -28,16 +31,47 @@ pub async fn run(s: &mut Session, pending: Piece) {
         let work = pin!(serve(s, &mut ex, pending));
         registry::watched(&place, None, work).await
     };
-    if let Err(failure) = result {
-        ex.failure = Some(failure);
+    end(s, ex, result);
+}
+
+/// Goes on with a session of a former process, `begun` there. Its backend and server are those of `link`, and counted.
+pub async fn go_on(s: &mut Session, mut ex: Box<Exchange>, link: Link, begun: Progress) {
+    let w = s.w.clone();
+    s.requests = 1;
+    w.counts().process().add(ProcessCounter::CurrStreams, 1);
+    let place = registry::enter(s, &ex);
+    let timeouts = StreamTimeouts::of(s, &ex, link.proxy);
+    let result = {
+        let work = pin!(relay::run(s, &mut ex, &link, (Piece::Empty, Piece::Empty), &timeouts, begun));
+        registry::watched(&place, None, work).await
+    };
+    drop(link);
+    end(s, ex, result);
+}
+
+fn end(s: &Session, mut ex: Box<Exchange>, result: Result<Ended, Failure>) {
+    let w = &s.w;
+    match result {
+        Ok(Ended::Moved) => leave(w, &mut ex),
+        Ok(Ended::Regularly) => finish(s, &mut ex),
+        Err(failure) => {
+            ex.failure = Some(failure);
+            finish(s, &mut ex);
+        }
     }
-    finish(s, &mut ex);
-    registry::leave(&w, &ex);
+    registry::leave(w, &ex);
     w.counts().process().sub(ProcessCounter::CurrStreams, 1);
     w.exchanges.give(ex);
 }
 
-async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(), Failure> {
+/// Nothing more is counted here of a session that goes on elsewhere, or has not come to go on here.
+pub fn leave(w: &Worker, ex: &mut Exchange) {
+    ex.tracked.get_mut().release();
+    ex.leave_server(w);
+    ex.leave_backend(w);
+}
+
+async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<Ended, Failure> {
     let w = s.w.clone();
     let mut pending = pending;
     ex.request_ns = w.rt.now().nanos;
@@ -59,10 +93,8 @@ async fn serve(s: &mut Session, ex: &mut Exchange, pending: Piece) -> Result<(),
     let timeouts = StreamTimeouts::of(s, ex, proxy);
     ex.response_started = true;
     persist::answered(&w, link.proxy, s, ex).await;
-    match relay::run(s, ex, &link, pending, Piece::Empty, &timeouts).await {
-        None => Ok(()),
-        Some(failure) => Err(failure),
-    }
+    let begun = Progress::begins(s);
+    relay::run(s, ex, &link, (pending, Piece::Empty), &timeouts, begun).await
 }
 
 /// Gathers first bytes until `tcp-request content` rules have made up their mind (manual 4.2 "inspect-delay").

@@ -20,6 +20,11 @@ impl Slots {
 
     /// Starts to track an entry.
     pub fn attach(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
+        self.note(tables, slot, table, place);
+        tables.change(table, place, What::Connection, CounterEdit::Add(1));
+    }
+
+    fn note(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
         let slot = slot as usize;
         if self.list.len() <= slot {
             self.list.resize(slot + 1, None);
@@ -29,7 +34,18 @@ impl Slots {
             self.tables = Some(tables.clone());
         }
         tables.change(table, place, What::Trackers, CounterEdit::Add(1));
-        tables.change(table, place, What::Connection, CounterEdit::Add(1));
+    }
+
+    /// Goes on with an entry that a former process tracked for this stream or session and has counted: only `conn_cur` grows.
+    pub fn attach_again(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
+        self.note(tables, slot, table, place);
+        tables.change(table, place, What::ConnectionEnd, CounterEdit::Add(-1));
+    }
+
+    /// What is tracked, by slot.
+    pub fn tracked(&self) -> impl Iterator<Item = (u8, TableId, Place)> {
+        let slots = self.list.iter().enumerate();
+        slots.filter_map(|(slot, tracked)| tracked.map(|(table, place)| (slot as u8, table, place)))
     }
 
     /// Counts something in every tracked entry.

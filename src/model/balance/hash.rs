@@ -1,12 +1,7 @@
 //! `hash-type`: from a key to a server, map-based or consistent (manual 4.2). Both give HAProxy's server for HAProxy's
 //! key: seen by asking it, see the vectors in the tests.
 
-use super::{
-    Choice, Key, View, is_below,
-    roundrobin::Roundrobin,
-    smooth::{reduced, turns},
-    takes,
-};
+use super::{Candidate, Choice, Key, View, is_below, map::weight_map, takes, tickets::Tickets, walk::Leg};
 use crate::{
     base::{
         address::Address,
@@ -22,6 +17,9 @@ use crate::{
 };
 use std::net::IpAddr;
 
+/// On the ring: where it is, and its server.
+pub type Point = (u32, u32);
+
 #[derive(Debug, Default)]
 pub struct HashTable {
     kind: HashType,
@@ -31,9 +29,11 @@ pub struct HashTable {
     /// `map-based`: one entry for each unit of weight.
     map: Vec<u32>,
     /// `consistent`: points on the ring in order.
-    ring: Vec<(u32, u32)>,
-    /// Tickets of streams without a key.
-    turns: Roundrobin,
+    ring: Vec<Point>,
+    /// Of streams without a key.
+    tickets: Tickets,
+    leg: Leg,
+    first: usize,
 }
 
 impl HashTable {
@@ -51,11 +51,13 @@ impl HashTable {
         self.factor > 0
     }
 
-    pub fn refresh(&mut self, view: &View) {
+    pub fn refresh(&mut self, view: &View, live: &BackendLive) {
         match self.kind.consistent {
             true => self.ring = ring(view),
             false => self.map = weight_map(view),
         }
+        self.leg = live.position.leg();
+        self.first = self.leg.first(self.map.len(), &self.ring);
     }
 
     /// The hash of a key; `None` without a key.
@@ -77,9 +79,10 @@ impl HashTable {
     pub fn next(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
         let len = if self.kind.consistent { self.ring.len() } else { self.map.len() };
         let at = |i: usize| if self.kind.consistent { self.ring[i].1 } else { self.map[i] } as ServerIndex;
-        self.turns.note_turn(now);
+        self.tickets.note_turn(now);
         for _ in 0..len {
-            let server = at(self.turns.ticket(&live.position) as usize % len);
+            let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
+            let server = at((self.first + steps as usize) % len);
             if takes(live, server, excluding) {
                 return Some(server);
             }
@@ -123,7 +126,7 @@ impl HashTable {
 }
 
 /// The place of the point nearest to the hash, going either way round.
-fn nearest(ring: &[(u32, u32)], hash: u32) -> usize {
+fn nearest(ring: &[Point], hash: u32) -> usize {
     let len = ring.len();
     if len == 0 {
         return 0;
@@ -138,46 +141,6 @@ fn nearest(ring: &[(u32, u32)], hash: u32) -> usize {
 fn number(bytes: &[u8]) -> u32 {
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit());
     digits.fold(0u32, |n, b| n.wrapping_mul(10).wrapping_add((b - b'0') as u32))
-}
-
-/// Steps to build a map at most; a greater one (thousands of servers of different weights) is mixed by due times, which
-/// takes milliseconds instead of seconds but is not HAProxy's order.
-const EXACT_STEPS: i64 = 20_000_000;
-
-/// One entry for each unit of weight. At each place every server's score grows by its weight; one whose score reached
-/// the sum of all weights takes the place, else the first whose score is not below zero; a place costs that sum.
-pub fn weight_map(view: &View) -> Vec<u32> {
-    let weights: Vec<u32> = view.candidates.iter().map(|c| c.weight).collect();
-    let weights: Vec<i64> = reduced(&weights).into_iter().map(|w| w as i64).collect();
-    let total: i64 = weights.iter().sum();
-    let mut scores = vec![0i64; weights.len()];
-    let mut map = Vec::with_capacity(total as usize);
-    if let [first, rest @ ..] = &weights[..]
-        && rest.iter().all(|w| w == first)
-    {
-        return view.candidates.iter().map(|c| c.index as u32).collect();
-    }
-    if total * weights.len() as i64 > EXACT_STEPS {
-        let order = turns(&view.candidates.iter().map(|c| c.weight).collect::<Vec<_>>());
-        return order.round.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect();
-    }
-    for _ in 0..total {
-        let mut first = None;
-        let mut due: Option<(i64, usize)> = None;
-        for (i, (score, weight)) in scores.iter_mut().zip(&weights).enumerate() {
-            *score += weight;
-            if *score >= total && *score > due.map_or(i64::MIN, |(best, _)| best) {
-                due = Some((*score, i));
-            }
-            if *score >= 0 && first.is_none() {
-                first = Some(i);
-            }
-        }
-        let Some(chosen) = due.map(|(_, i)| i).or(first) else { break };
-        scores[chosen] -= total;
-        map.push(view.candidates[chosen].index as u32);
-    }
-    map
 }
 
 /// The number after which a server's points on the ring are placed (manual 5.2 "hash-key"). What the manual leaves open was
@@ -207,18 +170,29 @@ pub fn key(live: &ServerLive) -> u32 {
 /// Points on the ring at most: 32 MB. Beyond, every server has fewer in proportion, at least one.
 const POINTS_MAX: u64 = 1 << 22;
 
-/// Sixteen points for each unit of weight, placed by the server's key.
-fn ring(view: &View) -> Vec<(u32, u32)> {
+/// Sixteen points for each unit of weight, placed by the server's key, in order.
+pub fn ring(view: &View) -> Vec<Point> {
+    let mut ring: Vec<_> = points(view).collect();
+    ring.sort_unstable();
+    ring
+}
+
+fn points(view: &View) -> impl Iterator<Item = Point> {
     let total: u64 = view.candidates.iter().map(|c| c.weight as u64).sum();
-    let count = |weight: u32| match total > POINTS_MAX {
+    let count = move |weight: u32| match total > POINTS_MAX {
         true => (weight as u64 * POINTS_MAX / total).max(1) as u32,
         false => weight,
     };
-    let points = view
-        .candidates
-        .iter()
-        .flat_map(|c| (0..count(c.weight)).map(move |n| (avalanche(c.key.wrapping_add(n)), c.index as u32)));
-    let mut ring: Vec<_> = points.collect();
-    ring.sort_unstable();
-    ring
+    let of = move |c: &Candidate| {
+        let (key, index) = (c.key, c.index as u32);
+        (0..count(c.weight)).map(move |n| (avalanche(key.wrapping_add(n)), index))
+    };
+    view.candidates.iter().flat_map(of)
+}
+
+/// What becomes of a point whose server has changed: the point, if it is still there, or the next one. `anew`: all points of
+/// that server left the ring before they came back.
+pub fn surviving(point: Point, view: &View, anew: bool) -> Option<Point> {
+    let stay = points(view).filter(|(_, server)| !anew || *server != point.1);
+    stay.min_by_key(|other| (other.0.wrapping_sub(point.0), other.1))
 }

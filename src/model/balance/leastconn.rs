@@ -5,7 +5,11 @@
 
 use super::{View, takes};
 use crate::model::{plan::ServerIndex, state::live::BackendLive};
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Servers up to which every choice reads all loads: about 100 ns.
 const EXACT: usize = 64;
@@ -87,6 +91,44 @@ impl Leastconn {
         self.heap.push(Reverse(standing));
         true
     }
+}
+
+/// What servers weighed when last looked at: one that comes, or has another weight, stands behind its equals (observed of
+/// HAProxy 2.6; in 3.4 chance decides among equals).
+#[derive(Debug, Default)]
+pub struct Arrivals(Mutex<Vec<u32>>);
+
+impl Arrivals {
+    pub fn begin(&self, live: &BackendLive) {
+        let mut known = self.known();
+        known.clear();
+        known.extend((0..live.len()).map(|index| weight(live, index)));
+    }
+
+    /// A server may have changed.
+    pub fn follow(&self, live: &BackendLive) {
+        let mut known = self.known();
+        known.resize(live.len(), 0);
+        for (index, known) in known.iter_mut().enumerate() {
+            let weight = weight(live, index);
+            if weight != *known
+                && weight > 0
+                && let Some(server) = live.server(index)
+            {
+                let latest = live.servers().map(|(_, s)| s.stamp()).max();
+                server.set_stamp(latest.unwrap_or(0) + 1);
+            }
+            *known = weight;
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn weight(live: &BackendLive, index: ServerIndex) -> u32 {
+    live.server(index).filter(|s| s.is_usable()).map_or(0, |s| s.effective_weight())
 }
 
 fn least(view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {

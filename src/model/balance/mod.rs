@@ -6,14 +6,18 @@ pub mod first;
 pub mod hash;
 pub mod hdr;
 pub mod leastconn;
+pub mod map;
+pub mod position;
 pub mod random;
 pub mod rdp_cookie;
+pub mod round;
 pub mod roundrobin;
-pub mod smooth;
 pub mod source;
 pub mod static_rr;
+pub mod tickets;
 pub mod uri;
 pub mod url_param;
+pub mod walk;
 
 use super::{
     backend::{Backend, Balance},
@@ -71,6 +75,8 @@ pub struct Candidate {
 pub struct View {
     pub version: u64,
     pub candidates: Vec<Candidate>,
+    /// The greatest weight of which all servers' weights, usable or not, are multiples, as configured; in sixteenths.
+    pub unit: u32,
 }
 
 impl View {
@@ -92,6 +98,8 @@ impl View {
             self.candidates.extend(usable(true).take(most).map(candidate));
         }
         self.candidates.retain(|c| c.weight > 0);
+        let configured = live.servers().map(|(_, s)| s.settings.weight * 16);
+        self.unit = configured.fold(0, map::gcd);
     }
 }
 
@@ -191,12 +199,12 @@ impl Balancer {
     fn refresh(&mut self, live: &BackendLive) {
         self.view.refresh(live, self.allbackups, self.dynamic);
         match &mut self.method {
-            Method::StaticRr(m) => m.refresh(&self.view),
+            Method::StaticRr(m) => m.refresh(&self.view, live),
             Method::Leastconn(m) => m.refresh(&self.view),
             Method::Random(m) => m.refresh(&self.view),
-            Method::Hash(m) => m.refresh(&self.view),
+            Method::Hash(m) => m.refresh(&self.view, live),
             Method::First => self.view.candidates.sort_by_key(|c| c.id),
-            Method::Roundrobin(_) => {}
+            Method::Roundrobin(m) => m.refresh(),
         }
     }
 }

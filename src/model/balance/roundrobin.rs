@@ -1,108 +1,205 @@
 //! `roundrobin`: each in turn, according to weights. The position is the process's, so that one client's connections go
-//! round although they land on different workers. To keep the shared line quiet under load, a worker draws tickets in
-//! batches: one while it is quiet, up to sixteen when it chooses several times within one turn of its loop. A
-//! sequential client never makes a worker choose twice in a turn, so it sees the exact order; under concurrency order
-//! means little and evenness is kept, since every ticket is used or given up with at most fifteen others.
+//! round although they land on different workers, and so is the order: a [`Round`] lays the turns out some way ahead, and
+//! workers take theirs by ticket. Whoever meets the end of what is laid out makes more. A change of a server takes back what
+//! nobody has drawn and lays it out anew.
 
-use super::{View, smooth, takes};
+use super::{View, position::Position, round::Round, takes, tickets::Tickets};
 use crate::{
     base::clock::Now,
-    model::{plan::ServerIndex, state::live::BackendLive},
+    model::{
+        plan::ServerIndex,
+        state::{live::BackendLive, server::ServerLive},
+    },
 };
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-const BATCH_MAX: u64 = 16;
+/// Turns laid out at once: few after a change, more while nothing changes.
+const STRETCH_MIN: usize = 32;
+const STRETCH_MAX: usize = 1024;
 
 /// Where the process stands in the round; lives in the backend's live state.
-#[derive(Debug, Default)]
-pub struct Position {
-    /// Tickets given out.
-    ticket: AtomicU64,
-    schedule: ArcSwapOption<Schedule>,
-    /// Taken only to make a new schedule, when a server came, went or changed.
-    making: Mutex<()>,
-}
-
-/// The order as of one version of the backend.
 #[derive(Debug)]
-struct Schedule {
-    version: u64,
-    /// The ticket that means the first turn.
+pub struct Order {
+    allbackups: bool,
+    current: ArcSwap<Stretch>,
+    /// Taken to lay out turns: once in so many, and when a server has changed.
+    making: Mutex<Making>,
+}
+
+/// Turns of the tickets from `base` on.
+#[derive(Debug, Default)]
+struct Stretch {
     base: u64,
-    /// What comes once, before the first round.
-    lead: Vec<u32>,
-    order: Vec<u32>,
+    servers: Vec<u32>,
 }
 
-impl Position {
-    /// The schedule for this view: made by the first worker that sees the change, going on where the last one stood.
-    fn schedule(&self, view: &View) -> Arc<Schedule> {
-        if let Some(schedule) = self.schedule.load_full()
-            && schedule.version >= view.version
-        {
-            return schedule;
-        }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.schedule.load_full();
-        if let Some(schedule) = &old
-            && schedule.version >= view.version
-        {
-            return schedule.clone();
-        }
-        let weights: Vec<u32> = view.candidates.iter().map(|c| c.weight).collect();
-        let turns = smooth::turns(&weights);
-        let servers = |turns: Vec<u32>| -> Vec<u32> {
-            turns.into_iter().map(|turn| view.candidates[turn as usize].index as u32).collect()
-        };
-        let (lead, order) = (servers(turns.lead), servers(turns.round));
-        let ticket = self.ticket.load(Relaxed);
-        let base = match old {
-            Some(old) if old.order == order => old.base,
-            Some(old) => ticket.wrapping_sub(lead.len() as u64 + old.following(ticket, &order)),
-            None => 0,
-        };
-        let schedule = Arc::new(Schedule { version: view.version, base, lead, order });
-        self.schedule.store(Some(schedule.clone()));
-        schedule
+impl Stretch {
+    fn end(&self) -> u64 {
+        self.base + self.servers.len() as u64
     }
 }
 
-impl Schedule {
-    fn at(&self, ticket: u64) -> Option<ServerIndex> {
-        let turn = ticket.wrapping_sub(self.base);
-        if let Some(server) = self.lead.get(turn as usize) {
-            return Some(*server as ServerIndex);
+#[derive(Debug, Default)]
+struct Making {
+    /// Before the first turn of the current stretch, and behind its last.
+    start: Turns,
+    end: Turns,
+    /// Their tickets.
+    base: u64,
+    behind: u64,
+    length: usize,
+}
+
+/// The rounds of active and of backup servers, and which of them are served.
+#[derive(Debug, Default, Clone)]
+struct Turns {
+    active: Round,
+    backups: Round,
+    served: Served,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Served {
+    #[default]
+    Active,
+    Backups,
+    /// The first backup server, without `option allbackups`.
+    Backup(u32),
+}
+
+impl Turns {
+    fn take(&mut self) -> Option<u32> {
+        match self.served {
+            Served::Active => self.active.take(),
+            Served::Backups => self.backups.take(),
+            Served::Backup(server) => Some(server),
         }
-        let (turn, len) = (turn - self.lead.len() as u64, self.order.len() as u64);
-        (len > 0).then(|| self.order[(turn % len) as usize] as ServerIndex)
     }
 
-    /// The turn in `order` with which to go on: the next server of this schedule that is still there.
-    fn following(&self, ticket: u64, order: &[u32]) -> u64 {
-        (0..self.order.len() as u64)
-            .filter_map(|ahead| self.at(ticket.wrapping_add(ahead)))
-            .find_map(|next| order.iter().position(|server| *server as ServerIndex == next))
-            .unwrap_or(0) as u64
+    fn round(&mut self, server: &ServerLive) -> &mut Round {
+        if server.settings.backup { &mut self.backups } else { &mut self.active }
+    }
+}
+
+/// What a server takes turns by, in sixteenths.
+fn weight(server: &ServerLive) -> u32 {
+    if server.is_usable() { server.effective_weight() } else { 0 }
+}
+
+fn served(live: &BackendLive, allbackups: bool) -> Served {
+    let usable = |backup: bool| live.servers().filter(move |(_, s)| s.settings.backup == backup && s.is_usable());
+    match usable(true).next() {
+        _ if usable(false).next().is_some() => Served::Active,
+        Some(_) if allbackups => Served::Backups,
+        Some((index, _)) => Served::Backup(index as u32),
+        None => Served::Active,
+    }
+}
+
+impl Order {
+    pub fn new(allbackups: bool) -> Order {
+        Order { allbackups, current: ArcSwap::default(), making: Mutex::default() }
+    }
+
+    /// The servers are as the process starts with them.
+    pub fn begin(&self, live: &BackendLive, ticket: u64) {
+        let round = |backup: bool| {
+            let servers = live.servers().filter(|(_, s)| s.settings.backup == backup);
+            Round::new(servers.map(|(index, s)| (index as u32, weight(s))))
+        };
+        let turns = Turns { active: round(false), backups: round(true), served: served(live, self.allbackups) };
+        self.restart(&mut self.making(), turns, ticket);
+    }
+
+    /// A server may have changed.
+    pub fn follow(&self, live: &BackendLive, tickets: &AtomicU64) {
+        let mut making = self.making();
+        // Nobody lays out more from here on.
+        let ticket = tickets.load(Relaxed);
+        let mut turns = None;
+        for index in 0..live.len() {
+            let Some(server) = live.server(index) else { continue };
+            let (index, weight) = (index as u32, weight(server));
+            if making.end.round(server).weight(index) != weight {
+                turns.get_or_insert_with(|| making.at(ticket)).round(server).change(index, weight);
+            }
+        }
+        let Some(mut turns) = turns else { return };
+        turns.served = served(live, self.allbackups);
+        self.restart(&mut making, turns, ticket);
+    }
+
+    /// The stretch in which a ticket lies, or one behind it.
+    fn stretch(&self, ticket: u64) -> Option<Arc<Stretch>> {
+        let current = self.current.load_full();
+        if ticket < current.end() {
+            return Some(current);
+        }
+        let mut making = self.making();
+        let mut current = self.current.load_full();
+        while ticket >= current.end() {
+            let more = making.lay_out();
+            if more.servers.is_empty() {
+                return None;
+            }
+            current = Arc::new(more);
+        }
+        self.current.store(current.clone());
+        Some(current)
+    }
+
+    fn making(&self) -> MutexGuard<'_, Making> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on from this ticket so; whoever draws it lays out the first turns.
+    fn restart(&self, making: &mut Making, turns: Turns, ticket: u64) {
+        let length = (turns.active.len() / 8).clamp(STRETCH_MIN, STRETCH_MAX);
+        *making = Making { start: turns.clone(), end: turns, base: ticket, behind: ticket, length };
+        self.current.store(Arc::new(Stretch { base: ticket, servers: Vec::new() }));
+    }
+}
+
+impl Making {
+    /// How things stood when this ticket was the next to be drawn.
+    fn at(&self, ticket: u64) -> Turns {
+        let mut turns = self.start.clone();
+        let taken = (self.base..ticket).map_while(|_| turns.take());
+        taken.for_each(drop);
+        turns
+    }
+
+    /// The turns behind those laid out; none where nobody takes any.
+    fn lay_out(&mut self) -> Stretch {
+        self.start.clone_from(&self.end);
+        self.base = self.behind;
+        let servers: Vec<u32> = (0..self.length).map_while(|_| self.end.take()).collect();
+        self.behind += servers.len() as u64;
+        self.length = (self.length * 2).min(STRETCH_MAX);
+        Stretch { base: self.base, servers }
     }
 }
 
 /// One worker's share.
 #[derive(Debug, Default)]
 pub struct Roundrobin {
-    schedule: Option<Arc<Schedule>>,
-    next: u64,
-    left: u64,
-    batch: u64,
-    /// The loop turn of the last choice, and how many choices it saw.
-    turn: u64,
-    choices: u64,
+    stretch: Option<Arc<Stretch>>,
+    tickets: Tickets,
 }
 
+/// Turns that one choice may pass over beside one for each server.
+const PASSED_OVER_MAX: usize = 64;
+
 impl Roundrobin {
+    /// A server has changed.
+    pub fn refresh(&mut self) {
+        self.stretch = None;
+    }
+
     pub fn pick(
         &mut self,
         view: &View,
@@ -110,59 +207,32 @@ impl Roundrobin {
         live: &BackendLive,
         now: Now,
     ) -> Option<ServerIndex> {
-        if self.schedule.as_ref().is_none_or(|s| s.version < view.version) {
-            self.schedule = Some(live.position.schedule(view));
-        }
-        self.note_turn(now);
-        // Taken out and put back: a clone would write the count that all workers share.
-        let schedule = self.schedule.take()?;
-        let picked = self.next_able(&schedule, excluding, live);
-        self.schedule = Some(schedule);
-        picked
-    }
-
-    fn next_able(
-        &mut self,
-        schedule: &Schedule,
-        excluding: Option<ServerIndex>,
-        live: &BackendLive,
-    ) -> Option<ServerIndex> {
+        self.tickets.note_turn(now);
         // Turns of those who cannot are used up for those after them, so that the next choice goes on behind this one's.
-        for _ in 0..schedule.order.len() {
-            let server = schedule.at(self.ticket(&live.position))?;
+        for _ in 0..view.candidates.len() + PASSED_OVER_MAX {
+            let server = self.turn(&live.position)?;
             if takes(live, server, excluding) {
                 return Some(server);
             }
         }
-        // Nobody else: the excluded one, if it can.
-        excluding.filter(|index| schedule.order.contains(&(*index as u32)) && takes(live, *index, None))
+        // Only servers of little weight are left: any of them, then the excluded one.
+        let (one, other) = view.candidates.split_at(self.tickets.last() as usize % view.candidates.len().max(1));
+        let mut any = other.iter().chain(one).map(|c| c.index);
+        let found = any.clone().find(|index| takes(live, *index, excluding));
+        found.or_else(|| any.find(|index| takes(live, *index, None)))
     }
 
-    pub(super) fn note_turn(&mut self, now: Now) {
-        if now.nanos == self.turn {
-            self.choices += 1;
-            return;
-        }
-        if self.choices <= 1 {
-            // A quiet turn: give up what is left, so that the next choice follows the process's order.
-            self.batch = 1;
-            self.left = 0;
-        }
-        self.turn = now.nanos;
-        self.choices = 1;
-    }
-
-    pub(super) fn ticket(&mut self, position: &Position) -> u64 {
-        if self.left == 0 {
-            if self.choices > 1 {
-                self.batch = (self.batch * 2).clamp(1, BATCH_MAX);
+    fn turn(&mut self, position: &Position) -> Option<ServerIndex> {
+        loop {
+            let ticket = self.tickets.draw(&position.ticket);
+            if self.stretch.as_ref().is_none_or(|s| ticket >= s.end()) {
+                self.stretch = position.order.as_ref()?.stretch(ticket);
             }
-            let batch = self.batch.max(1);
-            self.next = position.ticket.fetch_add(batch, Relaxed);
-            self.left = batch;
+            let stretch = self.stretch.as_ref()?;
+            // A ticket drawn before a change is void.
+            if let Some(at) = ticket.checked_sub(stretch.base) {
+                return stretch.servers.get(at as usize).map(|server| *server as ServerIndex);
+            }
         }
-        self.left -= 1;
-        self.next += 1;
-        self.next - 1
     }
 }

@@ -1,6 +1,6 @@
 //! `static-rr`: as `roundrobin`, over a map that weights changed at run time do not touch.
 
-use super::{View, hash::weight_map, roundrobin::Roundrobin, takes};
+use super::{View, map::weight_map, takes, tickets::Tickets, walk::Leg};
 use crate::{
     base::clock::Now,
     model::{plan::ServerIndex, state::live::BackendLive},
@@ -9,20 +9,24 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct StaticRr {
     map: Vec<u32>,
-    /// Its tickets; the map takes the place of its schedule.
-    turns: Roundrobin,
+    leg: Leg,
+    first: usize,
+    tickets: Tickets,
 }
 
 impl StaticRr {
-    pub fn refresh(&mut self, view: &View) {
+    pub fn refresh(&mut self, view: &View, live: &BackendLive) {
         self.map = weight_map(view);
+        self.leg = live.position.leg();
+        self.first = self.leg.first(self.map.len(), &[]);
     }
 
     pub fn pick(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
-        self.turns.note_turn(now);
+        self.tickets.note_turn(now);
         let len = self.map.len();
         for _ in 0..len {
-            let server = self.map[self.turns.ticket(&live.position) as usize % len] as ServerIndex;
+            let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
+            let server = self.map[(self.first + steps as usize) % len] as ServerIndex;
             if takes(live, server, excluding) {
                 return Some(server);
             }

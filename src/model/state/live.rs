@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{address::Address, append::Append, clock::Millis},
     model::{
-        balance::roundrobin,
+        balance::position::Position,
         persist::DynamicCookie,
         plan::{Plan, ProxyIndex, ServerIndex},
         server::Server,
@@ -95,8 +95,8 @@ pub struct BackendLive {
     servers: Append<OnceLock<ServerLive>>,
     version: AtomicU64,
     detail: Mutex<BackendDetail>,
-    /// Process-wide position of `roundrobin` and `static-rr`.
-    pub position: roundrobin::Position,
+    /// Where the process stands in the order of its servers.
+    pub position: Position,
     pub dynamic_cookie: DynamicCookie,
     /// Streams that wait for any server.
     pub waiting: Waiting,
@@ -158,6 +158,7 @@ impl BackendLive {
     }
 
     fn changed(&self) {
+        self.position.follow(self);
         self.version.fetch_add(1, AcqRel);
     }
 
@@ -187,7 +188,7 @@ impl Live {
                 servers: Append::new(servers),
                 version: AtomicU64::new(1),
                 detail: Mutex::default(),
-                position: roundrobin::Position::default(),
+                position: Position::new(&p.backend, p.options.allbackups),
                 dynamic_cookie: DynamicCookie::of(&p.backend),
                 waiting: Waiting::default(),
                 tickets: AtomicU64::new(0),
@@ -210,6 +211,7 @@ impl Live {
                     server.set_operation(Operation::Stopped);
                 }
             }
+            proxy.backend.position.begin(&proxy.backend);
             let servers = !proxy.backend.is_empty();
             proxy.backend.detail.lock().unwrap_or_else(PoisonError::into_inner).down =
                 servers && proxy.backend.usable() == (0, 0);
@@ -250,6 +252,7 @@ impl Live {
     pub fn settled(&self) {
         for proxy in &self.proxies {
             let backend = &proxy.backend;
+            backend.position.begin(backend);
             backend.changed();
             backend.detail.lock().unwrap_or_else(PoisonError::into_inner).down =
                 !backend.is_empty() && backend.usable() == (0, 0);

@@ -318,6 +318,10 @@ impl ServerLive {
         self.stamp.load(Relaxed)
     }
 
+    pub fn set_stamp(&self, stamp: u64) {
+        self.stamp.store(stamp, Relaxed);
+    }
+
     /// The limit that holds at `backend_sessions` streams in the backend (manual 5.2 "minconn").
     pub fn limit(&self, backend_sessions: u64, fullconn: u32) -> u32 {
         let (max, min) = (self.maxconn(), self.settings.minconn);

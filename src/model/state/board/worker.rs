@@ -132,11 +132,18 @@ impl Frontend<'_> {
     /// A connection has a place: `scur`, `smax`, `rate`.
     #[inline]
     pub fn session(self, now: Millis) {
+        if self.cell.session_rate.add(1, now) {
+            let maximum = self.cell.counters.of(FrontendCounter::RateMax);
+            self.board.raise(maximum, self.recent(FrontendRate::Sessions, now));
+        }
+        self.session_again(now);
+    }
+
+    /// One that a former process has counted has its place here: `scur`, `smax`.
+    #[inline]
+    pub fn session_again(self, now: Millis) {
         use FrontendCounter::*;
         self.add(Scur, 1);
-        if self.cell.session_rate.add(1, now) {
-            self.board.raise(self.cell.counters.of(RateMax), self.recent(FrontendRate::Sessions, now));
-        }
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.frontend(self.proxy, Scur));
         }
@@ -187,8 +194,14 @@ impl Frontend<'_> {
 impl Listener<'_> {
     #[inline]
     pub fn session(self, now: Millis) {
+        self.add(ListenerCounter::Stot, 1);
+        self.session_again(now);
+    }
+
+    /// One that a former process has counted.
+    #[inline]
+    pub fn session_again(self, now: Millis) {
         use ListenerCounter::*;
-        self.add(Stot, 1);
         self.add(Scur, 1);
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.listener(self.proxy, self.bind, Scur));
@@ -207,11 +220,18 @@ impl Backend<'_> {
     pub fn session(self, now: Millis) {
         use BackendCounter::*;
         self.add(Stot, 1);
-        self.add(Scur, 1);
         if self.cell.session_rate.add(1, now) {
             let recent = self.board.rates(now, |b| Some(&b.proxies.get(self.proxy)?.backend.peek()?.session_rate)).1;
             self.board.raise(self.cell.counters.of(RateMax), recent as u64);
         }
+        self.session_again(now);
+    }
+
+    /// One that a former process has counted: `scur`, `smax`.
+    #[inline]
+    pub fn session_again(self, now: Millis) {
+        use BackendCounter::*;
+        self.add(Scur, 1);
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.backend(self.proxy, Scur));
         }
@@ -264,7 +284,6 @@ impl Server<'_> {
     pub fn session(self, now: Millis) {
         use ServerCounter::*;
         self.add(Stot, 1);
-        self.add(Scur, 1);
         self.set(Lastsess, now.0 + 1);
         if self.cell.session_rate.add(1, now) {
             let recent = self
@@ -272,6 +291,14 @@ impl Server<'_> {
                 .rates(now, |b| Some(&b.proxies.get(self.proxy)?.servers.get(self.server)?.peek()?.session_rate));
             self.board.raise(self.cell.counters.of(RateMax), recent.1 as u64);
         }
+        self.session_again(now);
+    }
+
+    /// One that a former process has counted: `scur`, `smax`.
+    #[inline]
+    pub fn session_again(self, now: Millis) {
+        use ServerCounter::*;
+        self.add(Scur, 1);
         if self.cell.scur_peak.is_new(self.cell.counters.of(Scur).get(), now) {
             self.board.raise(self.cell.counters.of(Smax), self.board.server(self.proxy, self.server, Scur));
         }
