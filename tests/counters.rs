@@ -268,6 +268,23 @@ fn listeners_jobs_and_full_houses_are_counted() {
     assert!(pools.contains("Total: 2 pools, ") && !pools.contains(" 0 bytes allocated"), "{pools}");
 }
 
+#[test]
+fn the_engine_tells_what_it_has_in_hand() {
+    let origin = Origin::start(vec![Step::Request, Step::Eof]);
+    let bench = Bench::start("", "default_backend be", &format!("backend be\n server s 127.0.0.1:{}", origin.port));
+    let read = |name: &str| {
+        let text = ask(&bench.socket, "show activity");
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": ")).expect("a line of that name");
+        line.split(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a number")
+    };
+    wait_until("nothing", || (read("engine_connections"), read("engine_operations")) == (0, 0));
+    let mut client = bench.client();
+    client.send(GET);
+    wait_until("both sides", || read("engine_connections") == 2);
+    drop((client, origin));
+    wait_until("nothing again", || (read("engine_connections"), read("engine_operations")) == (0, 0));
+}
+
 /// Families in the order of the exporter, with HAProxy's words for them.
 const RESOLVER: [(&str, &str); 15] = [
     ("sent", "Sent"),

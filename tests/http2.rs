@@ -9,9 +9,9 @@ use common::h2::{H2Client, get, request};
 use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
-use common::{pattern, show, wait_until};
-use std::io::Write;
-use std::net::TcpListener;
+use common::{BOUND, pattern, show, wait_until};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -391,4 +391,80 @@ fn an_upgrade_waits_no_longer_than_a_response_for_a_server_that_says_nothing() {
     let mut client = Client::connect(port.number);
     client.send("GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     assert_eq!(client.status(), 504);
+}
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// The next frame on a server's side of a connection: type and stream.
+fn frame(stream: &mut TcpStream) -> (u8, u32) {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).expect("a frame");
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    stream.read_exact(&mut vec![0; length]).expect("its payload");
+    (head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]))
+}
+
+/// Takes a connection from a client that knows that this is HTTP/2, and its settings.
+fn taken(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("a listener that tells");
+    let mut accepted = None;
+    wait_until("a connection", || {
+        accepted = listener.accept().ok();
+        accepted.is_some()
+    });
+    let (mut stream, _) = accepted.expect("a connection");
+    stream.set_nonblocking(false).expect("a connection to wait on");
+    stream.set_read_timeout(Some(BOUND)).expect("a timeout");
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).expect("the preface");
+    assert_eq!(frame(&mut stream).0, 4, "SETTINGS come first");
+    stream
+}
+
+/// RFC 9113 §5.1.1: streams begin in the order of their numbers. Until a server has told what it takes, an upgrade waits.
+#[test]
+fn no_request_overtakes_an_upgrade_that_waits_on_its_connection() {
+    let directory = Directory::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let server = listener.local_addr().expect("an address").port();
+    let port = Port::hold();
+    let config = format!(
+        "{HEAD}listen l\n bind 127.0.0.1:{}\n http-reuse always\n server s 127.0.0.1:{server} proto h2\n",
+        port.number
+    )
+    .replace("global\n", "global\n nbthread 1\n");
+    let _program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    let mut upgrade = Client::connect(port.number);
+    upgrade.send(UPGRADE);
+    let mut first = taken(&listener);
+    let mut other = Client::connect(port.number);
+    other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    // It goes its own way.
+    let mut second = taken(&listener);
+    while frame(&mut second) != (1, 1) {}
+    // SETTINGS that allow extended CONNECT.
+    first.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x08\0\0\0\x01").expect("settings");
+    while frame(&mut first) != (1, 1) {}
+}
+
+/// RFC 9113 §6.4: no RST_STREAM for a stream that has not begun.
+#[test]
+fn an_upgrade_that_gives_up_before_it_began_says_nothing_of_it() {
+    let directory = Directory::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let server = listener.local_addr().expect("an address").port();
+    let lines =
+        format!("timeout server 300ms\n retries 0\n server s 127.0.0.1:{server} proto h2 pool-purge-delay 100ms");
+    let (_program, port) = proxy(&directory, &lines);
+    let mut client = Client::connect(port.number);
+    client.send(UPGRADE);
+    let mut first = taken(&listener);
+    assert_eq!(client.status(), 504);
+    // WINDOW_UPDATE of the connection may come, and GOAWAY when it is idle.
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|f: &(u8, u32)| f.0 != 7) {
+        seen.push(frame(&mut first));
+    }
+    assert!(seen.iter().all(|f| f.1 == 0), "{seen:?}");
 }

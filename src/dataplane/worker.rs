@@ -615,7 +615,10 @@ impl Worker {
             process.set(ProcessCounter::IdlePct, share.min(100));
             self.measured.set((self.rt.now().nanos, activity.idle_ns));
         }
-        process.set(ProcessCounter::Tasks, self.rt.in_use().2 as u64);
+        let (conns, operations, tasks) = self.rt.in_use();
+        process.set(ProcessCounter::EngineConns, conns as u64);
+        process.set(ProcessCounter::EngineOperations, operations as u64);
+        process.set(ProcessCounter::Tasks, tasks as u64);
         process.set(ProcessCounter::RunQueue, self.rt.ready() as u64);
     }
 

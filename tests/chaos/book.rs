@@ -34,8 +34,17 @@ fn codes(outcome: &Outcome) -> &'static [&'static str] {
 pub struct Book {
     ids: AtomicU64,
     pub right: AtomicU64,
+    /// Connections for requests that are made whole, and these requests.
+    pub connections: AtomicU64,
+    pub requests: AtomicU64,
+    pub tcp_sessions: AtomicU64,
+    /// Bytes that have come back, and that were to be sent.
+    pub tcp_bytes_least: AtomicU64,
+    pub tcp_bytes_most: AtomicU64,
     /// TCP sessions that ended early.
     pub tcp_cut: AtomicU64,
+    /// Requests on a connection that a reload has ended before them.
+    farewells: Mutex<BTreeSet<u64>>,
     failed: Mutex<HashMap<u64, (String, Outcome)>>,
     wrongs: Mutex<Vec<String>>,
     /// Status and code of each line that names a request.
@@ -58,6 +67,21 @@ impl Book {
             Outcome::Wrong(why) => self.wrong(format!("{who}, request {id}: {why}")),
             failed => drop(self.failed.lock().expect("failed").insert(id, (who.to_owned(), failed))),
         }
+    }
+
+    /// No server may have seen it.
+    pub fn note_farewell(&self, id: u64) {
+        self.farewells.lock().expect("farewells").insert(id);
+    }
+
+    /// How many requests got no or no whole answer, by the class of their status; 0: none.
+    pub fn failed(&self, class: u16) -> u64 {
+        let of = |outcome: &Outcome| match outcome {
+            Outcome::Own(status) => status / 100,
+            Outcome::Cut => 2,
+            _ => 0,
+        };
+        self.failed.lock().expect("failed").values().filter(|(_, o)| of(o) == class).count() as u64
     }
 
     /// Takes the lines that have come; `chaos /<class>/<id>/<size> <status> <code>` or `chaos tcp <code>`.
@@ -85,6 +109,7 @@ impl Book {
         }
         counts.insert("right".into(), self.right.load(Ordering::Relaxed) as usize);
         counts.insert("tcp cut".into(), self.tcp_cut.load(Ordering::Relaxed) as usize);
+        counts.insert("farewells".into(), self.farewells.lock().expect("farewells").len());
         counts
     }
 
@@ -115,12 +140,15 @@ impl Book {
         if cut > 20 && told == 0 {
             wrongs.push(format!("{cut} TCP sessions were cut, none of them logged"));
         }
+        let farewells = self.farewells.lock().expect("farewells");
         let mut posts = BTreeSet::new();
         for id in journals.iter().flat_map(|j| j.lines()) {
             if id.starts_with("bad") {
                 wrongs.push(format!("a server got another body: {id}"));
             } else if !posts.insert(id) {
                 wrongs.push(format!("POST {id} reached the servers more than once"));
+            } else if id.parse().is_ok_and(|id| farewells.contains(&id)) {
+                wrongs.push(format!("POST {id} reached a server and was not answered, over a reload"));
             }
         }
         wrongs

@@ -3,11 +3,12 @@
 use crate::book::{Book, Outcome};
 use crate::common::http::{head_length, header_values, status};
 use crate::common::{BOUND, h2, pattern, tls};
+use crate::slow;
 use ringway::engine::driver::sim::random::Random;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
@@ -16,30 +17,40 @@ pub enum Kind {
     Keep,
     /// HTTP/1.1, a connection each.
     Short,
-    /// HTTP/1.1 in pieces with pauses, read slowly.
+    /// HTTP/1.1 in pieces with pauses, the head perhaps byte by byte; read slowly out of a small window.
     Slow,
     /// Leaves in the middle, perhaps with a reset.
     Rude,
+    /// Begins something and stays, until the proxy has had enough.
+    Stalling,
     Tls,
     H2,
     H2OverTls,
     Tcp,
 }
 
-pub const ALL: [Kind; 12] = [
+pub const ALL: [Kind; 17] = [
     Kind::Keep,
     Kind::Keep,
     Kind::Keep,
     Kind::Short,
     Kind::Short,
     Kind::Slow,
+    Kind::Slow,
     Kind::Rude,
+    Kind::Rude,
+    Kind::Stalling,
+    Kind::Stalling,
     Kind::Tls,
     Kind::H2,
     Kind::H2,
     Kind::H2OverTls,
     Kind::Tcp,
+    Kind::Tcp,
 ];
+
+/// Those who have a right to a whole answer.
+pub const CALM: [Kind; 7] = [Kind::Keep, Kind::Short, Kind::Slow, Kind::Tls, Kind::H2, Kind::H2OverTls, Kind::Tcp];
 
 /// Where the proxy listens, and what else clients need.
 pub struct Place {
@@ -47,22 +58,41 @@ pub struct Place {
     pub h2: u16,
     pub tls: u16,
     pub tcp: u16,
+    /// Where those go who break off: plain and TLS.
+    pub rude: [u16; 2],
+    pub kinds: &'static [Kind],
+    /// The process is told to reload: a connection that has had an answer may end where the next one would begin.
+    pub reloads: bool,
     /// Without and with HTTP/2 in ALPN.
     pub settings: [Arc<rustls::ClientConfig>; 2],
     pub book: Book,
     pub stop: AtomicBool,
 }
 
-struct Ask {
+impl Place {
+    /// `ports`: HTTP/1.1, HTTP/2, TLS and TCP.
+    pub fn new(ports: [u16; 4], kinds: &'static [Kind], reloads: bool, authority: &tls::Authority) -> Place {
+        let [http, h2, tls, tcp] = ports;
+        let settings = [authority.client().build(), authority.client().alpn(&["h2"]).build()];
+        let (book, stop) = (Book::default(), AtomicBool::new(false));
+        Place { http, h2, tls, tcp, rude: [0; 2], kinds, reloads, settings, book, stop }
+    }
+
+    fn ends(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+pub struct Ask {
     id: u64,
     class: char,
     method: &'static str,
-    size: usize,
+    pub size: usize,
     body: Vec<u8>,
 }
 
 impl Ask {
-    fn random(book: &Book, random: &mut Random) -> Ask {
+    pub fn random(book: &Book, random: &mut Random) -> Ask {
         let id = book.next_id();
         let size = match random.below(10) {
             0..=6 => random.below(3_000),
@@ -85,7 +115,7 @@ impl Ask {
         format!("/{}/{}/{}", self.class, self.id, self.size)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = format!(
             "{} {} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
             self.method,
@@ -102,12 +132,12 @@ impl Ask {
 pub fn run(place: &Place, seed: u64, meanwhile: impl FnOnce()) {
     place.stop.store(false, Ordering::Relaxed);
     std::thread::scope(|scope| {
-        for (index, kind) in ALL.into_iter().enumerate() {
+        for (index, kind) in place.kinds.iter().copied().enumerate() {
             let mut random = Random::new(seed + index as u64);
             scope.spawn(move || {
-                while !place.stop.load(Ordering::Relaxed) {
+                while !place.ends() {
                     client(kind, place, &mut random);
-                    std::thread::sleep(Duration::from_millis(random.between(1, 8)));
+                    pause(random.between(1, 8));
                 }
             });
         }
@@ -134,11 +164,28 @@ impl Drop for Stop<'_> {
     }
 }
 
+/// Between a client's connections, and between the requests of one.
+fn pause(ms: u64) {
+    static TIMES: LazyLock<u64> =
+        LazyLock::new(|| std::env::var("RINGWAY_CHAOS_PAUSE").map_or(1, |v| v.parse().expect("a number")));
+    std::thread::sleep(Duration::from_millis(ms * *TIMES));
+}
+
 fn client(kind: Kind, place: &Place, random: &mut Random) {
+    let met = match kind {
+        Kind::Rude | Kind::Stalling => None,
+        Kind::Tcp => Some(&place.book.tcp_sessions),
+        _ => Some(&place.book.connections),
+    };
+    if let Some(count) = met {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
     match kind {
         Kind::Keep => requests(&mut dial(place.http), kind, place, random, 40),
-        Kind::Short | Kind::Slow => requests(&mut dial(place.http), kind, place, random, 1),
-        Kind::Rude => rude(&mut dial(place.http), place, random),
+        Kind::Short => requests(&mut dial(place.http), kind, place, random, 1),
+        Kind::Slow => requests(&mut slow::dial_with_a_small_window(place.http), kind, place, random, 1),
+        Kind::Rude => slow::leave(&mut dial(place.rude[0]), place, random),
+        Kind::Stalling => slow::stall(place, random),
         Kind::Tls => match tls::connect(&place.settings[0], place.tls, "localhost") {
             Ok(mut stream) => requests(&mut stream, kind, place, random, 20),
             Err(error) => place.book.wrong(format!("no TLS: {error}")),
@@ -152,8 +199,11 @@ fn client(kind: Kind, place: &Place, random: &mut Random) {
     }
 }
 
-fn dial(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy takes connections");
+pub fn dial(port: u16) -> TcpStream {
+    patient(TcpStream::connect(("127.0.0.1", port)).expect("the proxy takes connections"))
+}
+
+pub fn patient(stream: TcpStream) -> TcpStream {
     stream.set_nodelay(true).expect("nodelay");
     stream.set_read_timeout(Some(BOUND)).expect("a read timeout");
     stream.set_write_timeout(Some(BOUND)).expect("a write timeout");
@@ -162,11 +212,16 @@ fn dial(port: u16) -> TcpStream {
 
 fn requests<S: Read + Write>(stream: &mut S, kind: Kind, place: &Place, random: &mut Random, count: usize) {
     let mut buffer = Vec::new();
-    for _ in 0..count {
+    for nth in 0..count {
         let ask = Ask::random(&place.book, random);
         let slow = matches!(kind, Kind::Slow);
-        let out = ask.encode();
-        for piece in out.chunks(if slow { out.len() / 4 + 1 } else { out.len() }) {
+        let mut out = &ask.encode()[..];
+        if slow && random.chance(300) {
+            let head;
+            (head, out) = out.split_at(out.len() - ask.body.len());
+            let _ = slow::trickle(stream, head);
+        }
+        for piece in out.chunks(if slow { out.len() / 4 + 1 } else { out.len().max(1) }) {
             // An answer may have come before the whole request was taken.
             if stream.write_all(piece).is_err() {
                 break;
@@ -177,23 +232,32 @@ fn requests<S: Read + Write>(stream: &mut S, kind: Kind, place: &Place, random: 
         }
         let (outcome, goes_on) = answer(stream, &mut buffer, &ask, slow);
         let right = outcome == Outcome::Right;
-        place.book.note(ask.id, &format!("{kind:?} {} {}", ask.method, ask.class), outcome);
-        if !right || !goes_on || place.stop.load(Ordering::Relaxed) {
+        match outcome {
+            Outcome::Nothing if place.reloads && nth > 0 => place.book.note_farewell(ask.id),
+            outcome => note(place, kind, &ask, outcome),
+        }
+        if !right || !goes_on || place.ends() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(random.below(8)));
+        pause(random.below(8));
     }
+}
+
+fn note(place: &Place, kind: Kind, ask: &Ask, outcome: Outcome) {
+    place.book.requests.fetch_add(1, Ordering::Relaxed);
+    place.book.note(ask.id, &format!("{kind:?} {} {}", ask.method, ask.class), outcome);
 }
 
 /// Reads an answer; whether the connection goes on after it.
 fn answer<S: Read>(stream: &mut S, buffer: &mut Vec<u8>, ask: &Ask, slow: bool) -> (Outcome, bool) {
     let mut piece = [0; 32768];
+    let most = if slow { 4096 } else { piece.len() };
     let mut late = false;
     let mut more = |buffer: &mut Vec<u8>| {
         if slow {
             std::thread::sleep(Duration::from_millis(2));
         }
-        match stream.read(&mut piece) {
+        match stream.read(&mut piece[..most]) {
             Ok(n) if n > 0 => {
                 buffer.extend_from_slice(&piece[..n]);
                 true
@@ -236,17 +300,6 @@ fn answer<S: Read>(stream: &mut S, buffer: &mut Vec<u8>, ask: &Ask, slow: bool) 
     (outcome, !closes)
 }
 
-/// Half a request, or an answer not awaited.
-fn rude(stream: &mut TcpStream, place: &Place, random: &mut Random) {
-    let out = Ask::random(&place.book, random).encode();
-    let length = if random.chance(500) { out.len() } else { random.below(out.len() as u64) as usize };
-    let _ = stream.write_all(&out[..length]);
-    std::thread::sleep(Duration::from_millis(random.below(30)));
-    if random.chance(500) {
-        let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-    }
-}
-
 /// A few rounds of concurrent streams on one HTTP/2 connection.
 fn streams<S: Read + Write>(client: &mut h2::H2Client<S>, kind: Kind, place: &Place, random: &mut Random) {
     for _ in 0..10 {
@@ -275,11 +328,15 @@ fn streams<S: Read + Write>(client: &mut h2::H2Client<S>, kind: Kind, place: &Pl
                 () if whole => wrong(),
                 () => Outcome::Cut,
             };
-            place.book.note(ask.id, &format!("{kind:?} {} {}", ask.method, ask.class), outcome);
+            match outcome {
+                Outcome::Nothing if place.reloads && client.ended.is_some() => place.book.note_farewell(ask.id),
+                outcome => note(place, kind, &ask, outcome),
+            }
         }
-        if client.ended.is_some() || place.stop.load(Ordering::Relaxed) {
+        if client.ended.is_some() || place.ends() {
             return;
         }
+        pause(random.below(8));
     }
 }
 
@@ -297,8 +354,11 @@ fn session(stream: &TcpStream, place: &Place, random: &mut Random) {
         let _ = stream.shutdown(Shutdown::Both);
     });
     let received = received.into_inner().expect("received");
+    let book = &place.book;
+    book.tcp_bytes_least.fetch_add(received.len() as u64, Ordering::Relaxed);
+    book.tcp_bytes_most.fetch_add(data.len() as u64, Ordering::Relaxed);
     if received == data {
-        place.book.note(id, "Tcp", Outcome::Right);
+        book.note(id, "Tcp", Outcome::Right);
     } else if data.starts_with(&received) {
         place.book.tcp_cut.fetch_add(1, Ordering::Relaxed);
     } else {

@@ -27,6 +27,13 @@ pub fn under_test_is_haproxy() -> bool {
     out.stdout.starts_with(b"HAProxy version")
 }
 
+/// Resident memory of a process in kB.
+pub fn memory_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+    let memory = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
+    memory.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
 pub struct Program {
     child: Child,
     errors: String,
@@ -137,10 +144,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("messages of the program:\n{}", self.messages());
+            let ended = ended.ok().flatten().map(|status| format!(", which had ended ({status})"));
+            eprintln!("messages of the program{}:\n{}", ended.unwrap_or_default(), self.messages());
         }
     }
 }

@@ -39,7 +39,7 @@ impl Connections {
         let fits = |c: &&Shared| {
             let worn = most.is_some_and(|most| c.mux.begun.get() > most);
             let same = c.server == server && way.is_served_by(c.way, c.sni.as_deref(), sni);
-            same && !worn && !c.mux.closing.get() && !c.mux.ended.get()
+            same && !worn && !c.mux.held.get() && !c.mux.closing.get() && !c.mux.ended.get()
         };
         connections.iter().filter(fits).find_map(|c| {
             let carried = c.mux.begun.get();

@@ -69,6 +69,9 @@ pub struct Mux {
     silent: Cell<bool>,
     /// The peer's settings have come.
     introduced: Cell<bool>,
+    /// A stream waits for them before its head leaves, and none begins behind it: heads leave in the order of their
+    /// streams' ids (RFC 9113 §5.1.1).
+    held: Cell<bool>,
     /// No further stream is to begin: either side has said so.
     closing: Cell<bool>,
     parting: Cell<Parting>,
@@ -153,6 +156,7 @@ impl Mux {
             ended: Cell::new(false),
             silent: Cell::new(false),
             introduced: Cell::new(false),
+            held: Cell::new(false),
             closing: Cell::new(false),
             parting: Cell::new(Parting::Not),
             glitches: Cell::new(0),

@@ -227,6 +227,7 @@ impl Stream {
     /// Whether the server takes extended CONNECT (RFC 8441 §3): told by its settings, which come first.
     pub async fn takes_upgrades(&self) -> bool {
         let mux = &self.0.mux;
+        let _held = Held::new(mux);
         poll_fn(|_| {
             self.watch(self.rt().current());
             match mux.introduced.get() || self.is_broken() || mux.ended.get() {
@@ -404,6 +405,22 @@ impl Stream {
     pub fn drop_connection(&self) {
         self.0.mux.silent.set(true);
         self.0.mux.wake();
+    }
+}
+
+/// No stream begins while this lives.
+struct Held<'a>(&'a Mux);
+
+impl<'a> Held<'a> {
+    fn new(mux: &'a Mux) -> Held<'a> {
+        mux.held.set(true);
+        Held(mux)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.set(false);
     }
 }
 

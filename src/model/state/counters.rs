@@ -93,10 +93,11 @@ counters! {
 
 counters! {
     /// Of the process. `IdlePct` is each worker's own share, averaged by readers. `ApiConns` are connections to the runtime
-    /// API, `BufferBytes` the memory of receive buffers that came into use, `BufferBytesUsed` of those that hold data.
+    /// API, `BufferBytes` the memory of receive buffers that came into use, `BufferBytesUsed` of those that hold data,
+    /// `EngineConns` and `EngineOperations` what the engine has in hand: connections, and what the kernel was asked for else.
     ProcessCounter {
         gauges: CurrConns, CurrSslConns, PipesUsed, Tasks, RunQueue, NicedTasks, ApiConns, ActivePeers,
-        ConnectedPeers, CurrStreams, IdlePct, BufferBytes, BufferBytesUsed;
+        ConnectedPeers, CurrStreams, IdlePct, BufferBytes, BufferBytesUsed, EngineConns, EngineOperations;
         maxima: MaxConnRate, MaxSessRate, MaxSslRate, SslFrontendMaxKeyRate, SslBackendMaxKeyRate;
         sums: CumConns, CumReq, CumSslConns, CumStreams, SslFrontendReused,
         DroppedLogs, FailedResolutions, TotalBytesOut, TotalSplicedBytesOut, CumRecvLogs, MaxconnReached,

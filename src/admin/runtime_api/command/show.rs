@@ -290,6 +290,8 @@ pub fn activity(call: &mut Call<'_>) -> Answer {
         ("accepted", ProcessCounter::CumConns),
         ("stream_calls", ProcessCounter::CumStreams),
         ("pool_fail", ProcessCounter::PoolFailed),
+        ("engine_connections", ProcessCounter::EngineConns),
+        ("engine_operations", ProcessCounter::EngineOperations),
         ("engine_dead_completions", ProcessCounter::EngineCompletionsDead),
         ("engine_buffers_short", ProcessCounter::EngineBuffersShort),
         ("engine_enter_errors", ProcessCounter::EngineEnterErrors),

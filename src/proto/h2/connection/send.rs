@@ -125,7 +125,10 @@ impl Connection {
 
     /// Appends RST_STREAM: the stream is over. What the peer still sends on it is forgotten.
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode, out: &mut Vec<u8>) {
-        if self.streams.reset_by_us(stream) {
+        // RFC 9113 §6.4: what has not begun for the peer is not reset.
+        let has_begun = |s: &Stream| self.config.role == Role::Server || s.local != Side::Head;
+        let is_told = self.streams.get(stream).is_some_and(has_begun);
+        if self.streams.reset_by_us(stream) && is_told {
             frame::rst_stream(stream, code, out);
         }
     }
