@@ -102,9 +102,10 @@ pub struct Claim {
     pub is_whole: bool,
 }
 
-/// While old processes leave (`follows`), connections to our addresses come to us only, also those that wait in an old
-/// backlog then: to be ended by [`share`] after [`CLAIM_MS`]. A kernel that refuses leaves it to chance, as HAProxy does.
-pub fn claim(exposed: &[Exposed], follows: bool) -> Claim {
+/// While old processes leave whose sockets we do not have (`displaces`), connections to our addresses come to us only, also
+/// those that wait in an old backlog then: to be ended by [`share`] after [`CLAIM_MS`]. A kernel that refuses leaves it to
+/// chance, as HAProxy does.
+pub fn claim(exposed: &[Exposed], displaces: bool) -> Claim {
     let mut places: BTreeMap<&str, Vec<Fd>> = BTreeMap::new();
     for socket in exposed.iter().filter(|s| matches!(sockets::local(s.fd), Ok(Address::Ip(_)))) {
         places.entry(&socket.name).or_default().push(socket.fd);
@@ -112,7 +113,7 @@ pub fn claim(exposed: &[Exposed], follows: bool) -> Claim {
     // What an old process claimed for the sockets that it passed on ends first.
     places.values().for_each(|fds| steering::release(fds[0]));
     let listeners: Vec<Fd> =
-        places.values().filter(|fds| follows && steering::steer(fds).is_ok()).map(|fds| fds[0]).collect();
+        places.values().filter(|fds| displaces && steering::steer(fds).is_ok()).map(|fds| fds[0]).collect();
     Claim { is_whole: listeners.len() == places.len(), listeners }
 }
 

@@ -329,6 +329,8 @@ fn start(
     let mut exposed = Vec::new();
     let follows = former.is_some() || !args.finish.is_empty() || !args.terminate.is_empty();
     let retries = if follows { BIND_RETRIES } else { 0 };
+    // With none of their sockets.
+    let displaces = follows && inherited.is_empty();
     let old = || args.finish.iter().chain(&args.terminate);
     // Without SO_REUSEPORT an address has one owner: the old processes let go of theirs for as long (management guide 4).
     let pauses = plan.global.noreuseport && inherited.is_empty();
@@ -369,7 +371,7 @@ fn start(
     let succeeds = former.is_some() || !args.finish.is_empty();
     let peering = supervise::Peering { peers, succeeds };
     inherited.close();
-    let claim = sockets::claim(&exposed, follows);
+    let claim = sockets::claim(&exposed, displaces);
     let value = if claim.is_whole { sockets::CLAIMED } else { 0 };
     launch.claimed = RefCell::new(claim.listeners);
     launch.exposed = RefCell::new(exposed);
