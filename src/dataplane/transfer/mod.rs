@@ -36,7 +36,7 @@ use std::task::Poll;
 const MOST: usize = 32;
 /// How long the two directions of a session may take to come to rest, in milliseconds: a peer that does not read may take for
 /// ever. The first holds up nothing, as it could receive nothing until then anyway; it waits for the second.
-pub const REST_MS: [u64; 2] = [2000, 500];
+pub const REST_MS: [u64; 2] = [2000, 1000];
 /// How long the other process may take to answer, in milliseconds.
 const ANSWER_MS: u64 = 1000;
 /// After how long those that could not go are asked again, in milliseconds: at first, and at most when none of them ever can.
