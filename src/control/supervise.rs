@@ -133,7 +133,7 @@ pub struct Control {
     pub(super) bequests: bequest::Bequests,
     pub(super) transfers: transfer::Transfers,
     /// Workers that have not finished.
-    working: Cell<usize>,
+    working: RefCell<Vec<usize>>,
     pub log: LogOut,
     pub launch: Launch,
     pub desk: Desk,
@@ -199,8 +199,8 @@ impl Control {
     }
 
     /// Workers that can still answer.
-    pub fn working(&self) -> usize {
-        self.working.get()
+    pub fn working(&self) -> Vec<usize> {
+        self.working.borrow().clone()
     }
 
     /// Ends the process, by this signal.
@@ -217,7 +217,7 @@ impl Control {
     /// Ends when no worker has anything left to do and a successor knows all that it is to know.
     pub fn leave(&self) {
         let teaches = self.bequests.is_busy() || self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
-        if self.working.get() == 0 && !(teaches && self.signal.get().is_none()) {
+        if self.working.borrow().is_empty() && !(teaches && self.signal.get().is_none()) {
             if self.rings.is_heard() && self.last_events.get() != LastEvents::Told {
                 let Some(me) = self.me.upgrade() else { return };
                 if self.last_events.replace(LastEvents::Telling) == LastEvents::Untold {
@@ -283,7 +283,7 @@ pub fn run(
         rt: rt.clone(),
         log: LogOut::new(rt.clone(), shared.clone(), workers),
         launch,
-        working: Cell::new(workers),
+        working: RefCell::new((0..workers).collect()),
         desk: Desk::default(),
         gathering: Gathering::default(),
         checks: RefCell::default(),
@@ -412,17 +412,18 @@ async fn read_post(control: Rc<Control>) {
     loop {
         let mail = control.post.borrow_mut().receive();
         match mail {
-            Some((_, Mail::Finished)) => {
-                control.working.set(control.working.get() - 1);
+            Some((worker, Mail::Finished)) => {
+                control.working.borrow_mut().retain(|w| *w != worker);
+                control.gathering.finished(&control, worker);
                 control.leave();
             }
-            Some((_, Mail::Pong(number))) => control.gathering.pong(&control, number),
+            Some((worker, Mail::Pong(number))) => control.gathering.pong(&control, worker, number),
             Some((worker, Mail::Streams(number, streams))) => {
                 control.gathering.streams(&control, worker, number, streams);
             }
             Some((_, Mail::Bequest(bequest))) => bequest::send(&control, *bequest),
             Some((worker, Mail::Transfer(message))) => transfer::receive(&control, worker, message),
-            Some((_, Mail::Tasks(number, report))) => control.gathering.tasks(&control, number, report),
+            Some((worker, Mail::Tasks(number, report))) => control.gathering.tasks(&control, worker, number, report),
             Some((_, Mail::Acted(acted))) => control.acted(acted),
             Some((_, Mail::Table(letter))) => control.tables.receive(letter),
             Some((worker, Mail::LookUp(question))) => control.look_up(worker, question),

@@ -23,8 +23,18 @@ pub struct Gathering {
 struct Question {
     number: u64,
     asker: TaskId,
-    left: usize,
+    /// Workers that have not answered.
+    left: Vec<usize>,
     news: News,
+}
+
+impl Question {
+    /// No more is to be expected of this worker. Whom to wake when it was the last one.
+    fn settle(&mut self, worker: usize) -> Option<TaskId> {
+        let waited = self.left.len();
+        self.left.retain(|w| *w != worker);
+        (waited > 0 && self.left.is_empty()).then_some(self.asker)
+    }
 }
 
 /// What came back.
@@ -37,26 +47,30 @@ pub struct News {
 }
 
 impl Gathering {
-    fn answer(&self, control: &Control, number: u64, add: impl FnOnce(&mut News)) {
+    fn answer(&self, control: &Control, worker: usize, number: u64, add: impl FnOnce(&mut News)) {
         let mut open = self.open.borrow_mut();
         let Some(question) = open.iter_mut().find(|q| q.number == number) else { return };
         add(&mut question.news);
-        question.left = question.left.saturating_sub(1);
-        if question.left == 0 {
-            control.rt.wake(question.asker);
+        if let Some(asker) = question.settle(worker) {
+            control.rt.wake(asker);
         }
     }
 
-    pub fn pong(&self, control: &Control, number: u64) {
-        self.answer(control, number, |_| {});
+    pub fn pong(&self, control: &Control, worker: usize, number: u64) {
+        self.answer(control, worker, number, |_| {});
     }
 
     pub fn streams(&self, control: &Control, worker: usize, number: u64, streams: Vec<Listed>) {
-        self.answer(control, number, |news| news.streams.extend(streams.into_iter().map(|s| (worker, s))));
+        self.answer(control, worker, number, |news| news.streams.extend(streams.into_iter().map(|s| (worker, s))));
     }
 
-    pub fn tasks(&self, control: &Control, number: u64, report: TaskReport) {
-        self.answer(control, number, |news| news.tasks.push(report));
+    pub fn tasks(&self, control: &Control, worker: usize, number: u64, report: TaskReport) {
+        self.answer(control, worker, number, |news| news.tasks.push(report));
+    }
+
+    /// A worker has finished: what it was asked and has not answered, it never will.
+    pub fn finished(&self, control: &Control, worker: usize) {
+        self.open.borrow_mut().iter_mut().filter_map(|q| q.settle(worker)).for_each(|asker| control.rt.wake(asker));
     }
 }
 
@@ -87,7 +101,7 @@ pub async fn gather(control: &Rc<Control>, need: Need, deadline: Millis) -> Opti
     let news = poll_fn(|_| {
         let mut open = gathering.open.borrow_mut();
         let Some(question) = open.iter_mut().find(|q| q.number == number) else { return Poll::Ready(None) };
-        if question.left == 0 || control.working() == 0 {
+        if question.left.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut question.news)));
         }
         drop(open);
@@ -96,4 +110,22 @@ pub async fn gather(control: &Rc<Control>, need: Need, deadline: Millis) -> Opti
     .await;
     drop(asked);
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slab::Key;
+
+    #[test]
+    fn an_answer_is_whole_when_each_worker_has_answered_or_finished() {
+        let asker = Key { index: 7, ..Key::NONE };
+        let mut question = Question { number: 1, asker, left: vec![0, 1, 3], news: News::default() };
+        assert_eq!(question.settle(1), None);
+        assert_eq!(question.settle(1), None, "it has answered, and then it finishes");
+        assert_eq!(question.settle(2), None, "it was not asked");
+        assert_eq!(question.settle(3), None);
+        assert_eq!(question.settle(0), Some(asker), "it finishes and has not answered");
+        assert_eq!(question.settle(0), None, "the asker knows");
+    }
 }
