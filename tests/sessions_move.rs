@@ -131,6 +131,20 @@ fn a_master_keeps_no_worker_for_a_session_and_counts_it_once() {
     }
 }
 
+#[test]
+fn a_session_that_may_outlive_one_reload_ends_with_its_process_at_the_second() {
+    for engine in ENGINES {
+        let (site, origin) = (Site::new(engine), echo());
+        let config = site.configure(origin.port, &Config { global: "mworker-max-reloads 1", ..PLAIN });
+        let (_master, socket) = site.master(&config);
+        let mut client = site.client();
+        site.reload(&socket);
+        echoes(&mut client, "after the first");
+        site.reload(&socket);
+        assert!(client.closed().0.is_empty(), "on {engine}");
+    }
+}
+
 /// Sends bytes without end and compares what comes back, until told to stop.
 fn stream(port: u16, seed: u64, stop: &AtomicBool, received: &AtomicU64) {
     const PIECE: usize = 1 << 20;

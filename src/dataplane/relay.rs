@@ -291,7 +291,8 @@ impl Relay<'_> {
         let (Some(client), Some(server)) = (self.client.plain(), self.server.plain()) else {
             return std::future::pending().await;
         };
-        if s.settings().mode == Mode::Http {
+        // Whoever bounds how many reloads a connection may outlive counts on its being ended with its process.
+        if s.settings().mode == Mode::Http || s.w.plan.global.mworker_max_reloads.is_some() {
             return std::future::pending().await;
         }
         place.moves.set(Moves::May);

@@ -30,8 +30,19 @@ impl Drop for Pool {
     }
 }
 
+impl Default for Pool {
+    fn default() -> Pool {
+        Pool((0..CLASSES).map(|_| Vec::new()).collect())
+    }
+}
+
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::new(Pool((0..CLASSES).map(|_| Vec::new()).collect()));
+    static POOL: RefCell<Pool> = RefCell::default();
+}
+
+/// Frees what this thread keeps for later.
+pub fn forget() {
+    let _ = POOL.try_with(|p| *p.borrow_mut() = Pool::default());
 }
 
 fn class_layout(class: usize) -> Layout {

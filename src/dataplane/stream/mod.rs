@@ -419,6 +419,11 @@ impl Exchanges {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// Frees those that are kept.
+    pub fn forget(&self) {
+        self.0.take();
+    }
+
     /// Takes an exchange back. A stream that ended while a rule waited leaves no question open, and no answer that the
     /// next stream would take for its own.
     pub fn give(&self, exchange: Box<Exchange>) {

@@ -17,7 +17,7 @@ use super::tables::{Place as Entry, Reached};
 use super::transport::Transport;
 use super::worker::{Mail, Worker, has_no_room};
 use crate::base::slab::{Key, Slab};
-use crate::engine::frame::Frame;
+use crate::engine::frame::{self, Frame};
 use crate::engine::process;
 use crate::engine::reactor::TaskId;
 use crate::engine::task::{before, sleep};
@@ -34,6 +34,8 @@ use std::task::Poll;
 
 /// Sessions of one worker that are between two processes at a time: they pass no bytes meanwhile.
 const MOST: usize = 32;
+/// After how many of them memory is given back.
+const TRIMMED: usize = 8;
 /// How long the two directions of a session may take to come to rest, in milliseconds: a peer that does not read may take for
 /// ever. The first holds up nothing, as it could receive nothing until then anyway; it waits for the second.
 pub const REST_MS: [u64; 2] = [2000, 1000];
@@ -146,7 +148,7 @@ pub fn receive(w: &Rc<Worker>, message: Message) {
 /// Asks sessions to go on in the other process, and those that stayed again.
 async fn ask_all(w: Rc<Worker>) {
     let transfers = &w.transfers;
-    let mut pause_ms = AGAIN_MS;
+    let (mut pause_ms, mut since) = (AGAIN_MS, 0);
     loop {
         for place in w.registry.movable() {
             while transfers.asked.get() >= MOST {
@@ -156,11 +158,23 @@ async fn ask_all(w: Rc<Worker>) {
                 transfers.asked.set(transfers.asked.get() + 1);
                 place.moves.set(Moves::Asked);
                 place.wake(&w);
+                since += 1;
+                if since % TRIMMED == 0 {
+                    give_memory_back(&w);
+                }
             }
         }
         sleep(&w.rt, pause_ms).await;
+        give_memory_back(&w);
         pause_ms = if transfers.soon.take() { AGAIN_MS } else { (2 * pause_ms).min(AGAIN_MAX_MS) };
     }
+}
+
+/// What sessions had that have gone: the other process needs as much for them now.
+fn give_memory_back(w: &Worker) {
+    w.exchanges.forget();
+    frame::forget();
+    process::trim();
 }
 
 /// A session is asked no more, for now or for good (`then`).
