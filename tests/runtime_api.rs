@@ -155,6 +155,9 @@ fn a_level_is_the_sockets() {
     let directory = Directory::new();
     let (socket, plain) = (directory.join("user.sock"), directory.join("plain.sock"));
     let bench = Bench::start(&format!("stats socket {socket} level user\n stats socket {plain}"), BACKEND);
+    wait_until("the other sockets are there", || {
+        [&socket, &plain].map(UnixStream::connect).iter().all(Result::is_ok)
+    });
     assert_eq!(ask(&socket, "show sess"), "Permission denied\n\n");
     assert_eq!(ask(&socket, "disable server be_web/s1"), "Permission denied\n\n");
     assert!(ask(&socket, "show info").starts_with("Name: "));
