@@ -12,7 +12,7 @@ use crate::dataplane::log::LogOut;
 use crate::dataplane::tables::handle::TablesHandle;
 use crate::dataplane::worker::{Followed, Mail, Shared, publish_traffic};
 use crate::engine::driver::{Fd, WakeHandle, sockets};
-use crate::engine::process::{self, Signals};
+use crate::engine::process::Signals;
 use crate::engine::task::{before, sleep};
 use crate::engine::{Conn, Reactor, Rt};
 use crate::model::plan::Plan;
@@ -303,7 +303,6 @@ pub fn run(
         signal: Cell::new(None),
     });
     ready.wait();
-    process::give_way();
     rt.spawn(watch_signals(control.clone(), signals));
     if let Err(faults) = control.start_checks() {
         for fault in faults {

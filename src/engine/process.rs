@@ -138,33 +138,6 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     if unsafe { libc::kill(pid, signal) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// From now on this thread gives way at once to any that wakes up on its core (`sched_runtime` of sched_setattr(2), Linux
-/// 6.12: whose turns are longer is interrupted by those whose turns are shorter). Older kernels change nothing.
-pub fn give_way() {
-    /// `struct sched_attr`.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime_ns: u64,
-        deadline_ns: u64,
-        period_ns: u64,
-    }
-    // SAFETY: all-zero is a valid value of numbers, and the kernel reads as many bytes as `size` says.
-    unsafe {
-        let mut attributes: Attributes = zeroed();
-        if libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size_of::<Attributes>(), 0) == 0
-            && attributes.policy == libc::SCHED_OTHER as u32
-        {
-            attributes.runtime_ns = 20_000_000;
-            libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
-        }
-    }
-}
-
 /// Sends a signal with a number, which only [`Signals`] tells.
 ///
 /// # Errors
