@@ -85,8 +85,8 @@ fn idle_server_connections_go_to_the_process_that_follows() {
         assert_eq!(stat(&site.socket, "b", "BACKEND", "h1_open_connections"), "3");
         process = site.follow(&mut process, &config);
         site.awaits("srv_icur", "3");
-        // Nothing stays open of what connections came through.
-        wait_until("as many descriptors are open as before", || process.descriptors() == descriptors);
+        // Nothing stays open of what connections came through. A client may not have been quite gone before.
+        wait_until("no more descriptors are open than before", || process.descriptors() <= descriptors);
         assert!(origin.records().iter().all(|r| !r.over), "on {engine}");
         assert_eq!(site.request(), Some(200));
         assert_eq!((site.server("connect"), site.server("reuse")), ("0".into(), "1".into()));
