@@ -5,6 +5,7 @@ use super::{
     catalogue::*,
     fields::{Object, Value},
 };
+use std::io::Write;
 
 pub fn header(out: &mut Vec<u8>) {
     out.extend_from_slice(b"# ");
@@ -25,7 +26,8 @@ pub fn line(scene: &Scene<'_>, object: Object, out: &mut Vec<u8>) {
         }
         match field.value(scene, object) {
             Value::Str(text) => quoted(text.as_bytes(), out),
-            number => number.write(out),
+            // Writing to a Vec cannot fail.
+            number => _ = write!(out, "{number}"),
         }
         out.push(b',');
     }

@@ -8,7 +8,7 @@ use crate::model::{
     state::counters::*,
 };
 use std::borrow::Cow;
-use std::io::Write;
+use std::fmt;
 
 /// What a line of statistics is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,23 +64,9 @@ impl<'a> Value<'a> {
     /// As text; empty for none.
     pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Value::None => "".into(),
-            Value::U32(n) => n.to_string().into(),
-            Value::U64(n) => n.to_string().into(),
-            Value::S32(n) => n.to_string().into(),
             Value::Str(s) => Cow::Borrowed(s),
+            other => other.to_string().into(),
         }
-    }
-
-    /// Appends it as text.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let _ = match self {
-            Value::None => Ok(()),
-            Value::U32(n) => write!(out, "{n}"),
-            Value::U64(n) => write!(out, "{n}"),
-            Value::S32(n) => write!(out, "{n}"),
-            Value::Str(s) => out.write_all(s.as_bytes()),
-        };
     }
 
     pub fn type_name(&self) -> &'static str {
@@ -99,6 +85,19 @@ impl<'a> Value<'a> {
             Value::U64(n) => Some(*n as f64),
             Value::S32(n) => Some(*n as f64),
             _ => None,
+        }
+    }
+}
+
+/// As text; nothing for none.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::None => Ok(()),
+            Value::U32(n) => n.fmt(f),
+            Value::U64(n) => n.fmt(f),
+            Value::S32(n) => n.fmt(f),
+            Value::Str(s) => f.write_str(s),
         }
     }
 }

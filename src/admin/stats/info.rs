@@ -411,11 +411,11 @@ pub fn write(scene: &Scene<'_>, format: Format, descriptions: bool, out: &mut Ve
         return;
     }
     for item in &items {
-        let value = item.value.text();
+        let value = &item.value;
         // Writing to a Vec cannot fail.
         let _ = match format {
             Format::Typed => {
-                write!(out, "{}.{}.1:{}V:{}:{value}", item.position, item.name, item.tags, item.value.type_name())
+                write!(out, "{}.{}.1:{}V:{}:{value}", item.position, item.name, item.tags, value.type_name())
             }
             _ => write!(out, "{}: {value}", item.name),
         };

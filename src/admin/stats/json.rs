@@ -81,7 +81,7 @@ fn item(position: usize, name: &str, tags: &str, value: &Value<'_>, out: &mut Ve
     );
     match value {
         Value::Str(text) => string(text, out),
-        value => out.extend_from_slice(value.text().as_bytes()),
+        value => _ = write!(out, "{value}"),
     }
     out.extend_from_slice(b"}}");
 }

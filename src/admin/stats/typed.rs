@@ -21,12 +21,11 @@ pub fn lines(scene: &Scene<'_>, object: Object, descriptions: bool, out: &mut Ve
         // Writing to a Vec cannot fail.
         let _ = write!(
             out,
-            "{}.{iid}.{sid}.{position}.{}.1:{}:{}:{}",
+            "{}.{iid}.{sid}.{position}.{}.1:{}:{}:{value}",
             object.letter(),
             field.name,
             field.tags,
-            value.type_name(),
-            value.text()
+            value.type_name()
         );
         if descriptions {
             let _ = write!(out, ":\"{}\"", field.description);
