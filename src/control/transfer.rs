@@ -130,22 +130,18 @@ async fn send_all(control: Rc<Control>, wire: Rc<Wire>) {
     loop {
         let Some(letter) = wire.out.borrow_mut().pop_front() else { break };
         let fds: Vec<_> = letter.sockets.iter().flatten().map(AsRawFd::as_raw_fd).collect();
-        match handover::send(channel, letter.text.as_bytes(), &fds) {
-            Ok(_) => {
-                if let Some((worker, key)) = letter.lets_go {
-                    tell(&control, worker, Message::Decided(key, Outcome::Taken));
-                }
-            }
+        let outcome = match handover::send(channel, letter.text.as_bytes(), &fds) {
+            Ok(_) => Outcome::Taken,
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 wire.out.borrow_mut().push_front(letter);
                 let _ = control.rt.poll_fd(channel, libc::POLLOUT).await;
+                continue;
             }
             // Whoever reads there has gone; the end of the channel says so too.
-            Err(_) => {
-                if let Some((worker, key)) = letter.lets_go {
-                    tell(&control, worker, Message::Decided(key, Outcome::Later));
-                }
-            }
+            Err(_) => Outcome::Later,
+        };
+        if let Some((worker, key)) = letter.lets_go {
+            tell(&control, worker, Message::Decided(key, outcome));
         }
     }
     wire.sending.set(false);
