@@ -3,7 +3,7 @@
 //! beyond, a worker keeps its own heap of last known loads, trusts an entry only after reading it again, and refreshes
 //! a few others with each choice, so that what other workers gave back is seen within some choices.
 
-use super::{View, takes};
+use super::{View, present_weight, takes};
 use crate::model::{plan::ServerIndex, state::live::BackendLive};
 use std::{
     cmp::Reverse,
@@ -128,7 +128,7 @@ impl Arrivals {
 }
 
 fn weight(live: &BackendLive, index: ServerIndex) -> u32 {
-    live.server(index).filter(|s| s.is_usable()).map_or(0, |s| s.effective_weight())
+    live.server(index).map_or(0, present_weight)
 }
 
 fn least(view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {

@@ -237,6 +237,11 @@ fn is_below(factor: u32, index: ServerIndex, view: &View, live: &BackendLive) ->
     served(index) < (dealt(before + own) - dealt(before)).max(1)
 }
 
+/// What a server takes turns by now, in sixteenths; 0: it takes none.
+fn present_weight(server: &ServerLive) -> u32 {
+    if server.is_usable() { server.effective_weight() } else { 0 }
+}
+
 /// The server may be given a stream now: it has a slot that nobody waits for.
 #[inline]
 fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {

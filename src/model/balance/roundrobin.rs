@@ -3,7 +3,7 @@
 //! workers take theirs by ticket. Whoever meets the end of what is laid out makes more. A change of a server takes back what
 //! nobody has drawn and lays it out anew.
 
-use super::{View, position::Position, round::Round, takes, tickets::Tickets};
+use super::{View, position::Position, present_weight, round::Round, takes, tickets::Tickets};
 use crate::{
     base::clock::Now,
     model::{
@@ -85,11 +85,6 @@ impl Turns {
     }
 }
 
-/// What a server takes turns by, in sixteenths.
-fn weight(server: &ServerLive) -> u32 {
-    if server.is_usable() { server.effective_weight() } else { 0 }
-}
-
 fn served(live: &BackendLive, allbackups: bool) -> Served {
     let usable = |backup: bool| live.servers().filter(move |(_, s)| s.settings.backup == backup && s.is_usable());
     match usable(true).next() {
@@ -109,7 +104,7 @@ impl Order {
     pub fn begin(&self, live: &BackendLive, ticket: u64) {
         let round = |backup: bool| {
             let servers = live.servers().filter(|(_, s)| s.settings.backup == backup);
-            Round::new(servers.map(|(index, s)| (index as u32, weight(s))))
+            Round::new(servers.map(|(index, s)| (index as u32, present_weight(s))))
         };
         let turns = Turns { active: round(false), backups: round(true), served: served(live, self.allbackups) };
         self.restart(&mut self.making(), turns, ticket);
@@ -123,7 +118,7 @@ impl Order {
         let mut turns = None;
         for index in 0..live.len() {
             let Some(server) = live.server(index) else { continue };
-            let (index, weight) = (index as u32, weight(server));
+            let (index, weight) = (index as u32, present_weight(server));
             if making.end.round(server).weight(index) != weight {
                 turns.get_or_insert_with(|| making.at(ticket)).round(server).change(index, weight);
             }
