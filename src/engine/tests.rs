@@ -1,7 +1,7 @@
 //! The engine on the real kernel, over loopback.
 
 use super::driver::sim::random::Random;
-use super::driver::{ConnectOptions, Driver, Group, epoll::Epoll, uring::Uring};
+use super::driver::{ConnectOptions, Driver, Group, epoll::Epoll, sockets, uring::Uring};
 use super::listener::Listener;
 use super::sim_tests::{abandon, for_seeds, is_stream, receive_stream, send_stream};
 use super::task::{Elapsed, before, join, sleep};
@@ -128,6 +128,35 @@ fn a_deadline_ends_a_wait_and_the_connection_lives_on() {
         assert!(rt.now().mono >= soon);
         a.send(Block::copy_of(b"late").into()).await.result.unwrap();
         assert_eq!(&*b.recv().await.unwrap().unwrap(), b"late");
+    });
+}
+
+#[test]
+fn what_is_sent_leaves_when_the_tasks_of_its_turn_have_run() {
+    on_each(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let sending = a.send(Block::copy_of(b"an answer").into());
+        // Another task of this turn may tell another thread what the peer is then sure that it knows.
+        assert!(sockets::is_silent(b.fd()));
+        assert_eq!(sending.await.result.unwrap(), 9);
+        assert_eq!(&*b.recv().await.unwrap().unwrap(), b"an answer");
+    });
+}
+
+#[test]
+fn a_send_that_is_dropped_in_its_turn_harms_none_after_it() {
+    on_each(async |rt| {
+        let (a, b) = pair(&rt).await;
+        drop(a.send(Block::copy_of(b"never").into()));
+        sleep(&rt, 1).await;
+        let sent = a.send(Block::copy_of(b"later").into()).await;
+        assert_eq!(sent.result.unwrap(), 5);
+        drop(a);
+        let mut got = Vec::new();
+        while let Some(lease) = b.recv().await.unwrap() {
+            got.extend_from_slice(&lease);
+        }
+        assert!(got.ends_with(b"later"), "{got:?}");
     });
 }
 

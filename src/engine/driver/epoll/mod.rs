@@ -1,6 +1,6 @@
-//! The epoll driver: the operations of the ring made from calls that do not wait. Each is tried when it is pushed; where
-//! the kernel says EAGAIN it waits at its descriptor for news (edge-triggered: each told once) and is tried again then.
-//! For kernels and containers that refuse io_uring.
+//! The epoll driver: the operations of the ring made from calls that do not wait. Each is tried when it is pushed, a send
+//! when the turn's tasks have run; where the kernel says EAGAIN it waits at its descriptor for news (edge-triggered: each
+//! told once) and is tried again then. For kernels and containers that refuse io_uring.
 //!
 //! A descriptor that the driver opened is registered once for its life. A cancel takes effect at once, so the kernel
 //! never holds on to memory: an operation's memory is free when its final completion has been handed out.
@@ -34,8 +34,9 @@ pub struct Epoll {
     pools: [Pool; 2],
     /// Completions that have not been handed out.
     done: Vec<Completion>,
-    /// Descriptors to close when the turn's tasks have run: what a task leaves behind is known to others before its peer
-    /// learns that it is gone.
+    /// Sends of this turn, and descriptors to close. Both are done when the turn's tasks have run, as the ring does: what a
+    /// task tells other threads is on its way before its peer has an answer, or learns that it is gone.
+    sending: Vec<(Fd, Token, Op)>,
     closing: Vec<Fd>,
     /// Descriptors that had their share of a turn and have more.
     again: Vec<Fd>,
@@ -72,6 +73,7 @@ impl Epoll {
             descriptors: Descriptors::default(),
             pools: [Pool::new(Group::Small)?, Pool::new(Group::Large)?],
             done: Vec::new(),
+            sending: Vec::new(),
             closing: Vec::new(),
             again: Vec::new(),
             spare: Vec::new(),
@@ -248,7 +250,10 @@ impl Epoll {
     }
 
     fn cancel(&mut self, fd: Fd, target: Token) {
-        if fd >= 0
+        if let Some(at) = self.sending.iter().position(|(_, token, _)| *token == target) {
+            self.sending.remove(at);
+            self.end(target, -libc::ECANCELED);
+        } else if fd >= 0
             && let Some((key, waiting)) = self.descriptors.find(fd, |w| w.token == target)
         {
             self.descriptors.remove(fd, key);
@@ -264,6 +269,14 @@ impl Epoll {
             self.end(waiting.token, waiting.cancelled());
         }
         self.leave(fd);
+    }
+
+    fn send_all(&mut self) {
+        let mut sending = std::mem::take(&mut self.sending);
+        for (fd, token, op) in sending.drain(..) {
+            self.begin(fd, token, op);
+        }
+        self.sending = sending;
     }
 
     fn close_all(&mut self) {
@@ -398,6 +411,9 @@ impl Driver for Epoll {
             Op::Cancel { fd, target } => self.cancel(fd, target),
             Op::Close { fd } => self.closing.push(fd),
             Op::Wake { peer } => calls::signal(peer.0),
+            Op::Send { fd, .. } | Op::SendMsg { fd, .. } | Op::SendNow { fd, .. } => {
+                self.sending.push((fd, token, op));
+            }
             Op::Accept { fd } => {
                 calls::nonblocking(fd);
                 self.begin(fd, token, op);
@@ -411,6 +427,7 @@ impl Driver for Epoll {
     }
 
     fn enter(&mut self, wait_ms: Option<u64>, out: &mut Vec<Completion>) -> io::Result<()> {
+        self.send_all();
         self.close_all();
         if !self.done.is_empty() && self.unasked < UNASKED_MAX {
             self.unasked += 1;
