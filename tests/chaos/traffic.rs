@@ -304,12 +304,17 @@ fn answer<S: Read>(stream: &mut S, buffer: &mut Vec<u8>, ask: &Ask, slow: bool) 
 fn streams<S: Read + Write>(client: &mut h2::H2Client<S>, kind: Kind, place: &Place, random: &mut Random) {
     for _ in 0..10 {
         let mut sent = Vec::new();
+        let mut refuses = false;
         for _ in 0..random.between(1, 5) {
             let ask = Ask::random(&place.book, random);
             let length = ask.body.len().to_string();
             let fields: &[(&str, &str)] =
                 if ask.method == "POST" { &[("content-length", length.as_str())] } else { &[] };
-            let id = client.send(&h2::request(ask.method, &ask.path(), fields), &ask.body);
+            let Some(id) = client.try_send(&h2::request(ask.method, &ask.path(), fields), &ask.body) else {
+                // It was told that the connection ends.
+                refuses = true;
+                break;
+            };
             sent.push((id, ask));
         }
         for (stream, ask) in sent {
@@ -333,7 +338,7 @@ fn streams<S: Read + Write>(client: &mut h2::H2Client<S>, kind: Kind, place: &Pl
                 outcome => note(place, kind, &ask, outcome),
             }
         }
-        if client.ended.is_some() || place.ends() {
+        if refuses || client.ended.is_some() || place.ends() {
             return;
         }
         pause(random.below(8));

@@ -106,7 +106,6 @@ impl<S: Read + Write> H2Client<S> {
         }
     }
 
-    /// Sends what was made so far.
     /// From now on what is received gives the proxy no room for more.
     pub fn keep_windows(&mut self) {
         self.kept.get_or_insert_default();
@@ -120,6 +119,7 @@ impl<S: Read + Write> H2Client<S> {
         self.flush();
     }
 
+    /// Sends what was made so far.
     pub fn flush(&mut self) {
         let out = std::mem::take(&mut self.out);
         self.codec.drained();
@@ -129,12 +129,17 @@ impl<S: Read + Write> H2Client<S> {
 
     /// Sends a request without waiting for its answer.
     pub fn send(&mut self, head: &Head, body: &[u8]) -> StreamId {
-        let id = self.codec.open().expect("room for a stream");
+        self.try_send(head, body).expect("room for a stream")
+    }
+
+    /// The same; `None` when the other side takes no more streams.
+    pub fn try_send(&mut self, head: &Head, body: &[u8]) -> Option<StreamId> {
+        let id = self.codec.open()?;
         self.answers.insert(id, Answer::default());
         self.codec.send_head(id, head, body.is_empty(), &mut self.out);
         self.flush();
         self.data(id, body, true);
-        id
+        Some(id)
     }
 
     /// Sends a head whose body or end follows.
