@@ -21,7 +21,7 @@ impl Slots {
     /// Starts to track an entry.
     pub fn attach(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
         self.note(tables, slot, table, place);
-        tables.change(table, place, What::Connection, CounterEdit::Add(1));
+        count(tables, (table, place), What::Connection, 1);
     }
 
     fn note(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
@@ -33,13 +33,13 @@ impl Slots {
         if self.tables.is_none() {
             self.tables = Some(tables.clone());
         }
-        tables.change(table, place, What::Trackers, CounterEdit::Add(1));
+        count(tables, (table, place), What::Trackers, 1);
     }
 
     /// Goes on with an entry that a former process tracked for this stream or session and has counted: only `conn_cur` grows.
     pub fn attach_again(&mut self, tables: &Rc<Tables>, slot: u8, table: TableId, place: Place) {
         self.note(tables, slot, table, place);
-        tables.change(table, place, What::ConnectionEnd, CounterEdit::Add(-1));
+        count(tables, (table, place), What::ConnectionEnd, -1);
     }
 
     /// What is tracked, by slot.
@@ -54,24 +54,29 @@ impl Slots {
         if n == 0 {
             return;
         }
-        for (table, place) in self.list.iter().flatten() {
-            tables.change(*table, *place, what, CounterEdit::Add(n as i64));
-        }
+        self.list.iter().flatten().for_each(|at| count(tables, *at, what, n as i64));
     }
 
     /// Counts something in the entry of one slot.
     pub fn count_one(&self, slot: u8, what: What) {
-        if let (Some(tables), Some((table, place))) = (&self.tables, self.get(slot)) {
-            tables.change(table, place, what, CounterEdit::Add(1));
+        if let (Some(tables), Some(at)) = (&self.tables, self.get(slot)) {
+            count(tables, at, what, 1);
         }
     }
 
     pub fn release(&mut self) {
         let Some(tables) = &self.tables else { return };
-        for (table, place) in self.list.drain(..).flatten() {
-            tables.change(table, place, What::ConnectionEnd, CounterEdit::Add(1));
-            tables.change(table, place, What::Trackers, CounterEdit::Add(-1));
+        for at in self.list.drain(..).flatten() {
+            count(tables, at, What::ConnectionEnd, 1);
+            count(tables, at, What::Trackers, -1);
         }
+    }
+}
+
+/// Counts what its table stores. The entry's time starts again when tracking begins and ends, whatever is stored.
+fn count(tables: &Tables, (table, place): (TableId, Place), what: What, n: i64) {
+    if tables.registry.def(table).layout.counts(what) {
+        tables.change(table, place, what, CounterEdit::Add(n));
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Column {
 pub struct Layout {
     columns: Vec<Column>,
     words: usize,
+    /// Bits of the data types in `columns`.
+    stored: u32,
 }
 
 /// An element without the clock of the process that stores it.
@@ -202,7 +204,8 @@ impl Layout {
             c.offset = words;
             words += c.elements as usize * if c.data.is_rate() { RATE_WORDS } else { 1 };
         }
-        Layout { columns, words }
+        let stored = columns.iter().fold(0, |all, c| all | 1 << c.data as u32);
+        Layout { columns, words, stored }
     }
 
     /// Words of an entry.
@@ -219,7 +222,25 @@ impl Layout {
     }
 
     pub fn stores(&self, data: DataType) -> bool {
-        self.column(data).is_some()
+        self.stored & 1 << data as u32 != 0
+    }
+
+    /// Whether something that happens to who tracks an entry changes what it stores.
+    pub fn counts(&self, what: What) -> bool {
+        let stores = |data| self.stores(data);
+        match what {
+            What::Connection => stores(ConnCnt) || stores(ConnRate) || stores(ConnCur),
+            What::ConnectionEnd => stores(ConnCur),
+            What::Session => stores(SessCnt) || stores(SessRate),
+            What::Request => stores(HttpReqCnt) || stores(HttpReqRate),
+            What::Error => stores(HttpErrCnt) || stores(HttpErrRate),
+            What::Failure => stores(HttpFailCnt) || stores(HttpFailRate),
+            What::BytesIn => stores(BytesInCnt) || stores(BytesInRate),
+            What::BytesOut => stores(BytesOutCnt) || stores(BytesOutRate),
+            What::Glitch => stores(GlitchCnt) || stores(GlitchRate),
+            What::Trackers => true,
+            What::ConnectionCount | What::Gpc(_) | What::Gpt(_) | What::ServerId | What::ServerKey => false,
+        }
     }
 
     /// A column's element, where it is stored.
@@ -575,6 +596,20 @@ mod tests {
         // News of the first period that comes late counts there.
         l.apply(&mut words, Change::add(What::Request, 10, Millis(1400)));
         assert_eq!(read(&words, 1750), 1 + 15);
+    }
+
+    #[test]
+    fn what_is_said_to_count_is_what_changes_an_entry() {
+        use What::*;
+        let happens = [Connection, ConnectionEnd, Session, Request, Error, Failure, BytesIn, BytesOut, Glitch];
+        for (data, name) in ALL {
+            let l = layout(&[(name, 1, data.is_rate().then_some(1000))]);
+            for what in happens {
+                let mut words = vec![0; l.words()];
+                l.apply(&mut words, Change::add(what, 1, Millis(500)));
+                assert_eq!(l.counts(what), words.iter().any(|w| *w != 0), "{name} {what:?}");
+            }
+        }
     }
 
     #[test]
