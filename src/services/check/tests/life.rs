@@ -59,7 +59,7 @@ fn a_server_goes_down_after_fall_failures_and_up_after_rise_passes() {
         p.timeouts.check = Some(3000);
         let s = &mut p.backend.servers[0];
         s.address = Some(Address::Ip(address));
-        s.check = Some(CheckSettings { inter_ms: 3, ..Default::default() });
+        s.check = Some(CheckSettings { inter_ms: 100, ..Default::default() });
     });
     let told = sentences(plan, |told| told.len() == 3);
     let told: Vec<String> = told.iter().map(|s| timeless(s)).collect();
@@ -83,7 +83,7 @@ fn log_health_checks_tells_every_change() {
         let s = &mut p.backend.servers[0];
         s.address = Some(Address::Ip(address));
         s.backup = true;
-        s.check = Some(CheckSettings { inter_ms: 3, ..Default::default() });
+        s.check = Some(CheckSettings { inter_ms: 100, ..Default::default() });
     });
     let told: Vec<String> = sentences(plan, |told| told.len() == 3).iter().map(|s| timeless(s)).collect();
     assert_eq!(
@@ -117,10 +117,10 @@ fn an_agent_moves_state_and_weight() {
             s.weight = 10;
             let send = Some("who\n".to_owned());
             s.address = Some(Address::Ip(address));
-            // The interval bounds the answer too, where there is no `timeout check`.
+            // The interval bounds connecting, and the answer too where there is no `timeout check`.
             p.timeouts.check = Some(3000);
             let s = &mut p.backend.servers[0];
-            s.agent = Some(AgentSettings { port: address.port(), address: None, inter_ms: 3, send });
+            s.agent = Some(AgentSettings { port: address.port(), address: None, inter_ms: 100, send });
         }));
         let board = Arc::new(Board::new(&plan, 1));
         let (sink, watched) = (out.clone(), board.clone());
