@@ -25,7 +25,13 @@ impl Default for Histogram {
 impl Histogram {
     #[inline]
     pub fn record(&self, us: u64) {
-        self.buckets[bucket_of(us)].add(1);
+        self.record_in(bucket_of(us), us);
+    }
+
+    /// `bucket`: what [`bucket_of`] gave for `us`.
+    #[inline]
+    pub fn record_in(&self, bucket: usize, us: u64) {
+        self.buckets[bucket].add(1);
         self.sum_us.add(us);
     }
 }
@@ -75,8 +81,9 @@ impl Summary {
     }
 }
 
+/// The bucket of a duration.
 #[inline]
-fn bucket_of(us: u64) -> usize {
+pub fn bucket_of(us: u64) -> usize {
     if us < 1 << LOWEST_POWER {
         return 0;
     }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 /// left, pieces come in memory of their own.
 pub struct Lease {
     rt: Rt,
-    group: Group,
+    /// Where the piece is: the driver leaves a buffer where it is until it goes back.
+    at: *mut u8,
+    len: u32,
     id: u16,
-    start: u32,
-    end: u32,
+    group: Group,
     /// Memory of its own instead of a buffer: there was none left.
     /// (Boxed twice: a lease stays as small as it was.)
     own: Option<Box<Box<[u8]>>>,
@@ -23,17 +24,24 @@ pub struct Lease {
 impl Lease {
     /// `id` was handed out by the driver with `len` bytes in it.
     pub(super) fn new(rt: Rt, group: Group, id: u16, len: u32) -> Lease {
-        Lease { rt, group, id, start: 0, end: len, own: None }
+        let at = rt.buffer(group, id);
+        Lease { rt, at, len, id, group, own: None }
     }
 
     /// Received into `memory`, `len` bytes of it.
     pub(super) fn own(rt: Rt, memory: Box<[u8]>, len: u32) -> Lease {
-        Lease { rt, group: Group::Small, id: 0, start: 0, end: len, own: Some(Box::new(memory)) }
+        let len = len.min(memory.len() as u32);
+        let mut own = Box::new(memory);
+        let at = own.as_mut_ptr();
+        Lease { rt, at, len, id: 0, group: Group::Small, own: Some(own) }
     }
 
     /// Forgets the first `n` bytes.
     pub fn advance(&mut self, n: usize) {
-        self.start = self.end.min(self.start + n as u32);
+        let n = n.min(self.len as usize);
+        // SAFETY: the place stays within what was filled, or at its end.
+        self.at = unsafe { self.at.add(n) };
+        self.len -= n as u32;
     }
 
     /// Takes the first `n` bytes out as a lease of their own; the buffer goes back with the last of both. `None` where the
@@ -42,40 +50,35 @@ impl Lease {
         if self.own.is_some() {
             return None;
         }
-        let (start, end) = (self.start, self.end.min(self.start + n as u32));
-        self.start = end;
         self.rt.share(self.group, self.id);
-        Some(Lease { rt: self.rt.clone(), group: self.group, id: self.id, start, end, own: None })
+        let mut first =
+            Lease { rt: self.rt.clone(), at: self.at, len: self.len, id: self.id, group: self.group, own: None };
+        first.truncate(n);
+        self.advance(n);
+        Some(first)
     }
 
     /// Forgets all but the first `n` bytes.
     pub fn truncate(&mut self, n: usize) {
-        self.end = self.end.min(self.start + n as u32);
+        self.len = self.len.min(n.min(u32::MAX as usize) as u32);
     }
 }
 
 impl Deref for Lease {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        if let Some(own) = &self.own {
-            return &own[self.start as usize..self.end as usize];
-        }
-        let base = self.rt.buffer(self.group, self.id);
-        // SAFETY: these bytes of the buffer belong to this lease alone until it is dropped: others that were split off have
-        // others. Start and end lie within what was filled.
-        unsafe { std::slice::from_raw_parts(base.add(self.start as usize), (self.end - self.start) as usize) }
+        // SAFETY: these bytes belong to this lease alone until it is dropped: others that were split off have others.
+        unsafe { std::slice::from_raw_parts(self.at, self.len as usize) }
     }
 }
 
 impl DerefMut for Lease {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        if let Some(own) = &mut self.own {
-            return &mut own[self.start as usize..self.end as usize];
-        }
-        let base = self.rt.buffer(self.group, self.id);
         // SAFETY: as in `deref`, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(base.add(self.start as usize), (self.end - self.start) as usize) }
+        unsafe { std::slice::from_raw_parts_mut(self.at, self.len as usize) }
     }
 }
 
@@ -101,6 +104,7 @@ pub enum Piece {
 }
 
 impl Piece {
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Empty => &[],

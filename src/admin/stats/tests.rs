@@ -100,8 +100,7 @@ fn counts_of_all_workers_are_summed_and_maxima_seen() {
         worker.backend(1).session(now);
         worker.server(1, 0).session(now);
         worker.server(1, 0).add(ServerCounter::Reqbin, 100);
-        let times =
-            Times { queue_us: Some(0), connect_us: Some(2_500), response_us: Some(9_000), total_us: Some(12_000) };
+        let times = Times::new([Some(0), Some(2_500), Some(9_000), Some(12_000)]);
         worker.server(1, 0).times(&times);
         worker.backend(1).times(&times);
     }
@@ -153,7 +152,7 @@ fn info_has_the_recorded_keys_in_order() {
 #[test]
 fn prometheus_families_and_selection() {
     let fake = Fake::new();
-    let times = Times { total_us: Some(3_000), ..Times::default() };
+    let times = Times::new([None, None, None, Some(3_000)]);
     fake.board.worker(0).server(1, 0).times(&times);
     let write = |query: &str| {
         with_scene(&fake, |scene| {

@@ -382,12 +382,12 @@ impl Exchange {
         self.fill_timers(now);
         let start = self.start.nanos;
         let us = |from: u64, to: u64| (from > 0 && to > 0).then(|| to.saturating_sub(from) / 1000);
-        let times = Times {
-            queue_us: us(self.request_ns, self.queued_ns),
-            connect_us: us(self.queued_ns, self.connected_ns),
-            response_us: us(self.connected_ns, self.response_ns),
-            total_us: Some(self.clock(now).saturating_sub(start) / 1000),
-        };
+        let times = Times::new([
+            us(self.request_ns, self.queued_ns),
+            us(self.queued_ns, self.connected_ns),
+            us(self.connected_ns, self.response_ns),
+            Some(self.clock(now).saturating_sub(start) / 1000),
+        ]);
         let counts = w.counts();
         counts.frontend(frontend).times(&times);
         if let Some(backend) = self.backend

@@ -183,7 +183,7 @@ pub trait Driver {
     /// Submits what was pushed and waits until something completed or `wait_ms` passed (`None`: for ever; 0: not at all).
     fn enter(&mut self, wait_ms: Option<u64>, out: &mut Vec<Completion>) -> io::Result<()>;
 
-    /// The start of a handed-out buffer.
+    /// The start of a handed-out buffer, which does not move until it is given back.
     fn buffer(&self, group: Group, id: u16) -> *mut u8;
     /// Gives a handed-out buffer back.
     fn recycle(&mut self, group: Group, id: u16);

@@ -1,7 +1,12 @@
 //! One worker's numbers about one thing: counters, rates and latencies. Written by its worker only.
 
 use super::counters::*;
-use crate::base::{clock::Millis, counter::Counter, histogram::Histogram, rate::Rate};
+use crate::base::{
+    clock::Millis,
+    counter::Counter,
+    histogram::{Histogram, bucket_of},
+    rate::Rate,
+};
 use std::sync::OnceLock;
 
 /// The counters of one thing. Aligned so that two workers' cells never share a line (two lines: the prefetcher's pair).
@@ -41,13 +46,22 @@ impl Peak {
     }
 }
 
-/// One request's or connection's times in microseconds; `None` where it did not come so far.
+/// One request's or connection's times, prepared once for all that they are counted at: waiting for a server or its
+/// connection, connecting, waiting for the response, and all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
-    pub queue_us: Option<u64>,
-    pub connect_us: Option<u64>,
-    pub response_us: Option<u64>,
-    pub total_us: Option<u64>,
+    /// Microseconds; `None` where it did not come so far.
+    pub us: [Option<u64>; 4],
+    pub ms: [u64; 4],
+    /// Where each belongs in a histogram.
+    pub buckets: [usize; 4],
+}
+
+impl Times {
+    pub fn new(us: [Option<u64>; 4]) -> Times {
+        let known = us.map(|us| us.unwrap_or(0));
+        Times { us, ms: known.map(|us| us / 1000), buckets: known.map(bucket_of) }
+    }
 }
 
 /// The four latencies of a proxy or server; made at the first request, so that idle ones cost nothing.
@@ -76,7 +90,7 @@ impl Average {
         if count < window {
             self.count.set(count + 1);
             self.sum.set(sum + value);
-        } else {
+        } else if sum | value != 0 {
             self.sum.set(sum - sum / window + value);
         }
     }

@@ -382,10 +382,9 @@ fn handshake(latency: &OnceLock<Box<Latency>>, us: u64) {
 fn record(latency: &OnceLock<Box<Latency>>, times: &Times) {
     let latency = latency.get_or_init(Box::default);
     let four = [&latency.queue, &latency.connect, &latency.response, &latency.total];
-    for (histogram, us) in four.into_iter().zip([times.queue_us, times.connect_us, times.response_us, times.total_us])
-    {
-        if let Some(us) = us {
-            histogram.record(us);
+    for (at, histogram) in four.into_iter().enumerate() {
+        if let Some(us) = times.us[at] {
+            histogram.record_in(times.buckets[at], us);
         }
     }
 }
@@ -393,10 +392,10 @@ fn record(latency: &OnceLock<Box<Latency>>, times: &Times) {
 #[inline]
 fn average(averages: &Averages, maxima: [&Counter; 4], times: &Times, board: &Board) {
     let four = [&averages.qtime, &averages.ctime, &averages.rtime, &averages.ttime];
-    let values = [times.queue_us, times.connect_us, times.response_us, times.total_us];
-    for ((average, maximum), us) in four.into_iter().zip(maxima).zip(values) {
-        let ms = us.unwrap_or(0) / 1000;
-        average.record(ms, board.window);
-        board.raise(maximum, ms);
+    for (at, average) in four.into_iter().enumerate() {
+        average.record(times.ms[at], board.window);
+        if times.ms[at] > 0 {
+            board.raise(maxima[at], times.ms[at]);
+        }
     }
 }
