@@ -72,8 +72,8 @@ impl Round {
         round
     }
 
-    /// Indices of servers that are known here.
-    pub fn len(&self) -> usize {
+    /// Servers have indices below this one here.
+    pub fn known(&self) -> usize {
         self.servers.len()
     }
 
@@ -100,8 +100,8 @@ impl Round {
         }
         self.total = self.total - before + weight;
         self.at(server).weight = weight;
-        if weight > 0 {
-            self.place(server, self.now + self.total.saturating_sub(self.now) / weight);
+        if let Some(wait) = self.total.saturating_sub(self.now).checked_div(weight) {
+            self.place(server, self.now + wait);
         }
     }
 

@@ -153,7 +153,7 @@ impl Order {
 
     /// Goes on from this ticket so; whoever draws it lays out the first turns.
     fn restart(&self, making: &mut Making, turns: Turns, ticket: u64) {
-        let length = (turns.active.len() / 8).clamp(STRETCH_MIN, STRETCH_MAX);
+        let length = (turns.active.known() / 8).clamp(STRETCH_MIN, STRETCH_MAX);
         *making = Making { start: turns.clone(), end: turns, base: ticket, behind: ticket, length };
         self.current.store(Arc::new(Stretch { base: ticket, servers: Vec::new() }));
     }
