@@ -63,14 +63,16 @@ impl Load {
     }
 
     /// Clients are served one request at a time, and whoever comes later is served later: who waits finds at most one
-    /// request of each other client before him, those that are served included. Each round of slots takes a service and
-    /// a handover. Who wants one server competes for its slots alone.
+    /// request of each other client before him, those that are served included. Until he has a slot all slots work on
+    /// these, each for a service and a handover, and they need not end together: the last of them may end when the others
+    /// have done their share to the moment. Then comes his own. Who wants one server competes for its slots alone.
     fn longest_ms(&self, wish: Wish) -> u64 {
         let slots = match wish {
             Wish::Any => self.slots.iter().sum(),
             Wish::One(server) => self.slots[server],
         };
-        self.clients.div_ceil(slots.into()) * (SERVICE_MS + HANDOVER_MS) + AROUND_MS
+        let before = (self.clients - 1) * (SERVICE_MS + HANDOVER_MS);
+        before.div_ceil(slots.into()) + SERVICE_MS + HANDOVER_MS + AROUND_MS
     }
 }
 
