@@ -191,7 +191,7 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 let before = out.len();
                 let then = session.resume(&mut seat, &mut out);
                 seat.forget();
-                let due = control.desk.pace.due(control.rt.now().mono, out.len() - before);
+                let due = control.desk.pace.begin().due(control.rt.now().mono, out.len() - before);
                 until(&control.rt, due).await;
                 then
             }
