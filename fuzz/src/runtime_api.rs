@@ -3,7 +3,8 @@
 use ringway::{
     admin::{
         runtime_api::{
-            Change, Process, Sessions, catalogue, command::table::Table, session::CliSession, session::Then,
+            Answer, Change, Process, Sessions, catalogue, command::table::Table, session::CliSession, session::Then,
+            with_scene,
         },
         stats,
     },
@@ -106,6 +107,11 @@ pub fn session(data: &[u8]) {
                 | Then::Forward(_)
                 | Then::Reload { .. } => return,
                 Then::Flush | Then::Gather(_) => session.resume(&mut process, &mut out),
+                Then::Report(mut report) => {
+                    let level = session.state().level;
+                    while with_scene(&process, level, |scene| report.write_slice(scene, 1, &mut out)) {}
+                    session.answered(Answer::Empty, &mut process, &mut out)
+                }
             };
             out.clear();
         }

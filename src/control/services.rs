@@ -1,13 +1,15 @@
 //! What answers in the place of a server: the Prometheus exporter and the statistics page. They run on the worker that has
 //! the request and read the board that all share; what an action of the page did goes to the control thread.
 
-use crate::admin::stats::fields::{Selection, objects};
 use crate::admin::stats::html::{self, Outcome, Output};
-use crate::admin::stats::{Process, Scene, action, csv, json, prometheus};
+use crate::admin::stats::listing::Form;
+use crate::admin::stats::report::Report;
+use crate::admin::stats::{Process, Scene, action, json, prometheus};
 use crate::dataplane::page::Asked;
-use crate::dataplane::worker::{Acted, Answer, Mail, Seen, Services, Shared, Worker};
+use crate::dataplane::worker::{Acted, Answer, AnswerBody, Mail, Seen, Services, Shared, Worker};
 use crate::model::plan::{ProxyIndex, ServerIndex};
 use crate::model::state::counters::ServerCounter;
+use crate::model::stats::StatsPage;
 use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
 use crate::proto::http::status;
@@ -37,10 +39,14 @@ pub fn facts(shared: &Shared) -> Process<'_> {
     }
 }
 
-fn with_scene<T>(w: &Worker, legends: bool, write: impl FnOnce(Scene<'_>) -> T) -> T {
+/// The body that a report becomes. Others publish what they count while its first slices are made.
+fn body(w: &Worker, legends: bool, mut report: Report) -> AnswerBody {
     w.publish_all();
-    let process = facts(&w.shared);
-    write(Scene { plan: &w.plan, board: &w.board, process: &process, now: w.rt.now(), legends })
+    AnswerBody::Slices(Box::new(move |w, enough, out| {
+        let process = facts(&w.shared);
+        let scene = Scene { plan: &w.plan, board: &w.board, process: &process, now: w.rt.now(), legends };
+        report.write_slice(&scene, enough, out)
+    }))
 }
 
 fn begin(head: &mut Head, code: u16, content_type: &str) {
@@ -58,18 +64,12 @@ fn service(w: &Worker, name: &str, request: &Head, answer: &mut Answer) -> bool 
     match prometheus::Request::parse(&query) {
         Ok(wanted) => {
             begin(&mut answer.head, 200, "text/plain; version=0.0.4");
-            answer.chunked = true;
-            if request.method() != b"HEAD" {
-                with_scene(w, false, |scene| {
-                    let mut writer = prometheus::Writer::new(scene, wanted);
-                    while writer.write_next(&mut answer.body) {}
-                });
-            }
+            answer.body = body(w, false, Report::metrics(wanted));
         }
         Err(prometheus::BadScope) => {
             if let Some(page) = message::page(400) {
                 page.fill(&mut answer.head);
-                answer.body.extend_from_slice(page.body.as_bytes());
+                answer.body = AnswerBody::Whole(page.body.as_bytes().to_vec());
             }
         }
     }
@@ -108,41 +108,29 @@ fn stats(w: &Worker, asked: &Asked<'_>, answer: &mut Answer) {
     if let Some(seconds) = asked.page.refresh_s.filter(|_| !request.no_refresh) {
         answer.head.append(b"refresh", seconds.to_string().as_bytes());
     }
-    answer.chunked = true;
-    with_scene(w, asked.page.show_legends, |scene| write(&scene, asked, request, &mut answer.body));
+    answer.body = match report(w, asked, request) {
+        Some(report) => body(w, asked.page.show_legends, report),
+        None => AnswerBody::Slices(Box::new(|_, _, out| {
+            out.extend_from_slice(json::SCHEMA.as_bytes());
+            false
+        })),
+    };
 }
 
-fn write(scene: &Scene<'_>, asked: &Asked<'_>, request: html::Request, out: &mut Vec<u8>) {
-    let own = &scene.plan.proxies[asked.proxy].name;
-    let scope = asked.page.scope.iter().map(|s| if s == "." { own.clone() } else { s.clone() });
-    let selection =
-        Selection { up: request.up, no_maint: request.no_maint, scope: scope.collect(), ..Selection::default() };
-    let shown = |proxy: usize| scene.plan.proxies[proxy].name.contains(&request.scope);
+/// The page, or what it exports; `None`: the schema, in which nothing is counted.
+fn report(w: &Worker, asked: &Asked<'_>, request: html::Request) -> Option<Report> {
+    let own = &w.plan.proxies[asked.proxy].name;
+    let scope: Vec<String> =
+        asked.page.scope.iter().map(|s| if s == "." { own.clone() } else { s.clone() }).collect();
+    let listing = |form| Report::listing(form, Some(request.selection(&scope)));
     match request.output {
+        Output::Csv => Some(listing(Form::Csv)),
+        Output::Json => Some(listing(Form::Json)),
+        Output::JsonSchema => None,
         Output::Html => {
-            let mut page = asked.page.clone();
-            page.scope = selection.scope;
-            let mut writer = html::Writer::new(*scene, &page, request, asked.admin);
-            while writer.write_next(out) {}
+            let page = StatsPage { scope, ..asked.page.clone() };
+            Some(Report::page(page, request, asked.admin))
         }
-        Output::Csv => {
-            csv::header(out);
-            for object in objects(scene, &selection).into_iter().filter(|o| shown(o.proxy())) {
-                csv::line(scene, object, out);
-            }
-        }
-        Output::Json => {
-            out.push(b'[');
-            let list = objects(scene, &selection).into_iter().filter(|o| shown(o.proxy()));
-            for (i, object) in list.enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                json::object(scene, object, out);
-            }
-            out.extend_from_slice(b"]\n");
-        }
-        Output::JsonSchema => out.extend_from_slice(json::SCHEMA.as_bytes()),
     }
 }
 

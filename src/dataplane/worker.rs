@@ -197,13 +197,27 @@ pub enum Seen {
     ResponseFailed,
 }
 
-/// The response of a service: a head without framing fields, and the whole body.
+/// The response of a service: a head without framing fields, and the body.
 #[derive(Default)]
 pub struct Answer {
     pub head: Head,
-    pub body: Vec<u8>,
-    /// Chunked, as HAProxy's services answer an HTTP/1.1 client; else with a length.
-    pub chunked: bool,
+    pub body: AnswerBody,
+}
+
+pub enum AnswerBody {
+    /// All of it, sent with a length.
+    Whole(Vec<u8>),
+    /// Made as the client takes it; chunked, as HAProxy's services answer an HTTP/1.1 client.
+    Slices(Slices),
+}
+
+/// Appends the next slice of a body, of about so many bytes or of fewer, even none; false when the body is complete.
+pub type Slices = Box<dyn FnMut(&Worker, usize, &mut Vec<u8>) -> bool>;
+
+impl Default for AnswerBody {
+    fn default() -> AnswerBody {
+        AnswerBody::Whole(Vec::new())
+    }
 }
 
 /// Names as language and log show them, made once.

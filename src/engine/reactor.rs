@@ -108,6 +108,8 @@ pub struct Reactor {
     current: Cell<TaskId>,
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<TaskId>>,
+    /// Tasks that are to run in the next turn, behind those that the kernel has news for.
+    next: RefCell<Vec<TaskId>>,
     /// What tasks cost, while that is asked for or until it is asked for again.
     profile: RefCell<Profile>,
     is_profiled: Cell<bool>,
@@ -140,6 +142,7 @@ impl Reactor {
             current: Cell::new(Key::NONE),
             tasks: RefCell::default(),
             ready: RefCell::default(),
+            next: RefCell::default(),
             profile: RefCell::default(),
             is_profiled: Cell::new(false),
             wheel: RefCell::new(Wheel::new(now.mono)),
@@ -192,7 +195,7 @@ impl Reactor {
 
     /// Tasks that are to run in this turn or the next.
     pub fn ready(&self) -> usize {
-        self.ready.borrow().len()
+        self.ready.borrow().len() + self.next.borrow().len()
     }
 
     /// Connections, operations and tasks that exist.
@@ -228,6 +231,11 @@ impl Reactor {
             task.queued = true;
             self.make_ready(id);
         }
+    }
+
+    /// Lets a task run in the next turn, not in this.
+    pub fn wake_next_turn(&self, id: TaskId) {
+        self.next.borrow_mut().push(id);
     }
 
     fn make_ready(&self, id: TaskId) {
@@ -397,7 +405,7 @@ impl Reactor {
 
     /// Submits, waits for completions (at most `wait_ms`, not at all while tasks are ready) and hands them out.
     fn wait(self: &Rc<Self>, completions: &mut Vec<Completion>, wait_ms: Option<u64>) {
-        let wait = if !self.ready.borrow().is_empty() {
+        let wait = if self.ready() > 0 {
             Some(0)
         } else {
             let timer = self.wheel.borrow().next().map(|at| at.since(self.driver.borrow().now().mono));
@@ -428,6 +436,9 @@ impl Reactor {
             self.complete(c);
         }
         self.fire_timers();
+        for id in self.next.take() {
+            self.wake(id);
+        }
     }
 
     fn complete(self: &Rc<Self>, c: Completion) {

@@ -32,6 +32,20 @@ pub async fn sleep(rt: &Rt, ms: u64) {
     until(rt, rt.now().mono.plus(ms)).await
 }
 
+/// Comes back in the next turn of the loop: what the kernel has for other tasks comes first. For a task that has much to do
+/// and does it in slices; [`yield_now`] may come back in the same turn.
+pub async fn next_turn(rt: &Rt) {
+    let turn = rt.activity().loops;
+    poll_fn(|_| {
+        if rt.activity().loops != turn {
+            return Poll::Ready(());
+        }
+        rt.wake_next_turn(rt.current());
+        Poll::Pending
+    })
+    .await
+}
+
 /// Lets other tasks have their turn.
 pub async fn yield_now(rt: &Rt) {
     let mut yielded = false;

@@ -4,7 +4,7 @@ use super::driver::sim::random::Random;
 use super::driver::{ConnectOptions, Driver, Group, epoll::Epoll, sockets, uring::Uring};
 use super::listener::Listener;
 use super::sim_tests::{abandon, for_seeds, is_stream, receive_stream, send_stream};
-use super::task::{Elapsed, before, join, sleep};
+use super::task::{Elapsed, before, join, next_turn, sleep};
 use super::{Chain, Conn, Piece, Reactor, Rt};
 use crate::base::address::Address;
 use crate::base::buf::Block;
@@ -334,5 +334,23 @@ fn connections_dropped_in_any_state_leave_nothing_behind() {
             sleep(&rt, 20).await;
             assert_eq!(rt.in_use().0, 0);
         });
+    });
+}
+
+#[test]
+fn who_works_in_slices_comes_back_once_a_turn() {
+    on_each(async |rt| {
+        for _ in 0..100 {
+            let turn = rt.activity().loops;
+            next_turn(&rt).await;
+            assert_eq!(rt.activity().loops, turn + 1);
+        }
+        // Being woken for another reason meanwhile makes it no earlier.
+        let task = rt.current();
+        let inner = rt.clone();
+        rt.spawn(async move { inner.wake(task) });
+        let turn = rt.activity().loops;
+        next_turn(&rt).await;
+        assert_eq!(rt.activity().loops, turn + 1);
     });
 }

@@ -3,7 +3,7 @@
 use crate::base::origin::Origin;
 
 /// Settings of `stats` lines; present once any of them was written.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsPage {
     /// The first `stats` line, for messages.
     pub origin: Origin,

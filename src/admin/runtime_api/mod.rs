@@ -9,7 +9,7 @@ pub mod session;
 mod tests;
 
 use crate::{
-    admin::stats::{self, Scene},
+    admin::stats::{self, Scene, report::Report},
     base::clock::Now,
     engine::profile::TaskReport,
     language::pattern::Registry,
@@ -204,6 +204,8 @@ pub enum Answer {
     Message(Severity, String),
     /// A listing, with its own line ends.
     Text(Vec<u8>),
+    /// A listing that may be long, which the session's owner writes piece by piece.
+    Report(Report),
     /// Success, once every worker has heard of it.
     Confirmed,
     /// Ask again until it is true or the time is over.
@@ -251,13 +253,18 @@ impl Call<'_> {
 
     /// Runs `write` over the process's statistics.
     pub fn with_scene<T>(&self, write: impl FnOnce(&Scene<'_>) -> T) -> T {
-        let facts = self.process.facts();
-        write(&Scene {
-            plan: self.process.plan(),
-            board: self.process.board(),
-            process: &facts,
-            now: self.process.now(),
-            legends: self.state.level >= Level::Operator,
-        })
+        with_scene(self.process, self.state.level, write)
     }
+}
+
+/// Runs `write` over a process's statistics, as someone of this level sees them.
+pub fn with_scene<T>(process: &dyn Process, level: Level, write: impl FnOnce(&Scene<'_>) -> T) -> T {
+    let facts = process.facts();
+    write(&Scene {
+        plan: process.plan(),
+        board: process.board(),
+        process: &facts,
+        now: process.now(),
+        legends: level >= Level::Operator,
+    })
 }

@@ -8,7 +8,7 @@ use super::{
     Answer, Call, Need, Process,
     catalogue::{self, Command},
 };
-use crate::model::bind::Level;
+use crate::{admin::stats::report::Report, model::bind::Level};
 
 /// Bytes of a payload at most; more ends the session. A command's line has the bound of a buffer.
 const PAYLOAD_MAX: usize = 1 << 20;
@@ -30,6 +30,8 @@ pub enum Then {
     Flush,
     /// Let the process gather this ([`Process::gathered`]), then call [`CliSession::resume`].
     Gather(Need),
+    /// Write this, then call [`CliSession::answered`].
+    Report(Report),
     /// Do this with a stick table, then call [`CliSession::answered`].
     Table(super::command::table::Job),
     /// Write what these descriptors are, then call [`CliSession::answered`].
@@ -248,6 +250,9 @@ impl CliSession {
                     self.confirming = true;
                     return Then::Gather(Need::Counters);
                 }
+                if let Answer::Report(report) = answer {
+                    return Then::Report(report);
+                }
                 if let Answer::Table(job) = answer {
                     return Then::Table(job);
                 }
@@ -414,6 +419,7 @@ impl CliSession {
             Answer::Empty
             | Answer::Confirmed
             | Answer::Wait { .. }
+            | Answer::Report(_)
             | Answer::Table(_)
             | Answer::Events(_)
             | Answer::Descriptors(_) => {}

@@ -1,8 +1,10 @@
 //! Exchanges recorded from HAProxy 3.4, replayed.
 
 use super::{
+    Answer,
     catalogue::TABLES,
     session::{CliSession, Then},
+    with_scene,
 };
 use crate::{admin::fixture::Fake, base::clock::Millis, model::bind::Level};
 
@@ -10,9 +12,16 @@ fn ask_at(fake: &mut Fake, level: Level, line: &str) -> String {
     let mut session = CliSession::new(level, TABLES.to_vec());
     let mut out = Vec::new();
     let mut then = session.feed(format!("{line}\n").as_bytes(), fake, &mut out);
-    // The workers of this process hear at once.
-    while matches!(then, Then::Gather(_)) {
-        then = session.resume(fake, &mut out);
+    loop {
+        then = match then {
+            // The workers of this process hear at once.
+            Then::Gather(_) => session.resume(fake, &mut out),
+            Then::Report(mut report) => {
+                while with_scene(fake, session.state().level, |scene| report.write_slice(scene, 1, &mut out)) {}
+                session.answered(Answer::Empty, fake, &mut out)
+            }
+            _ => break,
+        };
     }
     String::from_utf8(out).unwrap()
 }
@@ -304,7 +313,7 @@ fn long_answers_leave_before_the_next_command_runs() {
     let mut fake = Fake::new();
     let mut session = CliSession::new(Level::Admin, TABLES.to_vec());
     let (mut out, mut pieces) = (Vec::new(), 0);
-    let mut then = session.feed(&[b"show stat;".repeat(100), b"\n".to_vec()].concat(), &mut fake, &mut out);
+    let mut then = session.feed(&[b"show info;".repeat(200), b"\n".to_vec()].concat(), &mut fake, &mut out);
     while then == Then::Flush {
         assert!(out.len() < 1 << 18, "{}", out.len());
         out.clear();

@@ -1,5 +1,5 @@
 //! A field of `show stat`: its place in the catalogue, its type and tags, and where its value comes from for each kind
-//! of object. And the objects themselves, in HAProxy's order, with the selections of `show stat` (management 9.3).
+//! of object.
 
 use super::Scene;
 use crate::model::{
@@ -159,61 +159,4 @@ impl Field {
             _ => Value::U64(number),
         }
     }
-}
-
-/// `show stat <iid> <type> <sid>` and its words `up` and `no-maint`.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// `None`: all proxies.
-    pub proxy: Option<ProxyIndex>,
-    /// 1 frontends, 2 backends, 4 servers, 8 listeners; 0 means all.
-    pub kinds: u32,
-    /// Server or listener id.
-    pub sid: Option<u32>,
-    /// Only what is up.
-    pub up: bool,
-    /// No servers in maintenance.
-    pub no_maint: bool,
-    /// `stats scope`: names of proxies; empty: all.
-    pub scope: Vec<String>,
-}
-
-/// The selected objects, as HAProxy lists them: for each proxy its frontend, listeners (with `option socket-stats`),
-/// servers, backend.
-pub fn objects<'s>(scene: &Scene<'s>, selection: &Selection) -> Vec<Object> {
-    let mut list = Vec::new();
-    let wants = |kind: u32| selection.kinds == 0 || selection.kinds & kind != 0;
-    for (p, proxy) in scene.plan.proxies.iter().enumerate() {
-        let named = selection.scope.is_empty() || selection.scope.contains(&proxy.name);
-        if selection.proxy.is_some_and(|only| only != p) || !named || proxy.disabled {
-            continue;
-        }
-        if proxy.has_frontend && wants(1) && selection.sid.unwrap_or(0) == 0 {
-            list.push(Object::Frontend(p));
-        }
-        if proxy.has_frontend && proxy.options.socket_stats && wants(8) {
-            let binds = 0..proxy.frontend.binds.len();
-            let wanted = binds.filter(|b| selection.sid.is_none_or(|sid| sid == *b as u32 + 1));
-            list.extend(wanted.map(|b| Object::Listener(p, b)));
-        }
-        if !proxy.has_backend {
-            continue;
-        }
-        let live = scene.board.live.backend(p);
-        if wants(4) {
-            let wanted = live.servers().filter(|(_, s)| selection.sid.is_none_or(|sid| sid == s.settings.id));
-            let wanted = wanted.filter(|(_, s)| !(selection.no_maint && s.in_maintenance()));
-            let wanted = wanted.filter(|(_, s)| !selection.up || is_up(s));
-            list.extend(wanted.map(|(s, _)| Object::Server(p, s)));
-        }
-        let up = !selection.up || live.is_empty() || live.usable() != (0, 0);
-        if wants(2) && up && selection.sid.unwrap_or(0) == 0 {
-            list.push(Object::Backend(p));
-        }
-    }
-    list
-}
-
-fn is_up(server: &crate::model::state::server::ServerLive) -> bool {
-    server.operation() != crate::model::state::server::Operation::Stopped
 }

@@ -5,9 +5,10 @@
 use super::{
     RELEASE_DATE, Scene, VERSION,
     catalogue::find,
-    fields::{Object, Selection, Value, objects},
+    fields::{Object, Value},
     info,
     value::server::status_text,
+    walk::{Selection, Step, Walk},
 };
 use crate::model::{
     plan::ProxyIndex,
@@ -97,6 +98,17 @@ impl Request {
         }
         request
     }
+
+    /// What it shows of a page with this `stats scope`.
+    pub fn selection(&self, scope: &[String]) -> Selection {
+        Selection {
+            up: self.up,
+            no_maint: self.no_maint,
+            scope: scope.to_vec(),
+            part: self.scope.clone(),
+            ..Selection::default()
+        }
+    }
 }
 
 /// How an action of the page went; the code stands in the URI it redirects to.
@@ -149,43 +161,61 @@ impl Outcome {
     }
 }
 
-/// The page in pieces: its head, one proxy after the other, its foot.
-pub struct Writer<'a> {
-    scene: Scene<'a>,
-    page: &'a StatsPage,
+/// The page in pieces: its head, one row after the other in the tables of their proxies, its foot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    page: StatsPage,
     request: Request,
     /// The condition of `stats admin` holds for who asks.
     admin: bool,
-    next: usize,
-    ended: bool,
+    selection: Selection,
+    walk: Walk,
+    begun: bool,
+    /// The table that is being written.
+    table: Option<Table>,
 }
 
-impl<'a> Writer<'a> {
-    pub fn new(scene: Scene<'a>, page: &'a StatsPage, request: Request, admin: bool) -> Writer<'a> {
-        Writer { scene, page, request, admin, next: 0, ended: false }
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Table {
+    proxy: ProxyIndex,
+    /// Its servers can be acted on.
+    form: bool,
+    in_servers: bool,
+}
+
+impl Writer {
+    pub fn new(page: StatsPage, request: Request, admin: bool) -> Writer {
+        let selection = request.selection(&page.scope);
+        let walk = Walk::new(selection.clone());
+        Writer { page, request, admin, selection, walk, begun: false, table: None }
     }
 
-    /// Appends the next piece; false when all was written.
-    pub fn write_next(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.ended {
-            return false;
+    /// Appends the next piece; false when it was the last.
+    pub fn write_next(&mut self, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.head(scene, out);
+            return true;
         }
-        if self.next == 0 {
-            self.head(out);
-        }
-        match self.scene.plan.proxies.get(self.next) {
-            Some(_) => self.proxy(self.next, out),
-            None => {
+        match self.walk.step(scene) {
+            Step::Nothing => {}
+            Step::Object(object) => {
+                if self.table.as_ref().is_none_or(|t| t.proxy != object.proxy()) {
+                    self.close_table(scene, out);
+                    self.open_table(scene, object, out);
+                }
+                self.part_of_table(object, out);
+                self.row(scene, object, out);
+            }
+            Step::End => {
+                self.close_table(scene, out);
                 let _ = write!(out, "<script>{SCRIPT}</script>\n</body></html>\n");
-                self.ended = true;
+                return false;
             }
         }
-        self.next += 1;
         true
     }
 
-    fn head(&self, out: &mut Vec<u8>) {
-        let s = &self.scene;
+    fn head(&self, s: &Scene<'_>, out: &mut Vec<u8>) {
         let node = match &self.page.show_node {
             Some(Some(name)) => Some(name.as_str()),
             Some(None) => Some(s.process.node),
@@ -205,7 +235,7 @@ impl<'a> Writer<'a> {
              rel=\"icon\" href=\"data:,\">\n<style>{STYLE}</style></head>\n<body><h1>HAProxy{version}</h1>\n\
              <h2>Statistics Report for pid {}{on}{}</h2>\n",
             s.process.pid,
-            self.description().map_or(String::new(), |d| format!(": {}", escaped(d))),
+            self.description(s).map_or(String::new(), |d| format!(": {}", escaped(d))),
         );
         if let Some(outcome) = self.request.outcome {
             let class = if outcome == Outcome::Done { "done" } else { "fail" };
@@ -266,10 +296,10 @@ impl<'a> Writer<'a> {
         );
     }
 
-    fn description(&self) -> Option<&str> {
+    fn description<'s>(&'s self, scene: &Scene<'s>) -> Option<&'s str> {
         match &self.page.show_desc {
             Some(Some(text)) => Some(text),
-            Some(None) => self.scene.plan.global.description.as_deref(),
+            Some(None) => scene.plan.global.description.as_deref(),
             None => None,
         }
     }
@@ -278,24 +308,14 @@ impl<'a> Writer<'a> {
         escaped(&format!("{}{suffix}", self.page.uri))
     }
 
-    fn proxy(&self, index: ProxyIndex, out: &mut Vec<u8>) {
-        let proxy = &self.scene.plan.proxies[index];
-        let selection = Selection {
-            proxy: Some(index),
-            up: self.request.up,
-            no_maint: self.request.no_maint,
-            scope: self.page.scope.clone(),
-            ..Selection::default()
-        };
-        let list = objects(&self.scene, &selection);
-        if list.is_empty() || !proxy.name.contains(&self.request.scope) {
-            return;
-        }
-        let servers = list.iter().any(|o| matches!(o, Object::Server(..)));
+    /// Begins the table of a proxy, whose first object is given.
+    fn open_table(&mut self, scene: &Scene<'_>, first: Object, out: &mut Vec<u8>) {
+        let index = first.proxy();
+        let proxy = &scene.plan.proxies[index];
         let name = escaped(&proxy.name);
-        let form = self.admin && servers;
+        let form = self.admin && self.selection.has_servers_of(scene, index);
         let legend = match self.page.show_legends {
-            true => format!("cap: {}, mode: {}, id: {}", proxy.kind(), text(&self.scene, "mode", list[0]), proxy.id),
+            true => format!("cap: {}, mode: {}, id: {}", proxy.kind(), text(scene, "mode", first), proxy.id),
             false => proxy.kind().to_string(),
         };
         let open = if form { "<form method=\"post\">" } else { "" };
@@ -321,33 +341,35 @@ impl<'a> Writer<'a> {
             out.extend_from_slice(b"</th>");
         }
         out.extend_from_slice(b"</tr></thead>\n<tbody>");
-        let mut in_servers = false;
-        for object in list {
-            let server = matches!(object, Object::Server(..));
-            if server != in_servers {
-                out.extend_from_slice(if server {
-                    b"</tbody>\n<tbody class=\"servers\">"
-                } else {
-                    b"</tbody>\n<tbody>"
-                });
-                in_servers = server;
-            }
-            self.row(object, out);
-        }
+        self.table = Some(Table { proxy: index, form, in_servers: false });
+    }
+
+    /// Servers have a part of the table to themselves.
+    fn part_of_table(&mut self, object: Object, out: &mut Vec<u8>) {
+        let is_server = matches!(object, Object::Server(..));
+        let Some(table) = self.table.as_mut().filter(|t| t.in_servers != is_server) else { return };
+        table.in_servers = is_server;
+        out.extend_from_slice(match is_server {
+            true => b"</tbody>\n<tbody class=\"servers\">",
+            false => b"</tbody>\n<tbody>",
+        });
+    }
+
+    fn close_table(&mut self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        let Some(table) = self.table.take() else { return };
         out.extend_from_slice(b"</tbody></table></div>");
-        if form {
+        if table.form {
             out.extend_from_slice(ACTIONS.as_bytes());
             let _ = write!(
                 out,
                 "<input type=\"hidden\" name=\"b\" value=\"#{}\"><input type=\"submit\" value=\"Apply\"></div></form>",
-                proxy.id
+                scene.plan.proxies[table.proxy].id
             );
         }
         out.extend_from_slice(b"</div>\n");
     }
 
-    fn row(&self, object: Object, out: &mut Vec<u8>) {
-        let s = &self.scene;
+    fn row(&self, s: &Scene<'_>, object: Object, out: &mut Vec<u8>) {
         let value = |name: &str| text(s, name, object);
         let proxy = escaped(&s.plan.proxies[object.proxy()].name);
         let svname = escaped(&value("svname"));
@@ -418,7 +440,7 @@ impl<'a> Writer<'a> {
             errors.iter().map(|e| or_dash(e)).collect::<Vec<_>>().join(" / ")
         );
         cell(out, &[&value("wretr"), &value("wredis")]);
-        self.latency(object, out);
+        latency(s, object, out);
         let check = match value("check_status") {
             status if status.is_empty() => String::new(),
             status => format!("{status}{} in {}ms", code(&value("check_code")), value("check_duration")),
@@ -430,25 +452,25 @@ impl<'a> Writer<'a> {
         let down = value("downtime").parse().map_or(String::new(), span);
         let _ = writeln!(out, "<td>{down}</td></tr>");
     }
+}
 
-    /// Median, 95th and 99th percentile of the whole time, in milliseconds.
-    fn latency(&self, object: Object, out: &mut Vec<u8>) {
-        let board = self.scene.board;
-        let summary = match object {
-            Object::Frontend(p) => board.frontend_latency(p, LatencyKind::Total),
-            Object::Backend(p) => board.backend_latency(p, LatencyKind::Total),
-            Object::Server(p, s) => board.server_latency(p, s, LatencyKind::Total),
-            Object::Listener(..) => Default::default(),
-        };
-        let shares = [0.5, 0.95, 0.99].map(|share| summary.quantile_us(share));
-        match shares {
-            [Some(median), Some(most), Some(worst)] => {
-                let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
-                let all = format!("{} / {} / {}", ms(median), ms(most), ms(worst));
-                let _ = write!(out, "<td data-value=\"{worst}\">{all}</td>");
-            }
-            _ => out.extend_from_slice(b"<td class=\"soft\"></td>"),
+/// Median, 95th and 99th percentile of the whole time, in milliseconds.
+fn latency(scene: &Scene<'_>, object: Object, out: &mut Vec<u8>) {
+    let board = scene.board;
+    let summary = match object {
+        Object::Frontend(p) => board.frontend_latency(p, LatencyKind::Total),
+        Object::Backend(p) => board.backend_latency(p, LatencyKind::Total),
+        Object::Server(p, s) => board.server_latency(p, s, LatencyKind::Total),
+        Object::Listener(..) => Default::default(),
+    };
+    let shares = [0.5, 0.95, 0.99].map(|share| summary.quantile_us(share));
+    match shares {
+        [Some(median), Some(most), Some(worst)] => {
+            let ms = |us: u64| format!("{:.1}", us as f64 / 1000.0);
+            let all = format!("{} / {} / {}", ms(median), ms(most), ms(worst));
+            let _ = write!(out, "<td data-value=\"{worst}\">{all}</td>");
         }
+        _ => out.extend_from_slice(b"<td class=\"soft\"></td>"),
     }
 }
 

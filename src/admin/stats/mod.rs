@@ -1,6 +1,7 @@
 //! Statistics for tools and people: one catalogue of fields ([`catalogue`]) whose values are read from the board
 //! ([`fields`]), written as CSV, typed lines, JSON, Prometheus text or a page. Pure: everything is given, nothing is
-//! asked of a socket or clock; answers are appended to a `Vec<u8>`, object by object.
+//! asked of a socket or clock; answers are appended to a `Vec<u8>`. Those about many objects are a [`report::Report`],
+//! which is written piece by piece while it goes through them ([`walk`]).
 
 pub mod action;
 pub mod catalogue;
@@ -9,7 +10,10 @@ pub mod fields;
 pub mod html;
 pub mod info;
 pub mod json;
+pub mod listing;
 pub mod prometheus;
+pub mod report;
+pub mod servers;
 pub mod typed;
 mod value {
     pub mod backend;
@@ -17,6 +21,7 @@ mod value {
     pub mod listener;
     pub mod server;
 }
+pub mod walk;
 
 use crate::{
     base::clock::Now,

@@ -7,13 +7,15 @@ pub mod families;
 use super::{
     Scene, VERSION,
     catalogue::find,
-    fields::{Field, Object, Selection, Value, objects},
+    fields::{Field, Object, Value},
     info,
     value::server,
+    walk::{BACKENDS, FRONTENDS, LISTENERS, SERVERS, Selection, Step, Walk},
 };
 use crate::{
     base::histogram::Summary,
     model::{
+        plan::{ProxyIndex, ServerIndex},
         proxy::Mode,
         state::{board::LatencyKind, health::CheckStatus},
     },
@@ -68,203 +70,280 @@ impl Request {
     }
 }
 
-/// Families one after the other, so that an answer can be written in pieces.
-pub struct Writer<'a> {
-    scene: Scene<'a>,
+/// Families one after the other, and in each the objects that it tells of: in pieces of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
     request: Request,
-    objects: Vec<Object>,
+    /// Place among [`FAMILIES`] and, behind them, [`LATENCIES`].
     next: usize,
+    open: Option<Open>,
 }
 
-impl<'a> Writer<'a> {
-    pub fn new(scene: Scene<'a>, request: Request) -> Writer<'a> {
-        let selection = Selection { no_maint: request.no_maint, ..Selection::default() };
-        let objects = objects(&scene, &selection);
-        Writer { scene, request, objects, next: 0 }
+impl Writer {
+    pub fn new(request: Request) -> Writer {
+        Writer { request, next: 0, open: None }
     }
 
-    /// Appends the next family; false when there is none left.
-    pub fn write_next(&mut self, out: &mut Vec<u8>) -> bool {
-        while self.next < FAMILIES.len() + LATENCIES.len() {
-            let at = self.next;
+    /// Appends the next piece; false when all was written.
+    pub fn write_next(&mut self, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
+        let Some(open) = &mut self.open else {
+            let Some(family) = FAMILIES.iter().chain(&LATENCIES).nth(self.next) else { return false };
             self.next += 1;
-            if let Some(family) = FAMILIES.get(at) {
-                if self.request.wants(family.subject) && self.request.wants_family(&family.full_name()) {
-                    self.family(family, out);
-                    return true;
-                }
-            } else {
-                let (subject, name, kind, help) = LATENCIES[at - FAMILIES.len()];
-                let full = format!("haproxy_{}_{name}", subject.name());
-                if self.request.histograms && self.request.wants(subject) && self.request.wants_family(&full) {
-                    self.histogram(subject, &full, kind, help, out);
-                    return true;
-                }
-            }
+            let name = family.full_name();
+            let wanted = self.request.wants(family.subject) && self.request.wants_family(&name);
+            let wanted = wanted && (self.request.histograms || !matches!(family.form, Form::Latency(_)));
+            self.open = wanted.then(|| Open::new(family, name, self.request.no_maint));
+            return true;
+        };
+        if !open.write_next(scene, out) {
+            self.open = None;
         }
-        false
+        true
+    }
+}
+
+/// The family that is being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Open {
+    family: &'static Family,
+    name: String,
+    no_maint: bool,
+    walk: Walk,
+    /// Place in [`CODES`], of a family that has them: all objects with one code, then with the next.
+    code: usize,
+    /// The head is written, for there is a sample.
+    begun: bool,
+    counting: Option<Counting>,
+}
+
+impl Open {
+    fn new(family: &'static Family, name: String, no_maint: bool) -> Open {
+        let walk = walk(family.subject, no_maint);
+        Open { family, name, no_maint, walk, code: 0, begun: false, counting: None }
     }
 
-    fn family(&self, family: &Family, out: &mut Vec<u8>) {
-        let name = family.full_name();
+    /// Appends the next piece; false when the family is complete.
+    fn write_next(&mut self, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let kind = if family.counter { "counter" } else { "gauge" };
-        let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {kind}\n", family.help);
+        if !self.begun {
+            let (name, help) = (&self.name, self.family.help);
+            let kind = match self.family {
+                Family { form: Form::Latency(_), .. } => "histogram",
+                Family { counter: true, .. } => "counter",
+                _ => "gauge",
+            };
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        }
         let head = out.len();
-        match family.subject {
-            Subject::Process => self.process(family, &name, out),
-            Subject::Resolver => self.nameservers(family, &name, out),
-            subject => {
-                let codes = if family.form == Form::Codes { &CODES[..] } else { &[("", "")] };
-                for (field, code) in codes {
-                    for object in self.objects.iter().filter(|o| Subject::of(**o) == subject) {
-                        self.sample(family, &name, *object, (field, code), out);
-                    }
-                }
-            }
+        let more = self.samples(scene, out);
+        match out.len() > head {
+            true => self.begun = true,
+            false => out.truncate(start),
         }
-        if out.len() == head {
-            out.truncate(start);
-        }
+        more
     }
 
-    fn process(&self, family: &Family, name: &str, out: &mut Vec<u8>) {
-        let _ = match family.form {
-            Form::Node => writeln!(out, "{name}{{node=\"{}\"}} 1", escaped(self.scene.process.node)),
+    fn samples(&mut self, scene: &Scene<'_>, out: &mut Vec<u8>) -> bool {
+        if let Some(counting) = &mut self.counting {
+            if !counting.count_next(scene, self.family.form) {
+                let labels = labels(scene, Object::Backend(counting.proxy));
+                for (state, count) in states_counted(self.family.form).iter().zip(counting.counts) {
+                    line(&self.name, &labels, Some(("state", state)), &count.to_string(), out);
+                }
+                self.counting = None;
+            }
+            return true;
+        }
+        match self.family.subject {
+            Subject::Process => {
+                self.process(scene, out);
+                return false;
+            }
+            Subject::Resolver => {
+                self.nameservers(scene, out);
+                return false;
+            }
+            _ => {}
+        }
+        match (self.walk.step(scene), self.family.form) {
+            (Step::Object(object), Form::CountStatus | Form::CountCheckStatus) => {
+                self.counting = Some(Counting { proxy: object.proxy(), next: 0, counts: Default::default() });
+            }
+            (Step::Object(object), Form::Latency(kind)) => self.histogram(scene, object, kind, out),
+            (Step::Object(object), _) => self.sample(scene, object, out),
+            (Step::Nothing, _) => {}
+            (Step::End, Form::Codes) if self.code + 1 < CODES.len() => {
+                self.code += 1;
+                self.walk = walk(self.family.subject, self.no_maint);
+            }
+            (Step::End, _) => return false,
+        }
+        true
+    }
+
+    fn process(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        let name = &self.name;
+        // Writing to a Vec cannot fail.
+        let _ = match self.family.form {
+            Form::Node => writeln!(out, "{name}{{node=\"{}\"}} 1", escaped(scene.process.node)),
             Form::Build => writeln!(out, "{name}{{version=\"{VERSION}\"}} 1"),
-            Form::Plain(key) => writeln!(out, "{name} {}", number(&info::value(&self.scene, key))),
+            Form::Plain(key) => writeln!(out, "{name} {}", number(&info::value(scene, key))),
             _ => Ok(()),
         };
     }
 
-    fn nameservers(&self, family: &Family, name: &str, out: &mut Vec<u8>) {
-        let Form::Nameserver(which) = family.form else { return };
-        for (index, section) in self.scene.plan.resolvers.iter().enumerate() {
-            for (nameserver, cell) in section.nameservers.iter().zip(self.scene.board.nameservers(index)) {
+    fn nameservers(&self, scene: &Scene<'_>, out: &mut Vec<u8>) {
+        let Form::Nameserver(which) = self.family.form else { return };
+        for (index, section) in scene.plan.resolvers.iter().enumerate() {
+            for (nameserver, cell) in section.nameservers.iter().zip(scene.board.nameservers(index)) {
                 let labels =
                     format!("resolver=\"{}\",nameserver=\"{}\"", escaped(&section.name), escaped(&nameserver.name));
-                let _ = writeln!(out, "{name}{{{labels}}} {}", cell.values()[which]);
+                line(&self.name, &labels, None, &cell.values()[which].to_string(), out);
             }
         }
     }
 
-    fn sample(&self, family: &Family, name: &str, object: Object, code: (&str, &str), out: &mut Vec<u8>) {
-        let labels = self.labels(object);
-        let field = |name: &str| find(name).filter(|f| self.in_mode(f, object)).map(|f| f.value(&self.scene, object));
-        let mut line = |label: &str, value: &str, number: String| {
-            let _ = match label {
-                "" => writeln!(out, "{name}{{{labels}}} {number}"),
-                _ => writeln!(out, "{name}{{{labels},{label}=\"{value}\"}} {number}"),
-            };
-        };
-        match family.form {
+    fn sample(&self, scene: &Scene<'_>, object: Object, out: &mut Vec<u8>) {
+        let labels = labels(scene, object);
+        let field = |name: &str| find(name).filter(|f| in_mode(scene, f, object)).map(|f| f.value(scene, object));
+        let mut line = |label, number: &str| line(&self.name, &labels, label, number, out);
+        match self.family.form {
             Form::Plain(key) => {
                 if let Some(value) = field(key) {
                     // An unlimited or unknown number is not a number; "never" is 0 seconds.
-                    line("", "", if value == Value::S32(-1) { "0".into() } else { number(&value) });
+                    line(None, &if value == Value::S32(-1) { "0".into() } else { number(&value) });
                 }
             }
             Form::Milliseconds(key) => {
                 if let Some(value) = field(key) {
-                    line("", "", value.number().map_or("NaN".into(), |ms| format!("{:.6}", ms / 1000.0)));
+                    line(None, &value.number().map_or("NaN".into(), |ms| format!("{:.6}", ms / 1000.0)));
                 }
             }
             Form::Codes => {
-                if let Some(value) = field(code.0) {
-                    line("code", code.1, number(&value));
+                let (key, code) = CODES[self.code];
+                if let Some(value) = field(key) {
+                    line(Some(("code", code)), &number(&value));
                 }
             }
             Form::Status => {
-                let (now, states) = self.status(object);
+                let (now, states) = status(scene, object);
                 for state in states {
-                    line("state", state, ((*state == now) as u8).to_string());
+                    line(Some(("state", state)), if *state == now { "1" } else { "0" });
                 }
             }
             Form::CheckStatus | Form::AgentStatus => {
-                let key = if family.form == Form::CheckStatus { "check_status" } else { "agent_status" };
+                let key = if self.family.form == Form::CheckStatus { "check_status" } else { "agent_status" };
                 let Some(Value::Str(now)) = field(key) else { return };
                 let now = now.trim_start_matches("* ");
                 for state in CHECK_STATES {
-                    line("state", state.name(), ((state.name() == now) as u8).to_string());
+                    line(Some(("state", state)), if *state == now { "1" } else { "0" });
                 }
             }
-            Form::CountStatus => {
-                let servers = self.servers_of(object);
-                for state in SERVER_STATES {
-                    let count = servers.iter().filter(|s| self.status(**s).0 == *state).count();
-                    line("state", state, count.to_string());
-                }
-            }
-            Form::CountCheckStatus => {
-                let servers = self.servers_of(object);
-                let status = find("check_status");
-                for state in CHECK_STATES {
-                    let is = |s: &&Object| match status.map(|f| f.value(&self.scene, **s)) {
-                        Some(Value::Str(now)) => now.trim_start_matches("* ") == state.name(),
-                        _ => false,
-                    };
-                    line("state", state.name(), servers.iter().filter(is).count().to_string());
-                }
-            }
-            Form::Nameserver(_) | Form::Node | Form::Build => {}
+            _ => {}
         }
     }
 
-    fn in_mode(&self, field: &Field, object: Object) -> bool {
-        let http = self.scene.plan.proxies[object.proxy()].mode == Mode::Http;
-        http || field.http_only == 0 || !matches!(field.value(&self.scene, object), Value::None)
-    }
-
-    fn servers_of(&self, object: Object) -> Vec<Object> {
-        let proxy = object.proxy();
-        self.scene.board.live.backend(proxy).servers().map(|(s, _)| Object::Server(proxy, s)).collect()
-    }
-
-    /// The present state and all states of the kind.
-    fn status(&self, object: Object) -> (&'static str, &'static [&'static str]) {
-        let text = find("status").map_or(String::new(), |f| f.value(&self.scene, object).text().into_owned());
-        match object {
-            Object::Frontend(_) | Object::Backend(_) => {
-                (if matches!(&*text, "OPEN" | "UP") { "UP" } else { "DOWN" }, &["DOWN", "UP"])
-            }
-            Object::Listener(..) => (if text == "OPEN" { "OPEN" } else { "WAITING" }, &["WAITING", "OPEN", "FULL"]),
-            Object::Server(..) => {
-                let text = server::status_text(&self.scene, object);
-                let now = SERVER_STATES.iter().find(|s| text.starts_with(**s)).copied();
-                (now.unwrap_or("UP"), SERVER_STATES)
-            }
+    fn histogram(&self, scene: &Scene<'_>, object: Object, kind: LatencyKind, out: &mut Vec<u8>) {
+        let summary = match object {
+            Object::Frontend(p) => scene.board.frontend_latency(p, kind),
+            Object::Backend(p) => scene.board.backend_latency(p, kind),
+            Object::Server(p, s) => scene.board.server_latency(p, s, kind),
+            Object::Listener(..) => return,
+        };
+        // Nothing was measured yet: no series, since there are hundreds of servers that never are.
+        if summary.count() > 0 {
+            buckets(&self.name, &labels(scene, object), &summary, out);
         }
     }
+}
 
-    fn labels(&self, object: Object) -> String {
-        let proxy = escaped(&self.scene.plan.proxies[object.proxy()].name);
-        let name = find("svname").map_or(String::new(), |f| f.value(&self.scene, object).text().into_owned());
-        match object {
-            Object::Frontend(_) | Object::Backend(_) => format!("proxy=\"{proxy}\""),
-            Object::Listener(..) => format!("proxy=\"{proxy}\",listener=\"{}\"", escaped(&name)),
-            Object::Server(..) => format!("proxy=\"{proxy}\",server=\"{}\"", escaped(&name)),
+/// The objects of a family.
+fn walk(subject: Subject, no_maint: bool) -> Walk {
+    let kinds = match subject {
+        Subject::Frontend => FRONTENDS,
+        Subject::Listener => LISTENERS,
+        Subject::Backend => BACKENDS,
+        Subject::Server => SERVERS,
+        Subject::Process | Subject::StickTable | Subject::Resolver => return Walk::over(),
+    };
+    Walk::new(Selection { kinds, no_maint, ..Selection::default() })
+}
+
+/// Servers of a backend by state, as far as they were looked at: a backend may have thousands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Counting {
+    proxy: ProxyIndex,
+    next: ServerIndex,
+    counts: [u64; CHECK_STATES.len()],
+}
+
+impl Counting {
+    /// Looks at the next server; false when all have been counted.
+    fn count_next(&mut self, scene: &Scene<'_>, form: Form) -> bool {
+        let live = scene.board.live.backend(self.proxy);
+        if self.next >= live.len() {
+            return false;
+        }
+        let server = self.next;
+        self.next += 1;
+        if live.server(server).is_none_or(|s| s.is_deleted()) {
+            return true;
+        }
+        let object = Object::Server(self.proxy, server);
+        let check = find("check_status").map(|f| f.value(scene, object));
+        let now = match (form, &check) {
+            (Form::CountStatus, _) => status(scene, object).0,
+            (_, Some(Value::Str(now))) => now.trim_start_matches("* "),
+            _ => return true,
+        };
+        if let Some(place) = states_counted(form).iter().position(|state| *state == now) {
+            self.counts[place] += 1;
+        }
+        true
+    }
+}
+
+/// The states that a family counts servers by.
+fn states_counted(form: Form) -> &'static [&'static str] {
+    if form == Form::CountStatus { SERVER_STATES } else { CHECK_STATES }
+}
+
+fn line(name: &str, labels: &str, more: Option<(&str, &str)>, number: &str, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = match more {
+        None => writeln!(out, "{name}{{{labels}}} {number}"),
+        Some((label, value)) => writeln!(out, "{name}{{{labels},{label}=\"{value}\"}} {number}"),
+    };
+}
+
+fn in_mode(scene: &Scene<'_>, field: &Field, object: Object) -> bool {
+    let http = scene.plan.proxies[object.proxy()].mode == Mode::Http;
+    http || field.http_only == 0 || !matches!(field.value(scene, object), Value::None)
+}
+
+/// The present state and all states of the kind.
+fn status(scene: &Scene<'_>, object: Object) -> (&'static str, &'static [&'static str]) {
+    let text = || find("status").map_or(String::new(), |f| f.value(scene, object).text().into_owned());
+    match object {
+        Object::Frontend(_) | Object::Backend(_) => {
+            (if matches!(&*text(), "OPEN" | "UP") { "UP" } else { "DOWN" }, &["DOWN", "UP"])
+        }
+        Object::Listener(..) => (if text() == "OPEN" { "OPEN" } else { "WAITING" }, &["WAITING", "OPEN", "FULL"]),
+        Object::Server(..) => {
+            let text = server::status_text(scene, object);
+            let now = SERVER_STATES.iter().find(|s| text.starts_with(**s)).copied();
+            (now.unwrap_or("UP"), SERVER_STATES)
         }
     }
+}
 
-    fn histogram(&self, subject: Subject, name: &str, kind: LatencyKind, help: &str, out: &mut Vec<u8>) {
-        let start = out.len();
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} histogram\n");
-        let head = out.len();
-        for object in self.objects.iter().filter(|o| Subject::of(**o) == subject) {
-            let summary = match *object {
-                Object::Frontend(p) => self.scene.board.frontend_latency(p, kind),
-                Object::Backend(p) => self.scene.board.backend_latency(p, kind),
-                Object::Server(p, s) => self.scene.board.server_latency(p, s, kind),
-                Object::Listener(..) => continue,
-            };
-            // Nothing was measured yet: no series, since there are hundreds of servers that never are.
-            if summary.count() > 0 {
-                buckets(name, &self.labels(*object), &summary, out);
-            }
-        }
-        if out.len() == head {
-            out.truncate(start);
-        }
+fn labels(scene: &Scene<'_>, object: Object) -> String {
+    let proxy = escaped(&scene.plan.proxies[object.proxy()].name);
+    let name = find("svname").map_or(String::new(), |f| f.value(scene, object).text().into_owned());
+    match object {
+        Object::Frontend(_) | Object::Backend(_) => format!("proxy=\"{proxy}\""),
+        Object::Listener(..) => format!("proxy=\"{proxy}\",listener=\"{}\"", escaped(&name)),
+        Object::Server(..) => format!("proxy=\"{proxy}\",server=\"{}\"", escaped(&name)),
     }
 }
 
@@ -290,44 +369,78 @@ const CODES: [(&str, &str); 6] = [
 
 const SERVER_STATES: &[&str] = &["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
 
-const CHECK_STATES: [CheckStatus; 16] = [
-    CheckStatus::Analysis,
-    CheckStatus::SocketError,
-    CheckStatus::L4Ok,
-    CheckStatus::L4Timeout,
-    CheckStatus::L4Connection,
-    CheckStatus::L6Ok,
-    CheckStatus::L6Timeout,
-    CheckStatus::L6Response,
-    CheckStatus::L7Timeout,
-    CheckStatus::L7Response,
-    CheckStatus::L7Ok,
-    CheckStatus::L7OkConditional,
-    CheckStatus::L7Status,
-    CheckStatus::ProcessError,
-    CheckStatus::ProcessTimeout,
-    CheckStatus::ProcessOk,
+const CHECK_STATES: &[&str] = &[
+    CheckStatus::Analysis.name(),
+    CheckStatus::SocketError.name(),
+    CheckStatus::L4Ok.name(),
+    CheckStatus::L4Timeout.name(),
+    CheckStatus::L4Connection.name(),
+    CheckStatus::L6Ok.name(),
+    CheckStatus::L6Timeout.name(),
+    CheckStatus::L6Response.name(),
+    CheckStatus::L7Timeout.name(),
+    CheckStatus::L7Response.name(),
+    CheckStatus::L7Ok.name(),
+    CheckStatus::L7OkConditional.name(),
+    CheckStatus::L7Status.name(),
+    CheckStatus::ProcessError.name(),
+    CheckStatus::ProcessTimeout.name(),
+    CheckStatus::ProcessOk.name(),
 ];
 
 /// Not HAProxy's: what its users have asked for.
-const LATENCIES: [(Subject, &str, LatencyKind, &str); 11] = [
-    (
+static LATENCIES: [Family; 11] = [
+    latency(
         Subject::Frontend,
         "request_duration_seconds",
         LatencyKind::Total,
         "Time from a request's first byte to its end.",
     ),
-    (Subject::Frontend, "tls_handshake_duration_seconds", LatencyKind::TlsHandshake, "Duration of TLS handshakes."),
-    (Subject::Backend, "queue_duration_seconds", LatencyKind::Queue, "Time spent in queues."),
-    (Subject::Backend, "connect_duration_seconds", LatencyKind::Connect, "Time to connect to a server."),
-    (Subject::Backend, "response_duration_seconds", LatencyKind::Response, "Time until a server's response began."),
-    (Subject::Backend, "total_duration_seconds", LatencyKind::Total, "Time from a request's first byte to its end."),
-    (Subject::Server, "queue_duration_seconds", LatencyKind::Queue, "Time spent in queues."),
-    (Subject::Server, "connect_duration_seconds", LatencyKind::Connect, "Time to connect to the server."),
-    (Subject::Server, "response_duration_seconds", LatencyKind::Response, "Time until the server's response began."),
-    (Subject::Server, "total_duration_seconds", LatencyKind::Total, "Time from a request's first byte to its end."),
-    (Subject::Server, "tls_handshake_duration_seconds", LatencyKind::TlsHandshake, "Duration of TLS handshakes."),
+    latency(
+        Subject::Frontend,
+        "tls_handshake_duration_seconds",
+        LatencyKind::TlsHandshake,
+        "Duration of TLS handshakes.",
+    ),
+    latency(Subject::Backend, "queue_duration_seconds", LatencyKind::Queue, "Time spent in queues."),
+    latency(Subject::Backend, "connect_duration_seconds", LatencyKind::Connect, "Time to connect to a server."),
+    latency(
+        Subject::Backend,
+        "response_duration_seconds",
+        LatencyKind::Response,
+        "Time until a server's response began.",
+    ),
+    latency(
+        Subject::Backend,
+        "total_duration_seconds",
+        LatencyKind::Total,
+        "Time from a request's first byte to its end.",
+    ),
+    latency(Subject::Server, "queue_duration_seconds", LatencyKind::Queue, "Time spent in queues."),
+    latency(Subject::Server, "connect_duration_seconds", LatencyKind::Connect, "Time to connect to the server."),
+    latency(
+        Subject::Server,
+        "response_duration_seconds",
+        LatencyKind::Response,
+        "Time until the server's response began.",
+    ),
+    latency(
+        Subject::Server,
+        "total_duration_seconds",
+        LatencyKind::Total,
+        "Time from a request's first byte to its end.",
+    ),
+    latency(
+        Subject::Server,
+        "tls_handshake_duration_seconds",
+        LatencyKind::TlsHandshake,
+        "Duration of TLS handshakes.",
+    ),
 ];
+
+const fn latency(subject: Subject, name: &'static str, kind: LatencyKind, help: &'static str) -> Family {
+    Family { subject, name, counter: false, form: Form::Latency(kind), help }
+}
 
 fn number(value: &Value<'_>) -> String {
     match value {

@@ -2,8 +2,11 @@
 
 use super::{
     Scene, csv,
-    fields::{Object, Selection, objects},
-    html, info, prometheus, typed,
+    fields::Object,
+    html, info, prometheus,
+    report::Report,
+    typed,
+    walk::{Selection, Step, Walk},
 };
 use crate::{
     admin::{fixture::Fake, runtime_api::Process},
@@ -20,6 +23,13 @@ use crate::{
 fn with_scene<T>(fake: &Fake, look: impl FnOnce(Scene<'_>) -> T) -> T {
     let facts = fake.facts();
     look(Scene { plan: &fake.plan, board: &fake.board, process: &facts, now: fake.now, legends: true })
+}
+
+/// All that a report writes.
+fn whole(fake: &Fake, mut report: Report) -> String {
+    let mut out = Vec::new();
+    while with_scene(fake, |scene| report.write_slice(&scene, usize::MAX, &mut out)) {}
+    String::from_utf8(out).unwrap()
 }
 
 fn line(fake: &Fake, object: Object) -> String {
@@ -79,7 +89,13 @@ fn every_line_has_the_headers_213_columns() {
     assert_eq!(header.matches(',').count(), 213);
     assert!(header.starts_with("# pxname,svname,qcur,") && header.ends_with("h1_spliced_bytes_out,\n"));
     with_scene(&fake, |scene| {
-        for object in objects(&scene, &Selection::default()) {
+        let mut walk = Walk::new(Selection::default());
+        loop {
+            let object = match walk.step(&scene) {
+                Step::Object(object) => object,
+                Step::Nothing => continue,
+                Step::End => break,
+            };
             let mut out = Vec::new();
             csv::line(&scene, object, &mut out);
             assert_eq!(out.iter().filter(|b| **b == b',').count(), 213, "{object:?}");
@@ -154,14 +170,7 @@ fn prometheus_families_and_selection() {
     let fake = Fake::new();
     let times = Times::new([None, None, None, Some(3_000)]);
     fake.board.worker(0).server(1, 0).times(&times);
-    let write = |query: &str| {
-        with_scene(&fake, |scene| {
-            let mut writer = prometheus::Writer::new(scene, prometheus::Request::parse(query).unwrap());
-            let mut out = Vec::new();
-            while writer.write_next(&mut out) {}
-            String::from_utf8(out).unwrap()
-        })
-    };
+    let write = |query: &str| whole(&fake, Report::metrics(prometheus::Request::parse(query).unwrap()));
     let all = write("");
     assert!(all.contains("haproxy_process_nbthread 2\n"));
     assert!(all.contains("haproxy_server_status{proxy=\"be_web\",server=\"s1\",state=\"UP\"} 1\n"));
@@ -184,12 +193,7 @@ fn prometheus_families_and_selection() {
 fn the_page_has_the_hooks_that_tools_use() {
     let fake = Fake::new();
     let page = StatsPage { show_version: true, show_legends: true, ..StatsPage::new(Origin::none()) };
-    let text = with_scene(&fake, |scene| {
-        let mut writer = html::Writer::new(scene, &page, html::Request::parse(";st=DONE"), true);
-        let mut out = Vec::new();
-        while writer.write_next(&mut out) {}
-        String::from_utf8(out).unwrap()
-    });
+    let text = whole(&fake, Report::page(page, html::Request::parse(";st=DONE"), true));
     for hook in [
         "HAProxy version 3.4.0, released 2026/06/03",
         "uptime = </b> 0d 0h00m16s; warnings = 3",

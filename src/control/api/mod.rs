@@ -1,13 +1,14 @@
 //! The runtime API's sockets (management guide 9.3) on the control thread's reactor: an accept loop for each, a task for
 //! each connection. At most `stats maxconn` are served at once, the others wait; a connection that neither asks nor reads
 //! for `stats timeout` ends. Commands run here, between two turns of the loop; what they need from workers is gathered
-//! before (`gather`).
+//! before (`gather`), and what may be long is written piece by piece (`report`, `table`, `descriptors`, `events`).
 
 mod descriptors;
 mod events;
 pub mod gather;
 mod pace;
 mod process;
+mod report;
 mod table;
 
 use super::supervise::Control;
@@ -191,9 +192,16 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 let before = out.len();
                 let then = session.resume(&mut seat, &mut out);
                 seat.forget();
-                let due = control.desk.pace.due(control.rt.now().mono, out.len() - before);
+                let due = control.desk.pace.begin().due(control.rt.now().mono, out.len() - before);
                 until(&control.rt, due).await;
                 then
+            }
+            Then::Report(report) => {
+                let level = session.state().level;
+                match report::run(&control, &conn, &seat, level, report, &mut out).await {
+                    Some(answer) => session.answered(answer, &mut seat, &mut out),
+                    None => return,
+                }
             }
             Then::Table(job) => match table::run(&control, &conn, &seat, job, &mut out).await {
                 Some(answer) => session.answered(answer, &mut seat, &mut out),

@@ -113,8 +113,13 @@ async fn serve(watch: &Rc<Watch>, number: usize, conn: Conn) {
                 session.resume(&mut desk, &mut out)
             }
             Then::Close => break,
-            // A master has no tables, no workers of its own and no command that waits.
-            Then::Gather(_) | Then::Table(_) | Then::Events(_) | Then::Descriptors(_) | Then::Wait { .. } => break,
+            // A master has no statistics, no tables, no workers of its own and no command that waits.
+            Then::Gather(_)
+            | Then::Report(_)
+            | Then::Table(_)
+            | Then::Events(_)
+            | Then::Descriptors(_)
+            | Then::Wait { .. } => break,
         };
     }
     say_last(client.conn, out, client.ended).await;

@@ -3,12 +3,14 @@
 
 use super::super::rules;
 use super::super::session::Session;
-use super::super::worker::Answer;
+use super::super::worker::{Answer, AnswerBody, Slices};
 use super::body::{Body, Coding};
 use super::http::StreamTimeouts;
 use super::termination::{self, Failure};
 use super::{Exchange, Next};
 use crate::base::buf::Block;
+use crate::engine::frame::Frame;
+use crate::engine::task::next_turn;
 use crate::engine::{Chain, Piece};
 use crate::language::rules::reply::{Reply, Source};
 use crate::model::http_errors::ErrorReply;
@@ -19,6 +21,9 @@ use crate::proto::http::head::{Head, Version};
 use crate::proto::http::message;
 use crate::proto::http::uri::Uri;
 use std::io::Write;
+
+/// A body up to this length is copied behind the head, so that both leave as one plain send.
+const COPY_MAX: usize = 4096;
 
 /// The client gets nothing; `letters` go to the log.
 pub fn silence(ex: &mut Exchange, letters: [u8; 2]) -> Next {
@@ -119,7 +124,7 @@ pub async fn rule(s: &Session, ex: &mut Exchange, body: &mut Body, reply: &mut R
             }
         }
     };
-    send(s, ex, body, Piece::Block(payload, 0), false, closes, letters).await
+    send(s, ex, body, Payload::whole(Piece::Block(payload, 0), closes), letters).await
 }
 
 /// `errorloc` and its kin.
@@ -147,21 +152,34 @@ fn message_reason(status: u16) -> &'static [u8] {
     crate::proto::http::status::reason(status).as_bytes()
 }
 
+/// Bytes of a service's answer that are made at once, about: what the client takes before more is made, and before others
+/// have their turn.
+const SLICE: usize = 8 << 10;
+
 /// The answer of a service.
 pub async fn answer(s: &Session, ex: &mut Exchange, body: &mut Body, answer: Answer, letters: [u8; 2]) -> Next {
     ex.response.clone_from(&answer.head);
-    let framed = s.transport.stream().is_some();
-    let chunked = answer.chunked && ex.request_version >= Version::Http11;
-    if framed && answer.chunked {
-        // Its end is the stream's.
-    } else if chunked {
-        ex.response.append(b"transfer-encoding", b"chunked");
-    } else if !answer.chunked && !ex.response.contains(b"content-length") {
-        set_length(&mut ex.response, answer.body.len());
-    }
-    let closes = answer.chunked && !chunked;
-    let payload = Piece::Shared(answer.body.into(), 0);
-    send(s, ex, body, payload, chunked, closes, letters).await
+    let payload = match answer.body {
+        AnswerBody::Whole(bytes) => {
+            if !ex.response.contains(b"content-length") {
+                set_length(&mut ex.response, bytes.len());
+            }
+            Payload::whole(Piece::Shared(bytes.into(), 0), false)
+        }
+        AnswerBody::Slices(mut slices) => {
+            let chunked = ex.request_version >= Version::Http11;
+            // The end of a framed message is its stream's.
+            if chunked && s.transport.stream().is_none() {
+                ex.response.append(b"transfer-encoding", b"chunked");
+            }
+            let mut first = Block::take();
+            // What nobody will see is not made.
+            let more = ex.facts.method != b"HEAD" && slices(&s.w, SLICE, &mut first);
+            let rest = more.then_some(slices);
+            Payload { first: Piece::Block(first, 0), rest, chunked, closes: !chunked }
+        }
+    };
+    send(s, ex, body, payload, letters).await
 }
 
 fn set_length(head: &mut Head, len: usize) {
@@ -208,24 +226,33 @@ fn from_file(bytes: &[u8], head: &mut Head, payload: &mut Block, more: Option<&H
     true
 }
 
-/// Sends `ex.response` and `payload`; the stream ends with it.
-async fn send(
-    s: &Session,
-    ex: &mut Exchange,
-    body: &mut Body,
-    payload: Piece,
+/// What follows a head.
+struct Payload {
+    first: Piece,
+    /// The body goes on.
+    rest: Option<Slices>,
     chunked: bool,
+    /// The connection ends behind it.
     closes: bool,
-    letters: [u8; 2],
-) -> Next {
+}
+
+impl Payload {
+    fn whole(all: Piece, closes: bool) -> Payload {
+        Payload { first: all, rest: None, chunked: false, closes }
+    }
+}
+
+/// Sends `ex.response` and `payload`; the stream ends with it.
+async fn send(s: &Session, ex: &mut Exchange, body: &mut Body, payload: Payload, letters: [u8; 2]) -> Next {
+    let Payload { first, rest, chunked, closes } = payload;
     if ex.failure.is_none() {
         ex.facts.termination[..2].copy_from_slice(&letters);
     }
     // A reply of ours leaves as far as they came.
     let _ = rules::after_response(s, ex, ex.backend);
-    let told = match (chunked, ex.response.contains(b"content-length")) {
+    let told = match (chunked, rest.is_none() && ex.response.contains(b"content-length")) {
         (true, _) => Framing::Chunked,
-        (false, true) => Framing::Length(payload.bytes().len() as u64),
+        (false, true) => Framing::Length(first.bytes().len() as u64),
         (false, false) => Framing::UntilClose,
     };
     let head_only = ex.facts.method == b"HEAD" || matches!(ex.response.status(), 204 | 304);
@@ -242,29 +269,33 @@ async fn send(
     }
     ex.facts.status = ex.response.status();
     ex.facts.server_status = 0;
-    let data = if head_only { 0 } else { payload.bytes().len() as u64 + u64::from(chunked) };
+    let rest = rest.filter(|_| !head_only);
+    let is_empty = rest.is_none() && first.bytes().is_empty();
+    let data = if head_only { 0 } else { first.bytes().len() as u64 + end_counted(chunked, rest.is_none()) };
     let sent = ex.response.counted_len() + data;
+    let coding = if chunked { Coding::Chunked } else { Coding::Identity }.towards(&s.transport);
     let mut wire = Block::take();
     let mut chain = Chain::new();
-    s.transport.put_head(&ex.response, head_only || payload.bytes().is_empty(), &mut wire);
+    s.transport.put_head(&ex.response, head_only || is_empty, &mut wire);
     s.respell(&mut wire);
-    if head_only || framed && payload.bytes().is_empty() {
-        chain.push(Piece::Block(wire, 0));
-    } else if framed {
-        chain.push(payload);
-        super::body::end(&s.transport, Coding::Frames, None, &mut chain);
-    } else if chunked {
-        chain.push(Piece::Block(wire, 0));
-        if !payload.bytes().is_empty() {
-            super::body::frame(Coding::Chunked, payload, &mut chain);
-        }
-        super::body::end(&s.transport, Coding::Chunked, None, &mut chain);
-    } else if payload.bytes().len() <= 4096 {
-        wire.extend_from_slice(payload.bytes());
+    if head_only || framed && is_empty {
         chain.push(Piece::Block(wire, 0));
     } else {
-        chain.push(Piece::Block(wire, 0));
-        chain.push(payload);
+        let data = first.bytes();
+        if coding == Coding::Identity && data.len() <= COPY_MAX {
+            wire.extend_from_slice(data);
+            chain.push(Piece::Block(wire, 0));
+        } else {
+            if !framed {
+                chain.push(Piece::Block(wire, 0));
+            }
+            if !data.is_empty() {
+                super::body::frame(coding, first, &mut chain);
+            }
+        }
+        if rest.is_none() {
+            super::body::end(&s.transport, coding, None, &mut chain);
+        }
     }
     ex.response_started = true;
     let timeouts = StreamTimeouts::of(s, ex, ex.backend.unwrap_or(s.proxy));
@@ -273,11 +304,53 @@ async fn send(
         return Next::Close;
     }
     ex.count_response_sent(&s.w, s.proxy, s.bind, sent);
+    if let Some(rest) = rest
+        && let Err(failure) = Frame::new(send_rest(s, ex, rest, chunked, &timeouts)).await
+    {
+        ex.failure.get_or_insert(failure);
+        return Next::Close;
+    }
     if !keeps {
         linger(s).await;
         return Next::Close;
     }
     Next::Request(std::mem::take(&mut body.pending))
+}
+
+/// Sends what is left of a body, slice by slice: no more is made before the client has taken what there is, and each slice
+/// has a turn of the loop to itself.
+async fn send_rest(
+    s: &Session,
+    ex: &mut Exchange,
+    mut rest: Slices,
+    chunked: bool,
+    timeouts: &StreamTimeouts,
+) -> Result<(), Failure> {
+    let coding = if chunked { Coding::Chunked } else { Coding::Identity }.towards(&s.transport);
+    loop {
+        next_turn(&s.w.rt).await;
+        let mut slice = Block::take();
+        let more = rest(&s.w, SLICE, &mut slice);
+        let sent = slice.len() as u64 + end_counted(chunked, !more);
+        let mut chain = Chain::new();
+        // A chunk without data would be the last.
+        if !slice.is_empty() {
+            super::body::frame(coding, Piece::Block(slice, 0), &mut chain);
+        }
+        if !more {
+            super::body::end(&s.transport, coding, None, &mut chain);
+        }
+        super::download::send_to_client(s, chain, timeouts).await?;
+        ex.count_response_sent(&s.w, s.proxy, s.bind, sent);
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Bytes that HAProxy counts for the end of a chunked body.
+fn end_counted(chunked: bool, ends: bool) -> u64 {
+    u64::from(chunked && ends)
 }
 
 fn client_must_close(s: &Session) -> bool {

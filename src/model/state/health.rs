@@ -35,7 +35,7 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// Column `check_status`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         use CheckStatus::*;
         match self {
             Unknown => "UNK",

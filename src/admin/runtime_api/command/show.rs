@@ -3,21 +3,16 @@
 use super::{backend_of, integer, process::duration_ms, server_of};
 use crate::{
     admin::{
-        runtime_api::{Answer, Call, Process, Sessions},
+        runtime_api::{Answer, Call, Sessions},
         stats::{
-            VERSION, csv,
-            fields::{Selection, objects},
-            info, json, typed,
+            VERSION, info, json,
+            listing::Form,
+            report::Report,
+            walk::{SERVERS, Selection},
         },
     },
-    base::address::Address,
-    model::{
-        bind::Level,
-        plan::ProxyIndex,
-        state::counters::{ProcessCounter, ServerCounter},
-    },
+    model::{bind::Level, state::counters::ProcessCounter},
 };
-use std::io::Write;
 
 fn has(call: &Call<'_>, word: &str) -> bool {
     call.words[call.named..].contains(&word)
@@ -63,26 +58,12 @@ pub fn stat(call: &mut Call<'_>) -> Answer {
         selection.kinds = if kinds < 0 { 0 } else { kinds as u32 & 15 };
         selection.sid = u32::try_from(sid).ok();
     }
-    let mut out = Vec::new();
-    call.with_scene(|scene| {
-        let list = if none { Vec::new() } else { objects(scene, &selection) };
-        if has(call, "json") {
-            out.push(b'[');
-            for (i, object) in list.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                json::object(scene, *object, &mut out);
-            }
-            out.extend_from_slice(b"]\n");
-        } else if has(call, "typed") {
-            list.iter().for_each(|object| typed::lines(scene, *object, has(call, "desc"), &mut out));
-        } else {
-            csv::header(&mut out);
-            list.iter().for_each(|object| csv::line(scene, *object, &mut out));
-        }
-    });
-    Answer::Text(out)
+    let form = match (has(call, "json"), has(call, "typed")) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Typed { descriptions: has(call, "desc") },
+        _ => Form::Csv,
+    };
+    Answer::Report(Report::listing(form, (!none).then_some(selection)))
 }
 
 /// `show peers [dict|-] [<peers section>]`.
@@ -114,132 +95,25 @@ pub fn backend(call: &mut Call<'_>) -> Answer {
     Answer::Text(format!("# name\n{}", names.collect::<String>()).into_bytes())
 }
 
-/// The backends that an optional argument selects.
-fn backends(call: &Call<'_>) -> Result<Vec<ProxyIndex>, Answer> {
-    let word = call.argument(0);
-    if !word.is_empty() {
-        let found = backend_of(call.process, word).ok_or_else(|| Answer::error("Can't find backend."))?;
-        return Ok(vec![found]);
-    }
-    let plan = call.process.plan();
-    Ok((0..plan.proxies.len()).filter(|p| plan.proxies[*p].has_backend && !plan.proxies[*p].disabled).collect())
-}
-
-/// `show servers state [<backend>]`, also the content of a server-state file.
+/// `show servers state [<backend>]`.
 pub fn servers_state(call: &mut Call<'_>) -> Answer {
-    let list = match backends(call) {
-        Ok(list) => list,
-        Err(answer) => return answer,
-    };
-    let mut out =
-        b"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
-                    srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state \
-                    srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl \
-                    srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
-            .to_vec();
-    list.iter().for_each(|proxy| state_lines(call.process, *proxy, &mut out));
-    Answer::Text(out)
-}
-
-fn state_lines(process: &dyn Process, proxy: ProxyIndex, out: &mut Vec<u8>) {
-    let plan = &process.plan().proxies[proxy];
-    let start = process.facts().started.mono;
-    for (_, s) in process.board().live.backend(proxy).servers() {
-        let d = s.detail();
-        let settings = &*s.settings;
-        let (address, port) = split(s.address().as_deref(), d.port);
-        let (fqdn, srv) = (d.name.as_deref().unwrap_or("-"), settings.srv_label().unwrap_or("-"));
-        // Bits of the check's state: 2 configured, 4 enabled, 8 paused.
-        let check_state = if settings.check.is_none() {
-            0
-        } else if s.in_maintenance() {
-            0x0A | (d.check_enabled as u32) << 2
-        } else {
-            0x02 | (d.check_enabled as u32) << 2
-        };
-        let check_state = if settings.check.is_none() && s.admin() & 4 != 0 { 8 } else { check_state };
-        let agent_state = d.agent.as_ref().map_or(0, |a| 0x12 | (a.enabled as u32) << 2);
-        let health = if settings.check.is_some() || d.health_forced { d.health.value } else { 0 };
-        let since = process.now().mono.since(d.last_change.max(start)) / 1000;
-        let check_address = d.check_address.map_or("-".into(), |a| a.to_string());
-        let agent = d.agent.as_ref();
-        let agent_address = agent.and_then(|a| a.address).map_or("-".into(), |a| a.to_string());
-        // Writing to a Vec cannot fail.
-        let _ = writeln!(
-            out,
-            "{} {} {} {} {address} {} {} {} {} {since} {} {} {health} {check_state} {agent_state} {} 0 {fqdn} {port} {srv} {} \
-             {} {check_address} {agent_address} {}",
-            plan.id,
-            plan.name,
-            settings.id,
-            settings.name,
-            s.operation() as u32,
-            s.admin(),
-            s.user_weight(),
-            settings.weight,
-            d.check.status.number(),
-            d.check.status.result(),
-            plan.id_forced as u32,
-            settings.ssl as u32,
-            d.check_port.unwrap_or(0),
-            agent.map_or(0, |a| a.port),
-        );
-    }
-}
-
-/// Address and port as two words.
-fn split(address: Option<&Address>, port: u16) -> (String, u16) {
-    match address {
-        Some(Address::Ip(a)) => (a.ip().to_string(), a.port()),
-        Some(other) => (other.to_string(), 0),
-        None => ("-".into(), port),
-    }
+    servers(call, Form::ServersState)
 }
 
 /// `show servers conn [<backend>]`.
 pub fn servers_conn(call: &mut Call<'_>) -> Answer {
-    use ServerCounter::*;
-    let list = match backends(call) {
-        Ok(list) => list,
-        Err(answer) => return answer,
-    };
-    let board = call.process.board();
-    let workers = board.workers();
-    let mut out = format!(
-        "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est idle_sess unsafe_nb safe_nb \
-         idle_lim idle_cur idle_per_thr[{workers}]\n"
-    )
-    .into_bytes();
-    for proxy in list {
-        let plan = &call.process.plan().proxies[proxy];
-        for (server, s) in board.live.backend(proxy).servers() {
-            let read = |id| board.server(proxy, server, id);
-            let (address, port) = split(s.address().as_deref(), s.detail().port);
-            let limit = s.settings.pool_max_conn.map_or("-1".into(), |n| n.to_string());
-            let _ = write!(
-                out,
-                "{}/{} {}/{} {address} {port} - {} {} {} {} {} {} {} {} {limit} {}",
-                plan.name,
-                s.settings.name,
-                plan.id,
-                s.settings.id,
-                s.settings.pool_purge_delay_ms,
-                read(Scur),
-                read(UsedConnCur),
-                read(NeedConnEst),
-                read(NeedConnEst),
-                read(PrivIdleCur),
-                read(IdleConnCur),
-                read(SafeConnCur),
-                read(SrvIcur),
-            );
-            for worker in 0..workers {
-                let _ = write!(out, " {}", board.server_of(worker, proxy, server, SrvIcur));
-            }
-            out.push(b'\n');
-        }
+    servers(call, Form::ServersConn)
+}
+
+/// The servers of the backend that an optional argument names, even if it is disabled, or of all.
+fn servers(call: &Call<'_>, form: Form) -> Answer {
+    let mut selection = Selection { kinds: SERVERS, ..Selection::default() };
+    let word = call.argument(0);
+    if !word.is_empty() {
+        let Some(found) = backend_of(call.process, word) else { return Answer::error("Can't find backend.") };
+        (selection.proxy, selection.disabled) = (Some(found), true);
     }
-    Answer::Text(out)
+    Answer::Report(Report::listing(form, Some(selection)))
 }
 
 pub fn env(call: &mut Call<'_>) -> Answer {

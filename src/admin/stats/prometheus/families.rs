@@ -1,7 +1,7 @@
 //! HAProxy 3.4's metric families: whose, name, type, where the value comes from, help. Names are API: they stay even
 //! where Prometheus' conventions would have others.
 
-use super::Object;
+use crate::model::state::board::LatencyKind;
 
 /// Whose metric it is; also the values of parameter `scope`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +49,6 @@ impl Subject {
             word => Subject::ALL.into_iter().skip(1).find(|s| s.name() == word),
         }
     }
-
-    pub fn of(object: Object) -> Subject {
-        match object {
-            Object::Frontend(_) => Subject::Frontend,
-            Object::Listener(..) => Subject::Listener,
-            Object::Backend(_) => Subject::Backend,
-            Object::Server(..) => Subject::Server,
-        }
-    }
 }
 
 /// Where the value comes from.
@@ -76,13 +67,15 @@ pub enum Form {
     /// Servers of a backend by state.
     CountStatus,
     CountCheckStatus,
+    /// A histogram of latency.
+    Latency(LatencyKind),
     /// A counter of a name server, by its place in `show resolvers`.
     Nameserver(usize),
     Node,
     Build,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
     pub subject: Subject,
     pub name: &'static str,
