@@ -40,7 +40,7 @@ fn many() -> Fake {
         add(&fake, &format!("n{number}"));
     }
     for (server, _) in fake.board.live.backend(BACKEND).servers() {
-        let times = Times { total_us: Some(3_000), ..Times::default() };
+        let times = Times::new([None, None, None, Some(3_000)]);
         fake.board.worker(0).server(BACKEND, server).times(&times);
     }
     fake
