@@ -8,7 +8,7 @@ use common::directory::Directory;
 use common::load::Load;
 use common::origin::{Gate, Origin, Step};
 use common::port::Port;
-use common::program::{Program, under_test};
+use common::program::{Program, memory_kb, under_test};
 use common::syslog::Syslog;
 use common::{pattern, raise_open_files, wait_until};
 use std::io::{Read, Write};
@@ -303,6 +303,29 @@ fn two_thousand_connections_at_once_leak_nothing() {
         });
     };
     leaks_nothing(&mut program, || talk(50), || talk(2_000));
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    raise_open_files();
+    let directory = Directory::new();
+    let (program, port) = listen(&directory, "mode http\n http-request return status 200");
+    let open = |count: usize| -> Vec<Client> {
+        let mut clients: Vec<_> = (0..count).map(|_| Client::connect(port.number)).collect();
+        for client in &mut clients {
+            assert_eq!(client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n").status(), 200);
+        }
+        clients
+    };
+    let _first = open(500);
+    let before = memory_kb(program.pid());
+    let _more = open(2_000);
+    let each = (memory_kb(program.pid()).saturating_sub(before) << 10) / 2_000;
+    // Whatever an idle connection needs is not kept beside what it needed to begin.
+    println!("{each} bytes");
+    // The epoll engine's table of descriptors grows by doubling.
+    let most = if std::env::var("RINGWAY_ENGINE").is_ok_and(|engine| engine == "epoll") { 1_600 } else { 1_400 };
+    assert!(each < most, "{each} bytes");
 }
 
 #[test]

@@ -160,8 +160,9 @@ impl Drop for Counted {
     }
 }
 
-/// The life of an accepted connection. `bound`: the listener's own address, where that is every connection's too.
-pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<SocketAddr>) {
+/// The life of an accepted connection. `bound`: the listener's own address, where that is every connection's too. No
+/// `async fn`, which would keep what it is given beside what it makes of it: an idle connection is as large as this future.
+pub fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<SocketAddr>) -> impl Future<Output = ()> {
     let Counted(_, proxy, bind) = counted;
     let accepted = w.rt.now();
     let options = &w.plan.proxies[proxy].options;
@@ -174,24 +175,27 @@ pub async fn run(w: Rc<Worker>, counted: Counted, conn: Conn, bound: Option<Sock
     }
     let facts = first_facts(&w, proxy, bind, &conn, bound, accepted);
     let mut s = Session::new(w, (proxy, bind), conn, facts, accepted);
-    let Some(pending) = Frame::new(begin(&mut s)).await else { return };
-    s.w.counts().frontend(proxy).established();
-    match s.settings().mode {
-        Mode::Http => {
-            begin_http1(&mut s, &pending);
-            let Some((spoken, pending)) = opening(&mut s, pending).await else { return };
-            match spoken {
-                Spoken::Http2 => {
-                    s.transport.meter(None);
-                    Frame::new(frontend::serve(s, pending)).await;
+    async move {
+        let Some(pending) = Frame::new(begin(&mut s)).await else { return };
+        s.w.counts().frontend(proxy).established();
+        match s.settings().mode {
+            Mode::Http => {
+                begin_http1(&mut s, &pending);
+                let Some((spoken, pending)) = opening(&mut s, pending).await else { return };
+                match spoken {
+                    Spoken::Http2 => {
+                        s.transport.meter(None);
+                        Frame::new(frontend::serve(s, pending)).await;
+                    }
+                    _ => http(&mut s, pending).await,
                 }
-                _ => http(&mut s, pending).await,
+            }
+            _ => {
+                s.w.counts().frontend(proxy).add(FrontendCounter::SessOther, 1);
+                Frame::new(stream::tcp::run(&mut s, pending)).await;
             }
         }
-        _ => {
-            s.w.counts().frontend(proxy).add(FrontendCounter::SessOther, 1);
-            Frame::new(stream::tcp::run(&mut s, pending)).await;
-        }
+        drop(counted);
     }
 }
 
