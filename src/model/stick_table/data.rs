@@ -162,6 +162,23 @@ pub enum What {
     Trackers,
 }
 
+impl What {
+    /// The counter and the rate of something that happens to who tracks an entry.
+    fn columns(self) -> Option<(DataType, DataType)> {
+        Some(match self {
+            What::Connection => (ConnCnt, ConnRate),
+            What::Session => (SessCnt, SessRate),
+            What::Request => (HttpReqCnt, HttpReqRate),
+            What::Error => (HttpErrCnt, HttpErrRate),
+            What::Failure => (HttpFailCnt, HttpFailRate),
+            What::BytesIn => (BytesInCnt, BytesInRate),
+            What::BytesOut => (BytesOutCnt, BytesOutRate),
+            What::Glitch => (GlitchCnt, GlitchRate),
+            _ => return None,
+        })
+    }
+}
+
 /// One change of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -227,19 +244,11 @@ impl Layout {
 
     /// Whether something that happens to who tracks an entry changes what it stores.
     pub fn counts(&self, what: What) -> bool {
-        let stores = |data| self.stores(data);
         match what {
-            What::Connection => stores(ConnCnt) || stores(ConnRate) || stores(ConnCur),
-            What::ConnectionEnd => stores(ConnCur),
-            What::Session => stores(SessCnt) || stores(SessRate),
-            What::Request => stores(HttpReqCnt) || stores(HttpReqRate),
-            What::Error => stores(HttpErrCnt) || stores(HttpErrRate),
-            What::Failure => stores(HttpFailCnt) || stores(HttpFailRate),
-            What::BytesIn => stores(BytesInCnt) || stores(BytesInRate),
-            What::BytesOut => stores(BytesOutCnt) || stores(BytesOutRate),
-            What::Glitch => stores(GlitchCnt) || stores(GlitchRate),
+            What::Connection if self.stores(ConnCur) => true,
+            What::ConnectionEnd => self.stores(ConnCur),
             What::Trackers => true,
-            What::ConnectionCount | What::Gpc(_) | What::Gpt(_) | What::ServerId | What::ServerKey => false,
+            _ => what.columns().is_some_and(|(count, rate)| self.stores(count) || self.stores(rate)),
         }
     }
 
@@ -405,15 +414,7 @@ impl Layout {
     /// Applies a change. The value: what it left, or for a clearing what was there before (manual 7.3.3 "sc_clr_gpc0").
     pub fn apply(&self, words: &mut [u64], change: Change) -> i64 {
         let (count, rate) = match change.what {
-            What::Connection => (self.at(ConnCnt, 0), self.at(ConnRate, 0)),
             What::ConnectionCount => (self.at(ConnCnt, 0), None),
-            What::Session => (self.at(SessCnt, 0), self.at(SessRate, 0)),
-            What::Request => (self.at(HttpReqCnt, 0), self.at(HttpReqRate, 0)),
-            What::Error => (self.at(HttpErrCnt, 0), self.at(HttpErrRate, 0)),
-            What::Failure => (self.at(HttpFailCnt, 0), self.at(HttpFailRate, 0)),
-            What::BytesIn => (self.at(BytesInCnt, 0), self.at(BytesInRate, 0)),
-            What::BytesOut => (self.at(BytesOutCnt, 0), self.at(BytesOutRate, 0)),
-            What::Glitch => (self.at(GlitchCnt, 0), self.at(GlitchRate, 0)),
             What::Gpc(n) => (self.gpc(n), self.gpc_rate(n)),
             What::Gpt(n) => (self.gpt(n), None),
             What::ServerId => (self.at(ServerId, 0), None),
@@ -425,6 +426,7 @@ impl Layout {
                 return 0;
             }
             What::Trackers => return 0,
+            what => what.columns().map_or((None, None), |(count, rate)| (self.at(count, 0), self.at(rate, 0))),
         };
         if change.what == What::Connection
             && let Some(current) = self.at(ConnCur, 0)
