@@ -8,7 +8,7 @@ use super::streams::Side;
 use super::{Connection, Event, Role};
 
 impl Connection {
-    pub(super) fn begin_settings(&mut self) -> Result<Step, ConnectionError> {
+    pub(super) fn begin_settings(&mut self, out: &mut Vec<u8>) -> Result<Step, ConnectionError> {
         let frame = self.frame;
         if frame.stream != 0 {
             return Err(ConnectionError::WrongStream);
@@ -17,7 +17,7 @@ impl Connection {
             if frame.len != 0 {
                 return Err(ConnectionError::FrameSize);
             }
-            self.settings_acknowledged()?;
+            self.settings_acknowledged(out)?;
             return Ok(Step::Skip);
         }
         if !frame.len.is_multiple_of(6) {
@@ -30,8 +30,9 @@ impl Connection {
         Ok(Step::Setting)
     }
 
-    /// What we announced holds from here on.
-    fn settings_acknowledged(&mut self) -> Result<(), ConnectionError> {
+    /// What we announced holds from here on. Appends WINDOW_UPDATE for streams whose window became so small that what was
+    /// taken of them must be announced now: the peer may have nothing left to send, and then nothing more is taken.
+    fn settings_acknowledged(&mut self, out: &mut Vec<u8>) -> Result<(), ConnectionError> {
         if self.acknowledged {
             self.glitches.idle_frame();
             return Ok(());
@@ -39,8 +40,12 @@ impl Connection {
         self.acknowledged = true;
         self.decoder.set_limit(self.config.header_table_size as usize);
         let delta = i64::from(self.config.initial_window_size) - i64::from(WINDOW_DEFAULT);
-        let shifted = self.streams.iter_mut().all(|stream| stream.receive.shift(delta).is_ok());
-        if shifted { Ok(()) } else { Err(ConnectionError::FlowControl) }
+        let share = self.stream_share();
+        for stream in self.streams.iter_mut() {
+            stream.receive.shift(delta).map_err(|_| ConnectionError::FlowControl)?;
+            stream.release(0, share, out);
+        }
+        Ok(())
     }
 
     pub(super) fn setting(&mut self, cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Outcome {

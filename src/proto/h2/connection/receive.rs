@@ -176,7 +176,7 @@ impl Connection {
             kind::WINDOW_UPDATE => fixed(4, Step::Short)?,
             kind::GOAWAY if frame.len < 8 => return Err(ConnectionError::FrameSize.into()),
             kind::GOAWAY => Step::Short,
-            kind::SETTINGS => self.begin_settings()?,
+            kind::SETTINGS => self.begin_settings(out)?,
             kind::PUSH_PROMISE => return Err(ConnectionError::Push.into()),
             _ => {
                 self.glitches.idle_frame();

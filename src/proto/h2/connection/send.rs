@@ -141,11 +141,8 @@ impl Connection {
             frame::window_update(0, increment, out);
         }
         let share = self.stream_share();
-        if let Some(open) = self.streams.get_mut(stream)
-            && open.remote != Side::Ended
-            && let Some(increment) = open.receive.release(n as u32, share)
-        {
-            frame::window_update(stream, increment, out);
+        if let Some(open) = self.streams.get_mut(stream) {
+            open.release(n as u32, share, out);
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use super::super::StreamId;
 use super::super::flow::{ReceiveWindow, SendWindow};
+use super::super::frame;
 
 /// How far a side is with its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,18 @@ pub struct Stream {
     pub head_request: bool,
     /// We asked with CONNECT: DATA of a 2xx response is no content.
     pub connect: bool,
+}
+
+impl Stream {
+    /// The application took `n` bytes of DATA, and the window is to become `share`. Appends WINDOW_UPDATE when it is time
+    /// for one, unless all has come.
+    pub fn release(&mut self, n: u32, share: u32, out: &mut Vec<u8>) {
+        if self.remote != Side::Ended
+            && let Some(increment) = self.receive.release(n, share)
+        {
+            frame::window_update(self.id, increment, out);
+        }
+    }
 }
 
 /// Streams that we reset are remembered, so many at most, until their other side has ended: what was on its way is

@@ -64,3 +64,26 @@ fn settings_move_the_windows_of_open_streams_once_they_are_whole() {
     feed(&mut client, &raw(8, 0, 1, &[0, 0, 0, 91]), &mut out);
     assert_eq!(client.room(1), 1);
 }
+
+#[test]
+fn what_came_before_our_smaller_window_held_is_announced_once_it_holds() {
+    let mut out = Vec::new();
+    let mut server = Connection::new(Config::new(Role::Server), &mut out);
+    let upload = raw(0, 0, 1, &[b'a'; 10_000]);
+    // 20,000 bytes in the window of 65,535, less than half of it: nothing is announced yet.
+    let before = [&PREFACE[..], &raw(4, 0, 0, b""), &headers(1, OPEN, POST), &upload, &upload].concat();
+    feed(&mut server, &before, &mut out);
+    out.clear();
+    // The peer learns of 16,384 and stops, with a window of 16,384 - 20,000.
+    feed(&mut server, &raw(4, 1, 0, b""), &mut out);
+    let told = frames(&out);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].0.kind, told[0].0.stream, &told[0].1[..]), (8, 1, &20_000u32.to_be_bytes()[..]));
+    // An upload that is over needs no more.
+    let mut server = Connection::new(Config::new(Role::Server), &mut out);
+    let before = [&before[..], &raw(0, 1, 1, b"")].concat();
+    feed(&mut server, &before, &mut out);
+    out.clear();
+    feed(&mut server, &raw(4, 1, 0, b""), &mut out);
+    assert_eq!(out, b"");
+}

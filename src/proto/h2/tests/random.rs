@@ -117,7 +117,19 @@ proptest! {
         pieces in prop::collection::vec(1usize..20_000, 1..50),
         held in 0usize..5,
     ) {
-        Exchange::new(windows, frame_size, held, &bodies).run(&pieces);
+        Exchange::new(windows, 0, frame_size, held, &bodies).run(&pieces);
+    }
+
+    #[test]
+    fn bodies_cross_windows_that_streams_share_whole(
+        bodies in prop::collection::vec((0usize..90_000, 0usize..90_000), 1..12),
+        windows in (1u32..70_000, 1u32..70_000),
+        shared in 1u32..500_000,
+        frame_size in 16384u32..40_000,
+        pieces in prop::collection::vec(1usize..20_000, 1..50),
+        held in 0usize..5,
+    ) {
+        Exchange::new(windows, shared, frame_size, held, &bodies).run(&pieces);
     }
 }
 
@@ -151,11 +163,12 @@ fn byte(stream: StreamId, at: usize) -> u8 {
 }
 
 impl End {
-    fn new(role: Role, window: u32, frame_size: u32, to_send: Vec<usize>) -> End {
+    fn new(role: Role, window: u32, shared: u32, frame_size: u32, to_send: Vec<usize>) -> End {
         let mut wire = Vec::new();
         let config = Config {
             initial_window_size: window,
             connection_window: window.saturating_mul(2),
+            shared_window: shared,
             max_frame_size: frame_size,
             ..Config::new(role)
         };
@@ -225,11 +238,11 @@ impl End {
 }
 
 impl Exchange {
-    fn new(windows: (u32, u32), frame_size: u32, hold: usize, bodies: &[(usize, usize)]) -> Exchange {
+    fn new(windows: (u32, u32), shared: u32, frame_size: u32, hold: usize, bodies: &[(usize, usize)]) -> Exchange {
         let (up, down): (Vec<_>, Vec<_>) = bodies.iter().copied().unzip();
         Exchange {
-            client: End::new(Role::Client, windows.0, frame_size, up),
-            server: End::new(Role::Server, windows.1, frame_size, down),
+            client: End::new(Role::Client, windows.0, shared, frame_size, up),
+            server: End::new(Role::Server, windows.1, shared, frame_size, down),
             sizes: bodies.to_vec(),
             hold,
         }
