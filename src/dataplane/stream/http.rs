@@ -261,20 +261,67 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     ex.leave_backend(w);
 }
 
-/// A head that is used for a moment and given back.
+/// Heads that are used for a moment and given back.
 #[derive(Default)]
-pub struct Heads(std::cell::RefCell<Vec<Head>>);
+pub struct Heads {
+    kept: std::cell::RefCell<Vec<Head>>,
+    /// Their memory.
+    bytes: std::cell::Cell<usize>,
+}
+
+/// Bytes of memory that a worker keeps in heads: those of some hundred usual requests, which HTTP/2 may bring in one
+/// turn.
+const HEADS_KEPT: usize = 256 << 10;
 
 impl Heads {
     pub fn take(&self) -> Head {
-        self.0.borrow_mut().pop().unwrap_or_default()
+        let head = self.kept.borrow_mut().pop().unwrap_or_default();
+        self.bytes.set(self.bytes.get() - head.capacity());
+        head
     }
 
     pub fn give(&self, mut head: Head) {
-        head.clear();
-        let mut kept = self.0.borrow_mut();
-        if kept.len() < 16 {
-            kept.push(head);
+        let bytes = self.bytes.get() + head.capacity();
+        if head.capacity() > 0 && bytes <= HEADS_KEPT {
+            head.clear();
+            self.kept.borrow_mut().push(head);
+            self.bytes.set(bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(value: &[u8]) -> Head {
+        let mut head = Head::response(200, b"", crate::proto::http::head::Version::Http2);
+        head.append(b"x", value);
+        head
+    }
+
+    #[test]
+    fn heads_of_a_burst_keep_their_memory() {
+        let heads = Heads::default();
+        for _ in 0..300 {
+            heads.give(used(b"value"));
+        }
+        for _ in 0..300 {
+            let head = heads.take();
+            assert!(head.capacity() > 0 && head.is_empty());
+        }
+        assert_eq!((heads.take().capacity(), heads.bytes.get()), (0, 0));
+    }
+
+    #[test]
+    fn heads_keep_no_more_memory_than_their_bound() {
+        let heads = Heads::default();
+        for _ in 0..100 {
+            heads.give(used(&[b'a'; 15_000]));
+            heads.give(Head::default());
+        }
+        let kept = heads.kept.borrow();
+        assert_eq!(kept.iter().map(Head::capacity).sum::<usize>(), heads.bytes.get());
+        assert!((10..100).contains(&kept.len()) && heads.bytes.get() <= HEADS_KEPT);
     }
 }
