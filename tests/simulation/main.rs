@@ -9,6 +9,7 @@ mod h2;
 mod house;
 mod limits;
 mod origin;
+mod patience;
 mod queue;
 mod tcp;
 mod wire;

@@ -374,6 +374,8 @@ async fn converse(
                 && let Poll::Ready(result) = up.as_mut().poll(cx)
             {
                 upload_done.set(true);
+                // Who was read from is no longer watched, and receiving may have stopped.
+                s.transport.watch(rt.current());
                 deadline.set(server_deadline(rt.now().mono));
                 delivered.set(result.is_ok() && !server_gone.get());
                 if let Err(failure) = result {

@@ -1,0 +1,93 @@
+//! Who goes on is waited for, who has left is not: each situation arranged so that it happens each time.
+
+use crate::house::{self, Book};
+use crate::wire::{self, Framing, Reader};
+use ringway::engine::driver::ConnectOptions;
+use ringway::engine::driver::sim::Weather;
+use ringway::engine::driver::sim::random::Random;
+use ringway::engine::listener::Listener;
+use ringway::engine::task::{before, sleep};
+use ringway::engine::{Conn, Rt};
+use std::rc::Rc;
+
+/// Lets one client and one server talk through the house; both must say that all went right.
+fn meet<C, S>(
+    window: (u64, u64),
+    settings: &str,
+    client: impl FnOnce(Rt, Conn, Rc<Book>) -> C + 'static,
+    server: impl FnOnce(Rt, Conn, Rc<Book>) -> S + 'static,
+) where
+    C: Future<Output = ()>,
+    S: Future<Output = ()>,
+{
+    let config = format!(
+        "defaults
+ mode http
+ timeout client 2s
+ timeout server 2s
+ timeout connect 2s
+ {settings}
+listen house
+ bind 192.0.2.1:80
+ server s1 198.51.100.1:8001
+"
+    );
+    let house = house::build(7, Weather { window, ..Weather::fair() }, 1, &config);
+    let (front, origin) = (house::at("192.0.2.1", 80), house::at("198.51.100.1", 8001));
+    let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &origin));
+    let book = Rc::new(Book::default());
+    let (rt, b) = (house.origins.clone(), book.clone());
+    house.origins.spawn(async move {
+        let conn = listener.accept(None).await.unwrap();
+        server(rt, conn, b).await;
+    });
+    let (rt, b) = (house.clients.clone(), book.clone());
+    house.clients.spawn(async move {
+        let conn = Conn::connect(&rt, &front, &ConnectOptions::default()).await.unwrap();
+        client(rt, conn, b).await;
+    });
+    house::run_to_end(&house);
+    house::rest(&house, 60_000);
+    assert_eq!((book.wrongs().as_str(), book.right.get()), ("", 2));
+}
+
+/// Notes how it went for one side.
+fn note(book: &Book, right: bool, text: &str) {
+    match right {
+        true => book.right.set(book.right.get() + 1),
+        false => book.wrong(text.into()),
+    }
+}
+
+async fn say(conn: &Conn, bytes: &[u8]) {
+    wire::send(conn, bytes, &mut Random::new(1), false).await;
+}
+
+const WIDE: (u64, u64) = (65_536, 65_536);
+
+/// The server begins late: the upload waits, and receiving from the client stops meanwhile.
+#[test]
+fn a_client_that_leaves_when_its_upload_is_through_is_noticed() {
+    (28_000..36_000).step_by(500).for_each(leaves_after);
+}
+
+fn leaves_after(len: usize) {
+    meet(
+        WIDE,
+        "timeout server 1h",
+        move |rt, conn, book| async move {
+            say(&conn, format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n").as_bytes()).await;
+            say(&conn, &wire::body(1, len)).await;
+            sleep(&rt, 2_000).await;
+            note(&book, true, "");
+        },
+        move |rt, conn, book| async move {
+            sleep(&rt, 500).await;
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            reader.body(Framing::Length(len), &mut got).await.unwrap();
+            let left = before(&rt, rt.now().mono.plus(10_000), conn.recv()).await;
+            note(&book, left.is_ok(), &format!("still there after {len} bytes"));
+        },
+    );
+}
