@@ -91,3 +91,82 @@ fn leaves_after(len: usize) {
         },
     );
 }
+
+#[test]
+fn a_silent_client_is_served_as_long_as_its_answer_flows() {
+    let long = 200_000;
+    let parts = move || wire::body(1, long).chunks(long / 6 + 1).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    meet(
+        WIDE,
+        "",
+        move |_, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            let read = reader.body(Framing::Length(long), &mut got).await;
+            note(&book, read.is_ok() && wire::is_prefix(1, &got), &format!("{} bytes came", got.len()));
+            say(&conn, b"0\r\n\r\n").await;
+        },
+        move |rt, conn, book| async move {
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            say(&conn, format!("HTTP/1.1 200 OK\r\nContent-Length: {long}\r\n\r\n").as_bytes()).await;
+            for part in parts() {
+                sleep(&rt, 1_000).await;
+                say(&conn, &part).await;
+            }
+            let read = reader.body(Framing::Chunked, &mut got).await;
+            note(&book, read.is_ok(), "the request was cut off");
+        },
+    );
+}
+
+#[test]
+fn a_silent_client_is_not_waited_for_when_its_answer_rests_too() {
+    meet(
+        WIDE,
+        "",
+        move |_, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc").await;
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            let read = reader.body(Framing::Length(10), &mut got).await;
+            note(&book, read.is_err(), "all of it came");
+        },
+        move |rt, conn, book| async move {
+            Reader::new(&conn).head().await.unwrap();
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+            let begun = rt.now().mono;
+            while let Ok(Some(_)) = conn.recv().await {}
+            let took = rt.now().mono.since(begun);
+            note(&book, (1_900..2_100).contains(&took), &format!("it took {took} ms"));
+        },
+    );
+}
+
+#[test]
+fn a_server_may_pause_its_answer_while_the_request_flows() {
+    meet(
+        WIDE,
+        "",
+        |rt, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n").await;
+            for _ in 0..10 {
+                sleep(&rt, 500).await;
+                say(&conn, b"12345").await;
+            }
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            let read = reader.body(Framing::Length(10), &mut got).await;
+            note(&book, read.is_ok() && got == b"helloworld", &format!("{} bytes came", got.len()));
+        },
+        |_, conn, book| async move {
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+            let read = reader.body(Framing::Length(50), &mut got).await;
+            say(&conn, b"world").await;
+            note(&book, read.is_ok(), "the request was cut off");
+        },
+    );
+}

@@ -4,6 +4,7 @@
 use super::super::filter::Filter;
 use super::super::mux::Reader;
 use super::super::transport::{SendError, Transport};
+use super::http::Served;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::task::before;
@@ -286,6 +287,24 @@ impl Body {
             match before(from.rt(), deadline, poll_fn(|_| self.poll_more(from))).await {
                 Err(_) => return Err(ReadError::TimedOut),
                 Ok(more) => more?,
+            }
+        }
+    }
+
+    /// The next data. Its sender may be silent for `timeout_ms` while nothing is sent to it either.
+    pub async fn read_within(
+        &mut self,
+        from: &Transport,
+        timeout_ms: Option<u64>,
+        served: &Served,
+    ) -> Result<Read, ReadError> {
+        let rt = from.rt();
+        let mut since = rt.now().mono;
+        loop {
+            let deadline = timeout_ms.map_or(Millis::NEVER, |ms| since.plus(ms));
+            match (self.read(from, deadline).await, served.after(rt, since)) {
+                (Err(ReadError::TimedOut), Some(later)) => since = later,
+                (read, _) => return read,
             }
         }
     }

@@ -221,13 +221,7 @@ pub(super) async fn download(
     if !finished {
         link.transport.expect_bulk();
         loop {
-            let now = w.rt.now().mono;
-            // While the request is still being sent, its progress is watched, not ours.
-            let deadline = match (upload_done.get(), timeouts.server) {
-                (_, None) => Millis::NEVER,
-                (_, Some(ms)) => now.plus(ms),
-            };
-            let read = match body.read(&link.transport, deadline).await {
+            let read = match body.read_within(&link.transport, timeouts.server, &timeouts.to_server).await {
                 Ok(read) => read,
                 Err(ReadError::TimedOut) => return Err(Failure::ServerDataTimeout),
                 Err(ReadError::Broken) => return Err(Failure::ServerAborted),
@@ -315,7 +309,8 @@ async fn send_head(
 }
 
 pub async fn send_to_client(s: &Session, chain: Chain, timeouts: &StreamTimeouts) -> Result<(), Failure> {
-    s.transport.send(chain, timeouts.client).await.map_err(client_failure)
+    let send = s.transport.send(chain, timeouts.client);
+    timeouts.to_client.by(&s.w.rt, send).await.map_err(client_failure)
 }
 
 fn client_failure(error: SendError) -> Failure {

@@ -420,7 +420,7 @@ async fn converse(
 /// Sends the beginning of a request. False when the server reads no more: it may have answered before, which its response
 /// tells.
 async fn send_first(to: &Transport, chain: Chain, timeouts: &StreamTimeouts) -> Result<bool, Failure> {
-    match to.send(chain, timeouts.server).await {
+    match timeouts.to_server.by(to.rt(), to.send(chain, timeouts.server)).await {
         Ok(()) => Ok(true),
         Err(SendError::TimedOut) => Err(Failure::ResponseTimeout),
         Err(SendError::Broken(_)) => Ok(false),
@@ -448,11 +448,9 @@ async fn upload(
     moved: &Moved,
     server_gone: &Cell<bool>,
 ) -> Result<(), ForwardError> {
-    let rt = from.rt();
     from.expect_bulk();
     while !body.is_complete() {
-        let deadline = timeouts.client.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
-        let read = body.read(from, deadline).await.map_err(ForwardError::Read)?;
+        let read = body.read_within(from, timeouts.client, &timeouts.to_client).await.map_err(ForwardError::Read)?;
         let mut chain = Chain::new();
         let mut sent = 0;
         if let Read::Data(data) = read {
@@ -469,7 +467,7 @@ async fn upload(
             sent += body::finish(to, filter, coding, body, &mut chain);
         }
         if (complete || !chain.is_empty()) && !server_gone.get() {
-            match to.send(chain, timeouts.server).await {
+            match timeouts.to_server.by(from.rt(), to.send(chain, timeouts.server)).await {
                 Ok(_) => moved.sent.set(moved.sent.get() + sent),
                 // The server stopped reading: its response, if any, decides; the rest is taken and dropped.
                 Err(SendError::Broken(_)) => server_gone.set(true),

@@ -11,8 +11,8 @@ use super::forward::forward;
 use super::termination::Failure;
 use super::{Exchange, Next, reply, request};
 use crate::base::clock::Millis;
-use crate::engine::Piece;
 use crate::engine::frame::Frame;
+use crate::engine::{Piece, Rt};
 use crate::model::backend::Balance;
 use crate::model::balance::url_param;
 use crate::model::plan::ProxyIndex;
@@ -23,6 +23,7 @@ use crate::proto::h1::error::Side;
 use crate::proto::h1::framing::Framing;
 use crate::proto::h1::parse::Message;
 use crate::proto::http::head::Head;
+use std::cell::Cell;
 use std::pin::pin;
 
 /// Serves the request whose first bytes are here.
@@ -187,6 +188,36 @@ pub struct StreamTimeouts {
     pub tunnel: Option<u64>,
     pub client_fin: Option<u64>,
     pub server_fin: Option<u64>,
+    pub to_client: Served,
+    pub to_server: Served,
+}
+
+/// What goes to a side: a sign of its life, like what comes from it (manual 4.2 "option independent-streams").
+pub struct Served {
+    counts: bool,
+    /// A send is under way, which has a timeout of its own.
+    sends: Cell<bool>,
+    last: Cell<Millis>,
+}
+
+impl Served {
+    fn new(independent: bool) -> Served {
+        Served { counts: !independent, sends: Cell::new(false), last: Cell::default() }
+    }
+
+    pub async fn by<T>(&self, rt: &Rt, send: impl Future<Output = T>) -> T {
+        self.sends.set(true);
+        let sent = send.await;
+        self.sends.set(false);
+        self.last.set(rt.now().mono);
+        sent
+    }
+
+    /// The last moment that it was, if that is after `since`.
+    pub fn after(&self, rt: &Rt, since: Millis) -> Option<Millis> {
+        let last = if self.sends.get() { rt.now().mono } else { self.last.get() };
+        (self.counts && last > since).then_some(last)
+    }
 }
 
 impl StreamTimeouts {
@@ -194,12 +225,16 @@ impl StreamTimeouts {
         let front: &Timeouts = &s.settings().timeouts;
         let back: &Timeouts = &s.w.plan.proxies[proxy].timeouts;
         let set = &ex.facts.timeouts;
+        let independent =
+            s.settings().options.independent_streams || s.w.plan.proxies[proxy].options.independent_streams;
         StreamTimeouts {
             client: set.client.or(front.client),
             server: set.server.or(back.server),
             tunnel: set.tunnel.or(back.tunnel).or(front.tunnel),
             client_fin: front.client_fin,
             server_fin: back.server_fin,
+            to_client: Served::new(independent),
+            to_server: Served::new(independent),
         }
     }
 }
@@ -266,7 +301,7 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
 pub struct Heads {
     kept: std::cell::RefCell<Vec<Head>>,
     /// Their memory.
-    bytes: std::cell::Cell<usize>,
+    bytes: Cell<usize>,
 }
 
 /// Bytes of memory that a worker keeps in heads: those of some hundred usual requests, which HTTP/2 may bring in one

@@ -61,12 +61,12 @@ pub(super) async fn response(
     let Some(_counted) = PipeCount::of(&s.w) else { return Ok(()) };
     let Ok(mut pipe) = Pipe::new(&s.w.rt) else { return Ok(()) };
     while let Some(left) = body.left_unread() {
-        let Some(n) = take(&mut pipe, source, left, timeouts.server).await? else { return Ok(()) };
+        let Some(n) = take(&mut pipe, source, left, timeouts).await? else { return Ok(()) };
         if let Some(metered) = link.transport.metered() {
             metered.spliced_in(n as u64);
         }
         while pipe.held() > 0 {
-            let given = give(&mut pipe, sink, timeouts.client).await?;
+            let given = timeouts.to_client.by(&s.w.rt, give(&mut pipe, sink, timeouts.client)).await?;
             if let Some(metered) = s.transport.metered() {
                 metered.spliced_out(given as u64);
             }
@@ -80,23 +80,29 @@ pub(super) async fn response(
 }
 
 /// Fills the pipe. `None`: this engine cannot.
-async fn take(pipe: &mut Pipe, from: &Conn, left: u64, timeout: Option<u64>) -> Result<Option<usize>, Failure> {
-    match before(from.rt(), deadline(from, timeout), pipe.fill(from, left)).await {
-        Err(_) => Err(Failure::ServerDataTimeout),
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(0) | Err(_))) => Err(Failure::ServerAborted),
-        Ok(Some(Ok(n))) => Ok(Some(n)),
+async fn take(pipe: &mut Pipe, from: &Conn, left: u64, timeouts: &StreamTimeouts) -> Result<Option<usize>, Failure> {
+    let rt = from.rt();
+    let mut since = rt.now().mono;
+    loop {
+        let deadline = timeouts.server.map_or(Millis::NEVER, |ms| since.plus(ms));
+        return match before(rt, deadline, pipe.fill(from, left)).await {
+            Err(_) if let Some(later) = timeouts.to_server.after(rt, since) => {
+                since = later;
+                continue;
+            }
+            Err(_) => Err(Failure::ServerDataTimeout),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(0) | Err(_))) => Err(Failure::ServerAborted),
+            Ok(Some(Ok(n))) => Ok(Some(n)),
+        };
     }
 }
 
 async fn give(pipe: &mut Pipe, to: &Conn, timeout: Option<u64>) -> Result<usize, Failure> {
-    match before(to.rt(), deadline(to, timeout), pipe.give(to)).await {
+    let deadline = timeout.map_or(Millis::NEVER, |ms| to.rt().now().mono.plus(ms));
+    match before(to.rt(), deadline, pipe.give(to)).await {
         Err(_) => Err(Failure::ClientDataTimeout),
         Ok(Err(_)) => Err(Failure::ClientAborted),
         Ok(Ok(n)) => Ok(n),
     }
-}
-
-fn deadline(conn: &Conn, timeout: Option<u64>) -> Millis {
-    timeout.map_or(Millis::NEVER, |ms| conn.rt().now().mono.plus(ms))
 }
