@@ -250,9 +250,15 @@ impl Conn {
         .await
     }
 
-    /// A piece of data that has arrived already; asks for no more.
+    /// A piece of data that has arrived already; asks for no more, unless the connection is watched.
     pub fn take_queued(&self) -> Option<Lease> {
-        self.rt.conns.borrow_mut().get_mut(self.key)?.queue.pop_front()
+        let mut conns = self.rt.conns.borrow_mut();
+        let c = conns.get_mut(self.key)?;
+        let lease = c.queue.pop_front();
+        if c.is_forsaken() {
+            self.rt.arm(self.key, c);
+        }
+        lease
     }
 
     /// Puts back what was received beyond what was asked for: it is what comes next.

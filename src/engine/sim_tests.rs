@@ -400,6 +400,37 @@ fn a_watched_connection_stays_watched_whatever_ends_its_receive() {
 }
 
 #[test]
+fn a_watched_connection_stays_watched_when_what_came_is_taken() {
+    for_seeds(100, |seed| {
+        let mut world = World::under(Weather { cut: 1000, ..Weather::of(seed) }, seed, 2);
+        let listener = world.listen(1);
+        let (near, far, address) = (world.rts[0].clone(), world.rts[1].clone(), world.address.clone());
+        near.spawn({
+            let rt = near.clone();
+            async move {
+                let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+                conn.watch(rt.current());
+                let end_seen = std::future::poll_fn(|_| {
+                    while conn.take_queued().is_some() {}
+                    if conn.end_seen() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                });
+                let seen = before(&rt, rt.now().mono.plus(10_000), end_seen).await;
+                assert!(seen.is_ok(), "the end went unnoticed");
+            }
+        });
+        far.spawn({
+            let rt = far.clone();
+            async move {
+                let conn = accept(&rt, &listener).await;
+                conn.send(Piece::Static(b"x").into()).await.result.unwrap();
+                sleep(&rt, 500).await;
+            }
+        });
+        world.finish();
+    });
+}
+
+#[test]
 fn readers_without_buffers_get_theirs_even_after_others_have_gone() {
     for_seeds(300, |seed| {
         let mut world = World::starved(seed, 2);
