@@ -137,8 +137,8 @@ impl Link {
             if s.settings().backend.max_session_srv_conns == Some(0) {
                 return;
             }
-            // It stays with the client's connection, which alone may use it again.
-            idle.transport.watch(w.janitor.get());
+            // It stays with the client's connection, which alone may use it again, and looks after it.
+            idle.transport.watch(w.rt.current());
             s.own.set(Some(Box::new(Own::new(w, proxy, server, idle))));
             return;
         }

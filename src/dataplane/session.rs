@@ -26,7 +26,9 @@ use crate::model::proxy::{Mode, Proxy};
 use crate::model::state::counters::{FrontendCounter, ProcessCounter};
 use crate::model::stick_table::data::What;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 pub struct Session {
@@ -109,6 +111,11 @@ impl Session {
 
     pub fn tracked(&self) -> &RefCell<Slots> {
         self.parent.as_ref().map_or(&self.tracked, |parent| &parent.tracked)
+    }
+
+    /// Lets go of its own server connection when that has ended.
+    fn keep_own(&self) {
+        self.own.set(self.own.take().filter(|own| own.idle.transport.is_quiet()));
     }
 
     pub fn settings(&self) -> &Proxy {
@@ -305,7 +312,15 @@ async fn wait_for_request(s: &mut Session) -> Option<Piece> {
     let received = match first {
         // Who has just come is served, even by a worker that stops.
         true => before(&s.w.rt, deadline, s.transport.recv()).await.ok(),
-        false => s.w.stoppable(deadline, &s.transport, s.settings().options.idle_close_on_response).await,
+        false => {
+            let patient = s.settings().options.idle_close_on_response;
+            let mut request = pin!(s.w.stoppable(deadline, &s.transport, patient));
+            poll_fn(|cx| {
+                s.keep_own();
+                request.as_mut().poll(cx)
+            })
+            .await
+        }
     };
     match received {
         Some(Ok(Some(piece))) => Some(piece),

@@ -170,3 +170,25 @@ fn a_server_may_pause_its_answer_while_the_request_flows() {
         },
     );
 }
+
+#[test]
+fn a_session_lets_its_own_server_connection_go_when_the_server_does() {
+    meet(
+        WIDE,
+        "http-reuse never\n timeout client 1h",
+        |rt, conn, book| async move {
+            say(&conn, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            Reader::new(&conn).head().await.unwrap();
+            sleep(&rt, 20_000).await;
+            note(&book, conn.is_quiet(), "the client's connection ended");
+        },
+        |rt, conn, book| async move {
+            Reader::new(&conn).head().await.unwrap();
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            sleep(&rt, 100).await;
+            conn.shutdown_write();
+            let left = before(&rt, rt.now().mono.plus(10_000), conn.recv()).await;
+            note(&book, left.is_ok(), "the other end stays open");
+        },
+    );
+}
