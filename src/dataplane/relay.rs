@@ -10,7 +10,7 @@ use super::stream::Exchange;
 use super::stream::http::StreamTimeouts;
 use super::stream::termination::Failure;
 use super::transfer::{self, Outcome, account};
-use super::transport::{SendError, Transport};
+use super::transport::{Patience, SendError, Transport};
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
@@ -73,7 +73,9 @@ struct Relay<'a> {
     to_client: Cell<u64>,
     client_ended: Cell<bool>,
     server_ended: Cell<bool>,
+    timeouts: &'a StreamTimeouts,
     splices: Splices,
+    giving: [Cell<Giving>; 2],
     /// A direction is to receive nothing more for now,
     stops: [Cell<bool>; 2],
     /// and has stopped, with nothing received that was not sent.
@@ -105,10 +107,21 @@ impl Splices {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Direction {
     Up,
     Down,
+}
+
+/// What becomes of what a direction has received; its source is not read meanwhile.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Giving {
+    #[default]
+    Nothing,
+    /// The send sees for itself whether its receiver takes it.
+    Sends,
+    /// It goes through a pipe, or to one of many streams.
+    Passes,
 }
 
 /// How a transfer through a pipe went.
@@ -117,12 +130,15 @@ enum Spliced {
     Unable,
     Received,
     Lost,
+    Stuck,
 }
 
 #[derive(Debug)]
 enum Broken {
     Client,
     Server,
+    /// It took nothing for too long of what this direction brings.
+    Stuck(Direction),
     /// By a rule on what the server says; without a failure where it only closes.
     ByRule(Option<Failure>),
 }
@@ -170,7 +186,9 @@ pub async fn run(
         to_client: Cell::new(begun.to_client),
         client_ended: Cell::new(begun.client_ended),
         server_ended: Cell::new(begun.server_ended),
+        timeouts,
         splices: Splices::of(s, link),
+        giving: Default::default(),
         stops: Default::default(),
         rests: Default::default(),
         asks: Cell::new(false),
@@ -181,7 +199,7 @@ pub async fn run(
     let ex = RefCell::new(ex);
     let inspected = if inspects && !begun.server_ended { Some((s, &ex, link.proxy)) } else { None };
     let moving = relay.moving(s, &ex, link);
-    let mut both = pin!(relay.both(from_client, from_server, timeouts, inspected, moving));
+    let mut both = pin!(relay.both(from_client, from_server, inspected, moving));
     let continuous = s.settings().options.contstats;
     let mut counted = now;
     poll_fn(|cx| {
@@ -240,7 +258,6 @@ impl Relay<'_> {
         &self,
         up: Piece,
         down: Piece,
-        timeouts: &StreamTimeouts,
         inspected: Option<Inspected<'_>>,
         moving: impl Future<Output = ()>,
     ) -> Result<Ended, Failure> {
@@ -276,7 +293,7 @@ impl Relay<'_> {
             if up_done && down_done {
                 return Poll::Ready(Ok(Ended::Regularly));
             }
-            match self.expired(timeouts) {
+            match self.expired() {
                 Some(failure) if !self.asks.get() => Poll::Ready(Err(failure)),
                 _ => Poll::Pending,
             }
@@ -470,9 +487,10 @@ impl Relay<'_> {
             }
             let bulk = n >= crate::engine::driver::BUFFER_SIZE[1] / 2;
             self.moved(direction, n as u64);
-            match to.send(std::mem::take(&mut piece).into(), None).await {
-                Ok(_) => self.delivered(direction, n),
-                Err(SendError::TimedOut | SendError::Broken(_)) => return Err(lost),
+            match self.send(direction, to, std::mem::take(&mut piece)).await {
+                Ok(()) => self.delivered(direction, n),
+                Err(SendError::TimedOut) => return Err(Broken::Stuck(direction)),
+                Err(SendError::Broken(_)) => return Err(lost),
             }
             let allowed = if direction == Direction::Up { self.splices.up } else { self.splices.down };
             if bulk && allowed {
@@ -482,6 +500,7 @@ impl Relay<'_> {
                     Spliced::Unable => full = 0,
                     Spliced::Received => return Err(received),
                     Spliced::Lost => return Err(lost),
+                    Spliced::Stuck => return Err(Broken::Stuck(direction)),
                 }
             }
         }
@@ -491,6 +510,18 @@ impl Relay<'_> {
         }
         to.shutdown_write().await;
         Ok(())
+    }
+
+    /// Sends all of `piece`, as long as its receiver takes some of it.
+    async fn send(&self, direction: Direction, to: &Transport, piece: Piece) -> Result<(), SendError> {
+        let giving = &self.giving[direction as usize];
+        giving.set(if to.conn().is_some() { Giving::Sends } else { Giving::Passes });
+        let sent = match to.conn() {
+            Some(conn) => to.send_on(conn, piece.into(), &Receiver { relay: self, direction }).await,
+            None => to.send(piece.into(), None).await,
+        };
+        giving.set(Giving::Nothing);
+        sent
     }
 
     /// Moves the rest of one direction through a pipe.
@@ -503,9 +534,10 @@ impl Relay<'_> {
             if let Some(metered) = from.metered() {
                 metered.received(n as u64);
             }
-            match to.send(lease.into(), None).await {
-                Ok(_) => self.delivered(direction, n),
-                Err(_) => return Spliced::Lost,
+            match self.send(direction, to, Piece::Lease(lease)).await {
+                Ok(()) => self.delivered(direction, n),
+                Err(SendError::TimedOut) => return Spliced::Stuck,
+                Err(SendError::Broken(_)) => return Spliced::Lost,
             }
         }
         if source.has_ended() {
@@ -528,6 +560,8 @@ impl Relay<'_> {
             if let Some(metered) = from.metered() {
                 metered.spliced_in(n as u64);
             }
+            let giving = &self.giving[direction as usize];
+            giving.set(Giving::Passes);
             while pipe.held() > 0 {
                 match pipe.give(sink).await {
                     Ok(given) => {
@@ -539,6 +573,7 @@ impl Relay<'_> {
                     Err(_) => return Spliced::Lost,
                 }
             }
+            giving.set(Giving::Nothing);
             pipe.take_turns(n).await;
         }
     }
@@ -568,6 +603,16 @@ impl Relay<'_> {
             Direction::Down => &self.to_client,
         };
         to.set(to.get() + n as u64);
+        self.taken(direction);
+        // Its source is read again from now on.
+        match direction {
+            Direction::Up => self.client_active.set(self.now()),
+            Direction::Down => self.server_active.set(self.now()),
+        }
+    }
+
+    /// The receiver of a direction has taken something.
+    fn taken(&self, direction: Direction) {
         if self.splices.independent {
             return;
         }
@@ -578,9 +623,22 @@ impl Relay<'_> {
         }
     }
 
-    /// The side that has been silent for too long (manual 4.2 "timeout client", "tunnel", "client-fin").
-    fn expired(&self, timeouts: &StreamTimeouts) -> Option<Failure> {
-        let tunnel = timeouts.tunnel;
+    /// The side that has been silent for too long.
+    fn expired(&self) -> Option<Failure> {
+        let [up, down] = self.giving.each_ref().map(Cell::get);
+        let [client, server] = self.ends();
+        if up == Giving::Nothing && down != Giving::Sends && self.rt.reached(client) {
+            return Some(Failure::ClientDataTimeout);
+        }
+        if down == Giving::Nothing && up != Giving::Sends && self.rt.reached(server) {
+            return Some(Failure::ServerDataTimeout);
+        }
+        None
+    }
+
+    /// When client and server will have been silent for too long (manual 4.2 "timeout client", "tunnel", "client-fin").
+    fn ends(&self) -> [Millis; 2] {
+        let (timeouts, tunnel) = (self.timeouts, self.timeouts.tunnel);
         // A side that has ended is only waited for as long as its fin timeout says.
         let client = if self.client_ended.get() { timeouts.client_fin } else { None };
         let server = if self.server_ended.get() { timeouts.server_fin } else { None };
@@ -593,13 +651,27 @@ impl Relay<'_> {
         let deadline = |active: Millis, ms: Option<u64>| {
             ms.map_or(Millis::NEVER, |ms| Millis(active.plus(ms).0.saturating_sub(self.clock_ms)))
         };
-        if self.rt.reached(deadline(since(client_active, self.client_ended.get()), client)) {
-            return Some(Failure::ClientDataTimeout);
-        }
-        if self.rt.reached(deadline(since(server_active, self.server_ended.get()), server)) {
-            return Some(Failure::ServerDataTimeout);
-        }
-        None
+        [
+            deadline(since(client_active, self.client_ended.get()), client),
+            deadline(since(server_active, self.server_ended.get()), server),
+        ]
+    }
+}
+
+/// Who a direction's bytes go to, as its sends see it.
+struct Receiver<'a> {
+    relay: &'a Relay<'a>,
+    direction: Direction,
+}
+
+impl Patience for Receiver<'_> {
+    fn ends(&self) -> Millis {
+        let [client, server] = self.relay.ends();
+        if self.direction == Direction::Up { server } else { client }
+    }
+
+    fn renew(&self) {
+        self.relay.taken(self.direction);
     }
 }
 
@@ -607,6 +679,8 @@ fn failure(broken: Broken) -> Option<Failure> {
     match broken {
         Broken::Client => Some(Failure::ClientAborted),
         Broken::Server => Some(Failure::ServerAborted),
+        Broken::Stuck(Direction::Up) => Some(Failure::ServerDataTimeout),
+        Broken::Stuck(Direction::Down) => Some(Failure::ClientDataTimeout),
         Broken::ByRule(failure) => failure,
     }
 }

@@ -8,11 +8,11 @@ use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::{Group, sockets};
 use crate::engine::reactor::TaskId;
-use crate::engine::task::before;
 use crate::engine::{Chain, Conn, Piece, Rt};
 use crate::language::facts;
 use crate::proto::h1::encode;
 use crate::proto::http::head::Head;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +39,37 @@ pub enum SendError {
     /// Nothing moved for the whole timeout.
     TimedOut,
     Broken(io::Error),
+}
+
+/// How long a send waits for bytes to leave.
+pub trait Patience {
+    /// When it ends, as things are: asked whenever the sender looks.
+    fn ends(&self) -> Millis;
+    /// Bytes have left.
+    fn renew(&self);
+}
+
+/// A timeout that starts anew whenever bytes have left.
+struct Timeout<'a> {
+    rt: &'a Rt,
+    ms: Option<u64>,
+    since: Cell<Millis>,
+}
+
+impl Timeout<'_> {
+    fn of(rt: &Rt, ms: Option<u64>) -> Timeout<'_> {
+        Timeout { rt, ms, since: Cell::new(rt.now().mono) }
+    }
+}
+
+impl Patience for Timeout<'_> {
+    fn ends(&self) -> Millis {
+        self.ms.map_or(Millis::NEVER, |ms| self.since.get().plus(ms))
+    }
+
+    fn renew(&self) {
+        self.since.set(self.rt.now().mono);
+    }
 }
 
 impl From<Conn> for Transport {
@@ -238,11 +269,18 @@ impl Transport {
     /// # Errors
     /// When nothing moved for `timeout_ms`, or the connection broke.
     pub async fn send(&self, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
+        match &self.0 {
+            Under::Connection { conn, .. } => self.send_on(conn, chain, &Timeout::of(conn.rt(), timeout_ms)).await,
+            Under::Stream(stream) => stream.send(chain, timeout_ms).await,
+        }
+    }
+
+    /// The same, on a `conn` of its own and with a patience of the sender's own.
+    pub async fn send_on(&self, conn: &Conn, chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
         let n = chain.byte_len() as u64;
-        let sent = match &self.0 {
-            Under::Connection { conn, tls: None, .. } => send_plain(conn, chain, timeout_ms).await,
-            Under::Connection { conn, tls: Some(tls), .. } => tls.send(conn, chain, timeout_ms).await,
-            Under::Stream(stream) => return stream.send(chain, timeout_ms).await,
+        let sent = match self.tls() {
+            None => send_patiently(conn, chain, patience).await,
+            Some(tls) => tls.send(conn, chain, patience).await,
         };
         if let Some(metered) = self.metered()
             && sent.is_ok()
@@ -296,16 +334,24 @@ impl Drop for Transport {
 }
 
 /// Sends bytes as they are.
-pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
-    let rt = conn.rt();
+pub(super) async fn send_plain(conn: &Conn, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
+    send_patiently(conn, chain, &Timeout::of(conn.rt(), timeout_ms)).await
+}
+
+/// The same, as long as there is patience.
+pub(super) async fn send_patiently(conn: &Conn, mut chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
     while !chain.is_empty() {
-        let deadline = timeout_ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         let sending = conn.send(chain);
         let total = sending.total();
         let mut sending = std::pin::pin!(sending);
-        let (done, late) = match before(rt, deadline, sending.as_mut()).await {
-            Ok(done) => (done, false),
-            Err(_) => {
+        let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if conn.rt().reached(patience.ends()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let (done, late) = match sent.await {
+            Some(done) => (done, false),
+            None => {
                 // The kernel says how much has left; if that is something, the peer is slow, not gone.
                 sending.cancel();
                 (sending.await, true)
@@ -317,6 +363,7 @@ pub(super) async fn send_plain(conn: &Conn, mut chain: Chain, timeout_ms: Option
                 if n == total {
                     return Ok(());
                 }
+                patience.renew();
                 chain = done.chain;
                 chain.advance(n);
             }

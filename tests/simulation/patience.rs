@@ -192,3 +192,31 @@ fn a_session_lets_its_own_server_connection_go_when_the_server_does() {
         },
     );
 }
+
+/// More is given to the kernel at once than the client takes within its timeout.
+#[test]
+fn a_slow_client_of_a_tcp_session_is_waited_for() {
+    const LEN: usize = 190_000;
+    meet(
+        WIDE,
+        "mode tcp",
+        |rt, conn, book| async move {
+            say(&conn, b"hello").await;
+            let mut got = Vec::new();
+            while let Ok(Some(lease)) = conn.recv().await {
+                got.extend_from_slice(&lease);
+                drop(lease);
+                conn.pause().await;
+                sleep(&rt, 200).await;
+            }
+            let whole = got.len() == LEN && wire::is_prefix(1, &got);
+            note(&book, whole, &format!("{} bytes came", got.len()));
+        },
+        |_, conn, book| async move {
+            say(&conn, &wire::body(1, LEN)).await;
+            conn.shutdown_write();
+            while let Ok(Some(_)) = conn.recv().await {}
+            note(&book, true, "");
+        },
+    );
+}

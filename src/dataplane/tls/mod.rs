@@ -6,7 +6,7 @@ mod handshake;
 
 pub use handshake::{Clients, Gate, HandshakeError, Offer, accept, client, connect, not_begun};
 
-use super::transport::{SendError, send_plain};
+use super::transport::{Patience, SendError, send_patiently, send_plain};
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::{Millis, Now};
@@ -225,11 +225,11 @@ impl Layer {
     }
 
     /// Sends all of `chain`.
-    pub async fn send(&self, conn: &Conn, chain: Chain, timeout_ms: Option<u64>) -> Result<(), SendError> {
+    pub async fn send(&self, conn: &Conn, chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
         let out = self.seal(conn, &chain)?;
         // Receive buffers go back before the send waits.
         drop(chain);
-        send_plain(conn, out.into(), timeout_ms).await
+        send_patiently(conn, out.into(), patience).await
     }
 
     /// Says that nothing follows.
