@@ -48,7 +48,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::hash::RandomState;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -284,7 +284,6 @@ pub struct Worker {
     accepting: RefCell<Vec<AcceptLoop>>,
     /// Accept loops that wait for a connection to end.
     full: RefCell<Vec<TaskId>>,
-    listening: RefCell<Vec<(ProxyIndex, usize, Fd)>>,
     /// When the idle share was measured last, and the idle time until then, in nanoseconds.
     measured: Cell<(u64, u64)>,
     /// The streams that run.
@@ -356,7 +355,6 @@ impl Worker {
             keyed: RandomState::new(),
             accepting: RefCell::default(),
             full: RefCell::default(),
-            listening: RefCell::default(),
             measured: Cell::new((rt.now().nanos, 0)),
             registry: Registry::default(),
             plan,
@@ -378,15 +376,10 @@ impl Worker {
             self.rt.spawn(tables::run(self.clone()));
         }
         for (proxy, bind, fd) in listeners {
-            self.listening.borrow_mut().push((proxy, bind, fd));
-            self.listen(proxy, bind, fd);
+            let state = Rc::new(Cell::new(Accepting::On));
+            let task = self.rt.spawn(accept(self.clone(), (proxy, bind, fd), state.clone()));
+            self.accepting.borrow_mut().push((proxy, task, state));
         }
-    }
-
-    fn listen(self: &Rc<Self>, proxy: ProxyIndex, bind: usize, fd: Fd) {
-        let state = Rc::new(Cell::new(Accepting::On));
-        let task = self.rt.spawn(accept(self.clone(), (proxy, bind, fd), state.clone()));
-        self.accepting.borrow_mut().push((proxy, task, state));
     }
 
     /// This worker's block of the board.
@@ -589,8 +582,7 @@ impl Worker {
                 self.connection_left(0);
             }
             Mail::FrontendStopped(proxy) => {
-                self.end_accepting(Accepting::Over, |p| p == proxy);
-                self.close_listeners(|p| p == proxy);
+                self.turn_accepting(Accepting::Over, |p| p == proxy);
             }
             Mail::Found(number, ip) => self.lookups.found(self, number, ip),
             Mail::Finished
@@ -599,7 +591,10 @@ impl Worker {
             | Mail::Tasks(..)
             | Mail::Acted(_)
             | Mail::LookUp(_) => {}
-            Mail::FrontendPaused(proxy, paused) => self.pause(proxy, paused),
+            Mail::FrontendPaused(proxy, paused) => {
+                let how = if paused { Accepting::Paused } else { Accepting::On };
+                self.turn_accepting(how, |p| p == proxy);
+            }
         }
     }
 
@@ -636,17 +631,6 @@ impl Worker {
         process.set(ProcessCounter::RunQueue, self.rt.ready() as u64);
     }
 
-    fn pause(self: &Rc<Self>, proxy: ProxyIndex, paused: bool) {
-        self.end_accepting(Accepting::Paused, |p| p == proxy);
-        if !paused && !self.stopping.get() {
-            let listeners: Vec<_> = self.listening.borrow().iter().filter(|l| l.0 == proxy).copied().collect();
-            for (proxy, bind, fd) in listeners {
-                self.rt.listening(fd, Some(self.backlog(proxy, bind)));
-                self.listen(proxy, bind, fd);
-            }
-        }
-    }
-
     /// Connections that may wait to be accepted (manual 4.2 "backlog").
     fn backlog(&self, proxy: ProxyIndex, bind: usize) -> i32 {
         let frontend = &self.plan.proxies[proxy].frontend;
@@ -658,27 +642,17 @@ impl Worker {
     fn stop_accepting(&self) {
         self.stopping.set(true);
         self.stopped_at.set(self.rt.now().mono);
-        self.end_accepting(Accepting::Over, |_| true);
-        self.close_listeners(|_| true);
+        self.turn_accepting(Accepting::Over, |_| true);
         // Idle connections notice when they are woken.
         self.rt.wake_all();
     }
 
-    /// Lets accept loops end; what the kernel has accepted until then they still serve.
-    fn end_accepting(&self, how: Accepting, which: impl Fn(ProxyIndex) -> bool) {
-        for (_, task, state) in self.accepting.borrow().iter().filter(|a| which(a.0)) {
+    /// Lets accept loops pause, go on or end.
+    fn turn_accepting(&self, how: Accepting, which: impl Fn(ProxyIndex) -> bool) {
+        let accepting = self.accepting.borrow();
+        for (_, task, state) in accepting.iter().filter(|a| which(a.0) && a.2.get() != Accepting::Over) {
             state.set(how);
             self.rt.wake(*task);
-        }
-    }
-
-    /// Closes the sockets that no accept loop has in hand; the others are closed by theirs.
-    fn close_listeners(&self, which: impl Fn(ProxyIndex) -> bool) {
-        let held: Vec<ProxyIndex> = self.accepting.borrow().iter().map(|a| a.0).collect();
-        for (proxy, _, fd) in self.listening.borrow_mut().extract_if(.., |l| which(l.0)) {
-            if !held.contains(&proxy) {
-                self.rt.close_fd(fd);
-            }
         }
     }
 }
@@ -735,7 +709,7 @@ type AcceptLoop = (ProxyIndex, TaskId, Rc<Cell<Accepting>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepting {
     On,
-    /// It ends; the socket stays open.
+    /// It takes nobody until it is to go on.
     Paused,
     /// It ends and closes the socket.
     Over,
@@ -743,82 +717,108 @@ enum Accepting {
 
 /// Takes the connections of one listener.
 async fn accept(w: Rc<Worker>, (proxy, bind, fd): (ProxyIndex, usize, Fd), state: Rc<Cell<Accepting>>) {
-    let listener = Listener::new(&w.rt, fd);
     let settings = &w.plan.proxies[proxy];
     let keepalive = settings.options.clitcpka.then_some(KeepAlive {
         count: settings.frontend.clitcpka_cnt,
         idle_s: settings.frontend.clitcpka_idle_s,
         interval_s: settings.frontend.clitcpka_intvl_s,
     });
-    let local = listener.local();
-    let bound = match local {
-        Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
-        _ => None,
-    };
-    let on = || state.get() == Accepting::On;
-    while on() {
-        while on() && is_full(&w, proxy, bind, 0) {
-            listener.pause();
-            w.await_room();
-            // Another worker's connection may be the one that ends.
-            race_wake(sleep(&w.rt, 20)).await;
-        }
-        // Who still waits in the kernel then is for the process that follows.
-        if !on() {
-            break;
-        }
-        let accepted = {
-            let mut next = pin!(listener.accept(keepalive));
-            poll_fn(|cx| match next.as_mut().poll(cx) {
-                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-                Poll::Pending if on() => Poll::Pending,
-                Poll::Pending => Poll::Ready(None),
-            })
-            .await
+    loop {
+        let listener = Listener::new(&w.rt, fd);
+        let local = listener.local();
+        let is_ip = matches!(local, Ok(Address::Ip(_)));
+        let bound = match local {
+            Ok(Address::Ip(a)) if !a.ip().is_unspecified() => Some(a),
+            _ => None,
         };
-        match accepted {
-            Some(Ok(conn)) => {
-                if is_full(&w, proxy, bind, 0) {
-                    // Another worker took the last place: whoever comes now waits in the kernel, not here.
-                    listener.pause();
-                }
-                admit(&w, proxy, bind, conn, bound).await;
-            }
-            Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
-            None => break,
+        while state.get() == Accepting::On {
+            accept_next(&w, (proxy, bind), &listener, keepalive, bound, &state).await;
         }
-    }
-    let mut late = Vec::new();
-    while let Some(conn) = listener.last(keepalive).await {
-        late.push(conn);
-    }
-    let is_followed = match w.followed.get() {
-        Followed::ByNobody => false,
-        Followed::AtAddresses => matches!(local, Ok(Address::Ip(_))),
-        Followed::AtSockets => true,
-    };
-    if state.get() == Accepting::Over && !is_followed {
-        // Nobody else would answer who waits in the kernel; there are as many as the backlog holds.
-        while let Some(conn) = listener.take(keepalive) {
+        // What the kernel has accepted until then is still served.
+        let mut late = Vec::new();
+        while let Some(conn) = listener.last(keepalive).await {
             late.push(conn);
         }
-    }
-    drop(listener);
-    match state.get() {
-        Accepting::Over => w.rt.close_fd(fd),
-        // Who connects is refused, so that a balancer in front asks another. UNIX sockets could not listen again.
-        Accepting::Paused if matches!(local, Ok(Address::Ip(_))) => w.rt.listening(fd, None),
-        _ => {}
-    }
-    for conn in late {
-        admit(&w, proxy, bind, conn, bound).await;
+        let how = state.get();
+        let is_followed = match w.followed.get() {
+            Followed::ByNobody => false,
+            Followed::AtAddresses => is_ip,
+            Followed::AtSockets => true,
+        };
+        if how == Accepting::Over && !is_followed {
+            // Nobody else would answer who waits in the kernel; there are as many as the backlog holds.
+            while let Some(conn) = listener.take(keepalive) {
+                late.push(conn);
+            }
+        }
+        drop(listener);
+        match how {
+            Accepting::Over => w.rt.close_fd(fd),
+            // Who connects is refused, so that a balancer in front asks another. UNIX sockets could not listen again.
+            Accepting::Paused if is_ip => w.rt.listening(fd, None),
+            _ => {}
+        }
+        for conn in late {
+            admit(&w, proxy, bind, conn, bound).await;
+        }
+        if how == Accepting::Over {
+            break;
+        }
+        while state.get() == Accepting::Paused {
+            w.wait_for_wake().await;
+        }
+        if how == Accepting::Paused && state.get() == Accepting::On {
+            w.rt.listening(fd, Some(w.backlog(proxy, bind)));
+        }
     }
     let me = w.rt.current();
     w.accepting.borrow_mut().retain(|a| a.1 != me);
 }
 
+/// Takes the next connection, when there is room for one more.
+async fn accept_next(
+    w: &Rc<Worker>,
+    (proxy, bind): (ProxyIndex, usize),
+    listener: &Listener,
+    keepalive: Option<KeepAlive>,
+    bound: Option<SocketAddr>,
+    state: &Cell<Accepting>,
+) {
+    let on = || state.get() == Accepting::On;
+    while on() && is_full(w, proxy, bind, 0) {
+        listener.pause();
+        w.await_room();
+        // Another worker's connection may be the one that ends.
+        race_wake(sleep(&w.rt, 20)).await;
+    }
+    // Who still waits in the kernel then is for the process that follows.
+    if !on() {
+        return;
+    }
+    let accepted = {
+        let mut next = pin!(listener.accept(keepalive));
+        poll_fn(|cx| match next.as_mut().poll(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending if on() => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    };
+    match accepted {
+        Some(Ok(conn)) => {
+            if is_full(w, proxy, bind, 0) {
+                // Another worker took the last place: whoever comes now waits in the kernel, not here.
+                listener.pause();
+            }
+            admit(w, proxy, bind, conn, bound).await;
+        }
+        Some(Err(_)) => sleep(&w.rt, ACCEPT_PAUSE_MS).await,
+        None => {}
+    }
+}
+
 /// Begins the session of an accepted connection, when there is room for it.
-async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<std::net::SocketAddr>) {
+async fn admit(w: &Rc<Worker>, proxy: ProxyIndex, bind: usize, conn: Conn, bound: Option<SocketAddr>) {
     let counted = loop {
         if let Some(counted) = count(w, proxy, bind) {
             break counted;

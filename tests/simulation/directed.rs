@@ -3,11 +3,13 @@
 use crate::house::{self, Book};
 use crate::origin::Wanted;
 use crate::wire::{self, Reader};
+use ringway::dataplane::worker::{Followed, Mail};
 use ringway::engine::Conn;
 use ringway::engine::driver::ConnectOptions;
 use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::task::sleep;
+use std::cell::Cell;
 use std::rc::Rc;
 
 const CONFIG: &str = "defaults
@@ -57,4 +59,31 @@ fn early_answer(body: u64) {
     }
     house::run_to_end(&house);
     assert_eq!(book.wrongs(), "", "body of {body}");
+}
+
+/// A worker reads both words at once, before its accept loops have run.
+#[test]
+fn a_frontend_that_is_paused_and_resumed_at_once_listens() {
+    let house =
+        house::build(1, Weather::fair(), 2, "frontend front\n mode http\n timeout client 60s\n bind 192.0.2.1:80\n");
+    house::rest(&house, 10);
+    for words in [&[true, false][..], &[false], &[true, false, true, false], &[true]] {
+        for paused in words {
+            house.tell_all(|| Mail::FrontendPaused(0, *paused));
+        }
+        house::rest(&house, 10);
+        let (rt, taken) = (house.clients.clone(), Rc::new(Cell::new(0)));
+        for _ in 0..8 {
+            let (rt, taken) = (rt.clone(), taken.clone());
+            house.clients.spawn(async move {
+                let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await;
+                taken.set(taken.get() + u32::from(conn.is_ok()));
+            });
+        }
+        house::run_to_end(&house);
+        assert_eq!(taken.get(), if words == [true] { 0 } else { 8 }, "{words:?}");
+    }
+    house.tell_all(|| Mail::SoftStop(Followed::ByNobody));
+    house::rest(&house, 2_000);
+    house::leave(1, &house, true);
 }

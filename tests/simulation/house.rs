@@ -312,11 +312,22 @@ fn stop_after(house: &House, book: &Rc<Book>, ms: u64) {
     house.clients.spawn(async move {
         sleep(&rt, ms).await;
         book.stopped.set(true);
-        for (index, wake) in shared.wakes.iter().enumerate().take(shared.board.workers()) {
-            post.borrow_mut().send(index, Mail::SoftStop(Followed::ByNobody));
-            rt.wake_peer(WakeHandle(wake.load(Ordering::Relaxed)));
-        }
+        tell_all(&rt, &shared, &post, || Mail::SoftStop(Followed::ByNobody));
     });
+}
+
+/// As the control thread does it.
+fn tell_all(rt: &Rt, shared: &Shared, post: &RefCell<Post<Mail>>, mail: impl Fn() -> Mail) {
+    for (index, wake) in shared.wakes.iter().enumerate().take(shared.board.workers()) {
+        post.borrow_mut().send(index, mail());
+        rt.wake_peer(WakeHandle(wake.load(Ordering::Relaxed)));
+    }
+}
+
+impl House {
+    pub fn tell_all(&self, mail: impl Fn() -> Mail) {
+        tell_all(&self.clients, &self.workers[0].shared, &self.post, mail);
+    }
 }
 
 /// Lets time pass with nobody there.

@@ -282,7 +282,9 @@ impl Driver for SimDriver {
         None
     }
 
-    fn listening(&mut self, _fd: Fd, _backlog: Option<i32>) {}
+    fn listening(&mut self, fd: Fd, backlog: Option<i32>) {
+        self.net.borrow_mut().listening(self.host, fd, backlog.is_some());
+    }
 
     fn splice(&mut self, _from: Fd, _to: Fd, _len: usize) -> Option<io::Result<usize>> {
         None

@@ -115,11 +115,7 @@ impl Net {
         }
         let Some(s) = self.socks.remove(&id) else { return };
         self.listeners.retain(|l| l.1 != id);
-        for waiting in s.backlog {
-            if let Some(w) = self.socks.remove(&waiting) {
-                self.send_reset(w.other, w.latency);
-            }
-        }
+        self.refuse(s.backlog);
         if s.kind == Kind::Stream && s.established && !s.dead {
             if s.linger_zero || !s.rx.is_empty() {
                 self.send_reset(s.other, s.latency);
@@ -140,6 +136,31 @@ impl Net {
     }
 
     // ---- connecting and accepting ----
+
+    /// A listening socket takes connections, or refuses them until it is told otherwise.
+    pub fn listening(&mut self, host: usize, fd: Fd, listens: bool) {
+        let Some(id) = self.sock_of(host, fd) else {
+            return self.violation(format!("descriptor {fd} was closed and is to listen"));
+        };
+        self.listeners.retain(|l| l.1 != id);
+        let Some(s) = self.socks.get_mut(&id) else { return };
+        match &s.local {
+            Some(at) if listens => self.listeners.push((at.clone(), id)),
+            _ => {
+                let backlog = std::mem::take(&mut s.backlog);
+                self.refuse(backlog);
+            }
+        }
+    }
+
+    /// Resets connections that nobody has accepted.
+    fn refuse(&mut self, backlog: VecDeque<SockId>) {
+        for waiting in backlog {
+            if let Some(w) = self.socks.remove(&waiting) {
+                self.send_reset(w.other, w.latency);
+            }
+        }
+    }
 
     pub(super) fn start_connect(&mut self, host: usize, token: Token) {
         let sock = self.live_sock(host, token);
