@@ -50,9 +50,14 @@ impl Gate {
         Turn(self.clone(), rt.clone())
     }
 
-    /// Forgets a task that was ended while it may have waited.
-    pub fn forget(&self, task: TaskId) {
-        self.waiting.borrow_mut().retain(|t| *t != task);
+    /// Forgets a task that was ended while it may have waited. It may have been woken for a place just before, which is
+    /// the next one's then.
+    pub fn forget(&self, rt: &Rt, task: TaskId) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.retain(|t| *t != task);
+        if let Some(next) = waiting.front() {
+            rt.wake(*next);
+        }
     }
 }
 
@@ -62,5 +67,35 @@ impl Drop for Turn {
         if let Some(next) = self.0.waiting.borrow().front() {
             self.1.wake(*next);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::driver::sim::{SimNet, Weather};
+    use crate::engine::task::sleep;
+
+    #[test]
+    fn a_place_that_an_ended_task_was_woken_for_goes_to_the_next() {
+        let net = SimNet::new(1, Weather::fair());
+        let (rt, gate, entered) = (net.reactor(), Gate::new(1), Rc::new(Cell::new(0)));
+        let (own, passed) = (rt.clone(), entered.clone());
+        rt.spawn(async move {
+            let turn = gate.enter(&own).await;
+            let tasks = [0; 2].map(|_| {
+                let (rt, gate, passed) = (own.clone(), gate.clone(), passed.clone());
+                own.spawn(async move {
+                    let _turn = gate.enter(&rt).await;
+                    passed.set(passed.get() + 1);
+                })
+            });
+            sleep(&own, 1).await;
+            drop(turn);
+            gate.forget(&own, tasks[0]);
+            own.kill(tasks[0]);
+        });
+        net.run_all(std::slice::from_ref(&rt), || rt.in_use().2 == 0).unwrap();
+        assert_eq!(entered.get(), 1);
     }
 }

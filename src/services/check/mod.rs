@@ -182,7 +182,7 @@ impl CheckHandle {
 
     fn end(&self, watch: &Watch) {
         let task = watch.task.get();
-        self.cx.gate.forget(task);
+        self.cx.gate.forget(&self.cx.rt, task);
         self.cx.rt.kill(task);
     }
 
