@@ -207,6 +207,29 @@ fn a_server_has_its_maxconn_when_the_backend_has_fullconn() {
 }
 
 #[test]
+fn a_server_that_has_as_many_as_its_load_allows_leaves_the_next_to_others() {
+    let gate = Gate::new();
+    let ok = Step::Send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".into());
+    let busy = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), ok.clone(), Step::Close]);
+    let free = Origin::start(vec![Step::Request, ok, Step::Close]);
+    let house = House::open(
+        "",
+        &format!(
+            "frontend f\n bind 127.0.0.1:{{port}}\n default_backend b\nbackend b\n balance first\n fullconn 1000\n \
+             default-server minconn 1 maxconn 100\n server busy 127.0.0.1:{}\n server free 127.0.0.1:{}\n",
+            busy.port, free.port
+        ),
+    );
+    let mut clients = [house.client(), house.client()];
+    clients[0].send(GET);
+    wait_until("the first is served", || busy.connections() == 1);
+    clients[1].send(GET);
+    assert_eq!(clients[1].status(), 200);
+    gate.open();
+    assert_eq!(clients[0].status(), 200);
+}
+
+#[test]
 fn a_client_stays_with_its_server_where_that_is_preferred() {
     let named = |name: &str| {
         let text = format!("HTTP/1.1 200 OK\r\nX-Name: {name}\r\nContent-Length: 0\r\n\r\n");

@@ -189,6 +189,7 @@ pub async fn assign(
             // Another worker may take the slot between pick and take: then look again, a few times.
             for _ in 0..8 {
                 let mut balancer = w.backends[proxy].balancer.borrow_mut();
+                balancer.note_load(live, || w.board.backend(proxy, BackendCounter::Scur));
                 // Who waits for a server keeps to it while it is there.
                 let kept = place.as_ref().filter(|_| hashed).and_then(Place::server);
                 let kept = kept.filter(|s| live.server(*s).is_some_and(ServerLive::is_usable));

@@ -76,18 +76,24 @@ impl HashTable {
     }
 
     /// The next server of the map or the ring, for streams without a key (observed of HAProxy 2.6 and 3.4).
-    pub fn next(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
+    pub fn next(
+        &mut self,
+        view: &View,
+        excluding: Option<ServerIndex>,
+        live: &BackendLive,
+        now: Now,
+    ) -> Option<ServerIndex> {
         let len = if self.kind.consistent { self.ring.len() } else { self.map.len() };
         let at = |i: usize| if self.kind.consistent { self.ring[i].1 } else { self.map[i] } as ServerIndex;
         self.tickets.note_turn(now);
         for _ in 0..len {
             let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
             let server = at((self.first + steps as usize) % len);
-            if takes(live, server, excluding) {
+            if takes(view, live, server, excluding) {
                 return Some(server);
             }
         }
-        excluding.filter(|index| (0..len).any(|i| at(i) == *index) && takes(live, *index, None))
+        excluding.filter(|index| (0..len).any(|i| at(i) == *index) && takes(view, live, *index, None))
     }
 
     /// The key's server, whether or not it is full: the stream waits for it then, where `hash-preserve-affinity` does

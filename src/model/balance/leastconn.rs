@@ -44,7 +44,9 @@ impl Leastconn {
             true => self.top_of_heap(view, excluding, live),
             false => least(view, excluding, live),
         };
-        found.or_else(|| excluding.filter(|i| view.candidates.iter().any(|c| c.index == *i) && takes(live, *i, None)))
+        found.or_else(|| {
+            excluding.filter(|i| view.candidates.iter().any(|c| c.index == *i) && takes(view, live, *i, None))
+        })
     }
 
     fn top_of_heap(
@@ -72,7 +74,7 @@ impl Leastconn {
             }
             let index = view.candidates[place as usize].index;
             self.passed.push(Reverse(standing));
-            if takes(live, index, excluding) {
+            if takes(view, live, index, excluding) {
                 found = Some(index);
                 break;
             }
@@ -132,8 +134,8 @@ fn weight(live: &BackendLive, index: ServerIndex) -> u32 {
 }
 
 fn least(view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
-    let able =
-        (0..view.candidates.len() as u32).filter(|p| takes(live, view.candidates[*p as usize].index, excluding));
+    let able = (0..view.candidates.len() as u32)
+        .filter(|p| takes(view, live, view.candidates[*p as usize].index, excluding));
     let least = able.filter_map(|place| standing(place, view, live)).min()?;
     Some(view.candidates[least.2 as usize].index)
 }

@@ -77,6 +77,11 @@ pub struct View {
     pub candidates: Vec<Candidate>,
     /// The greatest weight of which all servers' weights, usable or not, are multiples, as configured; in sixteenths.
     pub unit: u32,
+    /// A candidate's limit depends on the load (`minconn`).
+    heeds_load: bool,
+    /// The backend's streams when the caller last counted them, and how many of them are a full load (`fullconn`).
+    streams: u64,
+    fullconn: u32,
 }
 
 impl View {
@@ -98,6 +103,8 @@ impl View {
             self.candidates.extend(usable(true).take(most).map(candidate));
         }
         self.candidates.retain(|c| c.weight > 0);
+        self.heeds_load =
+            self.candidates.iter().any(|c| live.server(c.index).is_some_and(|s| s.settings.minconn > 0));
         let configured = live.servers().map(|(_, s)| s.settings.weight * 16);
         self.unit = configured.fold(0, map::gcd);
     }
@@ -143,7 +150,18 @@ impl Balancer {
             | Balance::RdpCookie(_) => Method::Hash(hash::HashTable::new(backend)),
         };
         let dynamic = is_dynamic(backend);
-        Balancer { view: View::default(), method, allbackups, dynamic }
+        let view = View { fullconn: backend.fullconn.unwrap_or(0), ..View::default() };
+        Balancer { view, method, allbackups, dynamic }
+    }
+
+    /// Before a choice: the backend's streams are counted where limits depend on them.
+    pub fn note_load(&mut self, live: &BackendLive, streams: impl FnOnce() -> u64) {
+        if self.view.version != live.version() {
+            self.refresh(live);
+        }
+        if self.view.heeds_load {
+            self.view.streams = streams();
+        }
     }
 
     /// Chooses. `excluding`: a server that was just tried, skipped where there is another. Counts nothing: where
@@ -160,13 +178,13 @@ impl Balancer {
         let view = &self.view;
         let picked = match &mut self.method {
             Method::Roundrobin(m) => m.pick(view, excluding, live, now),
-            Method::StaticRr(m) => m.pick(excluding, live, now),
+            Method::StaticRr(m) => m.pick(view, excluding, live, now),
             Method::Leastconn(m) => m.pick(view, excluding, live),
             Method::First => first::pick(view, excluding, live),
             Method::Random(m) => m.pick(view, excluding, live, now),
             Method::Hash(m) => match m.hash(key) {
                 Some(hash) => return m.pick(hash, view, excluding, live),
-                None => m.next(excluding, live, now),
+                None => m.next(view, excluding, live, now),
             },
         };
         match picked {
@@ -244,8 +262,9 @@ fn present_weight(server: &ServerLive) -> u32 {
 
 /// The server may be given a stream now: it has a slot that nobody waits for.
 #[inline]
-fn takes(live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
-    Some(index) != excluding && live.server(index).is_some_and(|s| !s.is_full() && !s.waiting.is_any())
+fn takes(view: &View, live: &BackendLive, index: ServerIndex, excluding: Option<ServerIndex>) -> bool {
+    let has_slot = |s: &ServerLive| !s.is_full_at(view.streams, view.fullconn) && !s.waiting.is_any();
+    Some(index) != excluding && live.server(index).is_some_and(has_slot)
 }
 
 #[cfg(test)]

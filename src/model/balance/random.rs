@@ -100,7 +100,7 @@ impl Random {
             };
             let index = *index as ServerIndex;
             let Some(server) = live.server(index) else { continue };
-            if !takes(live, index, excluding) || self.factor > 0 && !is_below(self.factor, index, view, live) {
+            if !takes(view, live, index, excluding) || self.factor > 0 && !is_below(self.factor, index, view, live) {
                 continue;
             }
             // Both for each unit of weight, in fixed point.
@@ -119,7 +119,7 @@ impl Random {
         let len = view.candidates.len();
         let start = self.next() as usize % len.max(1);
         let from = |excluding| {
-            (0..len).map(|i| view.candidates[(start + i) % len].index).find(|i| takes(live, *i, excluding))
+            (0..len).map(|i| view.candidates[(start + i) % len].index).find(|i| takes(view, live, *i, excluding))
         };
         from(excluding).or_else(|| from(None))
     }

@@ -206,15 +206,15 @@ impl Roundrobin {
         // Turns of those who cannot are used up for those after them, so that the next choice goes on behind this one's.
         for _ in 0..view.candidates.len() + PASSED_OVER_MAX {
             let server = self.turn(&live.position)?;
-            if takes(live, server, excluding) {
+            if takes(view, live, server, excluding) {
                 return Some(server);
             }
         }
         // Only servers of little weight are left: any of them, then the excluded one.
         let (one, other) = view.candidates.split_at(self.tickets.last() as usize % view.candidates.len().max(1));
         let mut any = other.iter().chain(one).map(|c| c.index);
-        let found = any.clone().find(|index| takes(live, *index, excluding));
-        found.or_else(|| any.find(|index| takes(live, *index, None)))
+        let found = any.clone().find(|index| takes(view, live, *index, excluding));
+        found.or_else(|| any.find(|index| takes(view, live, *index, None)))
     }
 
     fn turn(&mut self, position: &Position) -> Option<ServerIndex> {

@@ -21,16 +21,22 @@ impl StaticRr {
         self.first = self.leg.first(self.map.len(), &[]);
     }
 
-    pub fn pick(&mut self, excluding: Option<ServerIndex>, live: &BackendLive, now: Now) -> Option<ServerIndex> {
+    pub fn pick(
+        &mut self,
+        view: &View,
+        excluding: Option<ServerIndex>,
+        live: &BackendLive,
+        now: Now,
+    ) -> Option<ServerIndex> {
         self.tickets.note_turn(now);
         let len = self.map.len();
         for _ in 0..len {
             let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
             let server = self.map[(self.first + steps as usize) % len] as ServerIndex;
-            if takes(live, server, excluding) {
+            if takes(view, live, server, excluding) {
                 return Some(server);
             }
         }
-        excluding.filter(|index| self.map.contains(&(*index as u32)) && takes(live, *index, None))
+        excluding.filter(|index| self.map.contains(&(*index as u32)) && takes(view, live, *index, None))
     }
 }

@@ -343,6 +343,13 @@ impl ServerLive {
         maxconn != 0 && self.served() >= maxconn
     }
 
+    /// The same, at the limit that holds for the backend's load.
+    #[inline]
+    pub fn is_full_at(&self, backend_sessions: u64, fullconn: u32) -> bool {
+        let limit = self.limit(backend_sessions, fullconn);
+        limit != 0 && self.served() >= limit
+    }
+
     /// A copy of what checks and statistics know.
     pub fn detail(&self) -> Detail {
         self.lock().clone()
