@@ -4,8 +4,10 @@
 mod common;
 
 use common::cli::stat;
+use common::client::Client;
 use common::directory::Directory;
-use common::origin::{Origin, Step};
+use common::http::status;
+use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
 use common::syslog::Syslog;
@@ -19,6 +21,7 @@ const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 /// A program that checks servers.
 struct Watch {
     _program: Program,
+    port: Port,
     socket: String,
     _directory: Directory,
 }
@@ -38,7 +41,7 @@ impl Watch {
         );
         let program = Program::start(&under_test(), &directory, &config, &[port.number]);
         wait_until("the socket is there", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        Watch { _program: program, socket, _directory: directory }
+        Watch { _program: program, port, socket, _directory: directory }
     }
 
     /// Waits until a column of the server in backend `b` begins so.
@@ -245,6 +248,31 @@ fn an_agent_is_asked_at_its_own_address_with_its_own_words() {
     watch.becomes("s", "status", "DRAIN");
     // The other one's agent would be at the server's address, where nobody is.
     assert_eq!(stat(&watch.socket, "b", "t", "status"), "UP");
+}
+
+#[test]
+fn who_waits_is_served_once_an_agent_gives_the_server_more_slots() {
+    let (gate, busy) = (Gate::new(), Gate::new());
+    let agent = Origin::start(vec![Step::Gate(gate.clone()), Step::Send(b"maxconn:2\n".to_vec())]);
+    let ok = Step::Send(HELLO.into());
+    let origin =
+        Origin::start_with(vec![vec![Step::Request, Step::Gate(busy.clone()), ok.clone()], vec![Step::Request, ok]]);
+    let watch = Watch::start(
+        "",
+        &format!(
+            " default_backend b\nbackend b\n timeout queue 1m\n timeout server 1m\n \
+             server s 127.0.0.1:{} maxconn 1 agent-check agent-port {} agent-inter 60s\n",
+            origin.port, agent.port
+        ),
+    );
+    let mut clients = [Client::connect(watch.port.number), Client::connect(watch.port.number)];
+    clients[0].send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    origin.wait_for("the first has the slot", |records| !records.is_empty());
+    clients[1].send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    watch.becomes("BACKEND", "qcur", "1");
+    gate.open();
+    assert_eq!(status(&clients[1].response()), Some(200));
+    busy.open();
 }
 
 #[test]

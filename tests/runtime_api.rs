@@ -9,7 +9,7 @@ use common::client::Client;
 use common::directory::Directory;
 use common::http::status;
 use common::load::Load;
-use common::origin::{Origin, Step};
+use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
 use common::wait_until;
@@ -282,6 +282,30 @@ fn a_weight_of_zero_is_no_drain_and_a_drained_server_shows_its_weight() {
     bench.ask("set server be/s state drain");
     assert_eq!([bench.stat("be", "s", "status"), bench.stat("be", "s", "weight")], ["DRAIN", "3"]);
     assert_eq!(bench.stat("be", "BACKEND", "weight"), "1");
+}
+
+#[test]
+fn who_waits_for_a_slot_goes_to_the_server_that_gets_a_weight() {
+    let gate = Gate::new();
+    let busy = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(OK.into())]);
+    let free = Origin::start(vec![Step::Serve(OK.into())]);
+    let rest = format!(
+        " default_backend b\nbackend b\n timeout queue 1m\n server busy 127.0.0.1:{} maxconn 1\n \
+         server free 127.0.0.1:{} weight 0",
+        busy.port, free.port
+    );
+    let bench = Bench::start("", &rest);
+    let mut clients = [Client::connect(bench.port.number), Client::connect(bench.port.number)];
+    for (client, waiting) in clients.iter_mut().zip(["0", "1"]) {
+        client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+        wait_until("it is served or waits", || {
+            busy.connections() == 1 && bench.stat("b", "BACKEND", "qcur") == waiting
+        });
+    }
+    assert_eq!(bench.ask("set weight b/free 1"), "\n");
+    assert_eq!(status(&clients[1].response()), Some(200));
+    gate.open();
+    assert_eq!(status(&clients[0].response()), Some(200));
 }
 
 #[test]

@@ -175,7 +175,8 @@ impl Process for Fake {
         &self.patterns
     }
     fn events(&mut self, events: Vec<Event>) {
-        self.log.extend(events.iter().map(|e| format!("<{}>{}", 128 + e.level, e.text(Load::default()))));
+        let line = |e: &Event| Some(format!("<{}>{}", 128 + e.level, e.text(Load::default())?));
+        self.log.extend(events.iter().filter_map(line));
     }
     fn change(&mut self, change: Change) -> Result<(), String> {
         if matches!(change, Change::ShutdownSession(_)) {

@@ -144,7 +144,7 @@ impl Control {
         let board = &self.shared.board;
         let sessions = event.server.map_or(0, |s| board.server(event.proxy, s, ServerCounter::Scur));
         let queued = board.backend(event.proxy, BackendCounter::Qcur);
-        let text = event.text(Load { sessions, requeued: 0, queued });
+        let Some(text) = event.text(Load { sessions, requeued: 0, queued }) else { return };
         let plan = &self.shared.plan;
         let settings = &plan.proxies[event.proxy];
         self.log.send(&settings.log.targets, settings.log.tag.as_deref(), event.level, &[], text.as_bytes());

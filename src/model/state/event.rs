@@ -32,6 +32,8 @@ pub enum Effect {
     Drained,
     /// A whole backend has no usable server: its queue is to be emptied.
     NoServer,
+    /// The server takes more than before: queued streams may move to it. Nothing is said of it.
+    Room,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,10 @@ impl Event {
         Event { proxy, server, level, effect, head, tail: Tail::None }
     }
 
+    pub(super) fn room(proxy: ProxyIndex, server: ServerIndex) -> Event {
+        Event::new(proxy, Some(server), NOTICE, Effect::Room, String::new())
+    }
+
     pub(super) fn left(mut self, (active, backup): (usize, usize)) -> Event {
         self.tail = Tail::Left { active, backup };
         self
@@ -73,11 +79,14 @@ impl Event {
         self
     }
 
-    /// The log sentence.
-    pub fn text(&self, load: Load) -> String {
+    /// The log sentence, where something is said.
+    pub fn text(&self, load: Load) -> Option<String> {
+        if self.effect == Effect::Room {
+            return None;
+        }
         let Load { sessions, requeued, queued } = load;
         let running = |active, backup| if active == 0 && backup > 0 { " Running on backup." } else { "" };
-        match self.tail {
+        Some(match self.tail {
             Tail::None => self.head.clone(),
             Tail::Left { active, backup } => format!(
                 "{} {active} active and {backup} backup servers left.{} {sessions} sessions active, {requeued} requeued, \
@@ -91,6 +100,6 @@ impl Event {
                 self.head,
                 running(active, backup)
             ),
-        }
+        })
     }
 }

@@ -515,11 +515,14 @@ impl Live {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(s) = self.server(proxy, server) else { return Vec::new() };
         let backend = self.backend(proxy);
-        let before = backend.usable();
+        let (before, was_usable) = (backend.usable(), s.is_usable());
         s.set_user_weight(weight.min(256));
         s.set_effective_weight(ramp(s, &s.lock(), now));
         backend.changed();
         let mut events = Vec::new();
+        if s.is_usable() && !was_usable {
+            events.push(Event::room(proxy, server));
+        }
         self.settle_backend(proxy, before, now, &mut events);
         events
     }
@@ -532,11 +535,14 @@ impl Live {
         }
     }
 
-    pub fn set_maxconn(&self, proxy: ProxyIndex, server: ServerIndex, maxconn: u32) {
-        if let Some(s) = self.server(proxy, server) {
-            s.set_maxconn(maxconn);
-            self.backend(proxy).changed();
+    pub fn set_maxconn(&self, proxy: ProxyIndex, server: ServerIndex, maxconn: u32) -> Vec<Event> {
+        let Some(s) = self.server(proxy, server) else { return Vec::new() };
+        if s.maxconn() == maxconn {
+            return Vec::new();
         }
+        s.set_maxconn(maxconn);
+        self.backend(proxy).changed();
+        vec![Event::room(proxy, server)]
     }
 
     /// `enable health`, `disable health`.

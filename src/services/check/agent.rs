@@ -248,7 +248,7 @@ fn apply(
         }
     }
     if let Some(maxconn) = said.maxconn {
-        board.set_maxconn(proxy, server, maxconn);
+        events.extend(board.set_maxconn(proxy, server, maxconn));
     }
     if let Some(admin) = said.admin {
         events.extend(board.set_admin(proxy, server, admin, now));

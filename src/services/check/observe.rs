@@ -126,7 +126,7 @@ mod tests {
             let s = live.server(0, 0).unwrap();
             if let Some(observed) = seen(&live, 0, 0, s, *what, Millis(5)) {
                 let health = live.server(0, 0).unwrap().detail().health.value;
-                let texts: Vec<String> = observed.events.iter().map(|e| e.text(Default::default())).collect();
+                let texts: Vec<String> = observed.events.iter().filter_map(|e| e.text(Default::default())).collect();
                 out.push(format!("hurry={} health={health} {}", observed.hurry, texts.join("|")));
             }
         }

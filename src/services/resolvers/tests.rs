@@ -67,7 +67,7 @@ impl Bench {
                 Output::Ask(bytes) => self.questions.push(bytes),
                 Output::AskOverTcp(nameserver, bytes) => self.over_tcp.push((nameserver, bytes)),
                 Output::Found((_, number), ip) => self.found.push((number, ip)),
-                Output::Happened(events) => self.log.extend(events.iter().map(|e| e.text(Load::default()))),
+                Output::Happened(events) => self.log.extend(events.iter().filter_map(|e| e.text(Load::default()))),
             }
         }
     }

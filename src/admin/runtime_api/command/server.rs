@@ -374,8 +374,9 @@ pub fn set_maxconn(call: &mut Call<'_>) -> Answer {
         let Some(value) = integer(word) else { return Answer::error("maxconn string empty or preceded by garbage") };
         // 3.4 takes a negative number for a huge one; ours refuses it.
         let Ok(value) = u32::try_from(value) else { return Answer::error("maxconn value out of range") };
-        call.process.board().live.set_maxconn(proxy, server, value);
-        changed(call, Change::LimitsChanged)
+        let events = call.process.board().live.set_maxconn(proxy, server, value);
+        call.process.events(events);
+        Answer::Empty
     })
 }
 
