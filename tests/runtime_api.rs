@@ -309,6 +309,31 @@ fn who_waits_for_a_slot_goes_to_the_server_that_gets_a_weight() {
 }
 
 #[test]
+fn who_waits_for_the_server_of_the_last_request_goes_elsewhere_when_it_leaves() {
+    let gate = Gate::new();
+    let ok = Step::Send(OK.into());
+    let first = vec![Step::Request, ok.clone(), Step::Eof];
+    let last = Origin::start_with(vec![first, vec![Step::Request, Step::Gate(gate.clone()), ok]]);
+    let other = Origin::start(vec![Step::Serve(OK.into())]);
+    let rest = format!(
+        " default_backend b\nbackend b\n timeout queue 1m\n balance first\n option prefer-last-server\n http-reuse never\n \
+         server last 127.0.0.1:{} maxconn 1\n server other 127.0.0.1:{} maxconn 1",
+        last.port, other.port
+    );
+    let bench = Bench::start("", &rest);
+    let mut clients = [Client::connect(bench.port.number), Client::connect(bench.port.number)];
+    let get = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    assert_eq!(status(&clients[0].send(get).response()), Some(200));
+    clients[1].send(get);
+    wait_until("another client has its slot", || last.connections() == 2);
+    clients[0].send(get);
+    wait_until("it waits", || bench.stat("b", "last", "qcur") == "1");
+    assert_eq!(bench.ask("disable server b/last"), "\n");
+    assert_eq!(status(&clients[0].response()), Some(200));
+    gate.open();
+}
+
+#[test]
 fn a_slow_start_ends_with_the_whole_weight() {
     let backend =
         " default_backend b\nbackend b\n server s1 127.0.0.1:1 weight 100 slowstart 2s\n server s2 127.0.0.1:1\n";

@@ -348,10 +348,13 @@ pub async fn establish(
         Some(key) => key,
         None => KeyOf::of(w, proxy, s, ex),
     };
+    let named = matches!(key, KeyOf::Server(_));
     let mut assigned = match assign(w, &s.transport, ex, proxy, key, excluding).await {
-        // The persistent server is gone: balance, as `option redispatch` allows, or as a dead server always does.
-        Err(Failure::NoServer) if persistent => {
-            ex.cookie.redispatched();
+        // The server is gone: balance, as `option redispatch` allows, or as a dead server always does.
+        Err(Failure::NoServer) if named => {
+            if persistent {
+                ex.cookie.redispatched();
+            }
             key = KeyOf::of(w, proxy, s, ex);
             assign(w, &s.transport, ex, proxy, key, excluding).await?
         }
