@@ -604,3 +604,21 @@ fn peers_are_shown_in_haproxys_layout() {
     let info = a.ask("show info");
     assert!(info.contains("ConnectedPeers: 1\n"), "{info}");
 }
+
+/// Who follows has said hello and learns for ever: the process ends all the same.
+#[test]
+fn a_soft_stop_that_is_overdue_does_not_wait_for_its_successor_to_learn() {
+    let (directory, own) = (Directory::new(), Port::hold());
+    let config = format!(
+        "global\n localpeer A\n hard-stop-after 200ms\ndefaults\n timeout client 5s\npeers all\n peer A 127.0.0.1:{}\n \
+         table t type ip size 1k store gpc0\n",
+        own.number
+    );
+    let mut program = Program::start(&under_test(), &directory, &config, &[own.number]);
+    let successor = Origin::start_on(own.number, vec![vec![Step::Send(b"200\n".to_vec()), Step::Eof]]);
+    program.signal(rustix::process::Signal::USR1);
+    let begun = Instant::now();
+    assert_eq!(program.wait(), 0);
+    assert!(successor.connections() > 0, "it was not taught");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}

@@ -127,11 +127,14 @@ async fn stop_later(control: Rc<Control>, ms: u64) {
     control.stop_accepting();
 }
 
-/// `hard-stop-after`: sessions that are still there when a soft stop has lasted this long are ended.
+/// `hard-stop-after`: sessions that are still there when a soft stop has lasted this long are ended, and who follows is
+/// taught no further.
 async fn hard_stop(control: Weak<Control>, rt: Rt, ms: u64) {
     sleep(&rt, ms).await;
     if let Some(control) = control.upgrade() {
+        control.overdue.set(true);
         control.tell_all(|| Mail::Stop);
+        control.leave();
     }
 }
 

@@ -128,6 +128,8 @@ pub struct Control {
     /// Stick tables, for the runtime API.
     pub tables: Rc<TablesHandle>,
     pub(super) stopping: Cell<bool>,
+    /// The soft stop has lasted as long as it may (`hard-stop-after`): nothing is waited for any more.
+    pub(super) overdue: Cell<bool>,
     /// The soft stop has closed the listeners.
     pub(super) accepts_no_more: Cell<bool>,
     pub(super) bequests: bequest::Bequests,
@@ -217,7 +219,8 @@ impl Control {
     /// Ends when no worker has anything left to do and a successor knows all that it is to know.
     pub fn leave(&self) {
         let teaches = self.bequests.is_busy() || self.peers.borrow().as_ref().is_some_and(PeersHandle::is_busy);
-        if self.working.borrow().is_empty() && !(teaches && self.signal.get().is_none()) {
+        let waits = self.signal.get().is_none() && !self.overdue.get();
+        if self.working.borrow().is_empty() && !(teaches && waits) {
             if self.rings.is_heard() && self.last_events.get() != LastEvents::Told {
                 let Some(me) = self.me.upgrade() else { return };
                 if self.last_events.replace(LastEvents::Telling) == LastEvents::Untold {
@@ -296,6 +299,7 @@ pub fn run(
         post,
         tables,
         stopping: Cell::new(false),
+        overdue: Cell::new(false),
         accepts_no_more: Cell::new(false),
         bequests: bequest::Bequests::default(),
         transfers: transfer::Transfers::default(),
