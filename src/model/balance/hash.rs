@@ -87,13 +87,13 @@ impl HashTable {
         let at = |i: usize| if self.kind.consistent { self.ring[i].1 } else { self.map[i] } as ServerIndex;
         self.tickets.note_turn(now);
         for _ in 0..len {
-            let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
-            let server = at((self.first + steps as usize) % len);
+            let step = self.leg.step(&mut self.tickets, &live.position.ticket);
+            let server = at((self.first + step) % len);
             if takes(view, live, server, excluding) {
                 return Some(server);
             }
         }
-        excluding.filter(|index| (0..len).any(|i| at(i) == *index) && takes(view, live, *index, None))
+        view.any(self.tickets.last() as usize, excluding, live)
     }
 
     /// The key's server, whether or not it is full: the stream waits for it then, where `hash-preserve-affinity` does

@@ -110,6 +110,16 @@ impl View {
     }
 }
 
+impl View {
+    /// A server that can take a stream, whosever turn it is: looked for from this place on, the excluded one last.
+    fn any(&self, place: usize, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
+        let (before, from) = self.candidates.split_at(place % self.candidates.len().max(1));
+        let find =
+            |excluding| from.iter().chain(before).map(|c| c.index).find(|index| takes(self, live, *index, excluding));
+        find(excluding).or_else(|| find(None))
+    }
+}
+
 /// One worker's chooser for one backend.
 #[derive(Debug)]
 pub struct Balancer {

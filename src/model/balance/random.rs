@@ -111,17 +111,8 @@ impl Random {
                 best = Some((load, rate, index));
             }
         }
-        best.map(|(_, _, index)| index).or_else(|| self.any(view, excluding, live))
-    }
-
-    /// All draws hit servers that are full or excluded: the first that can, from a random place.
-    fn any(&mut self, view: &View, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
-        let len = view.candidates.len();
-        let start = self.next() as usize % len.max(1);
-        let from = |excluding| {
-            (0..len).map(|i| view.candidates[(start + i) % len].index).find(|i| takes(view, live, *i, excluding))
-        };
-        from(excluding).or_else(|| from(None))
+        // All draws may have hit servers that are full or excluded.
+        best.map(|(_, _, index)| index).or_else(|| view.any(self.next() as usize, excluding, live))
     }
 
     /// xorshift64*.

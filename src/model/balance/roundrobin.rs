@@ -211,10 +211,7 @@ impl Roundrobin {
             }
         }
         // Only servers of little weight are left: any of them, then the excluded one.
-        let (one, other) = view.candidates.split_at(self.tickets.last() as usize % view.candidates.len().max(1));
-        let mut any = other.iter().chain(one).map(|c| c.index);
-        let found = any.clone().find(|index| takes(view, live, *index, excluding));
-        found.or_else(|| any.find(|index| takes(view, live, *index, None)))
+        view.any(self.tickets.last() as usize, excluding, live)
     }
 
     fn turn(&mut self, position: &Position) -> Option<ServerIndex> {

@@ -31,12 +31,13 @@ impl StaticRr {
         self.tickets.note_turn(now);
         let len = self.map.len();
         for _ in 0..len {
-            let steps = self.tickets.draw(&live.position.ticket).saturating_sub(self.leg.since);
-            let server = self.map[(self.first + steps as usize) % len] as ServerIndex;
+            let step = self.leg.step(&mut self.tickets, &live.position.ticket);
+            let server = self.map[(self.first + step) % len] as ServerIndex;
             if takes(view, live, server, excluding) {
                 return Some(server);
             }
         }
-        excluding.filter(|index| self.map.contains(&(*index as u32)) && takes(view, live, *index, None))
+        // Other workers may have had the turns of those who can.
+        view.any(self.tickets.last() as usize, excluding, live)
     }
 }

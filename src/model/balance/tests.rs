@@ -184,6 +184,31 @@ fn backups_serve_when_no_active_server_can() {
     assert_eq!(first.pick(Key::None, None, live.backend(0), at(9)), Choice::None);
 }
 
+/// A worker that chooses several times in a turn of its loop has drawn tickets ahead: those are of no use after a change.
+#[test]
+fn a_free_server_is_found_with_tickets_from_before_a_change() {
+    let uri = || Balance::Uri { whole: false, len: None, depth: None, path_only: false };
+    for (balance, consistent) in
+        [(Balance::StaticRr, false), (uri(), false), (uri(), true), (Balance::Roundrobin, false)]
+    {
+        for full in 0..3 {
+            let mut plan = plan(&[1, 1, 1]);
+            plan.proxies[0].backend.hash.consistent = consistent;
+            plan.proxies[0].backend.servers.iter_mut().for_each(|s| s.maxconn = 1);
+            let mut balancer = balancer(&mut plan, balance.clone());
+            let live = Live::new(&plan);
+            for _ in 0..8 {
+                balancer.pick(Key::None, None, live.backend(0), at(1));
+            }
+            live.set_admin(0, 2, AdminState::Drain, Millis(1));
+            live.set_admin(0, 2, AdminState::Ready, Millis(1));
+            assert!(live.server(0, full).unwrap().take_slot(1, 1));
+            let found = balancer.pick(Key::None, None, live.backend(0), at(1)).server();
+            assert!(found.is_some_and(|found| found != full), "{found:?} of {balance:?} where {full} is full");
+        }
+    }
+}
+
 #[test]
 fn full_servers_are_passed_over_until_all_are_full() {
     for balance in [Balance::Roundrobin, Balance::Leastconn, Balance::First, Balance::Random(2), Balance::StaticRr] {

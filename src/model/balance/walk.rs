@@ -2,7 +2,7 @@
 //! over the ring (those under `consistent`), and where it goes on when servers have changed: as observed of HAProxy, 2.6
 //! and 3.4 alike. Lives in the backend's live state; workers walk by ticket.
 
-use super::{View, hash, is_dynamic, map};
+use super::{View, hash, is_dynamic, map, tickets::Tickets};
 use crate::model::{
     backend::{Backend, Balance},
     state::live::BackendLive,
@@ -136,6 +136,15 @@ impl Walk {
 }
 
 impl Leg {
+    /// A worker's next step. Tickets drawn before the leg began are void.
+    pub fn step(&self, tickets: &mut Tickets, given_out: &AtomicU64) -> usize {
+        loop {
+            if let Some(step) = tickets.draw(given_out).checked_sub(self.since) {
+                return step as usize;
+            }
+        }
+    }
+
     /// The place of its first step, on a map of this length or a ring.
     pub fn first(&self, map_len: usize, ring: &[hash::Point]) -> usize {
         match self.last {
