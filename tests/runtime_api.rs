@@ -284,28 +284,31 @@ fn a_weight_of_zero_is_no_drain_and_a_drained_server_shows_its_weight() {
     assert_eq!(bench.stat("be", "BACKEND", "weight"), "1");
 }
 
+/// By its own weight, or since a weight of 0 leaves all to backup servers.
 #[test]
-fn who_waits_for_a_slot_goes_to_the_server_that_gets_a_weight() {
-    let gate = Gate::new();
-    let busy = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(OK.into())]);
-    let free = Origin::start(vec![Step::Serve(OK.into())]);
-    let rest = format!(
-        " default_backend b\nbackend b\n timeout queue 1m\n server busy 127.0.0.1:{} maxconn 1\n \
-         server free 127.0.0.1:{} weight 0",
-        busy.port, free.port
-    );
-    let bench = Bench::start("", &rest);
-    let mut clients = [Client::connect(bench.port.number), Client::connect(bench.port.number)];
-    for (client, waiting) in clients.iter_mut().zip(["0", "1"]) {
-        client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
-        wait_until("it is served or waits", || {
-            busy.connections() == 1 && bench.stat("b", "BACKEND", "qcur") == waiting
-        });
+fn who_waits_for_a_slot_goes_to_a_server_that_a_weight_lets_in() {
+    for (settings, command) in [("weight 0", "set weight b/free 1"), ("backup", "set weight b/busy 0")] {
+        let gate = Gate::new();
+        let busy = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(OK.into())]);
+        let free = Origin::start(vec![Step::Serve(OK.into())]);
+        let rest = format!(
+            " default_backend b\nbackend b\n timeout queue 1m\n server busy 127.0.0.1:{} maxconn 1\n \
+             server free 127.0.0.1:{} {settings}",
+            busy.port, free.port
+        );
+        let bench = Bench::start("", &rest);
+        let mut clients = [Client::connect(bench.port.number), Client::connect(bench.port.number)];
+        for (client, waiting) in clients.iter_mut().zip(["0", "1"]) {
+            client.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+            wait_until("it is served or waits", || {
+                busy.connections() == 1 && bench.stat("b", "BACKEND", "qcur") == waiting
+            });
+        }
+        assert_eq!(bench.ask(command), "\n");
+        assert_eq!(status(&clients[1].response()), Some(200), "{command}");
+        gate.open();
+        assert_eq!(status(&clients[0].response()), Some(200));
     }
-    assert_eq!(bench.ask("set weight b/free 1"), "\n");
-    assert_eq!(status(&clients[1].response()), Some(200));
-    gate.open();
-    assert_eq!(status(&clients[0].response()), Some(200));
 }
 
 #[test]

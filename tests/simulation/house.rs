@@ -19,7 +19,7 @@ use ringway::engine::driver::WakeHandle;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::driver::sim::{Faults, Leftovers, SimNet, Weather};
 use ringway::engine::listener::Listener;
-use ringway::engine::task::sleep;
+use ringway::engine::task::{sleep, until};
 use ringway::language::vars::ProcStore;
 use ringway::language::world::Counter;
 use ringway::model::plan::Plan;
@@ -339,6 +339,14 @@ pub fn rest(house: &House, ms: u64) {
     });
     let _ = timer;
     house.net.run_all(&house.rts, || rt.in_use().2 == 0).unwrap();
+}
+
+/// Lets time pass, whoever is there.
+pub fn pass(house: &House, ms: u64) {
+    let rt = house.origins.clone();
+    let end = house.net.now().mono.plus(ms);
+    house.origins.spawn(async move { until(&rt, end).await });
+    house.net.run_all(&house.rts, || house.net.now().mono >= end).unwrap();
 }
 
 /// Workers for a configuration, and reactors for clients and origins.

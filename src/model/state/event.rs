@@ -32,7 +32,7 @@ pub enum Effect {
     Drained,
     /// A whole backend has no usable server: its queue is to be emptied.
     NoServer,
-    /// The server takes more than before: queued streams may move to it. Nothing is said of it.
+    /// The server takes more than before, or leaves all to others: queued streams may find room. Nothing is said of it.
     Room,
 }
 

@@ -520,7 +520,8 @@ impl Live {
         s.set_effective_weight(ramp(s, &s.lock(), now));
         backend.changed();
         let mut events = Vec::new();
-        if s.is_usable() && !was_usable {
+        // One that takes none any more may let in a backup server.
+        if s.is_usable() != was_usable {
             events.push(Event::room(proxy, server));
         }
         self.settle_backend(proxy, before, now, &mut events);
