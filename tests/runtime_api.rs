@@ -399,6 +399,30 @@ fn a_server_marked_down_ends_its_sessions() {
     assert!(bench.program.messages().contains("Server b/s is going DOWN for maintenance"));
 }
 
+/// It could not connect, and waits for another server.
+#[test]
+fn a_server_marked_down_ends_no_session_that_has_left_it() {
+    let (gate, closed) = (Gate::new(), Port::hold());
+    let busy = Origin::start(vec![Step::Request, Step::Gate(gate.clone()), Step::Send(OK.into()), Step::Close]);
+    let rest = format!(
+        " default_backend b\nbackend b\n timeout queue 1m\n timeout connect 200ms\n option redispatch 1\n retries 9\n \
+         server closed 127.0.0.1:{} weight 0 on-marked-down shutdown-sessions\n server busy 127.0.0.1:{} maxconn 1",
+        closed.number, busy.port
+    );
+    let bench = Bench::start("", &rest);
+    let mut clients = [0; 2].map(|_| Client::connect(bench.port.number));
+    clients[0].send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    wait_until("the slot is taken", || busy.connections() == 1);
+    bench.ask("set weight b/closed 1");
+    clients[1].send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+    wait_until("it has failed", || bench.stat("b", "closed", "wretr") != "0");
+    bench.ask("set weight b/closed 0");
+    wait_until("it waits", || bench.stat("b", "BACKEND", "qcur") == "1");
+    bench.ask("set server b/closed health down");
+    gate.open();
+    assert_eq!(clients.each_mut().map(|client| status(&client.response())), [Some(200); 2]);
+}
+
 #[test]
 fn a_frontend_is_paused_resumed_and_stopped() {
     let bench = Bench::start("", " http-request return status 200\n");

@@ -415,6 +415,8 @@ pub async fn establish(
         if !ex.force_persist && redispatches(settings.options.redispatch, ex.facts.retries, left) {
             excluding = Some(server);
             drop(assigned);
+            // What ends the sessions of a server is not for one that has left it.
+            ex.place.server.set(None);
             // A hash goes on from the server that failed, as in HAProxy: around the ring, or to it again on a map.
             let key = KeyOf::of(w, proxy, s, ex);
             let next = assign(w, &s.transport, ex, proxy, key, excluding).await?;
@@ -428,6 +430,7 @@ pub async fn establish(
                 continue;
             }
             assigned = next;
+            ex.place.server.set(ex.server);
         }
         w.counts().server(proxy, server).add(ServerCounter::Wretr, 1);
         w.counts().backend(proxy).add(BackendCounter::Wretr, 1);
@@ -444,6 +447,7 @@ pub async fn establish(
         let usable = super::persist::may_take(w, proxy, assigned.server, ex);
         if !usable {
             drop(assigned);
+            ex.place.server.set(None);
             ex.cookie.redispatched();
             let key = KeyOf::of(w, proxy, s, ex);
             assigned = assign(w, &s.transport, ex, proxy, key, None).await?;
