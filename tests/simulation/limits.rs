@@ -14,15 +14,18 @@ use crate::house::{self, Book, House};
 use crate::wire::{self, Framing, Reader, Stop};
 use ringway::dataplane::tables::Asking;
 use ringway::dataplane::tables::message::{Ask, Reply};
+use ringway::dataplane::worker::Mail;
 use ringway::engine::driver::ConnectOptions;
 use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::task::sleep;
 use ringway::engine::{Conn, Rt};
 use ringway::language::world::Counter;
+use ringway::model::state::counters::FrontendCounter;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What lets a request pass. Sources are counted over 10 seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -218,5 +221,80 @@ fn connections(seed: u64) {
     assert_eq!(book.wrongs(), "", "seed {seed}, {workers} workers\n{config}");
     house::rest(&house, 70_000);
     assert_eq!(house.workers[0].tables.registry.def(0).usage.used(), 0, "seed {seed}: entries stay");
+    house::leave(seed, &house, false);
+}
+
+/// How long a place may be free while somebody waits for it on another worker than the one that gave it back.
+const SEEN_MS: u64 = 25;
+
+/// Limits that change, and listeners that pause, on any number of workers: whoever waits is taken when there is a place.
+#[test]
+fn nobody_waits_to_be_accepted_while_there_is_a_place() {
+    crate::each_seed(32, places);
+}
+
+fn places(seed: u64) {
+    let mut random = Random::new(seed ^ 0xACCE);
+    let bind = *random.pick(&["", "maxconn 2", "maxconn 5"]);
+    let config = format!(
+        "frontend front\n mode http\n timeout client 600s\n maxconn {}\n bind 192.0.2.1:80 {bind}\n \
+         http-request return status 200\n",
+        random.between(1, 6)
+    );
+    let workers = house::workers(seed, &mut random);
+    let house = house::build(seed, Weather::fair(), workers, &config);
+    let limit_of_bind: u64 = bind.strip_prefix("maxconn ").map_or(u64::MAX, |n| n.parse().unwrap());
+    // Since when: those that have no answer.
+    let waiting: Rc<RefCell<Vec<u64>>> = Rc::default();
+    let clients = random.between(2, 30);
+    for _ in 0..clients {
+        let (rt, waiting, mut r) = (house.clients.clone(), waiting.clone(), Random::new(random.bits()));
+        house.clients.spawn(async move {
+            for _ in 0..r.between(1, 8) {
+                let to = house::at("192.0.2.1", 80);
+                let Ok(conn) = Conn::connect(&rt, &to, &ConnectOptions::default()).await else {
+                    sleep(&rt, 5).await;
+                    continue;
+                };
+                let since = rt.now().mono.0;
+                waiting.borrow_mut().push(since);
+                let _ = ask(&conn, &IpAddr::V4(Ipv4Addr::LOCALHOST), &mut r).await;
+                waiting.borrow_mut().retain({
+                    let mut found = false;
+                    move |w| *w != since || std::mem::replace(&mut found, true)
+                });
+                sleep(&rt, r.between(0, 60)).await;
+            }
+        });
+    }
+    let about = format!("seed {seed}, {workers} workers, {clients} clients\n{config}");
+    let live = house.workers[0].board.live.frontend(0);
+    let (start, mut paused, mut free) = (house.net.now().mono, false, None);
+    while house.clients.in_use().2 > 0 {
+        let now = house.net.now().mono.since(start);
+        assert!(now < 60_000, "{:?} wait in vain; {about}", waiting.borrow());
+        if random.chance(20) || now > 2000 && paused {
+            paused = !paused && now <= 2000;
+            house.tell_all(|| Mail::FrontendPaused(0, paused));
+        }
+        if random.chance(30) {
+            live.maxconn.store(random.between(0, 6) as u32, Relaxed);
+            house.tell_all(|| Mail::LimitsChanged);
+        }
+        house::pass(&house, 1);
+        let limit = match live.maxconn.load(Relaxed) {
+            0 => limit_of_bind,
+            limit => limit_of_bind.min(limit.into()),
+        };
+        let used = house.workers[0].board.frontend(0, FrontendCounter::Scur);
+        free = free.filter(|_| used < limit && !paused).or_else(|| (used < limit && !paused).then_some(now));
+        let longest = waiting.borrow().iter().min().map_or(0, |since| house.net.now().mono.0 - since);
+        let unused = free.map_or(0, |since| now - since);
+        assert!(
+            longest.min(unused) <= SEEN_MS,
+            "{used} of {limit} for {unused} ms, one waits for {longest}; {about}"
+        );
+    }
+    house::rest(&house, 1000);
     house::leave(seed, &house, false);
 }
