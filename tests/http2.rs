@@ -9,9 +9,10 @@ use common::h2::{H2Client, get, request};
 use common::origin::{Gate, Origin, Step};
 use common::port::Port;
 use common::program::{Program, under_test};
+use common::syslog::Syslog;
 use common::{BOUND, pattern, show, wait_until};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -420,6 +421,42 @@ fn taken(listener: &TcpListener) -> TcpStream {
     stream.read_exact(&mut preface).expect("the preface");
     assert_eq!(frame(&mut stream).0, 4, "SETTINGS come first");
     stream
+}
+
+/// A connection whose time has come ends behind its last answer, and what the client says meanwhile does not destroy that on
+/// its way.
+#[test]
+fn the_last_answer_reaches_a_client_that_goes_on_speaking() {
+    let directory = Directory::new();
+    let large = pattern(900_000, 7);
+    let origin = serving(&large);
+    let log = Syslog::udp();
+    let port = Port::hold();
+    let config = format!(
+        "{HEAD}listen l\n bind 127.0.0.1:{}\n log {} local0\n option httplog\n server s 127.0.0.1:{}\n",
+        port.number, log.address, origin.port
+    )
+    .replace("global\n", "global\n tune.h2.fe.max-total-streams 1\n");
+    let _program = Program::start(&under_test(), &directory, &config, &[port.number]);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], port.number)).into()).expect("a connection");
+    socket.set_read_timeout(Some(BOUND)).expect("a timeout");
+    let mut client = H2Client::with_window(TcpStream::from(socket), false, 1 << 20);
+    let id = client.send(&get("/"), b"");
+    // It has been told of the end, and has opened its window.
+    while (client.ended.is_none() || client.received(id) == 0) && client.step() {}
+    log.line();
+    while client.received(id) < large.len() {
+        client.codec.ping(&mut client.out);
+        client.flush();
+        if !client.step() {
+            break;
+        }
+    }
+    let answer = client.answer(id);
+    assert_eq!((answer.end.as_deref(), answer.body.len()), (Some("complete"), large.len()));
+    assert!(answer.body == large);
 }
 
 /// RFC 9113 §5.1.1: streams begin in the order of their numbers. Until a server has told what it takes, an upgrade waits.

@@ -319,6 +319,11 @@ impl Conn {
         self.rt.driver(|d| d.shutdown_write(self.fd));
     }
 
+    /// Bytes sent that have not come to the peer's kernel: what it says now would destroy them if this were closed.
+    pub fn undelivered(&self) -> u32 {
+        self.rt.driver(|d| d.undelivered(self.fd))
+    }
+
     /// The close on drop sends a reset.
     pub fn reset_on_close(&self) {
         self.rt.driver(|d| d.linger_zero(self.fd));

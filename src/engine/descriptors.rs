@@ -50,7 +50,7 @@ pub fn look_at(fd: Fd) -> Option<Descriptor> {
         found.peer = sockets::peer(fd).ok();
     }
     if kind == Kind::Connection {
-        (found.unread, found.unsent) = (queued(fd, libc::FIONREAD), queued(fd, libc::TIOCOUTQ));
+        (found.unread, found.unsent) = (sockets::queued(fd, libc::FIONREAD), sockets::queued(fd, libc::TIOCOUTQ));
     }
     Some(found)
 }
@@ -62,13 +62,6 @@ fn option(fd: Fd, name: c_int) -> Option<c_int> {
     // SAFETY: the pointers are to live memory, of which the length passed is the size.
     let r = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &mut length) };
     (r == 0).then_some(value)
-}
-
-fn queued(fd: Fd, request: libc::Ioctl) -> u32 {
-    let mut value: c_int = 0;
-    // SAFETY: both requests write one int.
-    let r = unsafe { libc::ioctl(fd, request, &raw mut value) };
-    if r < 0 { 0 } else { value.max(0) as u32 }
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use super::transport::Transport;
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
+use crate::engine::frame::Frame;
 use crate::engine::reactor::TaskId;
-use crate::engine::task::yield_now;
+use crate::engine::task::{before, yield_now};
 use crate::engine::{Chain, Piece};
 use crate::language::facts;
 use crate::model::global::Tune;
@@ -40,6 +41,8 @@ const OUT_FULL: usize = 2 * OUT_MAX;
 const OPENED_PER_TURN: usize = 32;
 /// A peer that was told of the end is waited for so long.
 const PARTING_MS: u64 = 1000;
+/// How often it is looked whether the last answers have come to a client.
+const LINGER_MS: u64 = 50;
 /// Streams' memory that a worker keeps for the next ones.
 const SPARE: usize = 256;
 
@@ -235,13 +238,15 @@ impl Mux {
     async fn drive<S: Side>(self: &Rc<Mux>, transport: &Transport, first: Piece, side: &S) {
         self.driver.set(self.w.rt.current());
         self.encrypts.set(transport.encrypts());
-        {
+        let ended = {
             let mut reading = pin!(self.read(transport, first, side));
             let mut writing = pin!(self.write(transport, side));
-            let mut read_out = false;
+            let mut ended = None;
             poll_fn(|cx| {
-                if !read_out && let Poll::Ready(end) = reading.as_mut().poll(cx) {
-                    read_out = true;
+                if ended.is_none()
+                    && let Poll::Ready(end) = reading.as_mut().poll(cx)
+                {
+                    ended = Some(end);
                     self.end();
                     if end == End::Closed {
                         return Poll::Ready(());
@@ -252,14 +257,36 @@ impl Mux {
                 if self.silent.get() { Poll::Ready(()) } else { sent }
             })
             .await;
-        }
+            ended
+        };
         self.end();
         if self.silent.get() {
             transport.drop_silently();
+        } else if ended == Some(End::Idle) && self.role == Role::Server {
+            Frame::new(self.linger(transport, side)).await;
         }
         // The streams notice and end; the connection counts until then.
         while self.open() > 0 {
             self.w.wait_for_wake().await;
+        }
+    }
+
+    /// The last answers may still be on their way, and what the client says meanwhile (it gives windows back) would destroy
+    /// them once the connection is closed: waits until they have come there, as long as a send may take.
+    async fn linger<S: Side>(&self, transport: &Transport, side: &S) {
+        let Some(conn) = transport.conn() else { return };
+        let rt = &self.w.rt;
+        let (mut left, mut moved) = (conn.undelivered(), rt.now().mono);
+        while left > 0 && side.send_timeout().is_none_or(|ms| rt.now().mono.since(moved) < ms) {
+            // Nothing tells of the last byte's coming there.
+            let soon = rt.now().mono.plus(LINGER_MS);
+            if let Ok(Ok(None) | Err(_)) = before(rt, soon, transport.recv()).await {
+                return;
+            }
+            let last = std::mem::replace(&mut left, conn.undelivered());
+            if left < last {
+                moved = rt.now().mono;
+            }
         }
     }
 

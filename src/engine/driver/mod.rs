@@ -228,6 +228,11 @@ pub trait Driver {
         sockets::linger_zero(fd);
     }
 
+    /// Bytes sent that have not come to the peer's kernel.
+    fn undelivered(&mut self, fd: Fd) -> u32 {
+        sockets::queued(fd, libc::TIOCOUTQ)
+    }
+
     /// Options of an accepted connection.
     fn accepted(&mut self, fd: Fd, keepalive: Option<KeepAlive>) {
         // TCP_NODELAY is inherited from the listener; a UNIX socket has none of this.

@@ -148,6 +148,15 @@ pub fn set_bytes(fd: Fd, level: i32, option: i32, value: &[u8]) -> io::Result<()
     if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Bytes of a socket's queue: FIONREAD, those that came and are not read; TIOCOUTQ, those that the peer's kernel has not
+/// acknowledged.
+pub fn queued(fd: Fd, request: libc::Ioctl) -> u32 {
+    let mut value: libc::c_int = 0;
+    // SAFETY: both requests write one int.
+    let r = unsafe { libc::ioctl(fd, request, &raw mut value) };
+    if r < 0 { 0 } else { value.max(0) as u32 }
+}
+
 /// What the kernel knows of a TCP connection; `None`: it is none.
 pub fn tcp_info(fd: Fd) -> Option<libc::tcp_info> {
     // SAFETY: all-zero is a valid value of this structure of numbers.

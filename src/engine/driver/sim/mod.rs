@@ -274,6 +274,10 @@ impl Driver for SimDriver {
         self.net.borrow_mut().linger_zero(self.host, fd);
     }
 
+    fn undelivered(&mut self, fd: Fd) -> u32 {
+        self.net.borrow_mut().undelivered(self.host, fd)
+    }
+
     fn accepted(&mut self, fd: Fd, _keepalive: Option<KeepAlive>) {
         self.net.borrow_mut().check_open(self.host, fd, "accepted");
     }

@@ -485,6 +485,11 @@ impl Net {
         self.pump(id);
     }
 
+    pub fn undelivered(&mut self, host: usize, fd: Fd) -> u32 {
+        let sock = self.sock_of(host, fd).and_then(|id| self.socks.get(&id));
+        sock.map_or(0, |s| s.in_flight as u32)
+    }
+
     pub fn linger_zero(&mut self, host: usize, fd: Fd) {
         let id = self.sock_of(host, fd);
         match id.and_then(|id| self.socks.get_mut(&id)) {
