@@ -8,6 +8,7 @@ use ringway::engine::Conn;
 use ringway::engine::driver::ConnectOptions;
 use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
+use ringway::engine::listener::Listener;
 use ringway::engine::task::sleep;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -86,4 +87,54 @@ fn a_frontend_that_is_paused_and_resumed_at_once_listens() {
     house.tell_all(|| Mail::SoftStop(Followed::ByNobody));
     house::rest(&house, 2_000);
     house::leave(1, &house, true);
+}
+
+/// The server leaves behind its answer, with something unread: whatever is sent to it then fails, while the answer is read.
+#[test]
+fn an_answer_that_came_before_its_server_left_is_passed_on() {
+    (0..100).for_each(leaving_server);
+}
+
+fn leaving_server(seed: u64) {
+    const BODY: usize = 30_000;
+    let weather = Weather { buffers: [(2, 2), (1, 1)], completion_us: 4_000, ..Weather::fair() };
+    let house = house::build(seed, weather, 1, &CONFIG.replace(":8001", ":8001 proto h2"));
+    let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &house::at("198.51.100.1", 8001)));
+    let book = Rc::new(Book::default());
+    let rt = house.origins.clone();
+    house.origins.spawn(async move {
+        let conn = listener.accept(None).await.unwrap();
+        // Preface, SETTINGS and the request.
+        conn.recv().await.unwrap();
+        // What answers SETTINGS stays unread.
+        conn.pause().await;
+        let mut random = Random::new(1);
+        wire::send(&conn, b"\0\0\0\x04\0\0\0\0\0", &mut random, false).await;
+        sleep(&rt, 20).await;
+        // A head, and data of which the last frame ends the stream.
+        let mut out = b"\0\0\x01\x01\x04\0\0\0\x01\x88".to_vec();
+        for last in [0, 0, 1] {
+            out.extend_from_slice(&[0, (BODY / 3 >> 8) as u8, (BODY / 3) as u8, 0, last, 0, 0, 0, 1]);
+            out.resize(out.len() + BODY / 3, b'x');
+        }
+        wire::send(&conn, &out, &mut random, false).await;
+        while conn.undelivered() > 0 {
+            sleep(&rt, 1).await;
+        }
+    });
+    let (rt, address, wrong) = (house.clients.clone(), house::at("192.0.2.1", 80), book.clone());
+    house.clients.spawn(async move {
+        let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+        wire::send(&conn, b"GET / HTTP/1.0\r\n\r\n", &mut Random::new(1), false).await;
+        let mut got = Vec::new();
+        while let Ok(Some(bytes)) = conn.recv().await {
+            got.extend_from_slice(&bytes);
+        }
+        let head = got.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
+        if got.len() != head + BODY {
+            wrong.wrong(format!("{} bytes came of {BODY}", got.len() - head));
+        }
+    });
+    house::run_to_end(&house);
+    assert_eq!(book.wrongs(), "", "seed {seed}");
 }

@@ -11,7 +11,7 @@ mod stream;
 
 pub use stream::{Reader, Stream};
 
-use super::transport::Transport;
+use super::transport::{SendError, Transport};
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
@@ -68,6 +68,8 @@ pub struct Mux {
     driver: Cell<TaskId>,
     /// Nothing passes any more.
     ended: Cell<bool>,
+    /// The server takes nothing more: what it has said so far is still read.
+    deaf: Cell<bool>,
     /// The peer is told nothing more (`silent-drop`).
     silent: Cell<bool>,
     /// The peer's settings have come.
@@ -157,6 +159,7 @@ impl Mux {
             breathing: RefCell::default(),
             driver: Cell::new(w.rt.current()),
             ended: Cell::new(false),
+            deaf: Cell::new(false),
             silent: Cell::new(false),
             introduced: Cell::new(false),
             held: Cell::new(false),
@@ -168,6 +171,11 @@ impl Mux {
             idle_ping: IdlePing::every(idle_ping_ms, w.rt.now().mono),
             tls,
         })
+    }
+
+    /// Nothing that is put leaves any more.
+    fn is_cut(&self) -> bool {
+        self.ended.get() || self.deaf.get()
     }
 
     /// Open streams.
@@ -586,8 +594,18 @@ impl Mux {
             }
             self.codec.borrow_mut().drained();
             self.make_room();
-            if transport.send(chain, side.send_timeout()).await.is_err() {
-                return;
+            if self.deaf.get() {
+                continue;
+            }
+            match transport.send(chain, side.send_timeout()).await {
+                Ok(()) => {}
+                // It may have left behind its answers: these end where its connection does.
+                Err(SendError::Broken(_)) if self.role == Role::Client => {
+                    self.deaf.set(true);
+                    self.closing.set(true);
+                    self.for_each_stream(|state| state.wake(&self.w.rt));
+                }
+                Err(_) => return,
             }
         }
     }

@@ -241,7 +241,7 @@ impl Stream {
     /// Sends a request that asks for another protocol.
     pub fn put_upgrade(&self, head: &Head, protocol: &[u8]) {
         let Reader { mux, state } = &self.0;
-        if self.is_broken() || mux.ended.get() {
+        if self.is_broken() || mux.is_cut() {
             return;
         }
         let mut connect = mux.w.heads.take();
@@ -256,7 +256,7 @@ impl Stream {
     /// Sends a head; `last` when nothing follows it.
     pub fn put_head(&self, head: &Head, last: bool) {
         let Reader { mux, state } = &self.0;
-        if self.is_broken() || mux.ended.get() {
+        if self.is_broken() || mux.is_cut() {
             return;
         }
         let mut switched = None;
@@ -285,7 +285,7 @@ impl Stream {
         let deadline = timeout_ms.map_or(Millis::NEVER, |ms| rt.now().mono.plus(ms));
         poll_fn(|_| {
             let mux = &self.0.mux;
-            if self.is_broken() || mux.ended.get() {
+            if self.is_broken() || mux.is_cut() {
                 return Poll::Ready(Err(SendError::Broken(io::ErrorKind::ConnectionReset.into())));
             }
             if mux.out.borrow().len() < OUT_MAX {
@@ -323,7 +323,7 @@ impl Stream {
         let mut deadline = later(timeout_ms);
         let turn = Turn { mux, task: rt.current() };
         poll_fn(|_| {
-            if self.is_broken() || mux.ended.get() {
+            if self.is_broken() || mux.is_cut() {
                 return Poll::Ready(Err(SendError::Broken(io::ErrorKind::ConnectionReset.into())));
             }
             let waits_for_itself = || mux.codec.borrow().waits_for_itself(self.0.state.id.get());
