@@ -344,6 +344,22 @@ fn the_window_of_http2_is_the_one_that_is_set() {
     client.until(&[0, 4, 0, 1, 0x2f, 0xd1]);
 }
 
+/// Nothing could ever come in a window of zero, nor on none of any streams.
+#[test]
+fn limits_of_http2_that_are_zero_are_not_set() {
+    for (lines, window) in [
+        (" tune.h2.initial-window-size 0\n", 65_536u32),
+        (" tune.h2.initial-window-size 77777\n tune.h2.fe.initial-window-size 0\n", 77_777),
+    ] {
+        let lines = format!("{lines} tune.h2.max-concurrent-streams 50\n tune.h2.fe.max-concurrent-streams 0\n");
+        let house = House::open_in(Directory::new(), &lines, "frontend f\n bind 127.0.0.1:{port}\n");
+        let mut client = house.client();
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        // SETTINGS_INITIAL_WINDOW_SIZE and SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 §6.5.2).
+        client.until(&[&[0, 4][..], &window.to_be_bytes(), &[0, 3, 0, 0, 0, 50]].concat());
+    }
+}
+
 #[test]
 fn the_log_has_cookies_up_to_their_length() {
     for (global, kept) in [("", "SID=0123456789ab"), (" tune.http.cookielen 9\n", "SID=0123")] {

@@ -114,7 +114,7 @@ fn leaving_server(seed: u64) {
         // A head, and data of which the last frame ends the stream.
         let mut out = b"\0\0\x01\x01\x04\0\0\0\x01\x88".to_vec();
         for last in [0, 0, 1] {
-            out.extend_from_slice(&[0, (BODY / 3 >> 8) as u8, (BODY / 3) as u8, 0, last, 0, 0, 0, 1]);
+            out.extend_from_slice(&[0, ((BODY / 3) >> 8) as u8, (BODY / 3) as u8, 0, last, 0, 0, 0, 1]);
             out.resize(out.len() + BODY / 3, b'x');
         }
         wire::send(&conn, &out, &mut random, false).await;

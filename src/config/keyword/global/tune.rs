@@ -89,15 +89,15 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("tune.h2.initial-window-size", |cx, a| {
-        cx.global.tune.h2_initial_window_size = lenient(a)?;
+        cx.global.tune.h2_initial_window_size = unless_zero(a)?.unwrap_or(Tune::default().h2_initial_window_size);
         Ok(())
     }),
     g("tune.h2.be.initial-window-size", |cx, a| {
-        cx.global.tune.h2_be_initial_window_size = Some(lenient(a)?);
+        cx.global.tune.h2_be_initial_window_size = unless_zero(a)?;
         Ok(())
     }),
     g("tune.h2.fe.initial-window-size", |cx, a| {
-        cx.global.tune.h2_fe_initial_window_size = Some(lenient(a)?);
+        cx.global.tune.h2_fe_initial_window_size = unless_zero(a)?;
         Ok(())
     }),
     g("tune.h2.max-concurrent-streams", |cx, a| {
@@ -105,11 +105,11 @@ pub static ROWS: &[GlobalRow] = &[
         Ok(())
     }),
     g("tune.h2.be.max-concurrent-streams", |cx, a| {
-        cx.global.tune.h2_be_max_concurrent_streams = Some(lenient(a)?);
+        cx.global.tune.h2_be_max_concurrent_streams = unless_zero(a)?;
         Ok(())
     }),
     g("tune.h2.fe.max-concurrent-streams", |cx, a| {
-        cx.global.tune.h2_fe_max_concurrent_streams = Some(lenient(a)?);
+        cx.global.tune.h2_fe_max_concurrent_streams = unless_zero(a)?;
         Ok(())
     }),
     g("tune.h2.fe.max-total-streams", |cx, a| {
@@ -286,6 +286,11 @@ fn required(a: &Args<'_>) -> Result<i64, Fault> {
 fn lenient(a: &Args<'_>) -> Result<u32, Fault> {
     a.at_most(1)?;
     Ok(u32::try_from(atol(a.get(1)).max(0)).unwrap_or(u32::MAX))
+}
+
+/// Zero sets nothing: what holds without the line does (observed).
+fn unless_zero(a: &Args<'_>) -> Result<Option<u32>, Fault> {
+    lenient(a).map(|n| Some(n).filter(|n| *n > 0))
 }
 
 fn between(a: &Args<'_>, low: i64, high: i64) -> Result<u32, Fault> {
