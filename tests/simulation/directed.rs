@@ -138,3 +138,61 @@ fn leaving_server(seed: u64) {
     house::run_to_end(&house);
     assert_eq!(book.wrongs(), "", "seed {seed}");
 }
+
+/// So many answers wait that nothing is read; once they are on their way, reading goes on, though their client takes no more of
+/// them before it has said all that it has to say.
+#[test]
+fn a_connection_that_was_full_is_read_again_when_its_answers_leave() {
+    const ROUND: usize = 30;
+    const ANSWER: usize = 8_000;
+    let config = format!(
+        "defaults\n mode http\n timeout client 60s\nfrontend f\n bind 192.0.2.1:80\n http-request return status 200 hdr \
+         x-large {}\n",
+        "~".repeat(ANSWER)
+    );
+    let weather = Weather { buffers: [(2, 2), (1, 1)], window: (4096, 4096), ..Weather::fair() };
+    let house = house::build(3, weather, 1, &config);
+    let (book, rt, address) = (Rc::new(Book::default()), house.clients.clone(), house::at("192.0.2.1", 80));
+    let wrong = book.clone();
+    house.clients.spawn(async move {
+        let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+        let mut random = Random::new(1);
+        let gets = |from: usize| {
+            let ids = (from..from + ROUND).map(|n| (n * 2 + 1) as u8);
+            ids.flat_map(|id| [0, 0, 6, 1, 5, 0, 0, 0, id, 0x82, 0x86, 0x84, 0x41, 1, b'a']).collect::<Vec<u8>>()
+        };
+        conn.pause().await;
+        // SETTINGS without a dynamic table.
+        let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0".to_vec();
+        wire::send(&conn, &[begin, gets(0)].concat(), &mut random, false).await;
+        sleep(&rt, 20).await;
+        wire::send(&conn, &gets(ROUND), &mut random, false).await;
+        sleep(&rt, 20).await;
+        // Frames of a type that nobody knows.
+        let more = [&[0, 0x40, 0, 0x20, 0, 0, 0, 0, 0][..], &[0; 16_384]].concat().repeat(10);
+        let begun = rt.now().mono;
+        let mut got = 0;
+        let some = async {
+            while got < ROUND * ANSWER * 3 / 2 {
+                match conn.recv().await {
+                    Ok(Some(bytes)) => got += bytes.len(),
+                    _ => return,
+                }
+            }
+            conn.pause().await;
+        };
+        ringway::engine::task::join(wire::send(&conn, &more, &mut random, false), some).await;
+        while got < 2 * ROUND * ANSWER {
+            match conn.recv().await {
+                Ok(Some(bytes)) => got += bytes.len(),
+                _ => break,
+            }
+        }
+        let took = rt.now().mono.since(begun);
+        if took > 5_000 || got < 2 * ROUND * ANSWER {
+            wrong.wrong(format!("{got} bytes after {took} ms"));
+        }
+    });
+    house::run_to_end(&house);
+    assert_eq!(book.wrongs(), "");
+}

@@ -585,7 +585,13 @@ impl Mux {
                         self.rest();
                         Poll::Pending
                     }
-                    false => Poll::Ready(out.take()),
+                    false => {
+                        // Reading was held up, and goes on.
+                        if out.len() >= OUT_FULL {
+                            self.wake();
+                        }
+                        Poll::Ready(out.take())
+                    }
                 }
             })
             .await;
