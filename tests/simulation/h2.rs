@@ -161,7 +161,8 @@ async fn connection(
             link.codec.borrow_mut().drained();
             let slow = r.chance(100);
             if !wire::send(conn, &bytes, &mut r, slow).await {
-                return;
+                // What has come is still read.
+                return std::future::pending().await;
             }
             // The next bytes may be there already.
             conn.rt().wake(conn.rt().current());

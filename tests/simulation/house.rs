@@ -127,9 +127,23 @@ fn setting(random: &mut Random) -> Setting {
     let (a, b) = (limits[0], limits[1]);
     let few = random.pick(&["", "", "maxconn 1", "maxconn 2"]);
     let reused = random.pick(&["", "max-reuse 3", "max-reuse 0"]);
+    let windows = [(); 2].map(|()| random.pick(&["1", "100", "16383", "16384", "16385", "65535", "65536", "200000"]));
+    let [window, server_window] = windows;
+    let rxbuf = random.pick(&["0", "16384", "40000", "100000", "1600k"]);
+    // Clients have up to eight streams before they know what is allowed.
+    let (streams, server_streams) = (random.pick(&["8", "9", "100"]), random.pick(&["1", "2", "3", "100"]));
+    let frame = random.pick(&["16384", "16385", "100000"]);
     let log = random.pick(&["", "log 203.0.113.9:514 local0\n option httplog"]);
     let text = format!(
-        "defaults
+        "global
+ tune.h2.fe.initial-window-size {window}
+ tune.h2.be.initial-window-size {server_window}
+ tune.h2.fe.rxbuf {rxbuf}
+ tune.h2.be.rxbuf {rxbuf}
+ tune.h2.fe.max-concurrent-streams {streams}
+ tune.h2.be.max-concurrent-streams {server_streams}
+ tune.h2.max-frame-size {frame}
+defaults
  mode http
  timeout client 60s
  timeout server 60s

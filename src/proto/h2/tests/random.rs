@@ -121,6 +121,18 @@ proptest! {
     }
 
     #[test]
+    fn bodies_cross_windows_whole_at_their_bounds(
+        bodies in prop::collection::vec((near(), near()), 1..6),
+        windows in (near().prop_map(|n| n.max(1) as u32), near().prop_map(|n| n.max(1) as u32)),
+        shared in prop_oneof![Just(0u32), Just(1), 16_000u32..17_000, 60_000u32..70_000, 1u32..500_000],
+        frame_size in prop_oneof![Just(16384u32), Just(16385), 16384u32..70_000],
+        pieces in prop::collection::vec(prop_oneof![1usize..20, near().prop_map(|n| n.max(1))], 1..30),
+        held in 0usize..8,
+    ) {
+        Exchange::new(windows, shared, frame_size, held, &bodies).run(&pieces);
+    }
+
+    #[test]
     fn bodies_cross_windows_that_streams_share_whole(
         bodies in prop::collection::vec((0usize..90_000, 0usize..90_000), 1..12),
         windows in (1u32..70_000, 1u32..70_000),
@@ -131,6 +143,11 @@ proptest! {
     ) {
         Exchange::new(windows, shared, frame_size, held, &bodies).run(&pieces);
     }
+}
+
+/// Sizes near those at which something changes.
+fn near() -> impl Strategy<Value = usize> {
+    (prop::sample::select(vec![1usize, 8_192, 16_384, 32_768, 65_535]), 0usize..3).prop_map(|(n, d)| n + d - 1)
 }
 
 /// One end of an exchange: what it has to send and what it has got.
