@@ -464,3 +464,38 @@ fn a_client_that_leaves_in_the_middle_of_a_response_leaves_its_server() {
     }
     program.assert_runs();
 }
+
+/// As in HAProxy 3.4: who answers before the request's end reads the rest of it, else the answer could be lost on its way.
+#[test]
+fn a_request_that_we_answer_early_is_read_to_its_end() {
+    let directory = Directory::new();
+    let rules =
+        "http-request deny if { path /denied }\n http-request return status 200 content-type text/plain string ok";
+    let (mut program, port) = listen(&directory, &format!("mode http\n {rules}"));
+    let body = vec![b'a'; 3 << 20];
+    let long = format!("content-length: {}", body.len());
+    let chunks: Vec<u8> =
+        body.chunks(9_999).flat_map(|c| [format!("{:x}\r\n", c.len()).as_bytes(), c, b"\r\n"].concat()).collect();
+    let whole = [&chunks[..], b"0\r\n\r\n"].concat();
+    let broken = [&chunks[..], b"zz\r\n\r\n"].concat();
+    // Version, fields, body, and whether another request is answered on the connection.
+    for (version, fields, body, keeps) in [
+        ("1.1", long.as_str(), &body, true),
+        ("1.1", "transfer-encoding: chunked", &whole, true),
+        ("1.1", "transfer-encoding: chunked", &broken, false),
+        ("1.1", &format!("{long}\r\nconnection: close"), &body, false),
+        ("1.0", &long, &body, false),
+        // Whoever waits for 100 may never send it.
+        ("1.1", "content-length: 5\r\nexpect: 100-continue", &Vec::new(), false),
+    ] {
+        let mut client = Client::connect(port.number);
+        client.send(format!("POST /denied HTTP/{version}\r\nhost: a\r\n{fields}\r\n\r\n").as_bytes());
+        let answer = client.response();
+        assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&answer));
+        client.stream().write_all(body.as_slice()).expect("all of the request is taken");
+        client.stream().write_all(b"GET /next HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").ok();
+        let rest = String::from_utf8(client.closed().0).expect("text");
+        assert_eq!(rest.contains("HTTP/1.1 200 OK\r\n"), keeps, "{fields}: {rest}");
+    }
+    program.assert_runs();
+}

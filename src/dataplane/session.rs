@@ -276,6 +276,10 @@ async fn http(s: &mut Session, pending: Piece) {
         match next {
             Next::Close => return,
             Next::Request(rest) => pending = rest,
+            Next::AfterRest(body, then) => match Frame::new(stream::reply::read_rest(s, *body, then)).await {
+                Some(rest) => pending = rest,
+                None => return,
+            },
         }
     }
 }

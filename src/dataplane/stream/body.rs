@@ -170,10 +170,19 @@ impl Body {
             match self.ready() {
                 Ok(Some(Read::Data(data))) => dropped += data.bytes().len() as u64,
                 Ok(Some(Read::End)) => break,
-                Ok(None) | Err(_) => return (dropped, false),
+                Ok(None) => return (dropped, false),
+                Err(e) => {
+                    self.fail_later(e);
+                    return (dropped, false);
+                }
             }
         }
         (dropped, true)
+    }
+
+    /// Whether its end is known, and its sender, as far as we know, goes on towards it without being told to.
+    pub fn goes_on(&self) -> bool {
+        !matches!(self.remaining, Remaining::UntilClose) && self.failed.is_none() && !self.is_held_back()
     }
 
     pub fn is_complete(&self) -> bool {

@@ -33,6 +33,7 @@ use crate::model::state::cell::Times;
 use crate::model::state::counters::{BackendCounter, FrontendCounter, ListenerCounter, ServerCounter};
 use crate::model::stick_table::data::What;
 use crate::proto::h1::framing::Framing;
+use crate::proto::h1::persistence::Persistence;
 use crate::proto::http::head::{Head, Version};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -43,6 +44,8 @@ pub enum Next {
     Close,
     /// Another request may come; these bytes of it are here already.
     Request(Piece),
+    /// The answer came before the request's end: what is still to come of that is read first.
+    AfterRest(Box<body::Body>, Persistence),
 }
 
 /// The counters of one end of one direction: of frontend, listener, backend and server.

@@ -9,6 +9,7 @@ use super::http::StreamTimeouts;
 use super::termination::{self, Failure};
 use super::{Exchange, Next};
 use crate::base::buf::Block;
+use crate::base::clock::Millis;
 use crate::engine::frame::Frame;
 use crate::engine::task::next_turn;
 use crate::engine::{Chain, Piece};
@@ -261,9 +262,11 @@ async fn send(s: &Session, ex: &mut Exchange, body: &mut Body, payload: Payload,
     }
     let (_, drained) = body.drain();
     let closes = closes || client_must_close(s) || persistence::asks_to_close(&ex.response);
-    let keeps = ex.keep_client && drained && !closes && !s.w.closes_kept();
-    let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let framed = s.transport.stream().is_some();
+    // What closes while the client still sends may destroy the answer on its way.
+    let rest_comes = !drained && !framed && body.goes_on();
+    let keeps = ex.keep_client && (drained || rest_comes) && !closes && !s.w.closes_kept();
+    let then = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     if !framed && let Some(token) = persistence::response_token(ex.request_version, ex.response.version(), then) {
         persistence::add_token(&mut ex.response, token);
     }
@@ -312,9 +315,22 @@ async fn send(s: &Session, ex: &mut Exchange, body: &mut Body, payload: Payload,
     }
     if !keeps {
         linger(s).await;
-        return Next::Close;
     }
-    Next::Request(std::mem::take(&mut body.pending))
+    if rest_comes {
+        return Next::AfterRest(Box::new(std::mem::replace(body, Body::nothing())), then);
+    }
+    if keeps { Next::Request(std::mem::take(&mut body.pending)) } else { Next::Close }
+}
+
+/// Reads what is still to come of a request that was answered before its end. Gives the bytes behind it, if another request
+/// may follow.
+pub async fn read_rest(s: &Session, mut body: Body, then: Persistence) -> Option<Piece> {
+    let timeout = s.settings().timeouts.client;
+    while !body.is_complete() {
+        let deadline = timeout.map_or(Millis::NEVER, |ms| s.w.rt.now().mono.plus(ms));
+        body.read(&s.transport, deadline).await.ok()?;
+    }
+    (then == Persistence::KeepAlive).then_some(body.pending)
 }
 
 /// Sends what is left of a body, slice by slice: no more is made before the client has taken what there is, and each slice
