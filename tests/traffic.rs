@@ -11,7 +11,7 @@ use common::port::Port;
 use common::program::{Program, memory_kb, under_test};
 use common::syslog::Syslog;
 use common::{pattern, raise_open_files, wait_until};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,51 @@ fn sixty_four_megabytes_both_ways_with_half_close() {
 #[test]
 fn sixty_four_megabytes_both_ways_with_splice() {
     bulk_through("option splice-auto");
+}
+
+/// Two who send and do not read: each waits for the other, and we for both.
+fn gives_up_when_nobody_reads(options: &str) {
+    let directory = Directory::new();
+    let origin = Origin::start(vec![Step::Echo]);
+    let lines = format!(
+        "mode tcp\n timeout client 300ms\n timeout server 300ms\n {options}\n server s 127.0.0.1:{}",
+        origin.port
+    );
+    let (_program, port) = listen(&directory, &lines);
+    let client = Client::connect(port.number);
+    client.stream().set_write_timeout(Some(Duration::from_secs(8))).expect("a timeout");
+    let sent = client.stream().write_all(&pattern(64 << 20, 42));
+    let kind = sent.expect_err("nobody read it").kind();
+    assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind:?}");
+}
+
+#[test]
+fn two_who_do_not_read_are_given_up() {
+    gives_up_when_nobody_reads("");
+}
+
+#[test]
+fn two_who_do_not_read_are_given_up_with_splice() {
+    gives_up_when_nobody_reads("option splice-auto");
+}
+
+/// Nobody reads what a client sends while the server takes none of what it has sent: its silence is not its own.
+#[test]
+fn a_client_whose_upload_waits_has_time_to_take_an_answer() {
+    let directory = Directory::new();
+    let origin = Origin::start(vec![Step::Pause(600), Step::Send(b"an answer".into()), Step::Eof]);
+    let lines = format!("mode tcp\n timeout client 300ms\n server s 127.0.0.1:{}", origin.port);
+    let (_program, port) = listen(&directory, &lines);
+    let mut client = Client::connect(port.number);
+    let mut writer = client.stream().try_clone().expect("a second handle");
+    let (answer, _) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            writer.write_all(&pattern(16 << 20, 42)).expect("all is taken");
+            writer.shutdown(Shutdown::Write).expect("half-close");
+        });
+        client.closed()
+    });
+    assert_eq!(answer, b"an answer");
 }
 
 #[test]

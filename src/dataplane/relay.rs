@@ -514,14 +514,26 @@ impl Relay<'_> {
 
     /// Sends all of `piece`, as long as its receiver takes some of it.
     async fn send(&self, direction: Direction, to: &Transport, piece: Piece) -> Result<(), SendError> {
-        let giving = &self.giving[direction as usize];
-        giving.set(if to.conn().is_some() { Giving::Sends } else { Giving::Passes });
+        self.gives(direction, if to.conn().is_some() { Giving::Sends } else { Giving::Passes });
         let sent = match to.conn() {
             Some(conn) => to.send_on(conn, piece.into(), &Receiver { relay: self, direction }).await,
             None => to.send(piece.into(), None).await,
         };
-        giving.set(Giving::Nothing);
+        self.giving[direction as usize].set(Giving::Nothing);
         sent
+    }
+
+    /// A direction has something for its receiver. One that nobody reads meanwhile has its time from now on: what it may
+    /// have sent since is not known.
+    fn gives(&self, direction: Direction, giving: Giving) {
+        let (other, active) = match direction {
+            Direction::Up => (Direction::Down, &self.server_active),
+            Direction::Down => (Direction::Up, &self.client_active),
+        };
+        if self.giving[other as usize].get() != Giving::Nothing {
+            active.set(self.now());
+        }
+        self.giving[direction as usize].set(giving);
     }
 
     /// Moves the rest of one direction through a pipe.
@@ -560,8 +572,7 @@ impl Relay<'_> {
             if let Some(metered) = from.metered() {
                 metered.spliced_in(n as u64);
             }
-            let giving = &self.giving[direction as usize];
-            giving.set(Giving::Passes);
+            self.gives(direction, Giving::Passes);
             while pipe.held() > 0 {
                 match pipe.give(sink).await {
                     Ok(given) => {
@@ -573,7 +584,7 @@ impl Relay<'_> {
                     Err(_) => return Spliced::Lost,
                 }
             }
-            giving.set(Giving::Nothing);
+            self.giving[direction as usize].set(Giving::Nothing);
             pipe.take_turns(n).await;
         }
     }
@@ -627,10 +638,16 @@ impl Relay<'_> {
     fn expired(&self) -> Option<Failure> {
         let [up, down] = self.giving.each_ref().map(Cell::get);
         let [client, server] = self.ends();
-        if up == Giving::Nothing && down != Giving::Sends && self.rt.reached(client) {
+        // Who is given something is to take it; who is not is to say something, if anybody reads it.
+        let is_due = |to: Giving, from: Giving| match to {
+            Giving::Sends => false,
+            Giving::Passes => true,
+            Giving::Nothing => from == Giving::Nothing,
+        };
+        if is_due(down, up) && self.rt.reached(client) {
             return Some(Failure::ClientDataTimeout);
         }
-        if down == Giving::Nothing && up != Giving::Sends && self.rt.reached(server) {
+        if is_due(up, down) && self.rt.reached(server) {
             return Some(Failure::ServerDataTimeout);
         }
         None
