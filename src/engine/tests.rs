@@ -161,6 +161,17 @@ fn a_send_that_is_dropped_in_its_turn_harms_none_after_it() {
 }
 
 #[test]
+fn a_send_that_is_cancelled_in_its_turn_has_been_tried() {
+    on_each(async |rt| {
+        let (a, b) = pair(&rt).await;
+        let sending = a.send(Block::copy_of(b"late").into());
+        sending.cancel();
+        assert_eq!(sending.await.result.unwrap(), 4);
+        assert_eq!(&*b.recv().await.unwrap().unwrap(), b"late");
+    });
+}
+
+#[test]
 fn a_send_that_is_cancelled_tells_what_left() {
     on_each(async |rt| {
         let (a, b) = pair(&rt).await;

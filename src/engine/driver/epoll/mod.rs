@@ -34,7 +34,7 @@ pub struct Epoll {
     pools: [Pool; 2],
     /// Completions that have not been handed out.
     done: Vec<Completion>,
-    /// Sends of this turn, and descriptors to close. Both are done when the turn's tasks have run, as the ring does: what a
+    /// Sends of this turn and cancels of them, and descriptors to close. All are done when the turn's tasks have run, as the ring does: what a
     /// task tells other threads is on its way before its peer has an answer, or learns that it is gone.
     sending: Vec<(Fd, Token, Op)>,
     closing: Vec<Fd>,
@@ -250,10 +250,7 @@ impl Epoll {
     }
 
     fn cancel(&mut self, fd: Fd, target: Token) {
-        if let Some(at) = self.sending.iter().position(|(_, token, _)| *token == target) {
-            self.sending.remove(at);
-            self.end(target, -libc::ECANCELED);
-        } else if fd >= 0
+        if fd >= 0
             && let Some((key, waiting)) = self.descriptors.find(fd, |w| w.token == target)
         {
             self.descriptors.remove(fd, key);
@@ -274,7 +271,10 @@ impl Epoll {
     fn send_all(&mut self) {
         let mut sending = std::mem::take(&mut self.sending);
         for (fd, token, op) in sending.drain(..) {
-            self.begin(fd, token, op);
+            match op {
+                Op::Cancel { target, .. } => self.cancel(fd, target),
+                _ => self.begin(fd, token, op),
+            }
         }
         self.sending = sending;
     }
@@ -408,6 +408,10 @@ fn wanted(op: &Op) -> u32 {
 impl Driver for Epoll {
     unsafe fn push(&mut self, token: Token, op: Op) {
         match op {
+            // What was pushed before is tried before.
+            Op::Cancel { fd, target } if self.sending.iter().any(|(_, token, _)| *token == target) => {
+                self.sending.push((fd, target, op));
+            }
             Op::Cancel { fd, target } => self.cancel(fd, target),
             Op::Close { fd } => self.closing.push(fd),
             Op::Wake { peer } => calls::signal(peer.0),
