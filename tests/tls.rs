@@ -17,8 +17,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const HEAD: &str = "global\n nbthread 2\n maxconn 500\ndefaults\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n mode http\n";
 
@@ -471,11 +472,29 @@ fn openssl_and_curl_are_served() {
         let out = Command::new("openssl")
             .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost", version])
             .args(["-CAfile", &ca, "-verify_return_error", "-brief"])
-            .stdin(std::process::Stdio::null())
+            .stdin(Stdio::null())
             .output()
             .expect("openssl runs");
         assert!(out.status.success(), "{out:?}");
     }
+}
+
+#[test]
+fn who_asks_for_renegotiation_is_answered_at_once() {
+    let setup = Setup::new();
+    let _program = setup.tell("crt server.pem");
+    let mut asks = Command::new("openssl")
+        .args(["s_client", "-connect", &format!("127.0.0.1:{}", setup.port.number), "-tls1_2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl runs");
+    // It ends when it is refused, and not before.
+    asks.stdin.as_mut().expect("a pipe").write_all(b"R\n").expect("it reads");
+    let begun = Instant::now();
+    wait_until("a refusal", || asks.try_wait().expect("a child").is_some());
+    assert!(begun.elapsed() < Duration::from_secs(5), "refused after {:?}", begun.elapsed());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::tls::Layer;
 use crate::base::address::Address;
 use crate::base::clock::Millis;
 use crate::engine::driver::{Group, sockets};
+use crate::engine::operation::Sending;
 use crate::engine::reactor::TaskId;
 use crate::engine::{Chain, Conn, Piece, Rt};
 use crate::language::facts;
@@ -16,6 +17,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -50,14 +52,14 @@ pub trait Patience {
 }
 
 /// A timeout that starts anew whenever bytes have left.
-struct Timeout<'a> {
+pub(super) struct Timeout<'a> {
     rt: &'a Rt,
     ms: Option<u64>,
     since: Cell<Millis>,
 }
 
 impl Timeout<'_> {
-    fn of(rt: &Rt, ms: Option<u64>) -> Timeout<'_> {
+    pub(super) fn of(rt: &Rt, ms: Option<u64>) -> Timeout<'_> {
         Timeout { rt, ms, since: Cell::new(rt.now().mono) }
     }
 }
@@ -295,7 +297,7 @@ impl Transport {
         match &self.0 {
             Under::Connection { conn, tls, .. } => {
                 if let Some(tls) = tls {
-                    tls.send_close_notify(conn, None).await;
+                    tls.send_close_notify(conn).await;
                 }
                 conn.shutdown_write();
             }
@@ -339,12 +341,18 @@ pub(super) async fn send_plain(conn: &Conn, chain: Chain, timeout_ms: Option<u64
 }
 
 /// The same, as long as there is patience.
-pub(super) async fn send_patiently(conn: &Conn, mut chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
-    while !chain.is_empty() {
-        let sending = conn.send(chain);
+pub(super) async fn send_patiently(conn: &Conn, chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
+    if chain.is_empty() {
+        return Ok(());
+    }
+    finish(conn, conn.send(chain), patience).await
+}
+
+/// Brings a send that has begun to its end, as long as there is patience.
+pub(super) async fn finish(conn: &Conn, mut sending: Sending, patience: &impl Patience) -> Result<(), SendError> {
+    loop {
         let total = sending.total();
-        let mut sending = std::pin::pin!(sending);
-        let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+        let sent = poll_fn(|cx| match Pin::new(&mut sending).poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if conn.rt().reached(patience.ends()) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
@@ -354,7 +362,7 @@ pub(super) async fn send_patiently(conn: &Conn, mut chain: Chain, patience: &imp
             None => {
                 // The kernel says how much has left; if that is something, the peer is slow, not gone.
                 sending.cancel();
-                (sending.await, true)
+                ((&mut sending).await, true)
             }
         };
         match done.result {
@@ -364,12 +372,12 @@ pub(super) async fn send_patiently(conn: &Conn, mut chain: Chain, patience: &imp
                     return Ok(());
                 }
                 patience.renew();
-                chain = done.chain;
+                let mut chain = done.chain;
                 chain.advance(n);
+                sending = conn.send(chain);
             }
             Err(_) if late => return Err(SendError::TimedOut),
             Err(e) => return Err(SendError::Broken(e)),
         }
     }
-    Ok(())
 }

@@ -6,11 +6,12 @@ mod handshake;
 
 pub use handshake::{Clients, Gate, HandshakeError, Offer, accept, client, connect, not_begun};
 
-use super::transport::{Patience, SendError, send_patiently, send_plain};
+use super::transport::{Patience, SendError, Timeout, finish, send_patiently};
 use super::worker::Worker;
 use crate::base::buf::Block;
 use crate::base::clock::{Millis, Now};
 use crate::engine::driver::{BUFFER_SIZE, Group};
+use crate::engine::operation::Sending;
 use crate::engine::{Chain, Conn, Lease, Piece};
 use crate::language::facts;
 use crate::model::state::board::ProcessRate;
@@ -33,6 +34,9 @@ pub struct Layer {
     pending: RefCell<Piece>,
     /// Records that wait for the next send: tickets, answers to key updates.
     out: RefCell<Vec<u8>>,
+    sends: Cell<Sends>,
+    /// What could not wait for a send, on its way; the next send goes behind it.
+    answer: Cell<Option<Box<Sending>>>,
     state: Cell<State>,
     close_notify_sent: Cell<bool>,
     /// Small buffers that came back full one after the other.
@@ -51,6 +55,16 @@ enum State {
     /// The peer has said that nothing follows.
     Ended,
     Failed,
+}
+
+/// Whether a send is under way.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sends {
+    #[default]
+    Nothing,
+    Something,
+    /// What came into `out` meanwhile cannot wait for the next one.
+    MoreToCome,
 }
 
 /// Counts a TLS connection as open while it lives.
@@ -77,6 +91,8 @@ impl Layer {
             session: RefCell::new(session),
             pending: RefCell::default(),
             out: RefCell::default(),
+            sends: Cell::default(),
+            answer: Cell::default(),
             state: Cell::new(State::Open),
             close_notify_sent: Cell::new(false),
             full: Cell::new(0),
@@ -147,6 +163,9 @@ impl Layer {
                 if fed.closed {
                     self.state.set(State::Ended);
                 }
+                if fed.send_now {
+                    self.answer(conn);
+                }
                 self.plain_of(fed, Piece::Lease(lease))
             }
             Err(_) => {
@@ -155,6 +174,19 @@ impl Layer {
                 None
             }
         }
+    }
+
+    /// What is in `out` leaves though nothing may be sent before the peer has it. Once in a connection's life: a second
+    /// renegotiation ends it.
+    fn answer(&self, conn: &Conn) {
+        if self.close_notify_sent.get() {
+            return;
+        }
+        if self.sends.get() != Sends::Nothing {
+            return self.sends.set(Sends::MoreToCome);
+        }
+        let answer = Block::from(self.out.take());
+        self.answer.set(Some(Box::new(conn.send(answer.into()))));
     }
 
     /// What a feed brought: text from earlier records first.
@@ -226,16 +258,35 @@ impl Layer {
 
     /// Sends all of `chain`.
     pub async fn send(&self, conn: &Conn, chain: Chain, patience: &impl Patience) -> Result<(), SendError> {
-        let out = self.seal(conn, &chain)?;
+        self.answered(conn, patience).await?;
+        let mut out = self.seal(conn, &chain)?;
         // Receive buffers go back before the send waits.
         drop(chain);
-        send_patiently(conn, out.into(), patience).await
+        loop {
+            self.sends.set(Sends::Something);
+            send_patiently(conn, out.into(), patience).await?;
+            if self.sends.take() != Sends::MoreToCome {
+                return Ok(());
+            }
+            out = Block::from(self.out.take());
+        }
+    }
+
+    /// An answer that is on its way has left.
+    async fn answered(&self, conn: &Conn, patience: &impl Patience) -> Result<(), SendError> {
+        match self.answer.take() {
+            Some(answer) => finish(conn, *answer, patience).await,
+            None => Ok(()),
+        }
     }
 
     /// Says that nothing follows.
-    pub async fn send_close_notify(&self, conn: &Conn, timeout_ms: Option<u64>) {
-        if let Some(last) = self.last_records() {
-            let _ = send_plain(conn, last.into(), timeout_ms).await;
+    pub async fn send_close_notify(&self, conn: &Conn) {
+        let patience = Timeout::of(conn.rt(), None);
+        if self.answered(conn, &patience).await.is_ok()
+            && let Some(last) = self.last_records()
+        {
+            let _ = send_patiently(conn, last.into(), &patience).await;
         }
     }
 
@@ -250,6 +301,7 @@ impl Layer {
 
     /// The connection closes: its last records leave before.
     pub fn close(&self, conn: &Conn) {
+        self.answer.take();
         if let Some(last) = self.last_records() {
             conn.send_last(last);
         }
@@ -257,6 +309,7 @@ impl Layer {
 
     /// Nothing more is sent, not even the end.
     pub fn mute(&self) {
+        self.answer.take();
         self.out.take();
         self.close_notify_sent.set(true);
     }

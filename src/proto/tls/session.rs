@@ -63,7 +63,7 @@ pub struct Fed {
     pub established: bool,
     /// The peer sent close_notify; nothing will follow.
     pub closed: bool,
-    /// What was put into `out` cannot wait for a response: a handshake flight. Without it (tickets, key updates) the bytes
+    /// What was put into `out` cannot wait for a response: a handshake flight, or the refusal of one. Without it (tickets, key updates) the bytes
     /// may leave together with what the caller sends next.
     pub send_now: bool,
 }
@@ -214,6 +214,7 @@ impl Session {
                 let mut rest = Fed::default();
                 self.traffic(&mut kept, used, out, &mut rest)?;
                 fed.carried.extend_from_slice(&kept[rest.plain]);
+                fed.send_now |= rest.send_now;
             } else {
                 kept.drain(..used);
                 self.carry = kept;
@@ -356,6 +357,7 @@ impl Session {
     ) -> Result<(), TlsError> {
         let Stage::Traffic(traffic) = &mut self.stage else { return Err(TlsError::NotReady) };
         let mut key_update = false;
+        let refused = traffic.renegotiation_refused;
         if !self.carry.is_empty() {
             let Some(used) = complete(&mut self.carry, bytes)? else { return Ok(()) };
             from = used;
@@ -403,6 +405,7 @@ impl Session {
             }
         }
         fed.plain = plain_start..plain_end;
+        fed.send_now |= traffic.renegotiation_refused != refused;
         if key_update {
             traffic.update_send_keys(out)?;
         }
