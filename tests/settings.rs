@@ -400,3 +400,29 @@ fn patterns_of_an_acl_are_changed_by_its_own_number() {
     ask(&house.socket, "del acl #77 /a");
     assert_eq!((get("/a"), get("/b")), (204, 200));
 }
+
+/// A fast open leaves with the first bytes that are sent. The kernel's own setting of it is that of a network: this test
+/// runs again in one where both sides may, without a cookie (ip-sysctl).
+#[test]
+fn a_server_that_speaks_first_is_reached_though_its_line_says_tfo() {
+    const NAME: &str = "a_server_that_speaks_first_is_reached_though_its_line_says_tfo";
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can have a network of its own: nothing to see here");
+        return;
+    }
+    if std::env::var_os(NAME).is_none() {
+        let itself = std::env::current_exe().expect("a path");
+        let out = Command::new("unshare").arg("--net").arg(itself).args(["--exact", NAME]).env(NAME, "").output();
+        let out = out.expect("unshare runs");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        return;
+    }
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs").success());
+    std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1031").expect("a setting of this network");
+    let origin = Origin::start(vec![Step::Send(b"welcome".into()), Step::Echo]);
+    let server = format!(" server s 127.0.0.1:{} tfo\n", origin.port);
+    let house = House::open("", &format!("listen l\n mode tcp\n bind 127.0.0.1:{{port}}\n{server}"));
+    let mut client = house.client();
+    assert_eq!(client.until(b"welcome"), b"welcome");
+    client.send("x").until(b"x");
+}

@@ -614,6 +614,12 @@ async fn open(
     let source = server.source.as_ref().or(settings.backend.source.as_ref());
     let tune = &w.plan.global.tune;
     let first = w.random();
+    // A fast open leaves with the first bytes: where the server may speak first it would never leave.
+    let begins = settings.mode == Mode::Http
+        || header.is_some()
+        || tunnel.is_some()
+        || server.tls_traffic.is_some()
+        || !ex.input.is_empty();
     let mut options = ConnectOptions {
         source: way.from.or(source.map(|s| port_of_range(s, first))),
         interface: source.and_then(|s| s.interface.clone()),
@@ -623,7 +629,7 @@ async fn open(
             idle_s: settings.backend.srvtcpka_idle_s,
             interval_s: settings.backend.srvtcpka_intvl_s,
         }),
-        fast_open: server.tfo,
+        fast_open: server.tfo && begins,
         delayed_ack: settings.options.tcp_smart_connect == Some(true),
         user_timeout_ms: server.tcp_ut_ms,
         rcvbuf: tune.rcvbuf_server,
