@@ -111,8 +111,9 @@ impl<'a> Run<'a> {
         let mut after_expect = false;
         for step in &script.steps {
             if after_expect && !matches!(step.action, Action::Expect(_)) {
-                // Consecutive expectations look at the same bytes; what follows begins anew.
+                // Consecutive expectations look at the same bytes; what follows begins anew, with all the buffer.
                 self.input.clear();
+                self.last = false;
             }
             after_expect = matches!(step.action, Action::Expect(_));
             match &step.action {

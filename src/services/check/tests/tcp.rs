@@ -125,3 +125,11 @@ fn tcp_check_tells_the_step_that_failed() {
     let again = tcp(vec![expect(string("ab")), send("x"), expect(string("ab"))]);
     assert_eq!(probe_late(both, again), "L7TOUT  at step 3 of tcp-check (expect string 'ab')");
 }
+
+#[test]
+fn what_follows_an_answer_that_filled_the_buffer_is_waited_for() {
+    // The default of `tune.bufsize`.
+    let parts: &[Part] = &[Flood(16_384 - 3), Give(b"END"), Take, Give(b"+PONG"), Hold];
+    let steps = vec![expect(string("END")), send("PING"), expect(string("+PONG"))];
+    assert_eq!(probe(parts, tcp(steps)).0, "L7OK/0 (tcp-check)");
+}
