@@ -26,6 +26,8 @@ impl Conversation {
     pub fn begin(buffer_bytes: usize, out: &mut Vec<u8>) -> Conversation {
         let config = Config {
             head_bytes: buffer_bytes,
+            // What is not released must fit all the same.
+            initial_window_size: u32::try_from(buffer_bytes).unwrap_or(u32::MAX),
             // As HAProxy 3.4 says it for all checks but those with an absolute URI.
             scheme: "https",
             ..Config::new(Role::Client)
@@ -186,6 +188,44 @@ mod tests {
             at += used;
         }
         text
+    }
+
+    #[test]
+    fn a_body_as_long_as_the_buffer_comes_whole() {
+        for buffer_bytes in [1024, 16_383, 16_385, 65_536, 1 << 20] {
+            let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+            let mut conversation = Conversation::begin(buffer_bytes, &mut to_server);
+            let send = HttpSend {
+                method: "GET".to_owned(),
+                uri: Template::Bytes(Vec::new()),
+                v11: true,
+                headers: Vec::new(),
+                body: None,
+                state: false,
+            };
+            let written = Written { uri: b"/".to_vec(), headers: Vec::new(), body: None, state: None };
+            conversation.ask(&send, &written, &mut to_server);
+            let mut server = Connection::new(Config::new(Role::Server), &mut to_client);
+            let mut answered = false;
+            while !to_server.is_empty() {
+                let mut at = 0;
+                while at < to_server.len() {
+                    at += server.receive(&to_server[at..], &mut to_client).unwrap().0;
+                }
+                to_server.clear();
+                if !std::mem::replace(&mut answered, true) {
+                    server.send_head(1, &Head::response(200, b"", Version::Http2), false, &mut to_client);
+                }
+                while let n @ 1.. = server.room(1) {
+                    server.send_data_header(1, n, false, &mut to_client);
+                    to_client.resize(to_client.len() + n, b'a');
+                }
+                conversation.feed(&to_client, &mut to_server);
+                to_client.clear();
+            }
+            assert_eq!(conversation.body.len(), buffer_bytes);
+            assert!(conversation.is_over());
+        }
     }
 
     /// Each as HAProxy 3.4.0 sent it, but for the host, which goes as `:authority` (RFC 9113 §8.3.1).
