@@ -555,6 +555,7 @@ async fn response_set(
     if set.is_empty() {
         return Ok(());
     }
+    ex.fill_past_timers();
     let mut start = 0;
     loop {
         let gathered = std::mem::take(&mut body.gathered);
@@ -622,6 +623,7 @@ pub fn after_response(s: &Session, ex: &mut Exchange, proxy: Option<ProxyIndex>)
         if set.is_empty() {
             continue;
         }
+        ex.fill_past_timers();
         let verdict = with_context(s, ex, Side::Response, Payload::default(), true, |cx| set.run(cx, 0));
         if let Verdict::Failed = verdict {
             return Err(Failure::ResponseRewrite);

@@ -354,13 +354,11 @@ impl Exchange {
         now.nanos.saturating_add(self.clock_ns)
     }
 
-    /// Computes the log's timers (manual 8.4) as of `now`.
-    pub fn fill_timers(&mut self, now: Now) {
-        let ms = |from: u64, to: u64| (to.saturating_sub(from) / 1_000_000) as i64;
-        let (start, now_ns) = (self.start.nanos, self.clock(now));
+    /// Computes the log's timers (manual 8.4) of what is over.
+    pub fn fill_past_timers(&mut self) {
         let t = &mut self.facts.timers;
         if self.request_ns > 0 {
-            t.request = ms(start, self.request_ns);
+            t.request = ms(self.start.nanos, self.request_ns);
         }
         if self.queued_ns > 0 {
             t.queue = ms(self.request_ns, self.queued_ns);
@@ -373,6 +371,15 @@ impl Exchange {
         }
         if self.response_ns > 0 {
             t.response = ms(self.connected_ns, self.response_ns);
+        }
+    }
+
+    /// Computes all of them as of `now`.
+    pub fn fill_timers(&mut self, now: Now) {
+        self.fill_past_timers();
+        let (start, now_ns) = (self.start.nanos, self.clock(now));
+        let t = &mut self.facts.timers;
+        if self.response_ns > 0 {
             t.data = ms(self.response_ns, now_ns);
         }
         t.active = ms(start, now_ns);
@@ -408,6 +415,11 @@ impl Default for Exchange {
     fn default() -> Self {
         Exchange::new()
     }
+}
+
+/// Milliseconds between two moments.
+fn ms(from: u64, to: u64) -> i64 {
+    (to.saturating_sub(from) / 1_000_000) as i64
 }
 
 /// Exchanges of a worker that wait for their next stream.
