@@ -219,6 +219,8 @@ pub(super) async fn run_request(
                     }
                     other => wait(s, ex, other).await,
                 }
+                // The log shows what rules waited for as time for the request (observed).
+                ex.request_ns = s.w.rt.now().nanos;
             }
             Verdict::Continue | Verdict::Accept => return Ok(Phase::Continue),
             // Few requests get here: what an answer needs is not in the frame of every request.
@@ -260,11 +262,12 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
             denied(s, ex);
             reply::rule(s, ex, body, &mut r, *b"PR").await
         }
-        Verdict::Auth(mut r) => reply::rule(s, ex, body, &mut r, *b"PR").await,
+        Verdict::Auth(mut r) => reply::rule(s, ex, body, &mut r, *b"LR").await,
         Verdict::Tarpit(mut r) => {
             denied(s, ex);
             tarpit(s, ex).await;
-            // The log shows the wait as time in the queue, and no time for the request (observed).
+            // The log shows all of it as time in the queue, and no time for the request (observed).
+            ex.request_ns = ex.start.nanos;
             ex.queued_ns = s.w.rt.now().nanos;
             ex.tarpitted = true;
             reply::rule(s, ex, body, &mut r, *b"PT").await
@@ -275,11 +278,13 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::Reject | Verdict::Close => {
             denied(s, ex);
+            ex.request_ns = 0;
             reply::silence(ex, *b"PR")
         }
         Verdict::SilentDrop => {
             denied(s, ex);
             s.transport.drop_silently();
+            ex.request_ns = 0;
             reply::silence(ex, *b"PR")
         }
         Verdict::UseService(name) => return service(s, ex, body, &name).await,

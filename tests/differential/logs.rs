@@ -217,3 +217,15 @@ scenario!(check_state_changes, |run| {
     run.client().ask(GET);
     run.logs(1);
 });
+
+scenario!(rules_that_answer_or_refuse, |run| {
+    run.http(
+        "http-request auth if { path /auth }\n http-request deny if { path /deny }\n http-request silent-drop if { path \
+         /silent }\n http-request reject if { path /reject }",
+        "",
+    );
+    for path in ["auth", "deny", "reject", "silent"] {
+        run.client().send(format!("GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        run.logs(1);
+    }
+});

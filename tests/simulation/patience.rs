@@ -26,9 +26,9 @@ fn meet<C, S>(
  timeout client 2s
  timeout server 2s
  timeout connect 2s
- {settings}
 listen house
  bind 192.0.2.1:80
+ {settings}
  server s1 198.51.100.1:8001
 "
     );
@@ -217,6 +217,34 @@ fn a_slow_client_of_a_tcp_session_is_waited_for() {
             conn.shutdown_write();
             while let Ok(Some(_)) = conn.recv().await {}
             note(&book, true, "");
+        },
+    );
+}
+
+#[test]
+fn what_rules_wait_for_is_time_for_the_request() {
+    let settings = "http-request pause 300
+ http-request wait-for-body time 1s
+ http-response set-header x-request %TR
+ http-response set-header x-queue %Tw";
+    meet(
+        WIDE,
+        settings,
+        |rt, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n").await;
+            sleep(&rt, 500).await;
+            say(&conn, b"abc").await;
+            let mut reader = Reader::new(&conn);
+            let head = reader.head().await.unwrap();
+            let times = (head.number("x-request").unwrap(), head.number("x-queue").unwrap());
+            note(&book, times.0 >= 400 && times.1 == 0, &format!("{times:?}"));
+        },
+        |_, conn, book| async move {
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            let read = reader.body(Framing::Length(3), &mut got).await;
+            note(&book, read.is_ok(), "the body did not come");
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         },
     );
 }

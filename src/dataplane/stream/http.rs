@@ -156,7 +156,9 @@ async fn buffer_request(s: &Session, ex: &mut Exchange, body: &mut Body) -> Resu
     let timeouts = &s.settings().timeouts;
     let wait = timeouts.http_request.or(timeouts.client);
     let deadline = wait.map_or(Millis::NEVER, |ms| ex.start.mono.plus(ms));
-    request::gather(s, ex, body, most, deadline).await
+    request::gather(s, ex, body, most, deadline).await?;
+    ex.request_ns = s.w.rt.now().nanos;
+    Ok(())
 }
 
 fn count_request(w: &Worker, s: &Session) {
