@@ -50,8 +50,9 @@ fn decoded(bytes: &[u8]) -> String {
     let coding = header_values(&bytes[..head], "content-encoding");
     let chunked = !header_values(&bytes[..head], "transfer-encoding").is_empty();
     let (data, trailers) = if chunked { dechunked(&bytes[head..]) } else { (bytes[head..].to_vec(), Vec::new()) };
+    let is_stream = !data.is_empty();
     let data = match coding.first() {
-        Some(coding) if !data.is_empty() && *coding != "identity" => inflated(coding, &data),
+        Some(coding) if is_stream && *coding != "identity" => inflated(coding, &data),
         _ => data,
     };
     let mut lines: Vec<String> = String::from_utf8_lossy(&bytes[..head]).lines().map(str::to_owned).collect();
@@ -59,7 +60,7 @@ fn decoded(bytes: &[u8]) -> String {
         header_values(&bytes[..head], "vary").iter().flat_map(|v| v.split(',')).map(str::trim).collect::<Vec<_>>();
     lines.retain(|l| !l.starts_with("vary:"));
     lines.push(format!("(vary {})", vary.join("+")));
-    lines.push(show(&data));
+    lines.push(format!("{} (of something: {is_stream})", show(&data)));
     lines.push(show(&trailers));
     lines.join("\n")
 }

@@ -202,7 +202,7 @@ impl Encoder {
         Encoder { format, method, checksum, length: 0, started: false, ended: false }
     }
 
-    /// Compresses `data` at `level`, and lets everything so far leave. An empty body stays empty (observed with HAProxy).
+    /// Compresses `data` at `level`, and lets everything so far leave.
     pub fn feed(&mut self, pool: &Deflates, data: &[u8], level: u32, last: bool, out: &mut Vec<u8>) {
         if data.is_empty() || self.ended {
             return;
@@ -227,9 +227,10 @@ impl Encoder {
         }
     }
 
-    /// The rest of the stream.
+    /// The rest of the stream: all of one without data.
     pub fn end(&mut self, out: &mut Vec<u8>) {
-        if self.started && !self.ended {
+        if !self.ended {
+            self.start(out);
             match &mut self.method {
                 Method::Fast => out.extend_from_slice(fast::END),
                 Method::Zlib(state) => state.write(&[], DeflateFlush::Finish, out),
@@ -338,13 +339,18 @@ mod tests {
     }
 
     #[test]
-    fn empty_body_stays_empty() {
-        let (pool, used) = (Deflates::new(SIZES), AtomicU64::new(0));
-        let mut encoder = Encoder::new(Format::Gzip, pool.take(&used).expect("a state"));
-        let mut out = Vec::new();
-        encoder.feed(&pool, b"", 1, false, &mut out);
-        encoder.end(&mut out);
-        assert!(out.is_empty());
+    fn a_body_without_data_is_a_whole_stream() {
+        for (level_max, format) in
+            [1, 9].into_iter().flat_map(|l| [Format::Gzip, Format::Zlib, Format::Raw].map(|f| (l, f)))
+        {
+            let (pool, used) = (Deflates::new(Sizes { level_max, ..SIZES }), AtomicU64::new(0));
+            let mut encoder = Encoder::new(format, pool.take(&used).expect("a state"));
+            let mut out = Vec::new();
+            encoder.feed(&pool, b"", level_max, false, &mut out);
+            assert!(out.is_empty());
+            encoder.end(&mut out);
+            assert_eq!(inflate(format, &out), (Vec::new(), true));
+        }
     }
 
     #[test]
