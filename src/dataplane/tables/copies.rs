@@ -7,7 +7,7 @@ use crate::base::clock::Millis;
 use crate::base::slab::{Key, Slab};
 use crate::language::world::CounterEdit;
 use crate::model::stick_table::data::{Change, What};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 
 /// Batches under way for one entry; what happens meanwhile is merged into the next.
 const UNDER_WAY: usize = 4;
@@ -187,9 +187,18 @@ impl Copies {
         }
     }
 
-    /// Gives back copies that nobody has used for a while.
-    pub fn retire(&mut self, now: Millis, mut release: impl FnMut(usize, TableId, Key)) {
-        let idle = |c: &Copy| c.mine == 0 && c.waiting.is_empty() && c.under_way.is_empty();
+    /// Gives back copies that nobody has used for a while. One that is `asked` for stays: its home would take it back after it
+    /// has granted it again.
+    pub fn retire(
+        &mut self,
+        now: Millis,
+        asked: &HashSet<(TableId, &[u8])>,
+        mut release: impl FnMut(usize, TableId, Key),
+    ) {
+        let idle = |c: &Copy| {
+            let settled = c.waiting.is_empty() && c.under_way.is_empty();
+            c.mine == 0 && settled && !asked.contains(&(c.table, &*c.key))
+        };
         let keep = if self.all.len() > IDLE_MAX { 0 } else { IDLE_MS };
         let old: Vec<Key> = self
             .by_entry

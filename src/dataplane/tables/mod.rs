@@ -373,13 +373,18 @@ impl Tables {
     /// Takes out what has expired, and gives back copies that nobody uses.
     fn sweep(&self) {
         let now = self.now();
-        let inner = &mut *self.inner.borrow_mut();
-        let Inner { shards, copies, out, dirty, .. } = inner;
+        self.retire(now);
+        let Inner { shards, out, dirty, .. } = &mut *self.inner.borrow_mut();
         for (table, shard) in shards.iter_mut().enumerate() {
             let table = table as TableId;
             shard.expire(now, SWEEP_MAX, &mut |slot, holders| home::tell_gone(table, slot, holders, dirty, out));
         }
-        copies.retire(now, |home, table, entry| out.push((home, Letter::Release { table, entry })));
+    }
+
+    fn retire(&self, now: Millis) {
+        let Inner { copies, asks, out, .. } = &mut *self.inner.borrow_mut();
+        let asked = asks.iter().filter_map(|(_, asked)| Some((asked.table, asked.key.as_deref()?))).collect();
+        copies.retire(now, &asked, |home, table, entry| out.push((home, Letter::Release { table, entry })));
     }
 }
 

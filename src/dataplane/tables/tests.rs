@@ -17,6 +17,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// When nobody has used for long what is not used now.
+const FAR: Millis = Millis(u64::MAX / 4);
+
 /// Workers, and the letters on their way between each pair.
 struct Office {
     tables: Vec<Rc<Tables>>,
@@ -198,11 +201,8 @@ fn sums_are_right_whatever_the_order_of_letters() {
         }
         office.settle();
         for t in &office.tables {
-            let inner = &mut *t.inner.borrow_mut();
-            let far = Millis(u64::MAX / 4);
-            let out = &mut inner.out;
-            inner.copies.retire(far, |home, table, entry| out.push((home, Letter::Release { table, entry })));
-            assert!(inner.copies.is_empty(), "seed {seed}: copies stay behind");
+            t.retire(FAR);
+            assert!(t.inner.borrow().copies.is_empty(), "seed {seed}: copies stay behind");
         }
         office.settle();
         for t in &office.tables {
@@ -211,6 +211,89 @@ fn sums_are_right_whatever_the_order_of_letters() {
             for slot in inner.shards[0].from(0, u32::MAX).0 {
                 assert_eq!((inner.shards[0].holders(slot), inner.shards[0].uses(slot)), (0, 0), "seed {seed}");
             }
+        }
+    }
+}
+
+/// Copies that are given back while their key is asked for again, questions that nobody waits for, entries that are cleared:
+/// every use is counted and none stays.
+#[test]
+fn a_use_is_counted_and_ends_whatever_copies_and_entries_come_and_go_meanwhile() {
+    let seeds = std::env::var("TABLE_SEEDS").ok().and_then(|v| v.parse().ok()).unwrap_or(200);
+    for seed in 0..seeds {
+        let mut random = Random::new(seed ^ 0x1357);
+        let workers = random.between(2, 4) as usize;
+        let mut office = office(workers, 1000, seed);
+        let keys = ["a", "b"];
+        let clears = seed % 2 == 0;
+        let mut asked = Vec::new();
+        let mut held: Vec<(usize, Place)> = Vec::new();
+        for _ in 0..random.between(10, 300) {
+            let worker = random.between(0, workers as u64 - 1) as usize;
+            let t = office.tables[worker].clone();
+            let key = keys[random.between(0, 1) as usize].as_bytes();
+            let hash = t.registry.hash(0, key);
+            match random.between(0, 9) {
+                0..=2 => match t.reach(0, key, hash, true) {
+                    Reached::At(place) => {
+                        t.change(0, place, What::Trackers, CounterEdit::Add(1));
+                        held.push((worker, place));
+                    }
+                    _ => match t.ask(0, key, hash, Ask::Lease) {
+                        Asking::Later(id) => asked.push((worker, id)),
+                        Asking::Now(_) => panic!("its home is elsewhere"),
+                    },
+                },
+                3 if !held.is_empty() => {
+                    let (worker, place) = held.swap_remove(random.between(0, held.len() as u64 - 1) as usize);
+                    office.tables[worker].change(0, place, What::Trackers, CounterEdit::Add(-1));
+                }
+                4 => t.retire(FAR),
+                5 if !asked.is_empty() => {
+                    let (worker, id) = asked.swap_remove(random.between(0, asked.len() as u64 - 1) as usize);
+                    office.tables[worker].abandon(id);
+                }
+                6 if clears => {
+                    t.answer(0, b"", 0, Ask::Clear { start: 0, filters: Arc::new([]) }, None);
+                }
+                7 => office.turn(worker),
+                _ => {
+                    office.deliver();
+                }
+            }
+        }
+        office.settle();
+        if !clears {
+            for name in keys {
+                let hash = office.tables[0].registry.hash(0, name.as_bytes());
+                let uses = |(worker, place): &(usize, Place)| {
+                    let mut key = Vec::new();
+                    office.tables[*worker].key_of(0, *place, &mut key) && key == name.as_bytes()
+                };
+                let held = held.iter().filter(|h| uses(h)).count() as i64;
+                let home = &office.tables[office.tables[0].registry.home(hash)];
+                let Asking::Now(Reply::Value(Some(seen))) =
+                    home.ask(0, name.as_bytes(), hash, Ask::Read(Counter::Trackers))
+                else {
+                    panic!("the home answers at once")
+                };
+                assert_eq!((seen - 1).max(0), held, "seed {seed}, {name}");
+            }
+        }
+        for (worker, id) in asked.drain(..) {
+            office.tables[worker].abandon(id);
+        }
+        for (worker, place) in held.drain(..) {
+            office.tables[worker].change(0, place, What::Trackers, CounterEdit::Add(-1));
+        }
+        office.settle();
+        office.tables.iter().for_each(|t| t.retire(FAR));
+        office.settle();
+        for t in &office.tables {
+            assert_eq!(t.held(), (false, 0, 0), "seed {seed}");
+            let inner = t.inner.borrow();
+            let uses: u32 = inner.shards[0].from(0, u32::MAX).0.map(|slot| inner.shards[0].uses(slot)).sum();
+            assert_eq!(uses, 0, "seed {seed}");
         }
     }
 }
