@@ -482,6 +482,36 @@ fn a_session_goes_on_where_it_was_when_who_follows_dies() {
 }
 
 #[test]
+fn a_session_does_not_move_to_a_thread_that_only_waits_for_the_others() {
+    for engine in ENGINES {
+        let (site, origin, other) = (Site::new(engine), echo(), Port::hold());
+        let plain = site.configure(origin.port, &PLAIN);
+        let text = std::fs::read_to_string(&plain).expect("it was written");
+        let mut first = site.start(&plain, &[]);
+        let mut moves = site.client();
+        // Threads wait for each other where there are tables.
+        let more = format!(
+            "frontend g\n bind 127.0.0.1:{} thread 1\n default_backend b\nbackend t\n stick-table type ip size 10\n",
+            other.number
+        );
+        let config = site.directory.write("second.cfg", text.clone() + &more);
+        let mut second = site.start(&config, &["-x", &site.socket]);
+        let mut stays = Client::connect(other.number);
+        echoes(&mut stays, "the first thread is busy");
+        let third = site.directory.write("third.cfg", text.replace("server s ", "server other "));
+        let _third = site.succeed(&second, &third);
+        first.signal(libc::SIGUSR1);
+        has_left(&mut first, engine);
+        stays.half_close();
+        stays.closed();
+        echoes_for(&mut moves, Duration::from_millis(200));
+        moves.half_close();
+        moves.closed();
+        has_left(&mut second, engine);
+    }
+}
+
+#[test]
 fn a_session_whose_client_does_not_read_moves_once_it_does() {
     for engine in ENGINES {
         let (site, gate) = (Site::new(engine), Gate::new());

@@ -258,7 +258,12 @@ pub async fn take(control: Rc<Control>, channel: OwnedFd) {
             let Some((word, number, rest)) = parse(text) else { return false };
             match (word, <[OwnedFd; 2]>::try_from(sockets)) {
                 (OFFER, Ok(sockets)) => {
-                    let worker = number as usize % control.shared.board.workers();
+                    let working = control.working();
+                    // Whoever has finished ends with the last of the others.
+                    let Some(&worker) = working.get(number as usize % working.len().max(1)) else {
+                        send(&control, &wire, Letter::new("later", number));
+                        return true;
+                    };
                     transfers.arriving.borrow_mut().insert(number, worker);
                     tell(&control, worker, Message::Offered(number, Offer { account: rest.to_owned(), sockets }));
                 }

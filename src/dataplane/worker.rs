@@ -263,6 +263,8 @@ pub struct Worker {
     /// The janitor waits for a connection to look after.
     pub janitor_rests: Cell<bool>,
     pub stopping: Cell<bool>,
+    /// The control thread knows that nothing is left to do here.
+    pub has_reported: Cell<bool>,
     /// Since when.
     stopped_at: Cell<Millis>,
     followed: Cell<Followed>,
@@ -340,6 +342,7 @@ impl Worker {
             janitor: Cell::new(crate::base::slab::Key::NONE),
             janitor_rests: Cell::new(false),
             stopping: Cell::new(false),
+            has_reported: Cell::new(false),
             stopped_at: Cell::new(Millis::NEVER),
             followed: Cell::default(),
             stopped: Cell::new(false),
@@ -481,6 +484,7 @@ impl Worker {
 
     /// Tells the control thread.
     pub fn report_finished(&self) {
+        self.has_reported.set(true);
         self.send(self.board.workers(), Mail::Finished);
     }
 

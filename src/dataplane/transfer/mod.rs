@@ -293,8 +293,8 @@ async fn prepare(w: &Rc<Worker>, offer: Offer) -> Result<Arrival, Outcome> {
     }
     // Its address may yet have to be resolved here.
     let is_same = account::address(live) == account.address;
-    // Who stops takes only what can go on from here.
-    if !is_same || w.stopping.get() && !w.transfers.has_heir.get() {
+    // Who stops takes only what can go on from here, and nothing once it may end at any moment.
+    if !is_same || w.stopping.get() && !w.transfers.has_heir.get() || w.has_reported.get() {
         return Err(Later);
     }
     let is_full = |others| has_no_room(w, proxy, bind, others);
