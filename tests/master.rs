@@ -256,6 +256,24 @@ fn commands_go_to_workers_and_come_back() {
 }
 
 #[test]
+fn clients_that_leave_while_a_worker_waits_for_them_give_their_places_back() {
+    let mut site = Site::new();
+    site.configure("", &format!("{ANSWER} 0"));
+    site.start(&["-W"], &[]);
+    let jobs = || {
+        let info = site.ask("@1 show info");
+        info.lines().find(|line| line.starts_with("Jobs: ")).expect("a number").to_owned()
+    };
+    let before = jobs();
+    for _ in 0..8 {
+        let mut client = UnixStream::connect(&site.socket).expect("the socket");
+        client.write_all(b"@1 show version;@1 wait 1h\n").expect("a command");
+        client.read_exact(&mut [0; b"3.4.0\n\n".len()]).expect("the first answer");
+    }
+    wait_until("the worker is asked for nothing else", || jobs() == before);
+}
+
+#[test]
 // The keyword `daemon` counts for nothing there: systemd watches the process that it started.
 fn the_service_manager_is_told() {
     let mut site = Site::new();

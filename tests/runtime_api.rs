@@ -494,6 +494,22 @@ fn abuse_of_the_socket_does_not_touch_traffic() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_command_waits_gives_its_place_back() {
+    let bench = Bench::start("stats maxconn 1", "");
+    for ends_first in [false, true] {
+        let mut client = UnixStream::connect(&bench.socket).expect("connect");
+        client.write_all(b"show version; wait 1h\n").expect("a command");
+        if ends_first {
+            client.shutdown(Shutdown::Write).expect("its end");
+        }
+        // The second command has begun then.
+        client.read_exact(&mut [0; b"3.4.0\n\n".len()]).expect("the first answer");
+        drop(client);
+        assert!(bench.ask("show version").starts_with('3'));
+    }
+}
+
+#[test]
 fn the_statistics_page_asks_who_you_are_and_acts() {
     let rest =
         format!(" stats enable\n stats uri /st\n stats auth a:b\n stats admin if {{ hdr(x-admin) yes }}\n{BACKEND}");

@@ -20,7 +20,7 @@ use crate::admin::runtime_api::{
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::dataplane::worker::Followed;
-use crate::engine::driver::Fd;
+use crate::engine::driver::{Fd, sockets};
 use crate::engine::handover;
 use crate::engine::listener::Listener;
 use crate::engine::task::{Either, before, race, sleep, until};
@@ -222,7 +222,11 @@ pub async fn serve(control: Rc<Control>, door: Door, conn: Conn) {
                 let step = Millis(until_ms.min(control.rt.now().mono.plus(WAIT_STEP_MS).0));
                 if ended {
                     until(&control.rt, step).await;
-                    session.resume(&mut seat, &mut out)
+                    match sockets::has_hung_up(conn.fd()) {
+                        // Whoever has gone interrupts as if it said something: nobody waits for the rest.
+                        true => session.feed(&[], &mut seat, &mut out),
+                        false => session.resume(&mut seat, &mut out),
+                    }
                 } else {
                     match race(conn.recv(), until(&control.rt, step)).await {
                         Either::First(Ok(Some(bytes))) => session.feed(&bytes, &mut seat, &mut out),
@@ -284,6 +288,13 @@ pub async fn drain(conn: &Conn) {
         if left == 0 {
             return;
         }
+    }
+}
+
+/// Waits until the client is gone that has ended its direction before: engines tell one as the other.
+pub async fn hangs_up(conn: &Conn) {
+    while !sockets::has_hung_up(conn.fd()) {
+        sleep(conn.rt(), WAIT_STEP_MS).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! The master's own runtime API (management guide 9.4): what concerns the processes is answered here, what concerns one
 //! worker goes to that worker's runtime API and comes back as it is.
 
-use super::super::api::{drain, flush};
+use super::super::api::{drain, flush, hangs_up};
 use super::watch::Watch;
 use super::worker::{Stage, Worker, uptime, uptime_s};
 use super::{Master, channel};
@@ -20,7 +20,8 @@ use crate::model::plan::{Plan, ProxyIndex, ServerIndex};
 use crate::model::server::Server;
 use crate::model::state::board::Board;
 use crate::model::state::event::Event;
-use std::future::{pending, ready};
+use std::future::ready;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -162,7 +163,10 @@ async fn forward(master: &Master, client: &mut Client, session: &mut CliSession,
         let more = async {
             match listens {
                 true => client.conn.recv().await,
-                false => pending().await,
+                false => {
+                    hangs_up(&client.conn).await;
+                    Err(io::ErrorKind::BrokenPipe.into())
+                }
             }
         };
         match race(worker.recv(), more).await {

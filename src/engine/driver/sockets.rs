@@ -239,6 +239,14 @@ pub fn is_silent(fd: Fd) -> bool {
     r < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
 }
 
+/// Nobody is at the other end any more, neither to speak nor to hear.
+pub fn has_hung_up(fd: Fd) -> bool {
+    let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+    // SAFETY: the structure is a live local and its number is the one passed.
+    let r = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    r > 0 && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
+}
+
 pub fn close(fd: Fd) {
     // SAFETY: a system call on a descriptor that the caller owns and gives up.
     unsafe { libc::close(fd) };
