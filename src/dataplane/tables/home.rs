@@ -11,9 +11,11 @@ use crate::model::stick_table::shard::Shard;
 /// Places that are looked at before streams have their turn again.
 const SCAN_MAX: u32 = 1024;
 
-/// Workers are told apart by their number modulo 64: with more, some get news of entries they do not hold, and drop it.
+/// Holders that an entry tells apart. Workers beyond share a mark: some get news of entries they do not hold, and drop it.
+pub const MARKS: usize = u64::BITS as usize;
+
 pub fn bit(worker: usize) -> u64 {
-    1 << (worker % 64)
+    1 << (worker % MARKS)
 }
 
 /// Entries that changed in this turn and have holders.

@@ -323,6 +323,8 @@ impl Tables {
             // For the control thread only.
             Letter::News { .. } => {}
             Letter::Gone { table, entry } => self.inner.borrow_mut().copies.gone(from, table, entry),
+            // A mark that is shared may be another's too: it stays as long as the entry.
+            Letter::Release { .. } if self.registry.workers() > home::MARKS => {}
             Letter::Release { table, entry } => {
                 self.inner.borrow_mut().shards[table as usize].set_holder(entry, home::bit(from), false);
             }

@@ -298,6 +298,27 @@ fn a_use_is_counted_and_ends_whatever_copies_and_entries_come_and_go_meanwhile()
     }
 }
 
+/// Workers share marks of who holds a copy when there are many: one that gives its copy back takes none from another.
+#[test]
+fn a_copy_goes_on_when_a_worker_with_the_same_mark_gives_its_own_back() {
+    let mut office = office(66, 100, 7);
+    let t = office.tables.clone();
+    let registry = &t[0].registry;
+    let mut keys = (0..).map(|n: u32| n.to_string());
+    let key = keys.find(|k| registry.home(registry.hash(0, k.as_bytes())) == 5).unwrap();
+    let [stays, goes] = [1, 65].map(|worker| office.track(worker, &key));
+    office.settle();
+    t[65].change(0, goes, What::Trackers, CounterEdit::Add(-1));
+    office.settle();
+    t[65].retire(FAR);
+    office.settle();
+    for _ in 0..8 {
+        t[1].change(0, stays, What::Request, CounterEdit::Add(1));
+        office.settle();
+    }
+    assert_eq!(office.at_home(&key, Counter::HttpReqCnt), 8);
+}
+
 /// What a stick rule stores before its response leaves is found by whoever asks afterwards.
 #[test]
 fn a_store_sent_before_a_question_is_seen_by_it() {
