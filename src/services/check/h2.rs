@@ -217,7 +217,7 @@ mod tests {
                     server.send_head(1, &Head::response(200, b"", Version::Http2), false, &mut to_client);
                 }
                 while let n @ 1.. = server.room(1) {
-                    server.send_data_header(1, n, false, &mut to_client);
+                    assert!(server.send_data_header(1, n, false, &mut to_client));
                     to_client.resize(to_client.len() + n, b'a');
                 }
                 conversation.feed(&to_client, &mut to_server);
