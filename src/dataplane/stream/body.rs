@@ -307,15 +307,11 @@ impl Body {
         timeout_ms: Option<u64>,
         served: &Served,
     ) -> Result<Read, ReadError> {
-        let rt = from.rt();
-        let mut since = rt.now().mono;
-        loop {
-            let deadline = timeout_ms.map_or(Millis::NEVER, |ms| since.plus(ms));
-            match (self.read(from, deadline).await, served.after(rt, since)) {
-                (Err(ReadError::TimedOut), Some(later)) => since = later,
-                (read, _) => return read,
-            }
-        }
+        let next = async |deadline| match self.read(from, deadline).await {
+            Err(ReadError::TimedOut) => None,
+            read => Some(read),
+        };
+        served.listen(from.rt(), timeout_ms, next).await.unwrap_or(Err(ReadError::TimedOut))
     }
 
     /// Waits for more of what [`Body::ready`] looks at.

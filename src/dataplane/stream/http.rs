@@ -215,8 +215,25 @@ impl Served {
         sent
     }
 
+    /// Waits for `next` of what the side says, as long as it is not silent for `timeout_ms`. `None`: it was.
+    pub async fn listen<T>(
+        &self,
+        rt: &Rt,
+        timeout_ms: Option<u64>,
+        mut next: impl AsyncFnMut(Millis) -> Option<T>,
+    ) -> Option<T> {
+        let mut since = rt.now().mono;
+        loop {
+            let deadline = timeout_ms.map_or(Millis::NEVER, |ms| since.plus(ms));
+            if let Some(said) = next(deadline).await {
+                return Some(said);
+            }
+            since = self.after(rt, since)?;
+        }
+    }
+
     /// The last moment that it was, if that is after `since`.
-    pub fn after(&self, rt: &Rt, since: Millis) -> Option<Millis> {
+    fn after(&self, rt: &Rt, since: Millis) -> Option<Millis> {
         let last = if self.sends.get() { rt.now().mono } else { self.last.get() };
         (self.counts && last > since).then_some(last)
     }

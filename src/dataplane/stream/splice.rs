@@ -82,19 +82,12 @@ pub(super) async fn response(
 /// Fills the pipe. `None`: this engine cannot.
 async fn take(pipe: &mut Pipe, from: &Conn, left: u64, timeouts: &StreamTimeouts) -> Result<Option<usize>, Failure> {
     let rt = from.rt();
-    let mut since = rt.now().mono;
-    loop {
-        let deadline = timeouts.server.map_or(Millis::NEVER, |ms| since.plus(ms));
-        return match before(rt, deadline, pipe.fill(from, left)).await {
-            Err(_) if let Some(later) = timeouts.to_server.after(rt, since) => {
-                since = later;
-                continue;
-            }
-            Err(_) => Err(Failure::ServerDataTimeout),
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(0) | Err(_))) => Err(Failure::ServerAborted),
-            Ok(Some(Ok(n))) => Ok(Some(n)),
-        };
+    let next = async |deadline| before(rt, deadline, pipe.fill(from, left)).await.ok();
+    match timeouts.to_server.listen(rt, timeouts.server, next).await {
+        None => Err(Failure::ServerDataTimeout),
+        Some(None) => Ok(None),
+        Some(Some(Ok(0) | Err(_))) => Err(Failure::ServerAborted),
+        Some(Some(Ok(n))) => Ok(Some(n)),
     }
 }
 

@@ -108,9 +108,7 @@ impl View {
         let configured = live.servers().map(|(_, s)| s.settings.weight * 16);
         self.unit = configured.fold(0, map::gcd);
     }
-}
 
-impl View {
     /// A server that can take a stream, whosever turn it is: looked for from this place on, the excluded one last.
     fn any(&self, place: usize, excluding: Option<ServerIndex>, live: &BackendLive) -> Option<ServerIndex> {
         let (before, from) = self.candidates.split_at(place % self.candidates.len().max(1));

@@ -63,8 +63,8 @@ pub struct Fed {
     pub established: bool,
     /// The peer sent close_notify; nothing will follow.
     pub closed: bool,
-    /// What was put into `out` cannot wait for a response: a handshake flight, or the refusal of one. Without it (tickets, key updates) the bytes
-    /// may leave together with what the caller sends next.
+    /// What was put into `out` cannot wait for a response: a handshake flight, or the refusal of one. Without it (tickets, key
+    /// updates) the bytes may leave together with what the caller sends next.
     pub send_now: bool,
 }
 

@@ -34,8 +34,8 @@ pub struct Epoll {
     pools: [Pool; 2],
     /// Completions that have not been handed out.
     done: Vec<Completion>,
-    /// Sends of this turn and cancels of them, and descriptors to close. All are done when the turn's tasks have run, as the ring does: what a
-    /// task tells other threads is on its way before its peer has an answer, or learns that it is gone.
+    /// Sends of this turn and cancels of them, and descriptors to close. All are done when the turn's tasks have run, as the
+    /// ring does: what a task tells other threads is on its way before its peer has an answer, or learns that it is gone.
     sending: Vec<(Fd, Token, Op)>,
     closing: Vec<Fd>,
     /// Descriptors that had their share of a turn and have more.
