@@ -178,6 +178,10 @@ scenario!(traffic_that_fails_too_often_counts_for_health, |run| {
         "default_backend be",
         "backend be\n server s1 127.0.0.1:{s1} check inter 1m observe layer7 error-limit 3 on-error mark-down",
     );
+    // A check that passes begins the count of errors again.
+    wait_until("the first check has passed", || {
+        lines(run).iter().any(|line| value(line, "svname") == "s1" && value(line, "check_status") == "L4OK")
+    });
     for _ in 0..2 {
         get(run, "/", "");
     }
