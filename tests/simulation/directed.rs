@@ -10,6 +10,8 @@ use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::listener::Listener;
 use ringway::engine::task::sleep;
+use ringway::proto::h2::{Config, Connection, Event, Role};
+use ringway::proto::http::head::{Head, Version};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -60,6 +62,54 @@ fn early_answer(body: u64) {
     }
     house::run_to_end(&house);
     assert_eq!(book.wrongs(), "", "body of {body}");
+}
+
+/// For the client the first stream is over: it has said all and heard all. The proxy still brings the body to the server.
+#[test]
+fn a_stream_that_is_over_for_its_client_has_left_its_place() {
+    const BODY: usize = 5_000;
+    let weather = Weather { window: (700, 700), ..Weather::fair() };
+    let config = format!("global\n tune.h2.fe.max-concurrent-streams 1\n{CONFIG}");
+    let house = house::build(7, weather, 1, &config);
+    let book = Rc::new(Book::default());
+    house::open_origin(&house, 8001, false, false, 0, &book, &mut Random::new(7));
+    let (rt, told) = (house.clients.clone(), book.clone());
+    house.clients.spawn(async move {
+        let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await.unwrap();
+        let mut out = Vec::new();
+        let mut codec = Connection::new(Config::new(Role::Client), &mut out);
+        for id in 1..=4 {
+            let wanted = Wanted { id: 10 * id, framing: 'l', len: 5, status: 200, shape: 'E' };
+            let stream = codec.open().unwrap();
+            let mut head = Head::request(b"POST", wanted.path().as_bytes(), Version::Http2);
+            for (name, value) in [("host", "x".to_string()), ("x-body", BODY.to_string())] {
+                head.append(name.as_bytes(), value.as_bytes());
+            }
+            codec.send_head(stream, &head, false, &mut out);
+            assert!(codec.send_data_header(stream, BODY, true, &mut out));
+            out.extend_from_slice(&wire::body(wanted.id + 1, BODY));
+            let mut over = false;
+            while !over {
+                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+                let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
+                let mut at = 0;
+                while at < bytes.len() {
+                    let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
+                    at += used;
+                    match event {
+                        Event::Data { end, .. } => over = end,
+                        Event::Head { .. } if codec.head().status() == 200 => {}
+                        Event::Head { .. } | Event::Reset { .. } | Event::GoAway { .. } => {
+                            return told.wrong(format!("request {id}: {event:?}"));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    });
+    house::run_to_end(&house);
+    assert_eq!(book.wrongs(), "");
 }
 
 /// A worker reads both words at once, before its accept loops have run.

@@ -95,9 +95,9 @@ impl Side for Server {
         mux.codec.borrow_mut().reset(stream, ErrorCode::CANCEL, &mut out);
     }
 
-    fn is_full(&self, _: &Mux) -> bool {
+    fn streams_max(&self) -> usize {
         // It begins them itself.
-        false
+        usize::MAX
     }
 
     fn deadline(&self, mux: &Mux) -> Millis {

@@ -61,7 +61,7 @@ impl Client {
 
 impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
-        if self.is_full(mux) {
+        if mux.open() >= self.streams_max && mux.unfinished() >= self.streams_max {
             // Streams that the client has reset count until their work has ended.
             let mut out = mux.out();
             mux.codec.borrow_mut().reset(id, ErrorCode::REFUSED_STREAM, &mut out);
@@ -88,8 +88,8 @@ impl Side for Client {
         }
     }
 
-    fn is_full(&self, mux: &Mux) -> bool {
-        mux.open() >= self.streams_max
+    fn streams_max(&self) -> usize {
+        self.streams_max
     }
 
     fn deadline(&self, mux: &Mux) -> Millis {

@@ -115,8 +115,8 @@ enum Parting {
 trait Side {
     /// A head has come on a stream that is not known yet.
     fn begin(&self, mux: &Rc<Mux>, stream: StreamId, ended: bool);
-    /// No further stream is begun until one has ended.
-    fn is_full(&self, mux: &Mux) -> bool;
+    /// Streams that the peer may have begun at once.
+    fn streams_max(&self) -> usize;
     /// When the connection closes if nothing happens. Called while no stream is open.
     fn deadline(&self, mux: &Mux) -> Millis;
     /// The connection is to end once its streams have.
@@ -181,6 +181,11 @@ impl Mux {
     /// Open streams.
     fn open(&self) -> usize {
         self.streams.borrow().len()
+    }
+
+    /// Those of them that are not over for the peer.
+    fn unfinished(&self) -> usize {
+        self.streams.borrow().iter().filter(|state| !state.is_complete()).count()
     }
 
     /// Where frames to be sent go.
@@ -324,6 +329,11 @@ impl Mux {
                 at += used;
                 if pauses {
                     yield_now(&self.w.rt).await;
+                    // Streams that are over for the peer, while a server still takes their requests, hold no place: here
+                    // is their bound. Nothing that their ends wait for comes from the peer.
+                    while self.open() >= side.streams_max().saturating_mul(2) {
+                        self.w.wait_for_wake().await;
+                    }
                 }
             }
             drop(std::mem::take(&mut piece));
@@ -437,7 +447,7 @@ impl Mux {
                         opened += 1;
                         side.begin(self, stream, end);
                         // Those that were reset meanwhile end then, and make room.
-                        pauses = opened >= OPENED_PER_TURN || side.is_full(self);
+                        pauses = opened >= OPENED_PER_TURN || self.open() >= side.streams_max();
                     }
                 },
                 Event::Data { stream, range, end } => {
