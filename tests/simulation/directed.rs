@@ -10,7 +10,7 @@ use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::listener::Listener;
 use ringway::engine::task::sleep;
-use ringway::proto::h2::{Config, Connection, Event, Role};
+use ringway::proto::h2::{Config, Connection, ErrorCode, Event, Role};
 use ringway::proto::http::head::{Head, Version};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -106,6 +106,54 @@ fn a_stream_that_is_over_for_its_client_has_left_its_place() {
                     }
                 }
             }
+        }
+    });
+    house::run_to_end(&house);
+    assert_eq!(book.wrongs(), "");
+}
+
+/// It takes its word back and says another in the same breath.
+#[test]
+fn a_stream_that_its_client_has_reset_has_left_its_place() {
+    let config = "global\n tune.h2.fe.max-concurrent-streams 1\nfrontend front\n mode http\n timeout client 60s\n \
+                  timeout tarpit 10s\n bind 192.0.2.1:80\n http-request tarpit if METH_POST\n \
+                  http-request return status 200\n";
+    let house = house::build(7, Weather::fair(), 1, config);
+    let (book, rt) = (Rc::new(Book::default()), house.clients.clone());
+    let told = book.clone();
+    house.clients.spawn(async move {
+        let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await.unwrap();
+        let mut out = Vec::new();
+        let mut codec = Connection::new(Config::new(Role::Client), &mut out);
+        let answered = rt.now().mono.plus(5_000);
+        for _ in 0..40 {
+            for method in [b"POST", &b"GET"[..]] {
+                let stream = codec.open().unwrap();
+                let mut head = Head::request(method, b"/", Version::Http2);
+                head.append(b"host", b"x");
+                codec.send_head(stream, &head, true, &mut out);
+                if method == b"POST" {
+                    codec.reset(stream, ErrorCode::CANCEL, &mut out);
+                }
+            }
+            let mut over = false;
+            while !over {
+                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+                let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
+                let mut at = 0;
+                while at < bytes.len() {
+                    let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
+                    at += used;
+                    match event {
+                        Event::Head { end, .. } => over = end,
+                        Event::Reset { .. } | Event::GoAway { .. } => return told.wrong(format!("{event:?}")),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if rt.reached(answered) {
+            told.wrong("the answers took their time".into());
         }
     });
     house::run_to_end(&house);

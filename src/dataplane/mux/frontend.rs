@@ -49,7 +49,7 @@ struct Client {
     s: Rc<Session>,
     /// Streams begun; the first has a timeout of its own.
     begun: Cell<u32>,
-    /// Streams that are served at once.
+    /// Streams that the client may have begun at once.
     streams_max: usize,
 }
 
@@ -61,12 +61,6 @@ impl Client {
 
 impl Side for Client {
     fn begin(&self, mux: &Rc<Mux>, id: StreamId, ended: bool) {
-        if mux.open() >= self.streams_max && mux.unfinished() >= self.streams_max {
-            // Streams that the client has reset count until their work has ended.
-            let mut out = mux.out();
-            mux.codec.borrow_mut().reset(id, ErrorCode::REFUSED_STREAM, &mut out);
-            return;
-        }
         let number = self.begun.get() + 1;
         self.begun.set(number);
         let stream = mux.enter(id);

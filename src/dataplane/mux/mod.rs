@@ -183,11 +183,6 @@ impl Mux {
         self.streams.borrow().len()
     }
 
-    /// Those of them that are not over for the peer.
-    fn unfinished(&self) -> usize {
-        self.streams.borrow().iter().filter(|state| !state.is_complete()).count()
-    }
-
     /// Where frames to be sent go.
     fn out(&self) -> RefMut<'_, Block> {
         RefMut::map(self.out.borrow_mut(), Out::bytes)
@@ -329,8 +324,9 @@ impl Mux {
                 at += used;
                 if pauses {
                     yield_now(&self.w.rt).await;
-                    // Streams that are over for the peer, while a server still takes their requests, hold no place: here
-                    // is their bound. Nothing that their ends wait for comes from the peer.
+                    // Streams that are over for the peer do not count for it, though we are not done with them: it has reset
+                    // them, or a server still takes their requests. Here is their bound; what their ends wait for does not
+                    // come from the peer.
                     while self.open() >= side.streams_max().saturating_mul(2) {
                         self.w.wait_for_wake().await;
                     }

@@ -69,11 +69,6 @@ impl State {
         left
     }
 
-    /// Both messages have ended: for the peer, the stream is over.
-    pub fn is_complete(&self) -> bool {
-        self.ended.get() && self.sent_end.get() && self.broken.get().is_none()
-    }
-
     pub fn wake(&self, rt: &Rt) {
         rt.wake(self.task.get());
     }
