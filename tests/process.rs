@@ -136,7 +136,7 @@ fn listeners(port: u16) -> usize {
 fn without_reuseport_workers_share_a_socket_and_a_successor_takes_over() {
     let directory = Directory::new();
     let (_other, port) = status_only(&Directory::new(), "nbthread 3");
-    assert_eq!(listeners(port.number), 3);
+    wait_until("each worker has its own", || listeners(port.number) == 3);
     let port = Port::hold();
     let config = format!(
         "global\n nbthread 3\n noreuseport\n{DEFAULTS}frontend f\n bind 127.0.0.1:{}\n http-request return status 200\n",

@@ -126,6 +126,8 @@ impl Book {
                     wanted.iter().any(|w| code.starts_with(w))
                         && !matches!(outcome, Outcome::Own(own) if own != status)
                 }
+                // A connection that was used before ended unanswered: the client has to ask again, and nothing is logged.
+                [] => matches!(outcome, Outcome::Nothing),
                 _ => false,
             };
             if !told {

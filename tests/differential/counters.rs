@@ -246,3 +246,58 @@ scenario!(connections_of_http2_and_their_streams, |run| {
         run.note(value(&line, "pxname"), &format!("{} {shown:?}", value(&line, "svname")));
     }
 });
+
+/// A HEADERS frame with a GET of this path, and a RST_STREAM behind it.
+fn taken_back(stream: u8, path: &str) -> Vec<u8> {
+    let block = [&b"\x82\x86\x41\x01a\x04"[..], &[path.len() as u8], path.as_bytes()].concat();
+    let head = [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, stream], &block[..]].concat();
+    [&head[..], &[0, 0, 4, 3, 0, 0, 0, 0, stream, 0, 0, 0, 8]].concat()
+}
+
+scenario!(requests_taken_back_in_the_same_breath, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.listen("fe");
+    run.start(
+        "global\n log {log} local0\n maxconn 500\n nbthread 1\n stats socket {dir}sock level admin\ndefaults\n log \
+         global\n mode http\n option httplog\n timeout connect 3s\n timeout client 5s\n timeout server 5s\nfrontend fe\n \
+         bind 127.0.0.1:{fe}\n http-request deny if { path /deny }\n http-request redirect location /x if { path \
+         /redirect }\n use_backend be unless { path /nowhere }\nbackend be\n server s1 127.0.0.1:{s1}\n http-request deny \
+         if { path /refused }\n",
+    );
+    let mut client = run.client();
+    client.send([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0][..]].concat());
+    for (at, path) in ["/", "/deny", "/redirect", "/nowhere", "/refused"].into_iter().enumerate() {
+        client.send(taken_back(2 * at as u8 + 1, path));
+        run.logs(1);
+    }
+    drop(client);
+    let columns =
+        ["ereq", "dreq", "econ", "cli_abrt", "lbtot", "req_tot", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
+    figures(run, &columns);
+    run.forget();
+});
+
+scenario!(requests_without_any_answer, |run| {
+    let rules = "http-request silent-drop if { path /silent }\n http-request reject if { path /reject }";
+    start(run, rules, "backend be\n server s1 127.0.0.1:1");
+    for path in ["/silent", "/reject"] {
+        let mut client = Client::connect(run.port("fe"));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    wait_until("both are over", || value(&lines(run)[0], "dreq") == "2");
+    figures(run, &["dreq", "hrsp_4xx", "hrsp_other"]);
+    run.forget();
+});
+
+scenario!(a_server_that_leaves_a_kept_connection_unanswered, |run| {
+    run.origin("s1", vec![Step::Request, Step::Send(OK.into()), Step::Request, Step::Close]);
+    start(run, "default_backend be", "backend be\n server s1 127.0.0.1:{s1}");
+    let mut client = Client::connect(run.port("fe"));
+    client.send(GET);
+    client.response();
+    client.send(GET);
+    client.closed();
+    // That the server is to blame (eresp, srv_abrt) is told by newer ones.
+    figures(run, &["req_tot", "hrsp_2xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"]);
+    run.forget();
+});

@@ -125,10 +125,9 @@ async fn exchange(s: &Session, ex: &mut Exchange, body: &mut Body, first: Piece)
     }
     let Some(proxy) = rules::choose_backend(s, ex).await else {
         ex.request_ns = 0;
-        return Err(Failure::NoServer);
+        return Err(if s.transport.is_broken() { Failure::Left } else { Failure::NoServer });
     };
     ex.enter_backend(&w, proxy);
-    w.counts().backend(proxy).add(BackendCounter::ReqTot, 1);
     // What came before the backend was known counts for it too.
     w.counts().backend(proxy).add(BackendCounter::Reqbin, ex.facts.request_bytes_in);
     if proxy != s.proxy && w.plan.proxies[proxy].options.http_buffer_request {
@@ -144,6 +143,10 @@ async fn exchange(s: &Session, ex: &mut Exchange, body: &mut Body, first: Piece)
         // It may be in the form (manual 4.2 "balance"): looked for with and without `check_post` (observed).
         Frame::new(buffer_request(s, ex, body)).await?;
         ex.form_value.extend_from_slice(url_param::posted(&body.gathered, name.as_bytes()).unwrap_or_default());
+    }
+    if s.transport.is_broken() {
+        // Its stream may have been reset with the request itself: no server is troubled.
+        return Err(Failure::Left);
     }
     rules::standard_fields(s, ex, proxy);
     forward(s, ex, body, message, proxy).await
@@ -300,16 +303,23 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
         ex.facts.termination[..2].copy_from_slice(&letters);
         log::count_failure(w, s, ex, failure);
     }
-    if ex.facts.status > 0 {
+    // What the client is to send again, unanswered, counts when it comes again (observed).
+    let told = ex.failure != Some(Failure::NoResponseOnReused);
+    if told {
         w.counts().frontend(s.proxy).response(ex.facts.status);
-        if let Some(backend) = ex.backend {
-            w.counts().backend(backend).response(ex.facts.status);
-        }
+    }
+    if let Some(backend) = ex.backend
+        && told
+    {
+        w.counts().backend(backend).add(BackendCounter::ReqTot, 1);
+        w.counts().backend(backend).response(ex.facts.status);
     }
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);
     cookie::letters(s, ex);
-    log::stream(s, ex);
+    if told {
+        log::stream(s, ex);
+    }
     ex.count_tracked(s);
     ex.leave_server(w);
     ex.leave_backend(w);

@@ -300,6 +300,10 @@ async fn send(s: &Session, ex: &mut Exchange, body: &mut Body, payload: Payload,
             super::body::end(&s.transport, coding, None, &mut chain);
         }
     }
+    if s.transport.is_broken() {
+        // It had left before it was answered: that is not what ended the stream.
+        return Next::Close;
+    }
     ex.response_started = true;
     let timeouts = StreamTimeouts::of(s, ex, ex.backend.unwrap_or(s.proxy));
     if let Err(failure) = super::download::send_to_client(s, chain, &timeouts).await {

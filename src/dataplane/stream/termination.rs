@@ -12,6 +12,8 @@ pub enum Failure {
     RequestTimeout,
     /// The client left before its request was complete.
     RequestAborted,
+    /// The client left, by a reset, before a server was looked for.
+    Left,
     /// No server may serve.
     NoServer,
     QueueTimeout,
@@ -103,7 +105,7 @@ impl Failure {
             ConnectResource | Rewrite | ResponseRewrite | Internal | ServerRedirects => Answer::Page(500),
             RetryStatus(status) => Answer::Page(status),
             Rejected | ResponseRejected | NoResponseOnReused | ServerAborted | BadResponseBody(_) => Answer::Silence,
-            ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
+            Left | ServerDataTimeout | ClientDataTimeout | ClientAborted | Killed => Answer::Silence,
         }
     }
 
@@ -113,7 +115,7 @@ impl Failure {
         *match self {
             BadRequest(_) => b"PR",
             RequestTimeout | BodyAwaited => b"cR",
-            RequestAborted => b"CR",
+            RequestAborted | Left => b"CR",
             NoServer | ConnectFailed => b"SC",
             QueueRefused => b"SQ",
             QueueTimeout => b"sQ",
@@ -150,7 +152,7 @@ impl Failure {
     pub fn is_request_error(self) -> bool {
         use Failure::*;
         match self {
-            BadRequest(_) | RequestTimeout | RequestAborted => true,
+            BadRequest(_) | RequestTimeout | RequestAborted | Left => true,
             BodyTimeout | BodyAborted | BodyAwaited => true,
             BadBody(e) => e.side == Side::Client,
             _ => false,
@@ -193,12 +195,17 @@ impl Failure {
         use Failure::*;
         matches!(
             self,
-            AbortedInQueue | AbortedInConnect | AbortedInResponse | BodyAborted | ClientAborted | ClientDataTimeout
+            Left | AbortedInQueue
+                | AbortedInConnect
+                | AbortedInResponse
+                | BodyAborted
+                | ClientAborted
+                | ClientDataTimeout
         )
     }
 
     /// The server went away during the data (`srv_abrt`).
     pub fn is_server_abort(self) -> bool {
-        matches!(self, Failure::ServerAborted | Failure::ServerDataTimeout)
+        matches!(self, Failure::ServerAborted | Failure::ServerDataTimeout | Failure::NoResponseOnReused)
     }
 }
