@@ -87,6 +87,23 @@ scenario!(early_hints_pass, |run| {
     run.logs(1);
 });
 
+// They come in one piece, before anything of them can have gone on.
+scenario!(many_early_hints_at_once_pass, |run| {
+    answering(run, SERVER, |_, reply| {
+        for n in 0..20 {
+            reply.head(103, &[("link", &format!("</{n}.css>"))], false);
+        }
+        reply.ok();
+    });
+    let mut c = run.client();
+    c.send(GET);
+    c.until(b"</19.css>\r\n\r\n");
+    c.response();
+    run.logs(1);
+    run.h2().ask(&get("/"), b"");
+    run.logs(1);
+});
+
 scenario!(head_has_no_body, |run| {
     answering(run, SERVER, |_, reply| {
         reply.head(200, &[("content-length", "12")], true);

@@ -21,8 +21,10 @@ use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
-/// Heads of one message that wait for their reader: interim responses and the final one.
-const HEADS_MAX: usize = 8;
+/// Bytes of the heads of one message that wait for their reader: interim responses and the final one.
+const HEADS_MAX: usize = 32 * 1024;
+/// What a head that waits takes beyond its text, about.
+const HEAD_OVERHEAD: usize = 128;
 /// Data is gathered in blocks of about this size.
 const BLOCK: usize = 16 * 1024;
 
@@ -73,10 +75,12 @@ impl State {
         rt.wake(self.task.get());
     }
 
-    /// False when more heads wait than one message has.
+    /// False when more heads wait than one message has: nothing else bounds them.
     pub fn deliver_head(&self, rt: &Rt, head: Head, end: bool) -> bool {
         let mut heads = self.heads.borrow_mut();
-        if heads.len() >= HEADS_MAX {
+        let size = |head: &Head| head.counted_len() as usize + HEAD_OVERHEAD;
+        let waiting: usize = heads.iter().map(|(head, _)| size(head)).sum();
+        if waiting > 0 && waiting + size(&head) > HEADS_MAX {
             return false;
         }
         heads.push_back((head, end));
