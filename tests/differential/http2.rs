@@ -80,6 +80,19 @@ scenario!(cookies_are_joined, |run| {
     one(run, OK, "GET", "/", &[("cookie", "a=1"), ("x-between", "y"), ("cookie", "b=2")], b"");
 });
 
+scenario!(a_cookie_in_many_parts, |run| {
+    let parts: Vec<String> = (0..150).map(|n| format!("name{n}=value{n}")).collect();
+    let fields: Vec<(&str, &str)> = parts.iter().map(|part| ("cookie", &part[..])).collect();
+    one(run, OK, "GET", "/", &fields, b"")
+});
+
+scenario!(a_head_that_nearly_fills_the_buffer, |run| {
+    let names: Vec<String> = (0..60).map(|n| format!("x-{n}")).collect();
+    let value = "v".repeat(230);
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (&name[..], &value[..])).collect();
+    one(run, OK, "GET", "/", &fields, b"")
+});
+
 scenario!(several_set_cookies, |run| {
     one(
         run,

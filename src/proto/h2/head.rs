@@ -57,16 +57,22 @@ pub struct Facts {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of names and values and 32 for each line (RFC 9113 §6.5.2).
+    /// Bytes of names, values and what HTTP/1 writes around them.
     pub head_bytes: usize,
-    /// Field lines without pseudo-headers; each part of a divided Cookie counts.
+    /// Fields without pseudo-headers; the parts of a divided Cookie are one.
     pub head_fields: usize,
     /// `:protocol` is known.
     pub extended_connect: bool,
 }
 
-/// A head may unfold into so many times `head_bytes` before decoding it is given up, and the connection with it.
+/// A head may unfold into so many times `head_bytes` before decoding it is given up, and the connection with it. Its lines
+/// count as RFC 9113 §6.5.2 has it: even empty ones are work.
 const UNFOLDED_FACTOR: usize = 4;
+
+/// What HTTP/1 writes around a field's name and value: `: ` and the line's end.
+const LINE_OVERHEAD: usize = 4;
+
+const COOKIE_SEPARATOR: &[u8] = b"; ";
 
 /// Pseudo-headers, as indices into [`HeadReader::pseudo`].
 const METHOD: usize = 0;
@@ -88,6 +94,7 @@ pub struct HeadReader {
     pseudo: [Option<(u32, u32)>; 6],
     /// Fields have begun: no pseudo-header may follow.
     in_fields: bool,
+    unfolded: usize,
     bytes: usize,
     fields: usize,
     has_host: bool,
@@ -106,6 +113,7 @@ impl HeadReader {
             text: Vec::new(),
             pseudo: [None; 6],
             in_fields: false,
+            unfolded: 0,
             bytes: 0,
             fields: 0,
             has_host: false,
@@ -120,19 +128,19 @@ impl HeadReader {
         empty(&mut self.cookie);
         (self.expect, self.fault, self.pseudo) = (expect, None, [None; 6]);
         (self.in_fields, self.has_host, self.content_length) = (false, false, None);
-        (self.bytes, self.fields) = (0, 0);
+        (self.unfolded, self.bytes, self.fields) = (0, 0, 0);
     }
 
     /// Takes one field line. False: the block unfolds into so much that decoding it has to stop.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> bool {
-        self.bytes += name.len() + value.len() + ENTRY_OVERHEAD;
+        self.unfolded += name.len() + value.len() + ENTRY_OVERHEAD;
         if self.fault.is_none()
             && self.expect != Expect::Nothing
             && let Err(fault) = self.take(name, value)
         {
             self.fault = Some(fault);
         }
-        self.bytes <= self.limits.head_bytes.saturating_mul(UNFOLDED_FACTOR)
+        self.unfolded <= self.limits.head_bytes.saturating_mul(UNFOLDED_FACTOR)
     }
 
     /// The block is complete.
@@ -156,6 +164,9 @@ impl HeadReader {
     }
 
     fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        // RFC 9113 §8.2.3: clients divide Cookie for the table's sake, and may have many of them.
+        let joins = name == b"cookie" && !self.cookie.is_empty();
+        self.bytes += value.len() + if joins { COOKIE_SEPARATOR.len() } else { name.len() + LINE_OVERHEAD };
         if self.bytes > self.limits.head_bytes {
             return Err(Malformed::TooLarge);
         }
@@ -168,7 +179,7 @@ impl HeadReader {
         if !self.in_fields {
             self.begin_fields()?;
         }
-        self.fields += 1;
+        self.fields += usize::from(!joins);
         if self.fields > self.limits.head_fields {
             return Err(Malformed::TooLarge);
         }
@@ -317,7 +328,7 @@ impl HeadReader {
             }
             6 if name == b"cookie" && self.expect == Expect::Request => {
                 if !self.cookie.is_empty() {
-                    self.cookie.extend_from_slice(b"; ");
+                    self.cookie.extend_from_slice(COOKIE_SEPARATOR);
                 }
                 self.cookie.extend_from_slice(value);
                 return Ok(());
