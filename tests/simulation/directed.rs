@@ -160,6 +160,53 @@ fn a_stream_that_its_client_has_reset_has_left_its_place() {
     assert_eq!(book.wrongs(), "");
 }
 
+/// The second head begins before the connection's idle time is over, and is whole only afterwards.
+#[test]
+fn a_head_that_has_begun_is_waited_for_as_long_as_a_request() {
+    let config = "frontend front\n mode http\n timeout client 60s\n timeout http-keep-alive 1s\n \
+                  timeout http-request 4s\n bind 192.0.2.1:80\n http-request return status 200\n";
+    // Within the frame's header, within the frame.
+    for split in [5, 15] {
+        let house = house::build(7, Weather::fair(), 1, config);
+        let (book, rt) = (Rc::new(Book::default()), house.clients.clone());
+        let told = book.clone();
+        house.clients.spawn(async move {
+            let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await.unwrap();
+            let mut out = Vec::new();
+            let mut codec = Connection::new(Config::new(Role::Client), &mut out);
+            for pause in [0, 500] {
+                let stream = codec.open().unwrap();
+                let mut head = Head::request(b"GET", b"/", Version::Http2);
+                head.append(b"host", b"x");
+                let at = out.len() + if pause > 0 { split } else { 0 };
+                codec.send_head(stream, &head, true, &mut out);
+                sleep(&rt, pause).await;
+                let rest = out.split_off(at);
+                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+                sleep(&rt, 2 * pause).await;
+                out = rest;
+                let mut over = false;
+                while !over {
+                    wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+                    let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
+                    let mut at = 0;
+                    while at < bytes.len() {
+                        let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
+                        at += used;
+                        match event {
+                            Event::Head { end, .. } => over = end,
+                            Event::Reset { .. } | Event::GoAway { .. } => return told.wrong(format!("{event:?}")),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        });
+        house::run_to_end(&house);
+        assert_eq!(book.wrongs(), "", "split at {split}");
+    }
+}
+
 /// A worker reads both words at once, before its accept loops have run.
 #[test]
 fn a_frontend_that_is_paused_and_resumed_at_once_listens() {

@@ -88,9 +88,10 @@ impl Side for Client {
 
     fn deadline(&self, mux: &Mux) -> Millis {
         let timeouts = &self.s.settings().timeouts;
-        let (timeout, mut since) = match self.begun.get() {
-            0 => (timeouts.http_request, self.s.accepted.mono),
-            _ => (timeouts.http_keep_alive.or(timeouts.http_request), mux.idle_since.get()),
+        let (timeout, mut since) = match (self.begun.get(), mux.head_since.get()) {
+            (0, _) => (timeouts.http_request, self.s.accepted.mono),
+            (_, Some(since)) => (timeouts.http_request, since),
+            (_, None) => (timeouts.http_keep_alive.or(timeouts.http_request), mux.idle_since.get()),
         };
         // Answers to `idle-ping` refresh the client's timeout alone.
         if timeout.is_none()

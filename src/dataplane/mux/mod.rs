@@ -86,6 +86,8 @@ pub struct Mux {
     begun: Cell<u32>,
     /// When the last stream ended.
     idle_since: Cell<Millis>,
+    /// When the head began that is not whole yet.
+    head_since: Cell<Option<Millis>>,
     idle_ping: Option<Box<IdlePing>>,
     /// What is known of a server's TLS.
     tls: Option<Rc<facts::Tls>>,
@@ -168,6 +170,7 @@ impl Mux {
             glitches: Cell::new(0),
             begun: Cell::new(0),
             idle_since: Cell::new(w.rt.now().mono),
+            head_since: Cell::default(),
             idle_ping: IdlePing::every(idle_ping_ms, w.rt.now().mono),
             tls,
         })
@@ -498,6 +501,10 @@ impl Mux {
                 break;
             }
         }
+        self.head_since.set(match self.codec.borrow().is_amid_head() {
+            true => self.head_since.get().or(Some(self.w.rt.now().mono)),
+            false => None,
+        });
         let total = self.codec.borrow().glitches();
         let before = self.glitches.replace(total);
         if total > before && side.glitched(total - before, total) {

@@ -5,7 +5,6 @@ use super::super::error::{ConnectionError, ErrorCode};
 use super::super::flow::{ReceiveWindow, SendWindow};
 use super::super::frame::{FrameHeader, flag};
 use super::super::head::{Expect, Facts};
-use super::super::settings::MIN_MAX_FRAME_SIZE;
 use super::super::{StreamId, empty};
 use super::receive::{Cursor, Fault, Outcome, Step};
 use super::streams::{Side, Stream};
@@ -30,27 +29,27 @@ pub struct Block {
     pub stream: StreamId,
     pub purpose: Purpose,
     pub end_stream: bool,
-    pub frames: u32,
+    pub empty_frames: u32,
     /// What came of it in earlier pieces; stays empty if all of it lies in one input.
     pub bytes: Vec<u8>,
 }
 
 impl Default for Block {
     fn default() -> Block {
-        Block { stream: 0, purpose: Purpose::Forget, end_stream: false, frames: 0, bytes: Vec::new() }
+        Block { stream: 0, purpose: Purpose::Forget, end_stream: false, empty_frames: 0, bytes: Vec::new() }
     }
 }
 
 /// The encoded block may be so many times as large as the head may be: Huffman coding of rare bytes makes text larger.
 pub const BLOCK_FACTOR: usize = 2;
 
-/// A block takes at most so many frames, and those that its bytes need.
-pub const BLOCK_FRAMES: u32 = 64;
+/// A block takes at most so many frames that bring nothing; its bytes bound the others.
+pub const BLOCK_EMPTY_FRAMES: u32 = 64;
 
 impl Block {
     pub fn begin(&mut self, stream: StreamId, purpose: Purpose, end_stream: bool) {
         self.bytes.clear();
-        (self.stream, self.purpose, self.end_stream, self.frames) = (stream, purpose, end_stream, 0);
+        (self.stream, self.purpose, self.end_stream, self.empty_frames) = (stream, purpose, end_stream, 0);
     }
 
     /// The block was decoded: keeps the memory of its bytes for the next one.
@@ -110,7 +109,7 @@ impl Connection {
             return Ok(Purpose::Forget);
         }
         match self.config.role {
-            _ if self.final_stream.is_some_and(|last| id > last) => Ok(Purpose::Forget),
+            _ if self.is_beyond_end(id) => Ok(Purpose::Forget),
             // A late end of a stream that we reset long ago: nothing that would have to stop all others.
             Role::Client => Ok(Purpose::Refuse(ErrorCode::STREAM_CLOSED)),
             Role::Server if self.streams.ended_lately(id) => Err(ConnectionError::StreamClosed),
@@ -123,8 +122,7 @@ impl Connection {
         if self.config.role == Role::Client || id.is_multiple_of(2) {
             return Err(ConnectionError::StreamId);
         }
-        self.highest = id;
-        if self.final_stream.is_some_and(|last| id > last) {
+        if self.is_beyond_end(id) {
             return Ok(Purpose::Forget);
         }
         if self.streams.len() >= self.config.max_concurrent_streams as usize {
@@ -133,17 +131,21 @@ impl Connection {
         Ok(Purpose::Request)
     }
 
+    /// A final GOAWAY has said that the stream is not looked at.
+    fn is_beyond_end(&self, id: StreamId) -> bool {
+        self.final_stream.is_some_and(|last| id > last)
+    }
+
     pub(super) fn begin_continuation(&mut self) -> Outcome {
         if self.block.stream == 0 {
             return Err(ConnectionError::Continuation.into());
         }
         if self.frame.len == 0 && !self.frame.has(flag::END_HEADERS) {
             self.glitches.idle_frame();
-        }
-        self.block.frames += 1;
-        let frames = BLOCK_FRAMES + (self.block_bytes_max() as u32).div_ceil(MIN_MAX_FRAME_SIZE);
-        if self.block.frames > frames {
-            return Err(ConnectionError::HeadersFlood.into());
+            self.block.empty_frames += 1;
+            if self.block.empty_frames > BLOCK_EMPTY_FRAMES {
+                return Err(ConnectionError::HeadersFlood.into());
+            }
         }
         self.step = Step::Fragment;
         Ok(None)
@@ -172,6 +174,13 @@ impl Connection {
 
     /// The last piece of a block: decodes it.
     fn block_complete(&mut self, last: &[u8]) -> Outcome {
+        if self.config.role == Role::Server {
+            // The stream begins here: until now GOAWAY did not name it.
+            self.highest = self.highest.max(self.block.stream);
+            if self.block.purpose == Purpose::Request && self.is_beyond_end(self.block.stream) {
+                self.block.purpose = Purpose::Forget;
+            }
+        }
         let expect = match self.block.purpose {
             Purpose::Request => Expect::Request,
             Purpose::Response => Expect::Response,

@@ -47,9 +47,9 @@ pub struct Config {
     pub header_table_size: u32,
     /// Largest payload that we take; brought into the range from 2^14 to 2^24-1.
     pub max_frame_size: u32,
-    /// Bytes of a head: names, values and 32 for each line.
+    /// Bytes of a head: names, values and what HTTP/1 writes around them.
     pub head_bytes: usize,
-    /// Field lines of a head, without pseudo-headers; each part of a divided Cookie counts.
+    /// Fields of a head, without pseudo-headers; the parts of a divided Cookie are one.
     pub head_fields: usize,
     /// Server: extended CONNECT is offered (RFC 8441).
     pub extended_connect: bool,
@@ -246,7 +246,12 @@ impl Connection {
         self.peer.max_concurrent_streams
     }
 
-    /// The highest stream that the peer (server) or we (client) opened.
+    /// A head has begun that is not whole, or a frame of which so little has come that it may be one.
+    pub fn is_amid_head(&self) -> bool {
+        self.block.stream != 0 || self.step == Step::Header && self.partial_len > 0
+    }
+
+    /// The highest stream that the peer (server) or we (client) opened: its head has come whole.
     pub fn last_stream(&self) -> StreamId {
         self.highest
     }

@@ -96,6 +96,30 @@ fn a_block_without_end_is_cut() {
 }
 
 #[test]
+fn a_block_in_many_small_frames_is_read() {
+    let (mut connection, mut out) = server();
+    let all = block(&[GET, &[("x", &"~".repeat(100))]].concat());
+    let mut frames = raw(1, 1, 1, &all[..1]);
+    for (at, byte) in all.iter().enumerate().skip(1) {
+        frames.extend(raw(9, if at + 1 == all.len() { 4 } else { 0 }, 1, &[*byte]));
+    }
+    let told = feed(&mut connection, &frames, &mut out);
+    assert!(matches!(&told[..], [Told::Head { stream: 1, end: true, .. }]), "{told:?}");
+}
+
+/// The client may send it again elsewhere: nobody has looked at it.
+#[test]
+fn a_final_goaway_does_not_name_a_stream_whose_head_is_not_whole() {
+    let (mut connection, mut out) = server();
+    feed(&mut connection, &headers(1, WHOLE, GET), &mut out);
+    let second = headers(3, WHOLE, GET);
+    assert_eq!(feed(&mut connection, &second[..15], &mut out), []);
+    assert_eq!(connection.last_stream(), 1);
+    connection.go_away(Some(1), ErrorCode::NO_ERROR, &mut out);
+    assert_eq!(feed(&mut connection, &second[15..], &mut out), []);
+}
+
+#[test]
 fn a_header_bomb_is_cut() {
     // One entry of 4000 bytes, then a byte for each time it is meant.
     let mut bomb = block(GET);
