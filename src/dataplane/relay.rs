@@ -281,13 +281,13 @@ impl Relay<'_> {
             if !up_done && let Poll::Ready(result) = up.as_mut().poll(cx) {
                 up_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(failure(broken).map_or(Ok(Ended::Regularly), Err));
+                    return Poll::Ready(self.broken(broken));
                 }
             }
             if !down_done && let Poll::Ready(result) = down.as_mut().poll(cx) {
                 down_done = true;
                 if let Err(broken) = result {
-                    return Poll::Ready(failure(broken).map_or(Ok(Ended::Regularly), Err));
+                    return Poll::Ready(self.broken(broken));
                 }
             }
             if up_done && down_done {
@@ -299,6 +299,15 @@ impl Relay<'_> {
             }
         })
         .await
+    }
+
+    /// What a relay that broke ends with.
+    fn broken(&self, broken: Broken) -> Result<Ended, Failure> {
+        // RFC 9113 §8.5, and HAProxy with clients of every protocol: to the server an end would say that all has come.
+        if matches!(broken, Broken::Client) && !self.client_ended.get() {
+            self.server.abort();
+        }
+        failure(broken).map_or(Ok(Ended::Regularly), Err)
     }
 
     /// Waits until the session is to go on in the process that follows, and lets it; comes back once it has gone there. It

@@ -309,6 +309,17 @@ impl Transport {
         }
     }
 
+    /// The end of the connection says that not all has come: by a reset, without an orderly end of TLS before it. A stream
+    /// that is not complete says so anyway.
+    pub fn abort(&self) {
+        if let Under::Connection { conn, tls, .. } = &self.0 {
+            if let Some(tls) = tls {
+                tls.mute();
+            }
+            conn.reset_on_close();
+        }
+    }
+
     /// The peer is not told that its connection is gone (manual 4.4 "silent-drop"): the socket is put into repair mode,
     /// in which closing sends nothing. Without the right to do so a reset is sent.
     pub fn drop_silently(&self) {

@@ -249,6 +249,20 @@ scenario!(connect_opens_a_tunnel, |run| {
     run.logs(1);
 });
 
+scenario!(a_reset_in_a_tunnel_goes_on_to_the_server, |run| {
+    let yes = "HTTP/1.1 200 Connection established\r\n\r\n";
+    run.origin("s1", vec![Step::Request, Step::Send(yes.into()), Step::Eof]);
+    run.http("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n");
+    c.response_to_head();
+    c.send("ping");
+    run.origin_received("s1", 0, b"ping");
+    c.reset();
+    run.origin_ended_how("s1", 0);
+    run.logs(1);
+});
+
 scenario!(connect_that_is_refused_leaves_the_connection_usable, |run| {
     let no = "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 2\r\n\r\nno";
     run.origin("s1", vec![Step::Request, Step::Send(no.into()), Step::Request, Step::Send(OK.into())]);

@@ -4,6 +4,7 @@ use crate::common::h2::{get, request};
 use crate::common::origin::Step;
 use crate::common::pattern;
 use crate::run::Run;
+use ringway::proto::h2::ErrorCode;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -252,6 +253,22 @@ scenario!(cookie_persistence, |run| {
     answering(run, OK, "", "cookie SRV insert indirect nocache\n server s2 127.0.0.1:{s1} cookie two");
     let mut c = run.h2();
     c.ask(&request("GET", "/", &[("cookie", "a=b; SRV=two")]), b"");
+    run.logs(1);
+});
+
+// RFC 9113 §8.5: the server is told of it by RST.
+scenario!(a_tunnel_whose_stream_is_reset, |run| {
+    let yes = "HTTP/1.1 200 OK\r\n\r\n";
+    run.origin("s1", vec![Step::Request, Step::Send(yes.into()), Step::Bytes(4), Step::Eof]);
+    run.http("", "server s1 127.0.0.1:{s1}");
+    let mut c = run.h2();
+    let c = &mut *c;
+    let id = c.begin(&request("CONNECT", "example.org:443", &[]));
+    c.data(id, b"ping", false);
+    run.origin_received("s1", 0, b"ping");
+    c.codec.reset(id, ErrorCode::CANCEL, &mut c.out);
+    c.flush();
+    run.origin_ended_how("s1", 0);
     run.logs(1);
 });
 

@@ -302,6 +302,12 @@ impl Run {
         self.note(&format!("{name}.{index}"), end);
     }
 
+    /// The same, and whether the proxy ended it by FIN or by RST.
+    pub fn origin_ended_how(&mut self, name: &str, index: usize) {
+        let end = format!("{:?}", self.origin_named(name).ended(index).end);
+        self.note(&format!("{name}.{index}"), &end);
+    }
+
     /// Waits until what an origin's connection has received ends with these bytes.
     pub fn origin_received(&mut self, name: &str, index: usize, end: &[u8]) {
         let ready = |r: &[Record]| r.get(index).is_some_and(|connection| connection.bytes.ends_with(end));
