@@ -278,6 +278,9 @@ async fn judge(s: &Session, ex: &mut Exchange, body: &mut Body, verdict: Verdict
         }
         Verdict::Reject | Verdict::Close => {
             denied(s, ex);
+            if let Some(stream) = s.transport.stream() {
+                stream.reject_connection();
+            }
             ex.request_ns = 0;
             reply::silence(ex, *b"PR")
         }

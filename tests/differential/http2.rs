@@ -256,6 +256,23 @@ scenario!(cookie_persistence, |run| {
     run.logs(1);
 });
 
+// Manual, "reject": an immediate closure of HTTP/2 connections, with the other streams on them.
+scenario!(a_rule_that_rejects_ends_the_connection, |run| {
+    run.origin("s1", vec![Step::Request, Step::Eof]);
+    run.http(
+        "http-request set-log-level silent if { path /held }\n http-request reject if { path /no }",
+        "server s1 127.0.0.1:{s1}",
+    );
+    let mut c = run.h2();
+    c.begin(&get("/held"));
+    run.origin_named("s1").wait_for("the first request", |records| records.iter().any(|r| !r.bytes.is_empty()));
+    let id = c.send(&get("/no"), b"");
+    c.answer(id);
+    let end = c.closed();
+    run.note("C1", &end);
+    run.logs(1);
+});
+
 // RFC 9113 §8.5: the server is told of it by RST.
 scenario!(a_tunnel_whose_stream_is_reset, |run| {
     let yes = "HTTP/1.1 200 OK\r\n\r\n";

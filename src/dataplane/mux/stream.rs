@@ -405,6 +405,15 @@ impl Stream {
         mux.wake();
     }
 
+    /// The whole connection ends, as a rule wants it (manual 4.4 "reject").
+    pub fn reject_connection(&self) {
+        let Reader { mux, state } = &self.0;
+        mux.codec.borrow_mut().reset(state.id.get(), ErrorCode::ENHANCE_YOUR_CALM, &mut mux.out());
+        mux.say_goodbye(ErrorCode::ENHANCE_YOUR_CALM);
+        mux.end();
+        mux.wake();
+    }
+
     /// The whole connection ends without a word.
     pub fn drop_connection(&self) {
         self.0.mux.silent.set(true);
