@@ -3,13 +3,14 @@
 use crate::house::{self, Book};
 use crate::origin::Wanted;
 use crate::wire::{self, Reader};
+use ringway::base::clock::Millis;
 use ringway::dataplane::worker::{Followed, Mail};
 use ringway::engine::Conn;
 use ringway::engine::driver::ConnectOptions;
 use ringway::engine::driver::sim::Weather;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::listener::Listener;
-use ringway::engine::task::sleep;
+use ringway::engine::task::{before, sleep};
 use ringway::proto::h2::{Config, Connection, ErrorCode, Event, Role};
 use ringway::proto::http::head::{Head, Version};
 use std::cell::Cell;
@@ -204,6 +205,73 @@ fn a_head_that_has_begun_is_waited_for_as_long_as_a_request() {
         });
         house::run_to_end(&house);
         assert_eq!(book.wrongs(), "", "split at {split}");
+    }
+}
+
+/// The server ends its stream in a frame of its own, after its client has all that there is of the answer.
+#[test]
+fn an_answer_without_a_body_may_end_later_than_its_head() {
+    let config = CONFIG.replace(":8001", ":8001 proto h2");
+    for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304)] {
+        let house = house::build(7, Weather::fair(), 1, &config);
+        let (book, rt) = (Rc::new(Book::default()), house.clients.clone());
+        let address = house::at("198.51.100.1", 8001);
+        let listener = Listener::new(&house.origins, house.net.listen(&house.origins, &address));
+        let (origin, told) = (house.origins.clone(), book.clone());
+        house.origins.spawn(async move {
+            let conn = listener.accept(None).await.unwrap();
+            let mut out = Vec::new();
+            let mut codec = Connection::new(Config::new(Role::Server), &mut out);
+            let (mut asked, mut due) = (Vec::new(), Millis::NEVER);
+            loop {
+                let bytes = match before(&origin, due, conn.recv()).await {
+                    Ok(Ok(Some(bytes))) => bytes,
+                    Ok(_) => return,
+                    Err(_) => {
+                        due = Millis::NEVER;
+                        for stream in asked.drain(..) {
+                            let _ = codec.send_data_header(stream, 0, true, &mut out);
+                        }
+                        wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+                        continue;
+                    }
+                };
+                let mut at = 0;
+                while at < bytes.len() {
+                    let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
+                    at += used;
+                    match event {
+                        Event::Head { stream, .. } => {
+                            codec.send_head(stream, &Head::response(status, b"", Version::Http2), false, &mut out);
+                            asked.push(stream);
+                            due = origin.now().mono.plus(50);
+                        }
+                        Event::Reset { .. } => told.wrong(format!("{event:?}")),
+                        _ => {}
+                    }
+                }
+                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
+            }
+        });
+        let told = book.clone();
+        house.clients.spawn(async move {
+            let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await.unwrap();
+            let begun = rt.now().mono;
+            let mut reader = Reader::new(&conn);
+            for _ in 0..3 {
+                let request = format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
+                wire::send(&conn, request.as_bytes(), &mut Random::new(1), false).await;
+                if reader.head().await.is_err() {
+                    return told.wrong("no answer".into());
+                }
+            }
+            if rt.now().mono.since(begun) > 1_000 {
+                told.wrong("the answers took their time".into());
+            }
+            sleep(&rt, 200).await;
+        });
+        house::run_to_end(&house);
+        assert_eq!(book.wrongs(), "", "{method} {status}");
     }
 }
 

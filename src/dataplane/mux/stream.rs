@@ -38,6 +38,8 @@ pub(super) struct State {
     trailers: RefCell<Option<Box<Head>>>,
     /// The peer's message is complete.
     ended: Cell<bool>,
+    /// It is, but for the frame that says so.
+    settled: Cell<bool>,
     /// The peer reset it, or its connection is gone.
     broken: Cell<Option<ErrorCode>>,
     /// Who is to be woken by news.
@@ -65,6 +67,7 @@ impl State {
         let left = self.input.borrow_mut().drain(..).map(|piece| piece.bytes().len()).sum();
         self.trailers.take();
         self.ended.set(false);
+        self.settled.set(false);
         self.broken.set(None);
         self.sent_end.set(false);
         self.ending.take();
@@ -199,6 +202,11 @@ impl Stream {
             self.0.state.ended.set(true);
         }
         Some(message(head, end))
+    }
+
+    /// The answer has no body: what has come is all of it, and its stream may end when it likes.
+    pub fn settle(&self) {
+        self.0.state.settled.set(true);
     }
 
     /// The next head as it comes. An error when the stream is reset before.
@@ -452,7 +460,7 @@ impl Drop for Turn<'_> {
 impl Drop for Stream {
     fn drop(&mut self) {
         let Reader { mux, state } = &self.0;
-        let (sent, received) = (state.sent_end.get(), state.ended.get());
+        let (sent, received) = (state.sent_end.get(), state.ended.get() || state.settled.get());
         if !(sent && received || self.is_broken() || mux.ended.get()) {
             // RFC 9113 §8.1: an answer that is complete needs no more of the request.
             let answered = sent && mux.role == Role::Server;

@@ -141,7 +141,11 @@ async fn from_stream(
             message.framing = Framing::Tunnel;
             switch(&ex.request, &mut ex.response);
         }
-        (Asked::Head, _) | (_, 100..200 | 204 | 304) => message.framing = Framing::None,
+        (_, 100..200) => message.framing = Framing::None,
+        (Asked::Head, _) | (_, 204 | 304) => {
+            message.framing = Framing::None;
+            stream.settle();
+        }
         // The end of the stream says it; HTTP/1 needs a word.
         _ if message.framing == Framing::None && s.transport.stream().is_none() => {
             message.framing = Framing::Length(0);
