@@ -200,7 +200,7 @@ impl Connection {
             glitches: Glitches::default(),
             answers: 0,
             pings: 0,
-            streams: Streams::default(),
+            streams: Streams::new(config.max_concurrent_streams),
             highest: 0,
             final_stream: None,
             peer_goes_away: false,

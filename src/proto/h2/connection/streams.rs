@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::super::StreamId;
 use super::super::flow::{ReceiveWindow, SendWindow};
@@ -51,8 +52,8 @@ impl Stream {
 }
 
 /// Streams that we reset are remembered, so many at most, until their other side has ended: what was on its way is
-/// no fault then. More than are usually open at once.
-const RESET_KEPT: usize = 256;
+/// no fault then. Twice as many as may be open, within these bounds.
+const RESET_KEPT: RangeInclusive<usize> = 256..=8192;
 
 /// The last streams that ended, to tell a stream that is over from one that never was.
 const ENDED_KEPT: usize = 16;
@@ -61,12 +62,19 @@ const ENDED_KEPT: usize = 16;
 pub struct Streams {
     /// By identifier: new ones are always the highest.
     open: Vec<Stream>,
+    reset_kept: usize,
     reset: VecDeque<StreamId>,
     ended: [StreamId; ENDED_KEPT],
     ended_next: usize,
 }
 
 impl Streams {
+    /// `most`: streams that may be open at once.
+    pub fn new(most: u32) -> Streams {
+        let reset_kept = (most as usize).saturating_mul(2).clamp(*RESET_KEPT.start(), *RESET_KEPT.end());
+        Streams { reset_kept, ..Streams::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.open.len()
     }
@@ -122,7 +130,7 @@ impl Streams {
 
     /// Frames of this stream may still be on their way and mean nothing.
     pub fn remember_reset(&mut self, id: StreamId) {
-        if self.reset.len() == RESET_KEPT {
+        if self.reset.len() == self.reset_kept {
             self.reset.pop_front();
         }
         self.reset.push_back(id);

@@ -119,6 +119,22 @@ fn a_final_goaway_does_not_name_a_stream_whose_head_is_not_whole() {
     assert_eq!(feed(&mut connection, &second[15..], &mut out), []);
 }
 
+/// All of them may be reset at once, and what was on its way comes later (RFC 9113 §5.1).
+#[test]
+fn as_many_resets_are_remembered_as_streams_may_be_open() {
+    let (mut connection, mut out) = server_with(Config { max_concurrent_streams: 1000, ..Config::new(Role::Server) });
+    let ids = || (0..1000).map(|n| 2 * n + 1);
+    for id in ids() {
+        feed(&mut connection, &headers(id, OPEN, POST), &mut out);
+    }
+    ids().for_each(|id| connection.reset(id, ErrorCode::NO_ERROR, &mut out));
+    for id in ids() {
+        let told =
+            feed(&mut connection, &[raw(0, 0, id, b"x"), headers(id, WHOLE, &[("x", "y")])].concat(), &mut out);
+        assert_eq!((told, connection.glitches()), (vec![], 0), "{id}");
+    }
+}
+
 #[test]
 fn a_header_bomb_is_cut() {
     // One entry of 4000 bytes, then a byte for each time it is meant.
