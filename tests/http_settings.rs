@@ -376,3 +376,27 @@ fn the_log_has_cookies_up_to_their_length() {
         assert!(line.contains(&format!(" {kept} {theirs} end")), "{line}");
     }
 }
+
+#[test]
+fn who_leaves_while_rules_wait_for_a_body_is_logged_with_the_time_waited() {
+    let rules = [
+        ("http-request pause 40\n http-request wait-for-body time 20s", 40),
+        ("option http-buffer-request", 0),
+        ("tcp-request inspect-delay 20s\n tcp-request content accept if WAIT_END", 0),
+    ];
+    for (rule, least) in rules {
+        let (log, origin) = (Syslog::udp(), answering(""));
+        let house = House::open(&format!(
+            "frontend f\n bind 127.0.0.1:{{port}}\n log {} local0\n log-format \"TR=%TR %Tw %ST %ts end\"\n {rule}\n \
+             default_backend b\nbackend b\n server s 127.0.0.1:{}\n",
+            log.address, origin.port
+        ));
+        let mut client = house.client();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+        client.stream().shutdown(std::net::Shutdown::Write).expect("a half-close");
+        let line = log.line_with(&["TR=", "end"]);
+        let waited = line.split_once("TR=").and_then(|(_, l)| l.split(' ').next()?.parse::<i64>().ok());
+        assert!(line.contains(" -1 400 CR end"), "{rule}: {line}");
+        assert!(waited.is_some_and(|ms| ms >= least), "{rule}: {line}");
+    }
+}

@@ -44,7 +44,7 @@ pub async fn serve(
     }
     let rules = &settings.rules;
     if !rules.stats_http_request.is_empty() {
-        if let Phase::Over(next) = rules::run_request(s, ex, &rules.stats_http_request, body).await? {
+        if let Phase::Over(next) = rules::run_request(s, ex, &rules.stats_http_request, body, None).await? {
             return Ok(Some(next));
         }
     } else if !page.auth.is_empty() && !is_known(&ex.request, page) {
@@ -62,7 +62,7 @@ pub async fn serve(
     }
     let mut answer = Answer::default();
     let rest = target(&ex.request, page).unwrap_or_default();
-    let form = posted.then(|| (body.gathered.as_slice(), body.gathered_all()));
+    let form = posted.then(|| body.arrived());
     let asked = Asked { proxy, page, rest: &rest, form, admin };
     (s.w.shared.services.stats)(&s.w, &asked, &mut answer);
     ex.facts.service = Some("<STATS>");

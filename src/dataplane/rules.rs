@@ -193,26 +193,31 @@ pub(super) enum Phase {
     Over(Next),
 }
 
-/// Runs a rule set of a request; waits where a rule must.
+/// Runs a rule set of a request; waits where a rule must. `inspect_delay_ms`: how long rules may be undecided.
 pub(super) async fn run_request(
     s: &Session,
     ex: &mut Exchange,
     set: &RuleSet,
     body: &mut Body,
+    inspect_delay_ms: Option<u64>,
 ) -> Result<Phase, Failure> {
     if set.is_empty() {
         return Ok(Phase::Continue);
     }
+    let deadline = inspect_delay_ms.map(|ms| s.w.rt.now().mono.plus(ms));
     let mut start = 0;
     loop {
-        let gathered = std::mem::take(&mut body.gathered);
-        let payload = payload(body, &gathered);
-        let verdict = with_patience(s, ex, Side::Request, payload, true, |cx| set.run(cx, start));
-        body.gathered = gathered;
+        let last = deadline.is_none_or(|at| is_full(s, body) || s.w.rt.reached(at));
+        let verdict = with_patience(s, ex, Side::Request, payload(body), last, |cx| set.run(cx, start));
         match verdict {
             Verdict::Wait { what, resume } => {
                 start = resume;
                 match what {
+                    Wait::Payload => {
+                        Frame::new(request::inspect(s, ex, body, deadline.unwrap_or_default())).await?;
+                        // With more of it all rules are evaluated anew, as in TCP mode.
+                        start = 0;
+                    }
                     Wait::Body { time_ms, at_least } => {
                         let deadline = s.w.rt.now().mono.plus(time_ms);
                         Frame::new(request::gather(s, ex, body, enough(s, at_least), deadline)).await?;
@@ -230,9 +235,14 @@ pub(super) async fn run_request(
 }
 
 /// What rules see of a body.
-fn payload<'a>(body: &Body, gathered: &'a [u8]) -> Payload<'a> {
-    let size = body.announced().unwrap_or(gathered.len() as u64);
-    Payload { bytes: gathered, complete: body.gathered_all(), size }
+fn payload(body: &Body) -> Payload<'_> {
+    let (bytes, complete) = body.arrived();
+    Payload { bytes, complete, size: body.announced().unwrap_or(bytes.len() as u64) }
+}
+
+/// As much of a body is there as a buffer has room for.
+fn is_full(s: &Session, body: &Body) -> bool {
+    body.arrived().0.len() >= s.w.plan.global.tune.buffer_room()
 }
 
 /// Waits for what rules want, but for a body.
@@ -384,8 +394,8 @@ async fn proxy_rules(
 ) -> Result<Option<Next>, Failure> {
     let settings = &s.w.plan.proxies[proxy];
     let rules = &settings.rules;
-    for set in [&rules.tcp_request_content, &rules.http_request] {
-        if let Phase::Over(next) = run_request(s, ex, set, body).await? {
+    for (set, delay) in [(&rules.tcp_request_content, rules.inspect_delay_ms), (&rules.http_request, None)] {
+        if let Phase::Over(next) = run_request(s, ex, set, body, delay).await? {
             return Ok(Some(next));
         }
     }
@@ -566,10 +576,7 @@ async fn response_set(
     ex.fill_past_timers();
     let mut start = 0;
     loop {
-        let gathered = std::mem::take(&mut body.gathered);
-        let payload = payload(body, &gathered);
-        let verdict = with_patience(s, ex, Side::Response, payload, true, |cx| set.run(cx, start));
-        body.gathered = gathered;
+        let verdict = with_patience(s, ex, Side::Response, payload(body), true, |cx| set.run(cx, start));
         match verdict {
             Verdict::Continue | Verdict::Accept => return Ok(()),
             Verdict::Wait { what, resume } => {

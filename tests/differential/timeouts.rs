@@ -256,3 +256,43 @@ scenario!(who_waits_for_a_body_asks_for_it, |run| {
     c.response();
     run.logs(1);
 });
+
+scenario!(wait_for_body_408_when_the_client_is_silent_for_its_timeout, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("timeout client 150ms\n http-request wait-for-body time 20s", "server s1 127.0.0.1:{s1}");
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    c.closed();
+    run.logs(1);
+});
+
+scenario!(content_rules_of_http_mode_that_a_body_cannot_decide_pass, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http(
+        "tcp-request inspect-delay 20s\n tcp-request content reject if { req.ssl_hello_type 1 } || { payload(0,9) -m found }\n \
+         tcp-request content reject if { req.ssl_sni -m found } || { req.rdp_cookie -m found }\n \
+         tcp-request content reject if { req.body_len ge 9 } || !{ req.len gt 40 } || !HTTP\n \
+         tcp-request content accept if { req.body -m beg abc }\n tcp-request content reject",
+        "server s1 127.0.0.1:{s1}",
+    );
+    let mut c = run.client();
+    c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    run.origin_received("s1", 0, b"abc");
+    c.send("defghij");
+    c.response();
+    run.logs(1);
+});
+
+scenario!(rules_see_what_came_of_a_body_with_its_head, |run| {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http(
+        "http-request set-header x-body \"%[req.body] %[req.body_len] %[req.body_param(b)] %[req.len]\"",
+        "http-response set-header x-body \"%[res.body] %[res.body_len] %[res.len]\"\n server s1 127.0.0.1:{s1}",
+    );
+    let mut c = run.client();
+    for (length, rest) in [(7, ""), (10, "xyz")] {
+        c.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\na=1&b=2{rest}"));
+        c.response();
+    }
+    run.logs(2);
+});

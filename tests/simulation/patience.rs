@@ -248,3 +248,75 @@ fn what_rules_wait_for_is_time_for_the_request() {
         },
     );
 }
+
+#[test]
+fn wait_end_in_http_mode_holds_whole_requests_for_inspect_delay() {
+    for request in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"]
+    {
+        let settings = "tcp-request inspect-delay 700
+ tcp-request content set-var(txn.runs) var(txn.runs,0),add(1)
+ tcp-request content accept if WAIT_END
+ http-response set-header x-request %TR
+ http-response set-header x-runs %[var(txn.runs)]";
+        meet(
+            WIDE,
+            settings,
+            move |_, conn, book| async move {
+                say(&conn, request.as_bytes()).await;
+                let head = Reader::new(&conn).head().await.unwrap();
+                let seen = (head.number("x-request").unwrap(), head.number("x-runs").unwrap());
+                note(&book, (699..750).contains(&seen.0) && seen.1 == 2, &format!("{seen:?}"));
+            },
+            |_, conn, book| async move {
+                Reader::new(&conn).head().await.unwrap();
+                note(&book, true, "");
+                say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            },
+        );
+    }
+}
+
+#[test]
+fn wait_end_in_http_mode_passes_when_a_buffer_is_full() {
+    meet(
+        WIDE,
+        "tcp-request inspect-delay 1h
+ tcp-request content accept if WAIT_END",
+        |_, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n").await;
+            say(&conn, &wire::body(1, 20_000)).await;
+            let head = Reader::new(&conn).head().await;
+            note(&book, head.is_ok(), "no answer");
+        },
+        |_, conn, book| async move {
+            Reader::new(&conn).head().await.unwrap();
+            note(&book, true, "");
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        },
+    );
+}
+
+#[test]
+fn content_rules_of_http_mode_wait_for_a_body_that_decides() {
+    let settings = "tcp-request inspect-delay 1h
+ tcp-request content reject if !{ req.body -m str abcdef }
+ http-response set-header x-request %TR";
+    meet(
+        WIDE,
+        settings,
+        |rt, conn, book| async move {
+            say(&conn, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc").await;
+            sleep(&rt, 300).await;
+            say(&conn, b"def").await;
+            let waited = Reader::new(&conn).head().await.ok().and_then(|head| head.number("x-request"));
+            note(&book, waited.is_some_and(|ms| (299..350).contains(&ms)), &format!("{waited:?}"));
+        },
+        |_, conn, book| async move {
+            let (mut reader, mut got) = (Reader::new(&conn), Vec::new());
+            reader.head().await.unwrap();
+            let read = reader.body(Framing::Length(6), &mut got).await;
+            note(&book, read.is_ok() && got == b"abcdef", "the body did not come");
+            say(&conn, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        },
+    );
+}

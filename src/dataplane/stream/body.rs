@@ -118,19 +118,34 @@ impl Body {
         self.held_back && !self.sender_done() && self.gathered.is_empty() && self.pending.bytes().is_empty()
     }
 
-    /// All data that is to come was gathered.
-    pub fn gathered_all(&self) -> bool {
-        self.sender_done()
+    /// What rules see of it, and whether that is all: what was gathered, or else what came with the head.
+    pub fn arrived(&self) -> (&[u8], bool) {
+        let pending = self.pending.bytes();
+        match self.remaining {
+            Remaining::Length(left) if self.gathered.is_empty() => {
+                let whole = usize::try_from(left).ok().and_then(|left| pending.get(..left));
+                (whole.unwrap_or(pending), whole.is_some())
+            }
+            Remaining::UntilClose if self.gathered.is_empty() => (pending, false),
+            _ => (&self.gathered, self.sender_done()),
+        }
     }
 
-    /// Reads data ahead until `enough` is there or the body is complete.
+    /// Reads data ahead until `enough` is there or the body is complete. Its sender may be silent for `silence_ms`.
     ///
     /// # Errors
     /// When `deadline` comes first, or the sender is at fault; what was gathered stays.
-    pub async fn gather(&mut self, from: &Transport, enough: usize, deadline: Millis) -> Result<(), ReadError> {
+    pub async fn gather(
+        &mut self,
+        from: &Transport,
+        enough: usize,
+        deadline: Millis,
+        silence_ms: Option<u64>,
+    ) -> Result<(), ReadError> {
         while self.gathered.len() < enough && !self.sender_done() {
             let gathered = std::mem::take(&mut self.gathered);
-            let read = self.read(from, deadline).await;
+            let silent = silence_ms.map_or(Millis::NEVER, |ms| from.rt().now().mono.plus(ms));
+            let read = self.read(from, deadline.min(silent)).await;
             self.gathered = gathered;
             match read {
                 Ok(Read::Data(data)) => self.gathered.extend_from_slice(data.bytes()),

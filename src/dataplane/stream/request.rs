@@ -8,7 +8,7 @@ use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
-use crate::engine::task::before;
+use crate::engine::task::{before, sleep};
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_request};
 use crate::proto::http::head::{Head, Version};
 
@@ -96,15 +96,43 @@ pub async fn gather(
         let mut wire = Block::take();
         s.transport.put_head(&Head::response(100, b"Continue", Version::Http11), false, &mut wire);
         let sent = s.transport.send(wire.into(), s.settings().timeouts.client).await;
-        sent.map_err(|_| Failure::BodyAborted)?;
+        sent.map_err(|_| missed(s, ex, ReadError::Broken))?;
     }
-    body.gather(&s.transport, enough, deadline).await.map_err(|error| match error {
-        ReadError::TimedOut => {
-            // The log shows no time for a request that was not whole (observed).
-            ex.request_ns = 0;
-            Failure::BodyAwaited
+    let silence = s.settings().timeouts.client;
+    body.gather(&s.transport, enough, deadline, silence).await.map_err(|error| missed(s, ex, error))
+}
+
+/// Waits for what may decide `tcp-request content` rules (manual 4.2 "inspect-delay"): more of the body, or the time. Who
+/// holds the body back is not asked for it (observed).
+pub async fn inspect(s: &Session, ex: &mut Exchange, body: &mut Body, deadline: Millis) -> Result<(), Failure> {
+    let (rt, silence) = (&s.w.rt, s.settings().timeouts.client);
+    if body.arrived().1 {
+        s.transport.watch(rt.current());
+        sleep(rt, deadline.since(rt.now().mono)).await;
+        return Ok(());
+    }
+    let enough = body.arrived().0.len() + 1;
+    match body.gather(&s.transport, enough, deadline, silence).await {
+        Ok(()) => Ok(()),
+        Err(ReadError::TimedOut) if rt.reached(deadline) => Ok(()),
+        Err(ReadError::TimedOut) => {
+            ex.request_ns = rt.now().nanos;
+            Err(Failure::InspectTimeout)
         }
-        ReadError::Broken => Failure::BodyAborted,
-        ReadError::Malformed(e) => Failure::BadBody(e),
-    })
+        Err(error) => Err(missed(s, ex, error)),
+    }
+}
+
+/// The body that rules wait for does not come. The log shows what was waited for a client that has left as time for the
+/// request, and else none for one that was not whole (observed).
+fn missed(s: &Session, ex: &mut Exchange, error: ReadError) -> Failure {
+    ex.request_ns = 0;
+    match error {
+        ReadError::TimedOut => Failure::BodyAwaited,
+        ReadError::Broken => {
+            ex.request_ns = s.w.rt.now().nanos;
+            Failure::AwaitedBodyAborted
+        }
+        ReadError::Malformed(e) => Failure::BadAwaitedBody(e),
+    }
 }

@@ -103,7 +103,7 @@ pub async fn read(
 /// Reads the body ahead for rules that look at it: `enough` of it, or all. One that breaks off passes as far as it came,
 /// like one that nobody waited for.
 pub async fn gather(body: &mut Body, from: &Transport, enough: usize, deadline: Millis) -> Result<(), Failure> {
-    match body.gather(from, enough, deadline).await {
+    match body.gather(from, enough, deadline, None).await {
         Err(ReadError::TimedOut) => Err(Failure::ResponseTimeout),
         Err(ReadError::Malformed(e)) => Err(Failure::BadResponse(e)),
         Err(ReadError::Broken) => {

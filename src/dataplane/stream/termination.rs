@@ -41,6 +41,12 @@ pub enum Failure {
     BodyAborted,
     /// The body was not there in time for rules that look at it (`wait-for-body`, `option http-buffer-request`).
     BodyAwaited,
+    /// The client broke off the body that rules waited for.
+    AwaitedBodyAborted,
+    /// The chunked body that rules waited for is malformed.
+    BadAwaitedBody(ParseError),
+    /// The client was silent for `timeout client` while `tcp-request content` rules waited for more of its body.
+    InspectTimeout,
     /// The client's chunked body is malformed.
     BadBody(ParseError),
     /// The server broke off its body.
@@ -93,8 +99,8 @@ impl Failure {
             BadRequest(e) => Answer::RawPage(e.status()),
             RequestTimeout => Answer::RawPage(408),
             RequestAborted => Answer::RawPage(400),
-            BadBody(_) => Answer::Page(400),
-            BodyTimeout | BodyAborted => Answer::Page(400),
+            BadBody(_) | BadAwaitedBody(_) => Answer::Page(400),
+            BodyTimeout | BodyAborted | AwaitedBodyAborted | InspectTimeout => Answer::Page(400),
             BodyAwaited => Answer::Page(408),
             NoServer | QueueTimeout | QueueRefused | ConnectFailed | ConnectTimeout | ServerDown | ServerUp => {
                 Answer::Page(503)
@@ -113,9 +119,9 @@ impl Failure {
     pub fn letters(self) -> [u8; 2] {
         use Failure::*;
         *match self {
-            BadRequest(_) => b"PR",
-            RequestTimeout | BodyAwaited => b"cR",
-            RequestAborted | Left => b"CR",
+            BadRequest(_) | BadAwaitedBody(_) => b"PR",
+            RequestTimeout | BodyAwaited | InspectTimeout => b"cR",
+            RequestAborted | AwaitedBodyAborted | Left => b"CR",
             NoServer | ConnectFailed => b"SC",
             QueueRefused => b"SQ",
             QueueTimeout => b"sQ",
@@ -154,7 +160,7 @@ impl Failure {
         match self {
             BadRequest(_) | RequestTimeout | RequestAborted | Left => true,
             BodyTimeout | BodyAborted | BodyAwaited => true,
-            BadBody(e) => e.side == Side::Client,
+            BadBody(e) | BadAwaitedBody(e) => e.side == Side::Client,
             _ => false,
         }
     }
@@ -195,10 +201,13 @@ impl Failure {
         use Failure::*;
         matches!(
             self,
-            Left | AbortedInQueue
+            Left
+                | AbortedInQueue
                 | AbortedInConnect
                 | AbortedInResponse
                 | BodyAborted
+                | AwaitedBodyAborted
+                | InspectTimeout
                 | ClientAborted
                 | ClientDataTimeout
         )

@@ -63,6 +63,8 @@ pub struct Bench {
     pub body: Vec<u8>,
     pub warnings: Vec<String>,
     pub complete: bool,
+    /// The first bytes of a client in TCP mode, without a request.
+    pub tcp: bool,
     pub experimental: bool,
 }
 
@@ -107,6 +109,7 @@ impl Default for Bench {
             body: Vec::new(),
             warnings: Vec::new(),
             complete: true,
+            tcp: false,
             experimental: false,
         }
     }
@@ -160,7 +163,7 @@ impl Bench {
         let mut cx = Context {
             session: &mut self.session,
             stream: &mut self.stream,
-            request: (side == Side::Request).then_some(&mut self.request),
+            request: (side == Side::Request && !self.tcp).then_some(&mut self.request),
             early: OnceCell::new(),
             response: (side == Side::Response).then_some(&mut self.response),
             request_payload: payload,

@@ -93,7 +93,7 @@ fn deny_return_and_redirect_build_their_replies() {
 
 #[test]
 fn rules_wait_for_bytes_and_decide_at_the_last_chance() {
-    let mut bench = Bench { complete: false, ..Bench::default() };
+    let mut bench = Bench { complete: false, tcp: true, ..Bench::default() };
     let rules = ["accept if { req.len gt 3 }", "reject"];
     assert!(matches!(
         bench.rules(Phase::TcpRequestContent, &rules),
@@ -133,13 +133,13 @@ fn the_hello_of_a_tls_client_is_read() {
     let rules =
         ["accept if { req.ssl_sni -m end .org } { req.ssl_hello_type 1 } { req.ssl_alpn h2 } { req.ssl_ver 3.3 }"];
     for cut in 0..hello.len() {
-        let mut bench = Bench { body: hello[..cut].to_vec(), complete: false, ..Bench::default() };
+        let mut bench = Bench { body: hello[..cut].to_vec(), complete: false, tcp: true, ..Bench::default() };
         let verdict = bench.rules(Phase::TcpRequestContent, &rules);
         assert!(matches!(verdict, Ok(Verdict::Wait { .. })), "cut at {cut}: {verdict:?}");
     }
-    let mut bench = Bench { body: hello, complete: false, ..Bench::default() };
+    let mut bench = Bench { body: hello, complete: false, tcp: true, ..Bench::default() };
     assert!(matches!(bench.rules(Phase::TcpRequestContent, &rules), Ok(Verdict::Accept)));
-    let mut bench = Bench { body: b"GET / HTTP/1.1\r\n".to_vec(), complete: false, ..Bench::default() };
+    let mut bench = Bench { body: b"GET / HTTP/1.1\r\n".to_vec(), complete: false, tcp: true, ..Bench::default() };
     assert!(matches!(bench.rules(Phase::TcpRequestContent, &rules), Ok(Verdict::Continue)));
 }
 

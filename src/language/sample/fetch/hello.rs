@@ -1,6 +1,7 @@
 //! The TLS hello seen in a TCP proxy (manual 7.3.5): `req.ssl_sni`, `req.ssl_hello_type` and their kin, read from
 //! the first bytes by `proto::tls::hello`. Nothing is decrypted.
 
+use super::payload::only_tcp;
 use super::{Fetch, row};
 use crate::language::context::{Context, Side};
 use crate::language::sample::scope::*;
@@ -35,6 +36,7 @@ fn with<'c>(
     probe: &mut Probe,
     read: impl FnOnce(&ClientHello<'_>) -> Option<Sample<'c>>,
 ) -> Option<Sample<'c>> {
+    only_tcp(cx)?;
     let payload = cx.payload(Side::Request);
     match hello::peek(cx.request_payload.bytes) {
         Peek::Complete(hello) => read(&hello.parse()?),
@@ -55,6 +57,7 @@ fn bin<'c>(cx: &'c Context<'_>, bytes: &[u8]) -> Option<Sample<'c>> {
 /// 1: ClientHello, 2: ServerHello, 0: a TLS record of another kind or no TLS. Not known before the message has come whole:
 /// rules that wait for it go on to its name.
 fn hello_type<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
+    only_tcp(cx)?;
     let payload = cx.payload(side);
     let b = payload.bytes;
     if !b"\x16\x03".starts_with(&b[..b.len().min(2)]) {

@@ -19,11 +19,11 @@ pub const ROWS: &[Fetch] = &[
     row("req.payload_lv", PREFIXED, Type::Bin, REQUEST_BUFFER, |a, cx, p| payload_lv(a, cx, p, Side::Request)),
     row("res.payload_lv", PREFIXED, Type::Bin, RESPONSE_BUFFER, |a, cx, p| payload_lv(a, cx, p, Side::Response)),
     row("payload_lv", PREFIXED, Type::Bin, EITHER_BUFFER, |a, cx, p| payload_lv(a, cx, p, cx.side)),
-    row("req.body", "", Type::Bin, REQUEST_HEADERS, |_, cx, _| body(cx, Side::Request)),
+    row("req.body", "", Type::Bin, REQUEST_HEADERS, |_, cx, p| body(cx, p, Side::Request)),
     row("req.body_len", "", Type::Sint, REQUEST_HEADERS, |_, cx, _| body_len(cx, Side::Request)),
     row("req.body_size", "", Type::Sint, REQUEST_HEADERS, |_, cx, _| body_size(cx, Side::Request)),
     row("req.body_param", "[string,string]", Type::Bin, REQUEST_HEADERS, body_param),
-    row("res.body", "", Type::Bin, RESPONSE_HEADERS, |_, cx, _| body(cx, Side::Response)),
+    row("res.body", "", Type::Bin, RESPONSE_HEADERS, |_, cx, p| body(cx, p, Side::Response)),
     row("res.body_len", "", Type::Sint, RESPONSE_HEADERS, |_, cx, _| body_len(cx, Side::Response)),
     row("res.body_size", "", Type::Sint, RESPONSE_HEADERS, |_, cx, _| body_size(cx, Side::Response)),
     row("wait_end", "", Type::Bool, INTERNAL, wait_end),
@@ -33,14 +33,15 @@ pub const ROWS: &[Fetch] = &[
     row("rdp_cookie_cnt", "[string]", Type::Sint, REQUEST_BUFFER, rdp_cookie_cnt),
 ];
 
+/// In HTTP mode with the head, in HAProxy's own counting (observed).
 fn length<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
-    let payload = cx.payload(side);
-    probe.may_change = !payload.complete;
-    Some(Sample::Sint(payload.bytes.len() as i64))
+    probe.may_change = !cx.last_chance;
+    let head = message(cx, side).filter(|_| cx.request.is_some()).map_or(0, Head::counted_len);
+    Some(Sample::Sint(head as i64 + cx.payload(side).bytes.len() as i64))
 }
 
 /// Nothing in HTTP mode, whose bodies are `req.body` and `res.body` (observed).
-fn only_tcp(cx: &Context<'_>) -> Option<()> {
+pub(super) fn only_tcp(cx: &Context<'_>) -> Option<()> {
     cx.request.is_none().then_some(())
 }
 
@@ -80,8 +81,9 @@ fn message<'c>(cx: &'c Context<'_>, side: Side) -> Option<&'c Head> {
     if side == Side::Request { cx.request.as_deref() } else { cx.head(side) }
 }
 
-fn body<'c>(cx: &'c Context<'_>, side: Side) -> Option<Sample<'c>> {
+fn body<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     message(cx, side)?;
+    probe.may_change = !cx.payload(side).complete;
     Some(Sample::bin(cx.payload(side).bytes))
 }
 
@@ -117,6 +119,7 @@ fn wait_end<'c>(_: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Option<S
 
 /// The value of a `Cookie: name=value` line in an RDP connection request (X.224), as [MS-RDPBCGR] 2.2.1.1 has it.
 fn rdp<'c>(args: &'c Args, cx: &'c Context<'_>, probe: &mut Probe) -> Option<&'c [u8]> {
+    only_tcp(cx)?;
     let payload = cx.payload(Side::Request);
     probe.may_change = !payload.complete;
     let text = payload.bytes.get(11..)?;
