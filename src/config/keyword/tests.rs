@@ -15,7 +15,7 @@ use crate::{
         logging::LogSink,
         persist::CookieMode,
         plan::Plan,
-        proxy::{ConnectionMode, LogLineFormat, Mode},
+        proxy::{ConnectionMode, LogLineFormat, Mode, Proxy},
         stick_table::KeyType,
     },
 };
@@ -374,6 +374,72 @@ fn checks() {
     refused("backend", "http-check expect status abc", "invalid character 'a' in the list of status codes.");
     refused("backend", "tcp-check send-binary 0", "invalid binary string");
     warned("backend", "http-check expect status 200", "uses http-check rules without 'option httpchk'");
+}
+
+/// The step numbers are those of HAProxy 3.4.
+#[test]
+fn lines_of_a_check_come_in_an_order_that_can_be_run() {
+    let script = |kind: &str, letters: &str| {
+        let line = |letter| match letter {
+            'c' => "connect",
+            's' if kind == "http" => "send uri /a",
+            's' => "send a",
+            'e' if kind == "http" => "expect status 200",
+            'e' => "expect string a",
+            'v' => "set-var(check.a) int(1)",
+            _ => "comment x",
+        };
+        let lines: Vec<_> = letters.chars().map(|l| format!("{kind}-check {}", line(l))).collect();
+        format!("option {}\n {}", if kind == "http" { "httpchk" } else { "tcp-check" }, lines.join("\n "))
+    };
+    for taken in ["s", "e", "c", "ee", "vse", "mcs", "vcsecse", "cseec", "sme", "vcvsvevcvsve"] {
+        plan("backend", &script("http", taken));
+    }
+    for (letters, number, missing) in [
+        ("ss", 2, "connect"),
+        ("ses", 3, "connect"),
+        ("vvss", 2, "connect"),
+        ("csvves", 5, "connect"),
+        ("csecss", 5, "connect"),
+        ("mes", 3, "connect"),
+        ("ce", 2, "send"),
+        ("csece", 4, "send"),
+        ("mcc", 3, "expect"),
+        ("csecvc", 5, "expect"),
+    ] {
+        let word = script("http", &letters[letters.len() - 1..]);
+        let word = word.split("http-check ").nth(1).and_then(|w| w.split(' ').next()).expect("a word");
+        let text = format!(
+            "'http-check {word}' : unable to add http-check {word} rule at step {number} (missing {missing} rule).."
+        );
+        refused("backend", &script("http", letters), &text);
+    }
+    for (kind, letters) in [("http", "sc"), ("http", "mec"), ("tcp", "sc"), ("tcp", "vec")] {
+        let text =
+            format!("'{kind}-check connect' : first step MUST also be a 'connect', optionally preceded by a 's");
+        refused("backend", &script(kind, letters), &text);
+    }
+    for taken in ["csc", "ss", "es", "mvc", "cc", "ce", "ccse"] {
+        plan("backend", &script("tcp", taken));
+    }
+}
+
+#[test]
+fn lines_of_a_check_in_a_section_replace_those_of_its_defaults() {
+    for (option, first, second) in [
+        ("httpchk", "http-check send uri /a", "http-check send uri /b"),
+        ("tcp-check", "tcp-check send a", "tcp-check connect"),
+    ] {
+        let sections = format!("option {option}\n {first}\nlisten x\n bind 127.0.0.1:18081\n {second}");
+        let plan = plan("defaults", &sections);
+        let lengths = |p: &Proxy| p.backend.http_check.steps.len() + p.backend.tcp_check.steps.len();
+        let own = plan.proxies.iter().find(|p| p.name.as_str() == "x").expect("it");
+        assert_eq!((lengths(own), lengths(of(&plan))), (1, 1), "{option}");
+        let line = |p: &Proxy| {
+            p.backend.http_check.steps.iter().chain(&p.backend.tcp_check.steps).next().map(|s| s.origin.line)
+        };
+        assert_eq!((line(own), line(of(&plan))), (Some(11), Some(8)), "{option}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::option::only_name;
 use crate::{
+    base::origin::Origin,
     config::{
         keyword::{
             Needs::Backend,
@@ -13,7 +14,10 @@ use crate::{
         },
         section::Loading,
     },
-    model::check::{CheckKind, HttpRequest, MysqlVersion},
+    model::{
+        check::{CheckAction, CheckKind, CheckScript, CheckStep, HttpRequest, MysqlVersion},
+        proxy::Proxy,
+    },
 };
 
 pub static ROWS: &[Row] = &[
@@ -146,6 +150,57 @@ fn external_check(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
         }
     }
     a.at_most_of(2, &format!("external-check {what}"))
+}
+
+/// Adds a line to a script. The first of a section begins it: lines of a `defaults` section are not for it then (observed).
+pub fn add(
+    cx: &mut Loading<'_>,
+    a: &Args<'_>,
+    script: fn(&mut Proxy) -> &mut CheckScript,
+    step: CheckStep,
+) -> Result<(), Fault> {
+    let proxy = &mut cx.draft().proxy;
+    let section = proxy.origin.clone();
+    let inherited = |o: &Origin| o.file != section.file || o.line < section.line;
+    let steps = &mut script(proxy).steps;
+    if steps.last().is_some_and(|last| inherited(&last.origin)) {
+        steps.clear();
+    }
+    in_order(a, steps, &step.action)?;
+    steps.push(step);
+    Ok(())
+}
+
+/// A script with a `connect` begins with it, and of HTTP checks each connection carries one request.
+fn in_order(a: &Args<'_>, steps: &[CheckStep], action: &CheckAction) -> Result<(), Fault> {
+    let speaks = |step: &&CheckStep| {
+        !matches!(step.action, CheckAction::Comment | CheckAction::SetVar { .. } | CheckAction::UnsetVar { .. })
+    };
+    let mut speaking = steps.iter().filter(speaks).map(|step| &step.action);
+    let (first, last) = (speaking.clone().next(), speaking.next_back());
+    let word = a.get(1);
+    if let (CheckAction::Connect(_), Some(CheckAction::Send(_) | CheckAction::Expect(_))) = (action, first) {
+        let text = format!(
+            "'{} {word}' : first step MUST also be a 'connect', optionally preceded by a 'set-var', an 'unset-var' or a \
+             'comment', when there is a 'connect' step in the tcp-check ruleset.",
+            a.get(0)
+        );
+        return Err(a.fault(1, text));
+    }
+    let missing = match (action, last) {
+        _ if a.get(0) != "http-check" => return Ok(()),
+        (CheckAction::Connect(_), Some(CheckAction::Connect(_) | CheckAction::Send(_))) => "expect",
+        (CheckAction::Send(_), Some(CheckAction::Send(_) | CheckAction::Expect(_))) => "connect",
+        (CheckAction::Expect(_), Some(CheckAction::Connect(_))) => "send",
+        _ => return Ok(()),
+    };
+    // Counted from the first request, where there is one (observed).
+    let first = steps.iter().position(|step| matches!(step.action, CheckAction::Send(_)));
+    let number = steps.len() + 1 - first.unwrap_or(0);
+    let text = format!(
+        "'http-check {word}' : unable to add http-check {word} rule at step {number} (missing {missing} rule).."
+    );
+    Err(a.fault(1, text))
 }
 
 /// The words that script lines of both kinds share: `connect` and its arguments, from `a.get(at)` on.

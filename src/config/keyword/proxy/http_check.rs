@@ -53,9 +53,7 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             }
         },
     };
-    let step = CheckStep { origin: a.origin(), comment, action };
-    cx.draft().proxy.backend.http_check.steps.push(step);
-    Ok(())
+    check::add(cx, a, |proxy| &mut proxy.backend.http_check, CheckStep { origin: a.origin(), comment, action })
 }
 
 fn send(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {

@@ -35,9 +35,7 @@ pub fn read(cx: &mut Loading<'_>, a: &Args<'_>) -> Result<(), Fault> {
             }
         },
     };
-    let step = CheckStep { origin: a.origin(), comment, action };
-    cx.draft().proxy.backend.tcp_check.steps.push(step);
-    Ok(())
+    check::add(cx, a, |proxy| &mut proxy.backend.tcp_check, CheckStep { origin: a.origin(), comment, action })
 }
 
 fn send(a: &Args<'_>) -> Result<(CheckAction, Option<String>), Fault> {
