@@ -54,7 +54,7 @@ impl Tunnel {
     /// When the proxy refuses or the connection ends.
     pub async fn begin(&self, conn: &Conn) -> Result<(), Refusal> {
         let request = Block::copy_of(&socks4::connect(self.to));
-        conn.send(request.into()).await.result.map_err(|_| Refusal::Unwritten)?;
+        conn.send_all(request).await.map_err(|_| Refusal::Unwritten)?;
         let mut reply = [0; socks4::REPLY_BYTES];
         let mut filled = 0;
         while filled < reply.len() {

@@ -303,10 +303,22 @@ impl Conn {
         }
     }
 
-    /// Sends a chain, all of it unless cancelled or failed. One send at a time.
+    /// Sends a chain. The kernel may give up when a part has left; [`Sent`](super::operation::Sent) tells. One send at a
+    /// time.
     pub fn send(&self, chain: Chain) -> Sending {
         let total = chain.byte_len();
         Sending::new(self.rt.start_send(self.fd, chain), self.fd, total)
+    }
+
+    /// Sends all of it. Deadlines are the caller's.
+    pub async fn send_all(&self, block: Block) -> io::Result<()> {
+        let mut chain = Chain::from(block);
+        while !chain.is_empty() {
+            let sent = self.send(chain).await;
+            chain = sent.chain;
+            chain.advance(sent.result?);
+        }
+        Ok(())
     }
 
     /// Sends the last bytes before the connection is dropped, without waiting for them to be taken.

@@ -145,6 +145,34 @@ pub(super) async fn send_stream(conn: &Conn, random: &mut Random, total: usize) 
     sent
 }
 
+#[test]
+fn what_is_to_be_sent_whole_is_sent_whole_although_sends_end_early() {
+    for_seeds(50, |seed| {
+        let weather = Weather { short: 500, window: (700, 700), ..Weather::of(seed) };
+        let mut world = World::under(weather, seed, 2);
+        let (listener, address) = (world.listen(1), world.address.clone());
+        let (server, client) = (world.rts[1].clone(), world.rts[0].clone());
+        let rt = server.clone();
+        server.spawn(async move {
+            let conn = accept(&rt, &listener).await;
+            let mut got = Vec::new();
+            while let Ok(Some(lease)) = conn.recv().await {
+                got.extend_from_slice(&lease);
+            }
+            assert!(got.len() == 20_000 && is_stream(&got), "{} bytes came", got.len());
+        });
+        let rt = client.clone();
+        client.spawn(async move {
+            let conn = Conn::connect(&rt, &address, &ConnectOptions::default()).await.unwrap();
+            let whole: Vec<u8> = (0..20_000).map(byte).collect();
+            conn.send_all(Block::copy_of(&whole)).await.unwrap();
+            conn.shutdown_write();
+            while let Ok(Some(_)) = conn.recv().await {}
+        });
+        world.finish();
+    });
+}
+
 /// Reads to the end with every kind of hesitation; `Err` after a failure, with what came before it.
 pub(super) async fn receive_stream(conn: &Conn, random: &mut Random) -> Result<Vec<u8>, Vec<u8>> {
     let rt = conn.rt().clone();

@@ -24,7 +24,7 @@ pub async fn shake_hands(
     let (mut received, mut closed) = (0, false);
     loop {
         if !out.is_empty() {
-            conn.send(Block::copy_of(&out).into()).await.result.map_err(broken)?;
+            conn.send_all(Block::copy_of(&out)).await.map_err(broken)?;
             out.clear();
         }
         if session.is_established() {
@@ -44,7 +44,7 @@ pub async fn shake_hands(
             Err(error) => {
                 if !out.is_empty() {
                     // The alert: whether it arrives changes nothing.
-                    let _ = conn.send(Block::copy_of(&out).into()).await;
+                    let _ = conn.send_all(Block::copy_of(&out)).await;
                 }
                 return Err(error);
             }

@@ -137,7 +137,7 @@ impl Line {
     /// Sends all of it; false when that failed.
     pub async fn send(&self, bytes: &[u8]) -> bool {
         match self.sealed(bytes) {
-            Some(block) => self.conn.send(block.into()).await.result.is_ok(),
+            Some(block) => self.conn.send_all(block).await.is_ok(),
             None => false,
         }
     }

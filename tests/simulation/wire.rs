@@ -2,9 +2,9 @@
 //! product's mistakes. Strict where the product must be exact.
 
 use ringway::base::buf::Block;
+use ringway::engine::Conn;
 use ringway::engine::driver::sim::random::Random;
 use ringway::engine::task::sleep;
-use ringway::engine::{Chain, Conn, Piece};
 use std::sync::OnceLock;
 
 /// Bodies are cut out of one long run of noise, at a place that depends on their number.
@@ -53,10 +53,7 @@ pub async fn send(conn: &Conn, bytes: &[u8], random: &mut Random, slow: bool) ->
     let mut rest = bytes;
     while !rest.is_empty() {
         let n = if slow { random.between(1, rest.len() as u64) as usize } else { rest.len().min(60_000) };
-        let mut chain = Chain::new();
-        chain.push(Piece::Block(Block::copy_of(&rest[..n]), 0));
-        let sent = conn.send(chain).await;
-        if !matches!(sent.result, Ok(m) if m == n) {
+        if conn.send_all(Block::copy_of(&rest[..n])).await.is_err() {
             return false;
         }
         rest = &rest[n..];

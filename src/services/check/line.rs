@@ -73,10 +73,7 @@ impl Line {
     }
 
     async fn send_raw(&self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.conn.send(Block::copy_of(bytes).into()).await.result.map(|_| ())
+        self.conn.send_all(Block::copy_of(bytes)).await
     }
 
     /// Appends what comes next; false at the end of the stream.

@@ -76,13 +76,7 @@ pub async fn over_tcp(rt: &Rt, to: &Address, question: &[u8]) -> io::Result<Vec<
     let conn = Conn::connect(rt, to, &ConnectOptions::default()).await?;
     let mut framed = Block::copy_of(&(question.len() as u16).to_be_bytes());
     framed.extend_from_slice(question);
-    let mut chain = Chain::new();
-    chain.push(Piece::Block(framed, 0));
-    while !chain.is_empty() {
-        let sent = conn.send(chain).await;
-        chain = sent.chain;
-        chain.advance(sent.result?);
-    }
+    conn.send_all(framed).await?;
     let mut answer = Vec::new();
     loop {
         if let Some((len, rest)) = answer.split_first_chunk::<2>() {
