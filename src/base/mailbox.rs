@@ -62,6 +62,11 @@ impl<M> Post<M> {
         left
     }
 
+    /// All that was sent is where it is read.
+    pub fn is_delivered(&self) -> bool {
+        self.waiting.iter().all(VecDeque::is_empty)
+    }
+
     fn flush_to(&mut self, to: usize) -> bool {
         let waiting = &mut self.waiting[to];
         let Some(producer) = &mut self.to[to] else {
@@ -107,6 +112,7 @@ mod tests {
         let mut posts = office::<u32>(3, 2);
         for n in 0..10 {
             assert_eq!(posts[0].send(2, n), n >= 2, "{n} waits");
+            assert_eq!(posts[0].is_delivered(), n < 2);
         }
         let mut woken = Vec::new();
         assert!(posts[0].flush(|to| woken.push(to)) && woken.is_empty(), "nothing has moved");
@@ -122,7 +128,7 @@ mod tests {
             posts[0].flush(|_| {});
         }
         assert_eq!(got, (0..10).collect::<Vec<_>>());
-        assert!(posts[1].receive().is_none() && !posts[0].flush(|_| {}));
+        assert!(posts[1].receive().is_none() && !posts[0].flush(|_| {}) && posts[0].is_delivered());
     }
 
     #[cfg(loom)]

@@ -336,7 +336,11 @@ pub fn run(
     }
     let mail = rt.spawn(read_post(control.clone()));
     rt.set_mail_task(mail);
-    rt.run(|_| control.done.get().is_some());
+    // Workers end when they are told to: a full mailbox must have taken that.
+    rt.run(|_| match control.done.get() {
+        Some(End::Finished) => control.post.borrow().is_delivered(),
+        end => end.is_some(),
+    });
     for (_, fd) in api {
         sockets::close(fd);
     }

@@ -318,7 +318,8 @@ fn announce(config: &Config, out: &mut Vec<u8>) {
         (
             id::MAX_CONCURRENT_STREAMS,
             config.max_concurrent_streams,
-            !client && config.max_concurrent_streams != u32::MAX,
+            // None at all is not announced, as by HAProxy 3.4: who asks is refused.
+            !client && !matches!(config.max_concurrent_streams, 0 | u32::MAX),
         ),
         (id::MAX_FRAME_SIZE, config.max_frame_size, config.max_frame_size != MIN_MAX_FRAME_SIZE),
     ];

@@ -20,6 +20,7 @@ fn answers_that_nobody_takes_are_bounded() {
     let mut config = Config::new(Role::Server);
     config.max_concurrent_streams = 0;
     let (mut connection, mut out) = server_with(config);
+    assert!(!out.windows(6).any(|w| w == [0, 3, 0, 0, 0, 0]), "no limit of 0 is announced");
     let streams: Vec<_> = (0..2000).map(|n| headers(n * 2 + 1, WHOLE, GET)).collect();
     let told = feed(&mut connection, &streams.concat(), &mut out);
     assert_eq!(told.last(), Some(&Told::Error(ConnectionError::Flood)));
