@@ -39,11 +39,11 @@ pub enum Weight {
     Percent(u32),
 }
 
-/// Reads a line. A first word that is none of the agent's ends it.
+/// Reads a line. The first word that is none of the agent's, or what follows a `#`, is why.
 pub fn read(line: &[u8]) -> Said {
     let line = String::from_utf8_lossy(text::first_line(line));
     let mut said = Said::default();
-    let (mut status, mut description, mut warning) = ("", "", None);
+    let (mut status, mut unknown, mut why, mut warning) = ("", "", "", "");
     let mut rest: &str = &line;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
@@ -51,7 +51,7 @@ pub fn read(line: &[u8]) -> Said {
             break;
         }
         if let Some(words) = rest.strip_prefix('#') {
-            description = words.trim_start_matches([' ', '\t']);
+            why = words.trim_start_matches([' ', '\t']);
             break;
         }
         let (word, behind) = rest.split_at(rest.find([' ', '\t', ',']).unwrap_or(rest.len()));
@@ -65,20 +65,19 @@ pub fn read(line: &[u8]) -> Said {
             lower => match number_word(lower) {
                 Some(Ok(Number::Weight(weight))) => said.weight = Some(weight),
                 Some(Ok(Number::Maxconn(maxconn))) => said.maxconn = Some(maxconn),
-                Some(Err(text)) => warning = Some(text),
-                None => {
-                    description = word;
-                    break;
-                }
+                Some(Err(text)) => warning = text,
+                None if unknown.is_empty() => unknown = word,
+                None => {}
             },
         }
     }
-    said.info = match (status, description, warning) {
-        ("", "", None) => String::new(),
-        ("", "", Some(text)) => format!("agent warns : {text}"),
-        ("", word, _) => format!("agent reports an error : {word}"),
-        (status, "", _) => format!("via agent : {status}"),
-        (status, description, _) => format!("via agent : {status} ({description})"),
+    let description = [unknown, why, warning].into_iter().find(|text| !text.is_empty());
+    said.info = match (status, description) {
+        ("", _) if !unknown.is_empty() => format!("agent reports an error : {unknown}"),
+        ("", _) if !warning.is_empty() => format!("agent warns : {warning}"),
+        ("", _) => String::new(),
+        (status, None) => format!("via agent : {status}"),
+        (status, Some(description)) => format!("via agent : {status} ({description})"),
     };
     text::clip(&mut said.info);
     said
@@ -92,23 +91,37 @@ enum Number {
 /// `75%`, `weight:…`, `maxconn:…`; `None` for other words.
 fn number_word(word: &str) -> Option<Result<Number, &'static str>> {
     if let Some(number) = word.strip_prefix("maxconn:") {
-        let text = "maxconn string empty or preceded by garbage";
-        return Some(number.parse().map(Number::Maxconn).map_err(|_| text));
+        return Some(match leading(number) {
+            _ if number.is_empty() => Err("Require <maxconn>."),
+            None => Err("maxconn string empty or preceded by garbage"),
+            // What is out of range wraps, as in HAProxy.
+            Some((n, "")) => Ok(Number::Maxconn(n as u32)),
+            Some(_) => Err("Trailing garbage in maxconn string"),
+        });
     }
-    let prefixed = word.strip_prefix("weight:");
-    let number = prefixed.unwrap_or(word);
-    if prefixed.is_none() && !number.strip_suffix('%').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
-        return None;
-    }
-    let weight = match number.strip_suffix('%') {
-        Some(percent) => percent.parse().map(Weight::Percent).map_err(|_| "Relative weight must be positive."),
-        None => match number.parse::<i64>() {
-            Ok(n @ 0..=256) => Ok(Weight::Absolute(n as u32)),
-            Ok(_) => Err("Absolute weight can only be between 0 and 256 inclusive."),
-            Err(_) => Err("Empty weight string empty or preceded by garbage"),
-        },
+    let number = match word.strip_prefix("weight:") {
+        Some(number) => number,
+        None if word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('%') => word,
+        None => return None,
     };
-    Some(weight.map(Number::Weight))
+    Some(match leading(number) {
+        _ if number.is_empty() => Err("Require <weight> or <weight%>."),
+        None => Err("Empty weight string empty or preceded by garbage"),
+        Some((..0, "%")) => Err("Relative weight must be positive."),
+        Some((n, "%")) => Ok(Number::Weight(Weight::Percent(n.min(u32::MAX.into()) as u32))),
+        Some((n @ 0..=256, "")) => Ok(Number::Weight(Weight::Absolute(n as u32))),
+        Some((_, "")) => Err("Absolute weight can only be between 0 and 256 inclusive."),
+        Some(_) => Err("Trailing garbage in weight string"),
+    })
+}
+
+/// The number that a text begins with, as `strtol` reads it, and the rest.
+fn leading(text: &str) -> Option<(i64, &str)> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, rest) = text.split_at(text.len() - digits.len() + end);
+    let limit = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    (end > 0).then(|| (number.parse().unwrap_or(limit), rest))
 }
 
 /// Asks the agent of one server until the server is deleted.
@@ -292,6 +305,23 @@ mod tests {
             ("drain\n", "Drain []"),
             ("ready\n", "Ready []"),
             ("maint down#x\n", "Maint [agent reports an error : down#x]"),
+            ("load:3 up\n", "UP [via agent : up (load:3)]"),
+            ("foo 50% bar\n", "Percent(50) [agent reports an error : foo]"),
+            ("up foo # bar\n", "UP [via agent : up (foo)]"),
+            ("up down\n", "DOWN [via agent : down]"),
+            ("50% # why\n", "Percent(50) []"),
+            ("# up\n", "[]"),
+            ("50%up\n", "[agent warns : Trailing garbage in weight string]"),
+            ("5x 5\n", "[agent reports an error : 5x]"),
+            ("weight:\n", "[agent warns : Require <weight> or <weight%>.]"),
+            ("weight:%\n", "[agent warns : Empty weight string empty or preceded by garbage]"),
+            ("weight:5x\n", "[agent warns : Trailing garbage in weight string]"),
+            ("weight:-5%\n", "[agent warns : Relative weight must be positive.]"),
+            ("weight:257 # x\n", "[agent warns : Absolute weight can only be between 0 and 256 inclusive.]"),
+            ("maxconn:\n", "[agent warns : Require <maxconn>.]"),
+            ("maxconn:5x\n", "[agent warns : Trailing garbage in maxconn string]"),
+            ("maxconn:-1\n", "maxconn 4294967295 []"),
+            ("maxconn:99999999999\n", "maxconn 1215752191 []"),
             ("50%\n", "Percent(50) []"),
             ("300%\n", "Percent(300) []"),
             ("weight:5\n", "Absolute(5) []"),
@@ -303,8 +333,8 @@ mod tests {
             ("ready up 75% maxconn:10\n", "Percent(75) maxconn 10 Ready UP [via agent : up]"),
             ("up,50%,maxconn:3\r\n", "Percent(50) maxconn 3 UP [via agent : up]"),
             ("\n", "[]"),
-            ("%\n", "[agent warns : Relative weight must be positive.]"),
-            ("99999999999%\n", "[agent warns : Relative weight must be positive.]"),
+            ("%\n", "[agent reports an error : %]"),
+            ("99999999999%\n", "Percent(4294967295) []"),
         ];
         for (line, expected) in table {
             assert_eq!(said(line), expected, "{line:?}");
