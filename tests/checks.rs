@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::cli::stat;
+use common::cli::{ask, stat};
 use common::client::Client;
 use common::directory::Directory;
 use common::http::status;
@@ -245,8 +245,34 @@ fn an_agent_is_asked_at_its_own_address_with_its_own_words() {
             agent.port
         ),
     );
-    watch.becomes("s", "status", "DRAIN");
-    // The other one's agent would be at the server's address, where nobody is.
+    watch.becomes("s", "status", "DRAIN (agent)");
+    // The other one's agent would be at the server's address, where nobody is; an agent alone is no check.
+    assert_eq!(stat(&watch.socket, "b", "t", "status"), "no check");
+}
+
+#[test]
+fn a_server_is_checked_at_its_own_port_again_and_shows_no_check_that_is_disabled() {
+    let (origin, nobody) = (Origin::start(vec![]), Port::hold());
+    let watch = Watch::start(
+        "",
+        &format!(
+            "backend b\n server s 127.0.0.1:{} check inter 20ms rise 1 fall 1\n server t 127.0.0.1:1 track s\n",
+            origin.port
+        ),
+    );
+    watch.becomes("s", "check_status", "L4OK");
+    assert_eq!(ask(&watch.socket, &format!("set server b/s check-port {}", nobody.number)).trim(), "");
+    watch.becomes("s", "status", "DOWN");
+    assert_eq!(ask(&watch.socket, "set server b/s check-port 0").trim(), "");
+    watch.becomes("s", "status", "UP");
+    ask(&watch.socket, "disable health b/s");
+    for (server, column, value) in
+        [("s", "status", "no check"), ("t", "status", "no check"), ("s", "check_status", "")]
+    {
+        assert_eq!(stat(&watch.socket, "b", server, column), value, "{server} {column}");
+    }
+    ask(&watch.socket, "enable health b/s");
+    watch.becomes("s", "check_status", "L4OK");
     assert_eq!(stat(&watch.socket, "b", "t", "status"), "UP");
 }
 

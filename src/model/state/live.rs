@@ -6,7 +6,7 @@ use super::waiting::Waiting;
 use super::{
     event::*,
     health::*,
-    server::{Detail, Operation, ServerLive, admin},
+    server::{Agent, Detail, Operation, ServerLive, admin},
 };
 use crate::{
     base::{address::Address, append::Append, clock::Millis},
@@ -288,7 +288,7 @@ impl Live {
             d.consecutive_errors = 0;
             let before = d.health.value;
             let turn = d.health.passed();
-            let agent_down = d.agent.as_ref().is_some_and(|a| a.enabled && !a.health.is_up());
+            let agent_down = d.agent.as_ref().is_some_and(Agent::is_down);
             if before != d.health.value || status != d.check.status {
                 let how = if conditional { "conditionally succeeded" } else { "succeeded" };
                 told = Some(format!("{how}, {}, {}.", d.check.reason(), d.health.status()));
@@ -388,11 +388,15 @@ impl Live {
             let check_up = !d.checked || !d.check_enabled || d.health.is_up();
             let agent = d.agent.as_mut()?;
             let status = std::mem::replace(&mut agent.report, report).status;
-            if s.in_maintenance() || !agent.enabled {
+            if !agent.enabled {
                 return None;
             }
             let before = agent.health.value;
             let turn = if up { agent.health.passed() } else { agent.health.failed() };
+            if s.in_maintenance() {
+                // It counts when that ends.
+                return None;
+            }
             if before != agent.health.value || status != agent.report.status {
                 let how = if up { "succeeded" } else { "failed" };
                 told = Some(format!("{how}, {}, {}.", agent.report.reason(), agent.health.status()));
@@ -404,7 +408,7 @@ impl Live {
             match turn {
                 Turn::Down if s.operation() != Operation::Stopped => Some(Next::to(Operation::Stopped, word("DOWN"))),
                 // An agent cannot lift what a check took down.
-                Turn::Up if check_up && s.operation() == Operation::Stopped => {
+                _ if up && agent.health.is_up() && check_up && s.operation() == Operation::Stopped => {
                     Some(Next::to(Operation::Running, word("UP")))
                 }
                 _ => None,

@@ -112,6 +112,13 @@ pub struct Agent {
     pub send: Option<Arc<str>>,
 }
 
+impl Agent {
+    /// What it said last keeps the server down.
+    pub fn is_down(&self) -> bool {
+        self.enabled && !self.health.is_up()
+    }
+}
+
 impl ServerLive {
     pub fn new(settings: Arc<Server>, dynamic: bool) -> ServerLive {
         let s = &*settings;

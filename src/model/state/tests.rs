@@ -3,7 +3,7 @@
 use super::{
     event::{Effect, Load},
     health::{CheckReport, CheckStatus},
-    live::{AdminState, Live},
+    live::{AdminState, ForcedHealth, Live},
     server::{Operation, WEIGHT_SCALE},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     model::{
         plan::Plan,
         proxy::Proxy,
-        server::{CheckSettings, InitState, Server},
+        server::{AgentSettings, CheckSettings, InitState, Server},
     },
 };
 
@@ -93,6 +93,100 @@ fn a_server_that_tracks_another_follows_it() {
     assert_eq!(
         texts(live.set_admin(0, 0, AdminState::Ready, Millis(8))),
         ["Server be/a is UP/READY (leaving forced maintenance).", "Server be/t is UP/READY (leaving maintenance)."]
+    );
+}
+
+#[test]
+fn a_server_leaves_maintenance_as_its_agent_said_last() {
+    let plan = plan(|p| {
+        p.backend.servers[0].check = None;
+        p.backend.servers[0].agent = Some(AgentSettings::default());
+    });
+    for said_before in [true, false] {
+        let live = Live::new(&plan);
+        let says = |up, at| live.agent_reported(0, 0, up, report(CheckStatus::L7Status, 0, ""), Millis(at));
+        if said_before {
+            assert_eq!(says(false, 1).len(), 2);
+        }
+        live.set_admin(0, 0, AdminState::Maint, Millis(2));
+        if !said_before {
+            assert!(says(false, 3).is_empty());
+        }
+        assert_eq!(
+            texts(live.set_admin(0, 0, AdminState::Ready, Millis(4))),
+            [
+                "Server be/a is DOWN/READY (leaving forced maintenance).",
+                "Server be/t is DOWN/READY (leaving maintenance)."
+            ]
+        );
+        assert!([0, 2].iter().all(|s| !live.server(0, *s).unwrap().is_usable()));
+        assert_eq!(says(true, 5).len(), 2);
+        assert!([0, 2].iter().all(|s| live.server(0, *s).unwrap().is_usable()));
+    }
+}
+
+#[test]
+fn an_agent_lifts_what_the_administrator_took_down_without_checks() {
+    let plan = plan(|p| p.backend.servers[0].agent = Some(AgentSettings::default()));
+    let live = Live::new(&plan);
+    let says_up = |at| live.agent_reported(0, 0, true, report(CheckStatus::L7Ok, 0, ""), Millis(at));
+    live.force_health(0, 0, ForcedHealth::Down, Millis(1));
+    assert!(says_up(2).is_empty(), "a check has to pass first");
+    live.set_check_enabled(0, 0, false);
+    assert_eq!(says_up(3).len(), 2);
+    assert!(live.server(0, 0).unwrap().is_usable());
+}
+
+#[test]
+fn a_server_that_tracks_one_that_is_down_is_down_after_its_own_maintenance() {
+    let plan = plan(|_| {});
+    let live = Live::new(&plan);
+    live.check_failed(0, 0, report(CheckStatus::L4Connection, 0, ""), Millis(1));
+    assert_eq!(
+        texts(live.set_admin(0, 2, AdminState::Maint, Millis(2))),
+        ["Server be/t was DOWN and now enters maintenance."]
+    );
+    assert_eq!(
+        texts(live.set_admin(0, 2, AdminState::Ready, Millis(3))),
+        ["Server be/t is DOWN/READY (leaving forced maintenance)."]
+    );
+    assert!(!live.server(0, 2).unwrap().is_usable());
+}
+
+#[test]
+fn a_drain_that_replaces_maintenance_reaches_those_that_track() {
+    let plan = plan(|_| {});
+    let live = Live::new(&plan);
+    live.set_admin(0, 0, AdminState::Maint, Millis(1));
+    assert_eq!(
+        texts(live.set_admin(0, 0, AdminState::Drain, Millis(2))),
+        [
+            "Server be/a is UP/DRAIN (leaving forced maintenance).",
+            "Server be/a remains in forced drain mode.",
+            "Server be/t is UP/DRAIN (leaving maintenance).",
+            "Server be/t remains in drain mode via be/a.",
+        ]
+    );
+    assert!(live.server(0, 2).unwrap().in_drain());
+    assert_eq!(
+        texts(live.set_admin(0, 0, AdminState::Ready, Millis(3))),
+        ["Server be/a is UP (leaving forced drain).", "Server be/t is UP (leaving drain) via be/a."]
+    );
+    live.set_admin(0, 2, AdminState::Drain, Millis(3));
+    let again = texts(live.set_admin(0, 0, AdminState::Drain, Millis(3)));
+    assert_eq!(again[1..], ["Server be/t remains in forced drain mode."]);
+    let again = texts(live.set_admin(0, 2, AdminState::Ready, Millis(3)));
+    assert_eq!(again, ["Server be/t remains in drain mode via be/a."]);
+    live.set_admin(0, 0, AdminState::Ready, Millis(3));
+    live.check_failed(0, 0, report(CheckStatus::L4Connection, 0, ""), Millis(4));
+    assert_eq!(
+        texts(live.set_admin(0, 0, AdminState::Drain, Millis(5))),
+        [
+            format!("Server be/a enters drain state. 0 active and 1 backup servers left. Running on backup. {LEFT}"),
+            format!(
+                "Server be/t enters drain state via be/a. 0 active and 1 backup servers left. Running on backup. {LEFT}"
+            ),
+        ]
     );
 }
 

@@ -242,7 +242,8 @@ impl<'a> Run<'a> {
             None => None,
         };
         let ip = connect.address.or(self.target.address);
-        let port = port.or(self.target.port);
+        // Port 0 (`set server … check-port 0`) is the server's own, as in HAProxy.
+        let port = port.or(self.target.port.filter(|p| *p > 0));
         if ip.is_none() && port.is_none() && server_ip.is_none() {
             return server.map(|a| (*a).clone());
         }

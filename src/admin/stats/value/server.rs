@@ -78,12 +78,14 @@ pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
     };
     if s.operation() == Operation::Stopped {
         return match &detail.agent {
-            Some(agent) if agent.enabled && !agent.health.is_up() => "DOWN (agent)".into(),
+            Some(agent) if agent.is_down() => "DOWN (agent)".into(),
             _ => progress("DOWN"),
         };
     }
-    let unwatched = !detail.checked && !detail.agent.as_ref().is_some_and(|a| a.enabled);
     if s.in_drain() {
+        if detail.agent.as_ref().is_some_and(|a| a.enabled) {
+            return "DRAIN (agent)".into();
+        }
         return match mask & admin::INHERITED_DRAIN != 0 && mask & admin::FORCED_DRAIN == 0 {
             true => tracked_name(scene, object).map_or("DRAIN".into(), |name| format!("DRAIN (via {name})")),
             false => progress("DRAIN"),
@@ -92,7 +94,7 @@ pub fn status_text(scene: &Scene<'_>, object: Object) -> String {
     if s.operation() == Operation::Stopping {
         return progress("NOLB");
     }
-    if unwatched {
+    if !detail.checked || !detail.check_enabled {
         return "no check".into();
     }
     progress("UP")
@@ -226,16 +228,19 @@ pub fn lastchg<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {
     with(scene, object, |s| Value::U32(since(scene, &s.detail()) as u32))
 }
 
-// ---- checks: empty columns on servers without ----
+// ---- checks: empty columns on servers without, or where they are disabled ----
 
 fn checked<'a>(
     scene: &Scene<'a>,
     object: Object,
     value: impl FnOnce(&'a ServerLive, &Detail) -> Value<'a>,
 ) -> Value<'a> {
-    with(scene, object, |s| match s.settings.check.is_some() {
-        true => value(s, &s.detail()),
-        false => Value::None,
+    with(scene, object, |s| {
+        let detail = s.detail();
+        match s.settings.check.is_some() && detail.check_enabled {
+            true => value(s, &detail),
+            false => Value::None,
+        }
     })
 }
 
@@ -279,7 +284,7 @@ fn starred<'a>(report: &CheckReport, running: bool) -> Value<'a> {
 }
 
 fn code<'a>(report: &CheckReport) -> Value<'a> {
-    match report.status.has_code() && report.code > 0 {
+    match report.status.has_code() {
         true => Value::U32(report.code as u32),
         false => Value::None,
     }
@@ -330,7 +335,7 @@ fn agent<'a>(
     object: Object,
     value: impl FnOnce(&crate::model::state::server::Agent) -> Value<'a>,
 ) -> Value<'a> {
-    with(scene, object, |s| s.detail().agent.as_ref().map_or(Value::None, value))
+    with(scene, object, |s| s.detail().agent.as_ref().filter(|a| a.enabled).map_or(Value::None, value))
 }
 
 pub fn agent_status<'a>(scene: &Scene<'a>, object: Object) -> Value<'a> {

@@ -4,7 +4,7 @@
 use super::{
     super::{
         event::*,
-        server::{Detail, Operation, ServerLive, WEIGHT_SCALE, admin},
+        server::{Agent, Detail, Operation, ServerLive, WEIGHT_SCALE, admin},
     },
     Live,
 };
@@ -35,7 +35,13 @@ impl Live {
         let (was_maint, was_drain) = (s.in_maintenance(), before_mask & admin::DRAIN != 0);
         s.set_admin(before_mask | mode);
         let name = self.title(proxy, s);
-        let via = cause.map_or_else(|| self.via(proxy, server), |cause| format!(" ({cause})"));
+        // What was asked of this server itself comes from no other.
+        let forced = mode & (admin::FORCED_MAINT | admin::FORCED_DRAIN) != 0;
+        let via = match cause {
+            Some(cause) => format!(" ({cause})"),
+            None if forced => String::new(),
+            None => self.via(proxy, server),
+        };
         if mode & admin::MAINT != 0 && !was_maint {
             let was_up = s.operation() != Operation::Stopped && !was_drain;
             let mut detail = s.lock();
@@ -56,13 +62,20 @@ impl Live {
                     event(if up { ALERT } else { NOTICE }, head).left(backend.usable())
                 }
             });
-        } else if mode & admin::DRAIN != 0 && !was_drain && !was_maint {
-            s.lock().last_change = now;
-            backend.changed();
-            let head = format!("{name} enters drain state{via}.");
-            let event = Event::new(proxy, Some(server), NOTICE, Effect::Drained, head);
-            events.push(event.online(backend.usable()));
+        } else if mode & admin::DRAIN != 0 && !was_drain {
+            // In maintenance it shows when that ends.
+            if !was_maint {
+                s.lock().last_change = now;
+                backend.changed();
+                let head = format!("{name} enters drain state{via}.");
+                let event = Event::new(proxy, Some(server), NOTICE, Effect::Drained, head);
+                events.push(match s.operation() {
+                    Operation::Stopped => event.left(backend.usable()),
+                    _ => event.online(backend.usable()),
+                });
+            }
         } else {
+            events.extend(self.remains_in_drain(proxy, server).filter(|_| mode & admin::DRAIN != 0));
             return events;
         }
         self.settle_backend(proxy, before, now, &mut events);
@@ -93,12 +106,13 @@ impl Live {
                 return events;
             }
             let mut detail = s.lock();
-            // After maintenance a server is taken for up, and for down at its first failure, unless `init-state` says else.
-            let down = s.settings.init_state.is_down();
+            // After maintenance a server is taken for up, and for down at its first failure, unless `init-state` says else,
+            // its agent said so last, or the server that it tracks is down.
+            let tracked = self.tracked(proxy, server).and_then(|(p, t)| self.server(p, t));
+            let down = s.settings.init_state.is_down()
+                || detail.agent.as_ref().is_some_and(Agent::is_down)
+                || tracked.is_some_and(|t| t.operation() == Operation::Stopped);
             detail.health = detail.health.initial(s.settings.init_state);
-            if let Some(agent) = &mut detail.agent {
-                agent.health = agent.health.just_up();
-            }
             if !down {
                 self.rise(s, &mut detail, now);
             }
@@ -117,15 +131,18 @@ impl Live {
             };
             let effect = if down { Effect::None } else { Effect::Up };
             events.push(Event::new(proxy, Some(server), NOTICE, effect, head));
+            events.extend(self.remains_in_drain(proxy, server));
         } else {
             backend.changed();
             if s.admin() & admin::DRAIN != 0 {
+                events.extend(self.remains_in_drain(proxy, server));
                 return events;
             }
             if !s.in_maintenance() {
                 s.lock().last_change = now;
                 let up = if s.operation() == Operation::Stopped { "DOWN" } else { "UP" };
-                let head = format!("{name} is {up} (leaving {kind}drain).");
+                let via = if kind.is_empty() { self.via(proxy, server) } else { String::new() };
+                let head = format!("{name} is {up} (leaving {kind}drain){via}.");
                 events.push(Event::new(proxy, Some(server), NOTICE, Effect::Up, head));
             }
         }
@@ -133,6 +150,17 @@ impl Live {
         let inherited = if mode & admin::MAINT != 0 { admin::INHERITED_MAINT } else { admin::INHERITED_DRAIN };
         self.followers(proxy, server, &mut events, |live, p, s| live.leave(p, s, inherited, now));
         events
+    }
+
+    /// What is said of a server that drains still, or for one more reason.
+    fn remains_in_drain(&self, proxy: ProxyIndex, server: ServerIndex) -> Option<Event> {
+        let s = self.server(proxy, server).filter(|s| s.in_drain() && !s.in_maintenance())?;
+        let name = self.title(proxy, s);
+        let head = match s.admin() & admin::FORCED_DRAIN != 0 {
+            true => format!("{name} remains in forced drain mode."),
+            false => format!("{name} remains in drain mode{}.", self.via(proxy, server)),
+        };
+        Some(Event::new(proxy, Some(server), NOTICE, Effect::None, head))
     }
 
     pub(super) fn change(
