@@ -346,3 +346,24 @@ fn first_checks_are_spread_no_longer_than_max_spread_checks() {
         watch.becomes(&format!("s{n}"), "check_status", "L4OK");
     }
 }
+
+#[test]
+fn a_server_that_is_added_tracks_only_one_that_is_there_and_watched() {
+    let watch = Watch::start(
+        "",
+        "backend b\n server s 127.0.0.1:1 check\n server u 127.0.0.1:1\nbackend c\n server a 127.0.0.1:1 check\n",
+    );
+    let add =
+        |target: &str| ask(&watch.socket, &format!("add server b/n 127.0.0.1:1 track {target}")).trim().to_owned();
+    for (target, answer) in [
+        ("zz", "unable to find required server 'zz' for tracking."),
+        ("nope/a", "unable to find required proxy 'nope' for tracking."),
+        ("f/a", "unable to find required proxy 'f' for tracking."),
+        ("u", "unable to use b/u for tracking as it does not have any check nor agent enabled."),
+        ("c/a", "New server registered."),
+    ] {
+        assert_eq!(add(target), answer, "{target}");
+    }
+    let answer = ask(&watch.socket, "add server b/m 127.0.0.1:1 track n");
+    assert_eq!(answer.trim(), "unable to use b/n for tracking as it is a dynamic server.");
+}

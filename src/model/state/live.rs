@@ -579,6 +579,13 @@ impl Live {
         let server = ServerLive::new(Arc::new(settings), true);
         server.lock().last_change = now;
         backend.servers.cell(index)?.set(server).ok()?;
+        if let (Some(s), Some(tracked)) =
+            (self.server(proxy, index), self.tracked(proxy, index).and_then(|(p, t)| self.server(p, t)))
+        {
+            let inherits = |of, mask| if tracked.admin() & of != 0 { mask } else { 0 };
+            let maint = inherits(admin::MAINT, admin::INHERITED_MAINT);
+            s.set_admin(s.admin() | maint | inherits(admin::DRAIN, admin::INHERITED_DRAIN));
+        }
         backend.changed();
         Some(index)
     }

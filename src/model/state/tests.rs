@@ -154,6 +154,19 @@ fn a_server_that_tracks_one_that_is_down_is_down_after_its_own_maintenance() {
 }
 
 #[test]
+fn a_server_that_is_added_follows_the_one_that_it_tracks() {
+    let plan = plan(|_| {});
+    let live = Live::new(&plan);
+    live.set_admin(0, 0, AdminState::Maint, Millis(1));
+    let server = Server { name: "n".into(), id: 9, track: Some("a".into()), ..Server::new(Origin::none()) };
+    let added = live.add_server(0, server, Millis(2)).unwrap();
+    live.set_admin(0, added, AdminState::Ready, Millis(3));
+    assert!(!live.server(0, added).unwrap().is_usable());
+    live.set_admin(0, 0, AdminState::Ready, Millis(4));
+    assert!(live.server(0, added).unwrap().is_usable());
+}
+
+#[test]
 fn a_drain_that_replaces_maintenance_reaches_those_that_track() {
     let plan = plan(|_| {});
     let live = Live::new(&plan);

@@ -416,6 +416,11 @@ pub fn add(call: &mut Call<'_>) -> Answer {
         Ok(settings) => settings,
         Err(text) => return Answer::error(text),
     };
+    if let Some(target) = &settings.track
+        && let Err(text) = trackable(call.process, proxy, target)
+    {
+        return Answer::error(text);
+    }
     if settings.id == 0 {
         settings.id = free_id(call.process, proxy);
     }
@@ -430,6 +435,30 @@ pub fn add(call: &mut Call<'_>) -> Answer {
             Answer::error(text)
         }
     }
+}
+
+/// Why a server that is added cannot track this one.
+fn trackable(process: &dyn Process, own: ProxyIndex, target: &str) -> Result<(), String> {
+    let (proxy, name) = match target.split_once('/') {
+        Some((backend, name)) => (backend_of(process, backend), name),
+        None => (Some(own), target),
+    };
+    let Some(proxy) = proxy else {
+        let backend = target.split('/').next().unwrap_or_default();
+        return Err(format!("unable to find required proxy '{backend}' for tracking."));
+    };
+    let live = process.board().live.backend(proxy);
+    let Some(server) = live.find(name).and_then(|server| live.server(server)) else {
+        return Err(format!("unable to find required server '{name}' for tracking."));
+    };
+    let s = &server.settings;
+    let why = match (s.check.is_none() && s.agent.is_none() && s.track.is_none(), server.dynamic) {
+        (_, true) => "is a dynamic server",
+        (true, false) => "does not have any check nor agent enabled",
+        (false, false) => return Ok(()),
+    };
+    let backend = &process.plan().proxies[proxy].name;
+    Err(format!("unable to use {backend}/{name} for tracking as it {why}."))
 }
 
 /// The lowest id from 1 that no server of the backend has.
