@@ -553,6 +553,9 @@ pub async fn response(
     let w = s.w.clone();
     let back = &w.plan.proxies[proxy].rules;
     let front = &s.settings().rules;
+    if !back.tcp_response_content.is_empty() && back.response_inspect_delay_ms.is_some() {
+        Frame::new(content_of_response(s, ex, proxy, body, from)).await?;
+    }
     response_set(s, ex, &back.http_response, body, from).await?;
     if proxy != s.proxy {
         response_set(s, ex, &front.http_response, body, from).await?;
@@ -561,6 +564,67 @@ pub async fn response(
         super::cookie::response(&w, of, server, ex);
     }
     after_response(s, ex, Some(proxy))
+}
+
+/// `tcp-response content` rules without `inspect-delay` do not wait for a response, see nothing of it and refuse it before
+/// it is counted (observed).
+pub async fn unseen_response(
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    from: &Transport,
+) -> Result<(), Failure> {
+    let rules = &s.w.plan.proxies[proxy].rules;
+    if rules.tcp_response_content.is_empty() || rules.response_inspect_delay_ms.is_some() {
+        return Ok(());
+    }
+    Frame::new(content_of_response(s, ex, proxy, &mut Body::nothing(), from)).await
+}
+
+/// `tcp-response content` in HTTP mode: before all other rules of a response.
+async fn content_of_response(
+    s: &Session,
+    ex: &mut Exchange,
+    proxy: ProxyIndex,
+    body: &mut Body,
+    from: &Transport,
+) -> Result<(), Failure> {
+    let (w, rt) = (s.w.clone(), &s.w.rt);
+    let rules = &w.plan.proxies[proxy].rules;
+    let set = &rules.tcp_response_content;
+    let deadline = rules.response_inspect_delay_ms.map(|ms| rt.now().mono.plus(ms));
+    let unseen = deadline.is_none().then(|| std::mem::take(&mut ex.response));
+    let mut ended = false;
+    let verdict = loop {
+        let last = ended || deadline.is_none_or(|at| is_full(s, body) || rt.reached(at));
+        let payload = if unseen.is_some() { Payload::default() } else { payload(body) };
+        match (with_patience(s, ex, Side::Response, payload, last, |cx| set.run(cx, 0)), deadline) {
+            (Verdict::Wait { what: Wait::Payload, .. }, Some(at)) => {
+                ended = !response::inspect(body, from, at).await?
+            }
+            (Verdict::Wait { what, .. }, _) => wait(s, ex, what).await,
+            (verdict, _) => break verdict,
+        }
+    };
+    if let Some(head) = unseen {
+        ex.response = head;
+    }
+    // The log shows what they waited for as the server's time, and none where they refused (observed).
+    let accepted = matches!(verdict, Verdict::Continue | Verdict::Accept);
+    ex.response_ns = if accepted { rt.now().nanos } else { 0 };
+    match verdict {
+        Verdict::Continue | Verdict::Accept => Ok(()),
+        Verdict::Close => Err(Failure::NoResponse),
+        Verdict::SilentDrop => {
+            count_denied_response(s, ex);
+            s.transport.drop_silently();
+            Err(Failure::Rejected)
+        }
+        _ => {
+            count_denied_response(s, ex);
+            Err(Failure::ResponseRejected)
+        }
+    }
 }
 
 async fn response_set(

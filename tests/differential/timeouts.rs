@@ -296,3 +296,37 @@ scenario!(rules_see_what_came_of_a_body_with_its_head, |run| {
     }
     run.logs(2);
 });
+
+/// `tcp-response content` rules of HTTP mode: without `inspect-delay` they see nothing of the response.
+fn response_content(run: &mut Run, rules: &str) {
+    run.origin("s1", vec![Step::Serve(OK.into())]);
+    run.http("", &format!("{rules}\n http-response set-header x-seen %[var(txn.seen)]\n server s1 127.0.0.1:{{s1}}"));
+    let mut c = run.client();
+    c.send(GET);
+    match rules.ends_with("reject") {
+        true => drop(c.closed()),
+        false => drop(c.response()),
+    }
+}
+
+scenario!(response_content_rules_of_http_mode_set_variables, |run| {
+    response_content(run, "tcp-response content set-var(txn.seen) int(7)");
+    run.logs(1);
+});
+
+scenario!(response_content_rules_of_http_mode_reject, |run| response_content(run, "tcp-response content reject"));
+
+scenario!(response_content_rules_of_http_mode_see_nothing_at_once, |run| {
+    response_content(run, "tcp-response content reject if { status 200 } || { res.len gt 0 }");
+    run.logs(1);
+});
+
+scenario!(response_content_rules_of_http_mode_see_the_response_within_their_delay, |run| {
+    response_content(
+        run,
+        "tcp-response inspect-delay 5s\n tcp-response content accept if { status 404 }\n \
+         tcp-response content reject if { res.hdr(content-length) 3 }\n \
+         tcp-response content accept if { status 200 } { res.hdr(content-length) 2 }\n tcp-response content reject\n ",
+    );
+    run.logs(1);
+});

@@ -84,6 +84,7 @@ pub(super) async fn download(
     if repeatable && settings.backend.retry_on.statuses.contains(&status) && retries_left(ex, &settings.backend) {
         return Err(Failure::RetryStatus(status));
     }
+    rules::unseen_response(s, ex, link.proxy, &link.transport).await?;
     ex.count_response_bytes(w, s.proxy, s.bind, head_bytes);
     w.counts().server(link.proxy, link.server).add(ServerCounter::ReqTot, 1);
     w.counts().server(link.proxy, link.server).response(status);

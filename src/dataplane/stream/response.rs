@@ -11,6 +11,7 @@ use super::body::{Body, ReadError};
 use super::termination::Failure;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
+use crate::engine::task::until;
 use crate::model::plan::ProxyIndex;
 use crate::proto::h1::error::{Fault, ParseError};
 use crate::proto::h1::framing::{Asked, Framing};
@@ -111,6 +112,23 @@ pub async fn gather(body: &mut Body, from: &Transport, enough: usize, deadline: 
             Ok(())
         }
         Ok(()) => Ok(()),
+    }
+}
+
+/// Waits for what may decide `tcp-response content` rules: more of the body, or the time. False when the server broke off.
+pub async fn inspect(body: &mut Body, from: &Transport, deadline: Millis) -> Result<bool, Failure> {
+    let (here, whole) = body.arrived();
+    if whole {
+        until(from.rt(), deadline).await;
+        return Ok(true);
+    }
+    match body.gather(from, here.len() + 1, deadline, None).await {
+        Ok(()) | Err(ReadError::TimedOut) => Ok(true),
+        Err(ReadError::Malformed(e)) => Err(Failure::BadResponse(e)),
+        Err(ReadError::Broken) => {
+            body.fail_later(ReadError::Broken);
+            Ok(false)
+        }
     }
 }
 

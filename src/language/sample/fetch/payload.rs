@@ -36,7 +36,7 @@ pub const ROWS: &[Fetch] = &[
 /// In HTTP mode with the head, in HAProxy's own counting (observed).
 fn length<'c>(cx: &'c Context<'_>, probe: &mut Probe, side: Side) -> Option<Sample<'c>> {
     probe.may_change = !cx.last_chance;
-    let head = message(cx, side).filter(|_| cx.request.is_some()).map_or(0, Head::counted_len);
+    let head = message(cx, side).filter(|h| cx.request.is_some() && h.capacity() > 0).map_or(0, Head::counted_len);
     Some(Sample::Sint(head as i64 + cx.payload(side).bytes.len() as i64))
 }
 
