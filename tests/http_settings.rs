@@ -380,7 +380,7 @@ fn the_log_has_cookies_up_to_their_length() {
 #[test]
 fn who_leaves_while_rules_wait_for_a_body_is_logged_with_the_time_waited() {
     let rules = [
-        ("http-request pause 40\n http-request wait-for-body time 20s", 40),
+        ("http-request pause 60\n http-request wait-for-body time 20s", 50),
         ("option http-buffer-request", 0),
         ("tcp-request inspect-delay 20s\n tcp-request content accept if WAIT_END", 0),
     ];
