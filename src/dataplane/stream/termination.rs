@@ -201,8 +201,7 @@ impl Failure {
         use Failure::*;
         matches!(
             self,
-            Left
-                | AbortedInQueue
+            Left | AbortedInQueue
                 | AbortedInConnect
                 | AbortedInResponse
                 | BodyAborted
