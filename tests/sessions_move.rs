@@ -89,7 +89,8 @@ fn idle_sessions_go_on_in_the_process_that_follows() {
             echoes(&mut client, word);
             assert_eq!(site.numbers("scur"), ["1", "1", "1"], "on {engine}");
         }
-        wait_until("as many descriptors are open as before", || process.descriptors() == descriptors);
+        // When it was counted, whoever looked whether the first process is there may still have been connected.
+        wait_until("no more descriptors are open than before", || process.descriptors() <= descriptors);
         // Engines know nothing of each other.
         site.engine = ENGINES[usize::from(engine == ENGINES[0])];
         let _last = site.follow(&mut process, &config);
