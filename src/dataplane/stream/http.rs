@@ -307,12 +307,10 @@ pub fn finish(s: &Session, ex: &mut Exchange) {
     let told = ex.failure != Some(Failure::NoResponseOnReused);
     if told {
         w.counts().frontend(s.proxy).response(ex.facts.status);
-    }
-    if let Some(backend) = ex.backend
-        && told
-    {
-        w.counts().backend(backend).add(BackendCounter::ReqTot, 1);
-        w.counts().backend(backend).response(ex.facts.status);
+        if let Some(backend) = ex.backend {
+            w.counts().backend(backend).add(BackendCounter::ReqTot, 1);
+            w.counts().backend(backend).response(ex.facts.status);
+        }
     }
     ex.settle_times(w, s.proxy, now);
     log::final_counts(w, s, ex);

@@ -8,7 +8,7 @@ use super::termination::Failure;
 use crate::base::buf::Block;
 use crate::base::clock::Millis;
 use crate::engine::Piece;
-use crate::engine::task::{before, sleep};
+use crate::engine::task::{before, until};
 use crate::proto::h1::parse::{Limits, Message, Parsed, parse_request};
 use crate::proto::http::head::{Head, Version};
 
@@ -106,13 +106,13 @@ pub async fn gather(
 /// holds the body back is not asked for it (observed).
 pub async fn inspect(s: &Session, ex: &mut Exchange, body: &mut Body, deadline: Millis) -> Result<(), Failure> {
     let (rt, silence) = (&s.w.rt, s.settings().timeouts.client);
-    if body.arrived().1 {
+    let (here, whole) = body.arrived();
+    if whole {
         s.transport.watch(rt.current());
-        sleep(rt, deadline.since(rt.now().mono)).await;
+        until(rt, deadline).await;
         return Ok(());
     }
-    let enough = body.arrived().0.len() + 1;
-    match body.gather(&s.transport, enough, deadline, silence).await {
+    match body.gather(&s.transport, here.len() + 1, deadline, silence).await {
         Ok(()) => Ok(()),
         Err(ReadError::TimedOut) if rt.reached(deadline) => Ok(()),
         Err(ReadError::TimedOut) => {
