@@ -65,6 +65,27 @@ fn early_answer(body: u64) {
     assert_eq!(book.wrongs(), "", "body of {body}");
 }
 
+/// Sends what there is to say and reads until a stream has its whole answer, of status 200.
+async fn answered(conn: &Conn, codec: &mut Connection, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut over = false;
+    while !over {
+        wire::send(conn, &std::mem::take(out), &mut Random::new(1), false).await;
+        let Ok(Some(bytes)) = conn.recv().await else { return Err("the connection ended".into()) };
+        let mut at = 0;
+        while at < bytes.len() {
+            let (used, event) = codec.receive(&bytes[at..], out).unwrap();
+            at += used;
+            match event {
+                Event::Head { end, .. } if codec.head().status() == 200 => over = end,
+                Event::Data { end, .. } => over = end,
+                Event::Head { .. } | Event::Reset { .. } | Event::GoAway { .. } => return Err(format!("{event:?}")),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// For the client the first stream is over: it has said all and heard all. The proxy still brings the body to the server.
 #[test]
 fn a_stream_that_is_over_for_its_client_has_left_its_place() {
@@ -89,23 +110,8 @@ fn a_stream_that_is_over_for_its_client_has_left_its_place() {
             codec.send_head(stream, &head, false, &mut out);
             assert!(codec.send_data_header(stream, BODY, true, &mut out));
             out.extend_from_slice(&wire::body(wanted.id + 1, BODY));
-            let mut over = false;
-            while !over {
-                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
-                let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
-                let mut at = 0;
-                while at < bytes.len() {
-                    let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
-                    at += used;
-                    match event {
-                        Event::Data { end, .. } => over = end,
-                        Event::Head { .. } if codec.head().status() == 200 => {}
-                        Event::Head { .. } | Event::Reset { .. } | Event::GoAway { .. } => {
-                            return told.wrong(format!("request {id}: {event:?}"));
-                        }
-                        _ => {}
-                    }
-                }
+            if let Err(e) = answered(&conn, &mut codec, &mut out).await {
+                return told.wrong(e);
             }
         }
     });
@@ -126,7 +132,7 @@ fn a_stream_that_its_client_has_reset_has_left_its_place() {
         let conn = Conn::connect(&rt, &house::at("192.0.2.1", 80), &ConnectOptions::default()).await.unwrap();
         let mut out = Vec::new();
         let mut codec = Connection::new(Config::new(Role::Client), &mut out);
-        let answered = rt.now().mono.plus(5_000);
+        let late = rt.now().mono.plus(5_000);
         for _ in 0..40 {
             for method in [b"POST", &b"GET"[..]] {
                 let stream = codec.open().unwrap();
@@ -137,23 +143,11 @@ fn a_stream_that_its_client_has_reset_has_left_its_place() {
                     codec.reset(stream, ErrorCode::CANCEL, &mut out);
                 }
             }
-            let mut over = false;
-            while !over {
-                wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
-                let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
-                let mut at = 0;
-                while at < bytes.len() {
-                    let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
-                    at += used;
-                    match event {
-                        Event::Head { end, .. } => over = end,
-                        Event::Reset { .. } | Event::GoAway { .. } => return told.wrong(format!("{event:?}")),
-                        _ => {}
-                    }
-                }
+            if let Err(e) = answered(&conn, &mut codec, &mut out).await {
+                return told.wrong(e);
             }
         }
-        if rt.reached(answered) {
+        if rt.reached(late) {
             told.wrong("the answers took their time".into());
         }
     });
@@ -186,20 +180,8 @@ fn a_head_that_has_begun_is_waited_for_as_long_as_a_request() {
                 wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
                 sleep(&rt, 2 * pause).await;
                 out = rest;
-                let mut over = false;
-                while !over {
-                    wire::send(&conn, &std::mem::take(&mut out), &mut Random::new(1), false).await;
-                    let Ok(Some(bytes)) = conn.recv().await else { return told.wrong("the connection ended".into()) };
-                    let mut at = 0;
-                    while at < bytes.len() {
-                        let (used, event) = codec.receive(&bytes[at..], &mut out).unwrap();
-                        at += used;
-                        match event {
-                            Event::Head { end, .. } => over = end,
-                            Event::Reset { .. } | Event::GoAway { .. } => return told.wrong(format!("{event:?}")),
-                            _ => {}
-                        }
-                    }
+                if let Err(e) = answered(&conn, &mut codec, &mut out).await {
+                    return told.wrong(e);
                 }
             }
         });
